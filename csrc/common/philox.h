@@ -1,0 +1,78 @@
+// Random bits for dropout: Philox4x32-10 (Salmon et al. 2011, "Parallel random numbers: as easy as
+// 1, 2, 3"), a function of (seed, row, column) alone. No state, hence the same mask in any order,
+// for any number of threads, in the backward pass, in dlplug/ops/fallback/philox.py and on a GPU.
+//
+// Layout: columns go in blocks of 64. Column j takes word (j / 16) % 4 of the counter
+//   (16 * (j / 64) + j % 16, low half of row, high half of row, 0)   with the seed as the key,
+// so that 16 neighbouring counters give four whole vectors without a shuffle. An element is
+// dropped when its bits are < threshold = floor(p * 2^32 + 1/2).
+#pragma once
+
+#include "csrc/common/simd.h"
+
+namespace dlplug::DLPLUG_ISA {
+
+constexpr int kRandomBlock = 64;
+
+struct Product {
+  UInt high, low;
+};
+
+DLPLUG_INLINE Product multiply(UInt a, uint32_t b) {
+#if defined(__AVX512F__)
+  const __m512i factor = _mm512_set1_epi32((int)b);
+  const __m512i even = _mm512_mul_epu32((__m512i)a, factor);
+  const __m512i odd = _mm512_mul_epu32(_mm512_srli_epi64((__m512i)a, 32), factor);
+  return {(UInt)_mm512_mask_blend_epi32(0xaaaa, _mm512_srli_epi64(even, 32), odd),
+          (UInt)_mm512_mask_blend_epi32(0xaaaa, even, _mm512_slli_epi64(odd, 32))};
+#elif defined(__AVX2__)
+  const __m256i factor = _mm256_set1_epi32((int)b);
+  const __m256i even = _mm256_mul_epu32((__m256i)a, factor);
+  const __m256i odd = _mm256_mul_epu32(_mm256_srli_epi64((__m256i)a, 32), factor);
+  return {(UInt)_mm256_blend_epi32(_mm256_srli_epi64(even, 32), odd, 0xaa),
+          (UInt)_mm256_blend_epi32(even, _mm256_slli_epi64(odd, 32), 0xaa)};
+#else
+  Product product;
+  for (int i = 0; i < kWidth; ++i) {
+    const uint64_t whole = (uint64_t)a[i] * b;
+    product.high[i] = (uint32_t)(whole >> 32);
+    product.low[i] = (uint32_t)whole;
+  }
+  return product;
+#endif
+}
+
+// Fills bits[0 .. 64) for the columns 64 * block .. 64 * block + 63 of a row.
+DLPLUG_INLINE void random_block(uint64_t seed, int64_t row, int64_t block, uint32_t* bits) {
+  for (int batch = 0; batch < 16; batch += kWidth) {
+    UInt c0 = (UInt)lanes() + (uint32_t)(16 * block + batch);
+    UInt c1 = UInt{} + (uint32_t)row, c2 = UInt{} + (uint32_t)((uint64_t)row >> 32), c3 = {};
+    uint32_t k0 = (uint32_t)seed, k1 = (uint32_t)(seed >> 32);
+#pragma GCC unroll 10
+    for (int round = 0; round < 10; ++round) {
+      const Product p0 = multiply(c0, 0xd2511f53u), p1 = multiply(c2, 0xcd9e8d57u);
+      c0 = p1.high ^ c1 ^ k0;
+      c1 = p1.low;
+      c2 = p0.high ^ c3 ^ k1;
+      c3 = p0.low;
+      k0 += 0x9e3779b9u;
+      k1 += 0xbb67ae85u;
+    }
+    const UInt words[4] = {c0, c1, c2, c3};
+    for (int word = 0; word < 4; ++word)
+      __builtin_memcpy(bits + 16 * word + batch, &words[word], sizeof(UInt));
+  }
+}
+
+// `value * scale` where the bits are >= threshold, else 0 (also for an infinite or NaN value).
+// 1 <= threshold <= 2^32. `bits` holds at least kWidth values.
+DLPLUG_INLINE Float dropped_out(Float value, const uint32_t* bits, uint64_t threshold,
+                                float scale) {
+  UInt drawn;
+  __builtin_memcpy(&drawn, bits, sizeof(drawn));
+  // Compared with threshold - 1, which fits into 32 bits.
+  const Int is_kept = (Int)(drawn > (uint32_t)(threshold - 1));
+  return (Float)((Int)(value * scale) & is_kept);
+}
+
+}  // namespace dlplug::DLPLUG_ISA

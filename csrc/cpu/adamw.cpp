@@ -1,0 +1,218 @@
+#include "csrc/ops/adamw.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "csrc/cpu/kernels/adamw.h"
+
+#if defined(__x86_64__)
+#include <xmmintrin.h>
+#endif
+
+namespace dlplug {
+namespace {
+
+// The list is split in units of elements, so that a thread's share does not depend on how the
+// elements are spread over parameters. A multiple of a cache line in every dtype.
+constexpr int64_t kUnit = 64;
+
+// Units that one thread should have at least: below it, waking another thread costs more.
+constexpr int64_t kGrain = 16384 / kUnit;
+
+// Denormals read and written as 0 while it lives; then the thread's mode is what it was.
+class FlushDenormals {
+ public:
+  FlushDenormals(const FlushDenormals&) = delete;
+  FlushDenormals& operator=(const FlushDenormals&) = delete;
+#if defined(__x86_64__)
+  FlushDenormals() : mode_(_mm_getcsr()) { _mm_setcsr(mode_ | 0x8040u); }  // FTZ | DAZ
+  ~FlushDenormals() { _mm_setcsr(mode_); }
+
+ private:
+  unsigned mode_;
+#elif defined(__aarch64__)
+  FlushDenormals() {
+    __asm__ volatile("mrs %0, fpcr" : "=r"(mode_));
+    __asm__ volatile("msr fpcr, %0" : : "r"(mode_ | (uint64_t{1} << 24)));  // FZ
+  }
+  ~FlushDenormals() { __asm__ volatile("msr fpcr, %0" : : "r"(mode_)); }
+
+ private:
+  uint64_t mode_;
+#else
+  FlushDenormals() {}
+#endif
+};
+
+struct Hyperparameters {
+  double lr, beta1, beta2, eps, weight_decay;
+  bool maximize;
+  double grad_scale;
+};
+
+AdamWOptions options_of(const Hyperparameters& given) {
+  AdamWOptions options{};
+  options.first_weight = static_cast<float>(1.0 - given.beta1);
+  options.second_weight = static_cast<float>(1.0 - given.beta2);
+  options.beta2 = static_cast<float>(given.beta2);
+  options.decay = static_cast<float>(1.0 - given.lr * given.weight_decay);
+  options.eps = static_cast<float>(given.eps);
+  options.sign = given.maximize ? -1.0f : 1.0f;
+  options.inverse_scale = static_cast<float>(1.0 / given.grad_scale);
+  options.is_unscaling = given.grad_scale != 1.0;
+  return options;
+}
+
+// Counts the step of each row and sets its bias corrections. In order, before anything runs in
+// parallel, because rows may share a counter.
+class StepCounter {
+ public:
+  explicit StepCounter(const Hyperparameters& given) : given_(given) {}
+
+  void advance(float* step, AdamWRow& row) {
+    *step += 1.0f;
+    if (*step != last_) {  // nearly always all rows are at the same step
+      last_ = *step;
+      negative_step_ = static_cast<float>(-given_.lr / (1.0 - std::pow(given_.beta1, *step)));
+      inverse_root_ = static_cast<float>(1.0 / std::sqrt(1.0 - std::pow(given_.beta2, *step)));
+    }
+    row.negative_step = negative_step_;
+    row.inverse_root = inverse_root_;
+  }
+
+ private:
+  const Hyperparameters& given_;
+  float last_ = NAN;
+  float negative_step_ = 0.0f;
+  float inverse_root_ = 0.0f;
+};
+
+void update_rows(const std::vector<AdamWRow>& rows, const AdamWOptions& options) {
+  std::vector<int64_t> first_units(rows.size() + 1);
+  for (size_t i = 0; i < rows.size(); ++i)
+    first_units[i + 1] = first_units[i] + (rows[i].numel + kUnit - 1) / kUnit;
+
+  auto* kernel = DLPLUG_SELECT_KERNEL(adamw_update);
+  const int64_t units = first_units.back();
+  torch::stable::parallel_for(0, units, kGrain, [&](int64_t begin, int64_t end) {
+    FlushDenormals flush;
+    size_t i =
+        std::upper_bound(first_units.begin(), first_units.end(), begin) - first_units.begin() - 1;
+    for (; begin < end; ++i) {
+      const int64_t stop = std::min(end, first_units[i + 1]);
+      const int64_t last = (stop - first_units[i]) * kUnit;
+      kernel(rows[i], options, (begin - first_units[i]) * kUnit, std::min(last, rows[i].numel));
+      begin = stop;
+    }
+  });
+}
+
+bool is_dense(const Tensor& tensor) {
+  const auto sizes = tensor.sizes(), strides = tensor.strides();
+  std::vector<int64_t> axes;
+  for (int64_t axis = 0; axis < tensor.dim(); ++axis)
+    if (sizes[axis] != 1) axes.push_back(axis);
+  std::sort(axes.begin(), axes.end(),
+            [&](int64_t a, int64_t b) { return strides[a] < strides[b]; });
+  int64_t expected = 1;
+  for (int64_t axis : axes) {
+    if (strides[axis] != expected) return false;
+    expected *= sizes[axis];
+  }
+  return true;
+}
+
+bool is_laid_out_as(const Tensor& tensor, const Tensor& other) {
+  if (tensor.dim() != other.dim()) return false;
+  for (int64_t axis = 0; axis < tensor.dim(); ++axis) {
+    if (tensor.size(axis) != other.size(axis)) return false;
+    if (tensor.size(axis) > 1 && tensor.stride(axis) != other.stride(axis)) return false;
+  }
+  return tensor.scalar_type() == other.scalar_type();
+}
+
+// The address of a state of `param`.
+void* state_of(const std::vector<Tensor>& states, size_t i, const Tensor& param) {
+  STD_TORCH_CHECK(is_laid_out_as(states[i], param), "the states of parameter ", i,
+                  " must have its shape, strides and dtype");
+  return states[i].mutable_data_ptr();
+}
+
+}  // namespace
+
+void adamw_(std::vector<Tensor> params, std::vector<Tensor> grads, std::vector<Tensor> exp_avgs,
+            std::vector<Tensor> exp_avg_sqs, std::vector<Tensor> max_exp_avg_sqs,
+            std::vector<Tensor> steps, const Tensor& numbers, bool maximize) {
+  const size_t count = params.size();
+  STD_TORCH_CHECK(grads.size() == count && exp_avgs.size() == count &&
+                      exp_avg_sqs.size() == count && steps.size() == count &&
+                      (max_exp_avg_sqs.empty() || max_exp_avg_sqs.size() == count),
+                  "expected lists of the same length");
+  STD_TORCH_CHECK(numbers.scalar_type() == ScalarType::Double && numbers.is_contiguous() &&
+                      numbers.numel() == 5,
+                  "expected five float64 numbers");
+  const double* n = static_cast<const double*>(numbers.const_data_ptr());
+  const Hyperparameters given{n[0], n[1], n[2], n[3], n[4], maximize, 1.0};
+  std::vector<Tensor> own_grads = grads;  // with the parameters' strides
+  std::vector<AdamWRow> rows(count);
+  for (size_t i = 0; i < count; ++i) {
+    const Tensor& param = params[i];
+    STD_TORCH_CHECK(is_dense(param), "parameter ", i, " must be dense in memory");
+    STD_TORCH_CHECK(grads[i].scalar_type() == param.scalar_type() &&
+                        steps[i].scalar_type() == ScalarType::Float && steps[i].numel() == 1,
+                    "gradient ", i, " must have its parameter's dtype, step ", i, " be a float32");
+    if (!is_laid_out_as(grads[i], param)) {
+      own_grads[i] = torch::stable::empty_like(param);
+      torch::stable::copy_(own_grads[i], grads[i]);
+    }
+    AdamWRow& row = rows[i];
+    row.dtype = dtype_of(param);
+    row.param = param.mutable_data_ptr();
+    row.grad = own_grads[i].mutable_data_ptr();
+    row.exp_avg = state_of(exp_avgs, i, param);
+    row.exp_avg_sq = state_of(exp_avg_sqs, i, param);
+    row.max_exp_avg_sq = max_exp_avg_sqs.empty() ? nullptr : state_of(max_exp_avg_sqs, i, param);
+    row.numel = param.numel();
+  }
+  StepCounter counter(given);
+  for (size_t i = 0; i < count; ++i)
+    counter.advance(static_cast<float*>(steps[i].mutable_data_ptr()), rows[i]);
+  update_rows(rows, options_of(given));
+}
+
+void adamw_table_(const Tensor& table, bool is_amsgrad, double lr, double beta1, double beta2,
+                  double eps, double weight_decay, bool maximize, double grad_scale) {
+  const int64_t columns = is_amsgrad ? 8 : 7;
+  STD_TORCH_CHECK(table.scalar_type() == ScalarType::Long && table.is_contiguous() &&
+                      table.numel() % columns == 0,
+                  "expected a contiguous int64 table of ", columns, " columns");
+  const Hyperparameters given{lr, beta1, beta2, eps, weight_decay, maximize, grad_scale};
+  const int64_t count = table.numel() / columns;
+  const int64_t* next = static_cast<const int64_t*>(table.const_data_ptr());
+  auto column = [&] {
+    const int64_t* values = next;
+    next += count;
+    return values;
+  };
+  const int64_t *params = column(), *exp_avgs = column(), *exp_avg_sqs = column();
+  const int64_t* max_exp_avg_sqs = is_amsgrad ? column() : nullptr;
+  const int64_t *steps = column(), *numels = column(), *dtypes = column(), *grads = column();
+
+  auto address = [](int64_t value) { return reinterpret_cast<void*>(value); };
+  StepCounter counter(given);
+  std::vector<AdamWRow> rows(count);
+  for (int64_t i = 0; i < count; ++i) {
+    AdamWRow& row = rows[i];
+    row.dtype = static_cast<Dtype>(dtypes[i]);
+    row.param = address(params[i]);
+    row.grad = address(grads[i]);
+    row.exp_avg = address(exp_avgs[i]);
+    row.exp_avg_sq = address(exp_avg_sqs[i]);
+    row.max_exp_avg_sq = is_amsgrad ? address(max_exp_avg_sqs[i]) : nullptr;
+    row.numel = numels[i];
+    counter.advance(static_cast<float*>(address(steps[i])), row);
+  }
+  update_rows(rows, options_of(given));
+}
+
+}  // namespace dlplug

@@ -1,0 +1,70 @@
+// What the attention kernels are given. Work is split into items that depend on the shape alone; a
+// kernel handles the items [begin, end) of its arguments.
+#pragma once
+
+#include "csrc/common/isa.h"
+#include "csrc/common/types.h"
+
+namespace dlplug {
+
+// A tensor (batch, heads, rows, width) whose last axis is contiguous; strides count elements.
+struct HeadRows {
+  void* data;
+  int64_t batch, head, row;
+};
+
+// The scores x = scale * q.k of one call, and which keys each query sees: those j with
+//   i + query_offset - left <= j <= i + query_offset + right,  and j in i's document.
+struct AttentionScores {
+  Dtype dtype;             // of query, key, value, out and their gradients
+  bool use_bf16_products;  // dtype is bfloat16 and the processor has AVX512_BF16
+  bool is_plain;           // scale > 0 and neither softcap, ALiBi nor dropout
+  int64_t batch, heads, kv_heads;
+  int64_t num_queries, num_keys;
+  int64_t width, value_width;  // D and E
+  float scale;
+  float softcap;              // x = softcap * tanh(x / softcap); 0 for none
+  const float* alibi_slopes;  // (heads,): x -= slope * |i + query_offset - j|; or null
+  int64_t left, right;        // num_queries + num_keys or more for no bound
+  int64_t query_offset;
+  const int32_t* document_begin;  // (num_queries,): first key of query i's document; or null
+  const int32_t* document_end;    // (num_queries,): one past its last key
+  // Dropout of the weights: the element (row (b * heads + h) * num_queries + i, column j) of
+  // csrc/common/philox.h is dropped when its bits are < threshold, else multiplied by keep_scale.
+  uint64_t seed, threshold;  // threshold 0 for no dropout
+  float keep_scale;
+  HeadRows query, key, value;
+};
+
+// out = weights @ value, weights = exp(x) / (sum of exp(x) + exp(sink)).
+// Items: (batch, head, block of queries); see AttentionPlan.
+struct AttentionForward : AttentionScores {
+  HeadRows out;
+  float* lse;          // (batch, heads, num_queries): log of that sum; -inf where nothing is seen
+  const float* sinks;  // (heads,) or null
+  int64_t item_queries, num_query_items;
+  int64_t chunk;  // keys that are packed and multiplied at a time, a multiple of 64
+};
+
+// Items: (batch, key-value head, range of keys).
+struct AttentionBackward : AttentionScores {
+  HeadRows out, grad_out, grad_query, grad_key, grad_value;
+  const float* lse;
+  int64_t item_keys, num_key_items;
+  int64_t chunk;
+  // With several ranges of keys each has its own share of grad_query, (num_key_items, batch, heads,
+  // num_queries, width) floats, added up afterwards; null when there is one range.
+  float* query_shares;
+};
+
+}  // namespace dlplug
+
+// `scratch` is aligned to 64 bytes and holds as many as the kernel writes to *scratch_bytes; with
+// begin == end and a null `scratch` that is all it does.
+DLPLUG_DECLARE_KERNEL(attention_forward, const AttentionForward& args, int64_t begin, int64_t end,
+                      char* scratch, int64_t* scratch_bytes)
+DLPLUG_DECLARE_KERNEL(attention_backward, const AttentionBackward& args, int64_t begin, int64_t end,
+                      char* scratch, int64_t* scratch_bytes)
+// Adds up the shares of grad_query, rows [begin, end) of batch * heads * num_queries.
+DLPLUG_DECLARE_KERNEL(attention_sum_shares, const AttentionBackward& args, int64_t begin,
+                      int64_t end)

@@ -1,0 +1,285 @@
+// Attention backward. With the weights P remade from the log-sum-exp, G = grad_out value^T and
+// delta_i = out_i . grad_out_i (Dao et al. 2022, arXiv:2205.14135, appendix B):
+//   grad_value = P^T grad_out,  S = P * (G - delta),
+//   grad_query = scale * S key,  grad_key = scale * S^T query
+// with dropout applied to G and to the P of grad_value, and the softcap's slope to S.
+//
+// An item is one key-value head's range of keys and belongs to one thread; the query heads that
+// share it are added up. Order of loops: query head, chunk of keys, block of queries.
+// Work: 10 * queries * keys * width flops.
+#include "csrc/cpu/kernels/attention.h"
+#include "csrc/cpu/kernels/attention_pack.h"
+#include "csrc/cpu/kernels/attention_pairs.h"
+#include "csrc/cpu/kernels/attention_product.h"
+#include "csrc/cpu/kernels/attention_scores.h"
+#include "csrc/cpu/kernels/attention_scratch.h"
+
+namespace dlplug::DLPLUG_ISA {
+
+template <class Element>
+struct BackwardScratch {
+  Scratch scratch;
+  int64_t columns;             // stride of transposed keys and values, and of the scores
+  int64_t width, value_width;  // strides of sums over D and over E
+  Element* keys;               // transposed: (row_of(D), columns)
+  Element* values;             // transposed: (row_of(E), columns)
+  Element* key_rows;           // (depth of chunk, width)
+  Element* queries;            // (block, row_of(D)), as the first factor
+  Element* query_rows;         // (depth of block, width), as the second
+  Element* grads;              // (block, row_of(E)), as the first factor
+  Element* grad_rows;          // (depth of block, value_width), as the second
+  Element* factors;            // (block, columns): weights or their gradient
+  float* weights;              // (block, columns)
+  float* score_grads;          // (block, columns)
+  float* grad_queries;         // (num_queries, width)
+  float* grad_keys;            // (item_keys, width)
+  float* grad_values;          // (item_keys, value_width)
+  float* deltas;               // (num_queries,)
+
+  BackwardScratch(const AttentionBackward& args, char* block)
+      : scratch{block},
+        columns(spread(args.chunk)),
+        width(round_up(args.width, kWidth)),
+        value_width(round_up(args.value_width, kWidth)),
+        keys(scratch.take<Element>(row_of<Element>(args.width) * columns)),
+        values(scratch.take<Element>(row_of<Element>(args.value_width) * columns)),
+        key_rows(scratch.take<Element>(depth_of<Element>(args.chunk) * width)),
+        queries(scratch.take<Element>(kMaxBlock * row_of<Element>(args.width))),
+        query_rows(scratch.take<Element>(kMaxBlock * width)),
+        grads(scratch.take<Element>(kMaxBlock * row_of<Element>(args.value_width))),
+        grad_rows(scratch.take<Element>(kMaxBlock * value_width)),
+        factors(scratch.take<Element>(kMaxBlock * columns)),
+        weights(scratch.take<float>(kMaxBlock * columns)),
+        score_grads(scratch.take<float>(kMaxBlock * columns)),
+        grad_queries(scratch.take<float>(args.num_queries * width)),
+        grad_keys(scratch.take<float>(args.item_keys * width)),
+        grad_values(scratch.take<float>(args.item_keys * value_width)),
+        deltas(scratch.take<float>(args.num_queries)) {}
+};
+
+static void set_zero(float* x, int64_t count) {
+  for (int64_t i = 0; i < count; ++i) x[i] = 0.0f;
+}
+
+// Sums of an item to rows of the output.
+template <class Element, class T>
+static void write(const float* from, int64_t stride, int64_t rows, int64_t width, float factor,
+                  T* to, int64_t to_stride) {
+  if constexpr (__is_same(Element, float) || __is_same(T, float))
+    write_rows(from, stride, rows, width, factor, to, to_stride);
+  else
+    write_pairs(from, stride, rows, width, factor, to, to_stride);
+}
+
+template <class T>
+static float dot(const T* a, const T* b, int64_t width) {
+  Float sums = {};
+  int64_t i = 0;
+  for (; i + kWidth <= width; i += kWidth) sums = fma(load(a + i), load(b + i), sums);
+  if (i < width) sums = fma(load(a + i, (int)(width - i)), load(b + i, (int)(width - i)), sums);
+  return sum(sums);
+}
+
+// Products to weights e^(score - lse) in `weights`, and in `grads` the gradient of the weights to
+// that of the products, but for the factor scale.
+template <bool kPlain>
+static void differentiate(const ScoreBlock& block, const float* lse, const float* deltas,
+                          float* weights, float* grads) {
+  const Float scale = broadcast(block.args.scale);
+  for (int64_t row = 0; row < block.count; ++row) {
+    float *x = weights + row * block.stride, *g = grads + row * block.stride;
+    const Span seen = block.seen(row), vectors = vectors_of(seen);
+    fill_zeros(x, 0, vectors.begin);
+    fill_zeros(g, 0, vectors.begin);
+    fill_zeros(x, vectors.end, block.columns);
+    fill_zeros(g, vectors.end, block.columns);
+    if (vectors.begin >= vectors.end) continue;
+
+    // Where every score is -inf, lse is too, and no weight counts.
+    const Float shift = broadcast(lse[row] == -kInfinity ? -kInfinity : -lse[row]);
+    const Float delta = broadcast(deltas[row]);
+    RowDropout dropout(block, row);
+    for (int64_t j = vectors.begin; j < vectors.end; j += kWidth) {
+      Float gradient = load(g + j);
+      if constexpr (kPlain) {
+        const Float weight = exp_of_score(hide(seen, j, fma(load(x + j), scale, shift)));
+        store(x + j, weight);
+        store(g + j, weight * (gradient - delta));
+      } else {
+        Float cap_slope = broadcast(1.0f);
+        const Float score = transform_score(block, row, j, load(x + j), &cap_slope) + shift;
+        const Float weight = exp_of_score(hide(seen, j, score));
+        Float kept = weight;
+        if (block.args.threshold != 0) {
+          kept = dropout.apply(j, weight);
+          gradient = dropout.apply(j, gradient);
+        }
+        store(x + j, kept);
+        store(g + j, weight * (gradient - delta) * cap_slope);
+      }
+    }
+  }
+}
+
+// A block of queries [first, first + count) against the keys of `chunk`; the item's keys begin at
+// `first_key`.
+template <class T, class Element, bool kPlain>
+static void differentiate_block(const AttentionBackward& args,
+                                const BackwardScratch<Element>& space, int64_t batch, int64_t head,
+                                int64_t first, int64_t count, Span chunk, int64_t first_key,
+                                Factor<Element> key_rows) {
+  const ScoreBlock block(args, batch, head, first, count, chunk, space.columns);
+  if (block.is_empty()) return;
+  const int64_t keys = block.span.end - block.span.begin, vectors = block.columns / kWidth;
+  const int64_t in_chunk = block.span.begin - chunk.begin;
+  const int64_t in_item = block.span.begin - first_key;
+  const T* query = rows_at<T>(args.query, batch, head, first);
+  const T* grad_out = rows_at<T>(args.grad_out, batch, head, first);
+
+  auto factor = first_factor(query, args.query.row, count, args.width, space.queries);
+  multiply<false>(count, vectors, depth_of<Element>(args.width), factor.data, factor.stride,
+                  space.keys + in_chunk, space.columns, space.weights, space.columns, false);
+  factor = first_factor(grad_out, args.grad_out.row, count, args.value_width, space.grads);
+  multiply<false>(count, vectors, depth_of<Element>(args.value_width), factor.data, factor.stride,
+                  space.values + in_chunk, space.columns, space.score_grads, space.columns, false);
+  differentiate<kPlain>(block, args.lse + (batch * args.heads + head) * args.num_queries + first,
+                        space.deltas + first, space.weights, space.score_grads);
+
+  factor =
+      transposed_first_factor(space.weights, space.columns, count, block.columns, space.factors);
+  auto rows = second_factor(grad_out, args.grad_out.row, count, args.value_width, space.grad_rows);
+  multiply<true>(keys, space.value_width / kWidth, depth_of<Element>(count), factor.data,
+                 factor.stride, rows.data, rows.stride,
+                 space.grad_values + in_item * space.value_width, space.value_width, true);
+  factor = transposed_first_factor(space.score_grads, space.columns, count, block.columns,
+                                   space.factors);
+  rows = second_factor(query, args.query.row, count, args.width, space.query_rows);
+  multiply<true>(keys, space.width / kWidth, depth_of<Element>(count), factor.data, factor.stride,
+                 rows.data, rows.stride, space.grad_keys + in_item * space.width, space.width,
+                 true);
+  factor = first_factor(space.score_grads, space.columns, count, block.columns, space.factors);
+  multiply<false>(count, space.width / kWidth, depth_of<Element>(keys), factor.data, factor.stride,
+                  key_rows.data + depth_of<Element>(in_chunk) * key_rows.stride, key_rows.stride,
+                  space.grad_queries + first * space.width, space.width, true);
+}
+
+template <class T, class Element, bool kPlain>
+static void differentiate_head(const AttentionBackward& args, const BackwardScratch<Element>& space,
+                               int64_t batch, int64_t head, Span keys, Span& packed,
+                               Factor<Element>& key_rows) {
+  const int64_t kv_head = head / (args.heads / args.kv_heads);
+  const int64_t block = block_size(args.num_queries);
+  set_zero(space.grad_queries, args.num_queries * space.width);
+  for (int64_t i = 0; i < args.num_queries; ++i)
+    space.deltas[i] = dot(rows_at<const T>(args.out, batch, head, i),
+                          rows_at<const T>(args.grad_out, batch, head, i), args.value_width);
+
+  const Span seen = intersect(keys_seen_by(args, 0, args.num_queries - 1), keys);
+  for (int64_t key = keys.begin; key < seen.end; key += args.chunk) {
+    const Span chunk = intersect(keys, {key, key + args.chunk});
+    if (chunk.end <= seen.begin) continue;
+    if (chunk.begin != packed.begin) {
+      packed = chunk;
+      const T* key_data = rows_at<T>(args.key, batch, kv_head, chunk.begin);
+      const T* value_data = rows_at<T>(args.value, batch, kv_head, chunk.begin);
+      const int64_t rows = chunk.end - chunk.begin;
+      transposed_second_factor(key_data, args.key.row, rows, args.width, space.keys, space.columns);
+      transposed_second_factor(value_data, args.value.row, rows, args.value_width, space.values,
+                               space.columns);
+      key_rows = second_factor(key_data, args.key.row, rows, args.width, space.key_rows);
+    }
+    for (int64_t i = 0; i < args.num_queries; i += block)
+      differentiate_block<T, Element, kPlain>(
+          args, space, batch, head, i, block < args.num_queries - i ? block : args.num_queries - i,
+          chunk, keys.begin, key_rows);
+  }
+}
+
+template <class T, class Element, bool kPlain>
+static void differentiate_item(const AttentionBackward& args, const BackwardScratch<Element>& space,
+                               int64_t item) {
+  const int64_t range = fold(item % args.num_key_items, args.num_key_items);
+  const int64_t batch = item / args.num_key_items / args.kv_heads;
+  const int64_t kv_head = item / args.num_key_items % args.kv_heads;
+  const int64_t group = args.heads / args.kv_heads;
+  const Span keys =
+      intersect({range * args.item_keys, (range + 1) * args.item_keys}, {0, args.num_keys});
+  const int64_t count = keys.end - keys.begin;
+  set_zero(space.grad_keys, count * space.width);
+  set_zero(space.grad_values, count * space.value_width);
+
+  Span packed{-1, -1};  // the chunk that lies in the scratch; query heads that share it follow
+  Factor<Element> key_rows{};
+  for (int64_t head = kv_head * group; head < (kv_head + 1) * group; ++head) {
+    differentiate_head<T, Element, kPlain>(args, space, batch, head, keys, packed, key_rows);
+    if (args.query_shares != nullptr) {
+      const int64_t share = (range * args.batch + batch) * args.heads + head;
+      write<Element>(space.grad_queries, space.width, args.num_queries, args.width, args.scale,
+                     args.query_shares + share * args.num_queries * args.width, args.width);
+    } else {
+      write<Element>(space.grad_queries, space.width, args.num_queries, args.width, args.scale,
+                     rows_at<T>(args.grad_query, batch, head, 0), args.grad_query.row);
+    }
+  }
+  write<Element>(space.grad_keys, space.width, count, args.width, args.scale,
+                 rows_at<T>(args.grad_key, batch, kv_head, keys.begin), args.grad_key.row);
+  write<Element>(space.grad_values, space.value_width, count, args.value_width, 1.0f,
+                 rows_at<T>(args.grad_value, batch, kv_head, keys.begin), args.grad_value.row);
+}
+
+template <class T, class Element>
+static void differentiate_items(const AttentionBackward& args, int64_t begin, int64_t end,
+                                char* scratch, int64_t* scratch_bytes) {
+  const BackwardScratch<Element> space(args, scratch);
+  *scratch_bytes = space.scratch.used;
+  for (int64_t item = begin; item < end; ++item) {
+    if (args.is_plain)
+      differentiate_item<T, Element, true>(args, space, item);
+    else
+      differentiate_item<T, Element, false>(args, space, item);
+  }
+}
+
+void attention_backward(const AttentionBackward& args, int64_t begin, int64_t end, char* scratch,
+                        int64_t* scratch_bytes) {
+  switch (args.dtype) {
+    case Dtype::kFloat32:
+      return differentiate_items<float, float>(args, begin, end, scratch, scratch_bytes);
+    case Dtype::kFloat16:
+      return differentiate_items<Half, float>(args, begin, end, scratch, scratch_bytes);
+    case Dtype::kBFloat16:
+#if defined(__AVX512F__)
+      if (args.use_bf16_products)
+        return differentiate_items<BFloat16, uint32_t>(args, begin, end, scratch, scratch_bytes);
+#endif
+      return differentiate_items<BFloat16, float>(args, begin, end, scratch, scratch_bytes);
+  }
+}
+
+template <class T>
+static void sum_shares(const AttentionBackward& args, int64_t begin, int64_t end) {
+  const int64_t share = args.batch * args.heads * args.num_queries * args.width;
+  for (int64_t row = begin; row < end; ++row) {
+    const int64_t batch_head = row / args.num_queries;
+    float* total = args.query_shares + row * args.width;
+    for (int64_t i = 1; i < args.num_key_items; ++i)
+      for (int64_t j = 0; j < args.width; ++j) total[j] += total[i * share + j];
+    write_rows(total, 0, 1, args.width, 1.0f,
+               rows_at<T>(args.grad_query, batch_head / args.heads, batch_head % args.heads,
+                          row % args.num_queries),
+               0);
+  }
+}
+
+void attention_sum_shares(const AttentionBackward& args, int64_t begin, int64_t end) {
+  switch (args.dtype) {
+    case Dtype::kFloat32:
+      return sum_shares<float>(args, begin, end);
+    case Dtype::kBFloat16:
+      return sum_shares<BFloat16>(args, begin, end);
+    case Dtype::kFloat16:
+      return sum_shares<Half>(args, begin, end);
+  }
+}
+
+}  // namespace dlplug::DLPLUG_ISA

@@ -1,0 +1,169 @@
+// Scores of a block of queries and keys: which of them count, and what they go through before the
+// softmax.
+#pragma once
+
+#include "csrc/common/math.h"
+#include "csrc/common/memory.h"
+#include "csrc/common/philox.h"
+#include "csrc/cpu/kernels/attention.h"
+
+namespace dlplug::DLPLUG_ISA {
+
+constexpr float kInfinity = __builtin_inff();
+
+// Keys [begin, end) of a query or block of queries; nothing where end <= begin.
+struct Span {
+  int64_t begin, end;
+};
+
+// Both ends never decrease from one query to the next, so a block sees what lies between the begin
+// of its first query and the end of its last.
+DLPLUG_INLINE Span keys_seen_by(const AttentionScores& args, int64_t query) {
+  const int64_t position = query + args.query_offset;
+  Span span = {position - args.left, position + args.right + 1};
+  const int64_t first = args.document_begin != nullptr ? args.document_begin[query] : 0;
+  const int64_t last = args.document_end != nullptr ? args.document_end[query] : args.num_keys;
+  if (span.begin < first) span.begin = first;
+  if (span.end > last) span.end = last;
+  return span;
+}
+
+DLPLUG_INLINE Span keys_seen_by(const AttentionScores& args, int64_t first, int64_t last) {
+  return {keys_seen_by(args, first).begin, keys_seen_by(args, last).end};
+}
+
+DLPLUG_INLINE Span intersect(Span a, Span b) {
+  return {a.begin > b.begin ? a.begin : b.begin, a.end < b.end ? a.end : b.end};
+}
+
+// e^x for x <= 88, within 1 ulp; 0 below -87, where a weight no longer counts. The general exp
+// takes half as long again.
+DLPLUG_INLINE Float exp_of_score(Float x) {
+  const Float lowest = broadcast(-87.0f);
+  const Int is_zero = x < lowest;
+  Float a = is_zero ? lowest : x;  // NaN stays
+  // Adding the number rounds to a whole one whose low bits are ready to be a float's exponent.
+  const Float magic = broadcast(0x1.8p23f + 127.0f);
+  const Float shifted = fma(a, broadcast(0x1.715476p+0f), magic);
+  const Float n = shifted - magic;
+  Float r = fma(n, broadcast(-0x1.62e4p-1f), a);
+  r = fma(n, broadcast(-0x1.7f7d1cp-20f), r);
+  Float p = broadcast(1.9875691500e-4f);  // as in csrc/common/math.h
+  p = fma(p, r, broadcast(1.3981999507e-3f));
+  p = fma(p, r, broadcast(8.3334519073e-3f));
+  p = fma(p, r, broadcast(4.1665795894e-2f));
+  p = fma(p, r, broadcast(1.6666665459e-1f));
+  p = fma(p, r, broadcast(5.0000001201e-1f));
+  p = fma(p, r * r, r + 1.0f);
+  return is_zero ? Float{} : p * (Float)((Int)shifted << 23);
+}
+
+DLPLUG_INLINE float exp_of_score(float x) { return exp_of_score(broadcast(x))[0]; }
+
+// tanh within 2 ulp: near 0 the polynomial of Cephes' tanhf, else 1 - 2 / (e^2|x| + 1).
+DLPLUG_INLINE Float tanh(Float x) {
+  const Float size = abs(x), square = x * x;
+  Float p = broadcast(-5.70498872745e-3f);
+  p = fma(p, square, broadcast(2.06390887954e-2f));
+  p = fma(p, square, broadcast(-5.37397155531e-2f));
+  p = fma(p, square, broadcast(1.33314422036e-1f));
+  p = fma(p, square, broadcast(-3.33332819422e-1f));
+  const Float near = fma(p * square, x, x);
+  const Float far = 1.0f - 2.0f / (exp(size + size) + 1.0f);
+  const UInt sign = (UInt)x & 0x80000000u;
+  return size < 0.625f ? near : (Float)((UInt)far | sign);
+}
+
+// The scores of a block of queries with the keys of `span`, one row per query.
+struct ScoreBlock {
+  const AttentionScores& args;
+  int64_t batch, head;
+  int64_t first, count;  // queries
+  Span span;             // keys; begin is a multiple of kWidth
+  int64_t columns;       // of the span, rounded up to whole vectors
+  int64_t stride;        // floats from row to row
+  bool is_whole;         // every query sees every key of the span
+
+  ScoreBlock(const AttentionScores& args, int64_t batch, int64_t head, int64_t first, int64_t count,
+             Span chunk, int64_t stride)
+      : args(args), batch(batch), head(head), first(first), count(count), stride(stride) {
+    const Span first_sees = keys_seen_by(args, first);
+    const Span last_sees = keys_seen_by(args, first + count - 1);
+    span = intersect({first_sees.begin, last_sees.end}, chunk);
+    span.begin = span.begin / kWidth * kWidth;  // the chunk's is a multiple of kWidth too
+    columns = (span.end - span.begin + kWidth - 1) / kWidth * kWidth;
+    is_whole = last_sees.begin <= span.begin && first_sees.end >= span.end;
+  }
+
+  bool is_empty() const { return span.end <= span.begin; }
+
+  // Columns that the query of a row sees, within [0, span.end - span.begin).
+  Span seen(int64_t row) const {
+    if (is_whole) return {0, span.end - span.begin};
+    const Span keys = intersect(keys_seen_by(args, first + row), span);
+    return {keys.begin - span.begin, keys.end - span.begin};
+  }
+};
+
+// Columns of whole vectors that hold those of `seen`; none where nothing is seen.
+DLPLUG_INLINE Span vectors_of(Span seen) {
+  if (seen.end <= seen.begin) return {0, 0};
+  return {seen.begin & -kWidth, (seen.end + kWidth - 1) & -kWidth};
+}
+
+// A vector of a row, -inf in the columns that the query does not see.
+DLPLUG_INLINE Float hide(Span seen, int64_t column, Float score) {
+  if (seen.begin <= column && column + kWidth <= seen.end) return score;
+  const Int index = lanes() + (int32_t)column;
+  const Int is_hidden = (index < (int32_t)seen.begin) | (index >= (int32_t)seen.end);
+  return is_hidden ? broadcast(-kInfinity) : score;
+}
+
+DLPLUG_INLINE void fill_zeros(float* x, int64_t begin, int64_t end) {
+  for (int64_t column = begin; column < end; column += kWidth) store(x + column, Float{});
+}
+
+// The softcap and ALiBi terms of one vector; `cap_slope`, if asked for, is the softcap's
+// derivative.
+DLPLUG_INLINE Float transform_score(const ScoreBlock& block, int64_t row, int64_t column,
+                                    Float product, Float* cap_slope) {
+  const AttentionScores& args = block.args;
+  Float x = product * args.scale;
+  if (args.softcap != 0.0f) {
+    const Float t = tanh(x * (1.0f / args.softcap));
+    x = t * args.softcap;
+    if (cap_slope != nullptr) *cap_slope = fma(-t, t, broadcast(1.0f));
+  }
+  if (args.alibi_slopes != nullptr) {
+    const int64_t ahead = block.first + row + args.query_offset - block.span.begin - column;
+    const Float distance = abs(broadcast((float)ahead) - __builtin_convertvector(lanes(), Float));
+    x = fma(-broadcast(args.alibi_slopes[block.head]), distance, x);
+  }
+  return x;
+}
+
+// The dropout mask of one row, made 64 columns at a time as a loop goes through it.
+struct RowDropout {
+  const ScoreBlock& block;
+  int64_t index;  // of the row among all rows of the call
+  int64_t made = -1;
+  uint32_t bits[kRandomBlock];
+
+  RowDropout(const ScoreBlock& block, int64_t row)
+      : block(block),
+        index((block.batch * block.args.heads + block.head) * block.args.num_queries + block.first +
+              row) {}
+
+  // `value` of the vector at `column`, dropped or scaled up.
+  __attribute__((always_inline)) Float apply(int64_t column, Float value) {
+    const int64_t key = block.span.begin + column;
+    if (key / kRandomBlock != made) {
+      made = key / kRandomBlock;
+      random_block(block.args.seed, index, made, bits);
+    }
+    return dropped_out(value, bits + key % kRandomBlock, block.args.threshold,
+                       block.args.keep_scale);
+  }
+};
+
+}  // namespace dlplug::DLPLUG_ISA

@@ -1,0 +1,112 @@
+// The running softmax of a block of queries, chunk of keys by chunk of keys (Milakov, Gimelshein
+// 2018, arXiv:1805.02867). The steps that cost the same for a row of any length go over 16 rows at
+// once: with 50 keys they would take as long as the rest.
+#pragma once
+
+#include "csrc/cpu/kernels/attention_scores.h"
+#include "csrc/cpu/kernels/row.h"
+
+namespace dlplug::DLPLUG_ISA {
+
+// One entry per query.
+struct Softmax {
+  float* top;     // largest score so far, -inf before the first
+  float* sum;     // of e^(score - top)
+  float* shift;   // top, or 0 where that is -inf: what is subtracted from the scores
+  float* shrink;  // factor for what was summed up before the last chunk
+
+  Softmax from(int64_t query) const {
+    return {top + query, sum + query, shift + query, shrink + query};
+  }
+};
+
+// A comparison with a NaN is false and `b` stays; the NaN comes back through the sum.
+DLPLUG_INLINE Float larger(Float a, Float b) { return a > b ? a : b; }
+
+DLPLUG_INLINE float largest(Float a) {
+#if defined(__AVX512F__)
+  return _mm512_reduce_max_ps((__m512)a);
+#else
+  float best = a[0];
+  for (int i = 1; i < kWidth; ++i) best = a[i] > best ? a[i] : best;
+  return best;
+#endif
+}
+
+// The largest score of each row. The products become scores, but for the factor scale and the
+// hidden columns of a plain call.
+template <bool kPlain>
+static void find_tops(const ScoreBlock& block, float* products, float* tops) {
+  const float scale = kPlain ? block.args.scale : 1.0f;
+  for (int64_t row = 0; row < block.count; ++row) {
+    float* x = products + row * block.stride;
+    const Span seen = block.seen(row), vectors = vectors_of(seen);
+    Float best = broadcast(-kInfinity);
+    for (int64_t j = vectors.begin; j < vectors.end; j += kWidth) {
+      Float score = load(x + j);
+      if constexpr (!kPlain) score = transform_score(block, row, j, score, nullptr);
+      score = hide(seen, j, score);
+      if constexpr (!kPlain) store(x + j, score);
+      best = larger(score, best);
+    }
+    tops[row] = largest(best) * scale;
+  }
+}
+
+// Takes the tops of a further chunk in: raises the softmax's and says how much sums must shrink.
+static void raise_tops(int64_t count, const float* tops, const Softmax& softmax) {
+  over_row<1>(count, [&](int64_t row, int, auto part) __attribute__((always_inline)) {
+    const Float before = load(softmax.top + row, part);
+    const Float top = larger(load(tops + row, part), before);
+    const Float shift = top == -kInfinity ? Float{} : top;
+    store(softmax.top + row, top, part);
+    store(softmax.shift + row, shift, part);
+    store(softmax.shrink + row, exp_of_score(before - shift), part);
+  });
+}
+
+// Scores to weights e^(score - top), dropped out where asked, and the sum of each row before that.
+template <bool kPlain>
+static void weigh(const ScoreBlock& block, const Softmax& softmax, float* scores, float* sums) {
+  const Float scale = broadcast(kPlain ? block.args.scale : 1.0f);
+  for (int64_t row = 0; row < block.count; ++row) {
+    float* x = scores + row * block.stride;
+    const Span seen = block.seen(row), vectors = vectors_of(seen);
+    fill_zeros(x, 0, vectors.begin);
+    fill_zeros(x, vectors.end, block.columns);
+    const Float shift = broadcast(-softmax.shift[row]);
+    Float total = {};
+    RowDropout dropout(block, row);
+    for (int64_t j = vectors.begin; j < vectors.end; j += kWidth) {
+      Float weight = exp_of_score(hide(seen, j, fma(load(x + j), scale, shift)));
+      total += weight;
+      if constexpr (!kPlain)
+        if (block.args.threshold != 0) weight = dropout.apply(j, weight);
+      store(x + j, weight);
+    }
+    sums[row] = sum(total);
+  }
+}
+
+static void add_sums(int64_t count, const float* sums, const Softmax& softmax) {
+  over_row<1>(count, [&](int64_t row, int, auto part) __attribute__((always_inline)) {
+    const Float before = load(softmax.sum + row, part) * load(softmax.shrink + row, part);
+    store(softmax.sum + row, before + load(sums + row, part), part);
+  });
+}
+
+// The softmax's end: `factor` divides by the sum, and lse is its log.
+DLPLUG_INLINE void finish(float top, float sum, const float* sink, float* factor, float* lse) {
+  float shrink = 1.0f;
+  if (sink != nullptr) {
+    const float before = top;
+    top = *sink > top ? *sink : top;
+    const float shift = top == -kInfinity ? 0.0f : top;
+    shrink = exp_of_score(before - shift);
+    sum = sum * shrink + exp_of_score(*sink - shift);
+  }
+  *factor = sum == 0.0f ? 0.0f : shrink / sum;
+  *lse = sum == 0.0f ? -kInfinity : top + __builtin_logf(sum);
+}
+
+}  // namespace dlplug::DLPLUG_ISA

@@ -1,0 +1,154 @@
+// Backward of the norms. With xhat = (h - mean) * rstd and g = grad_y * weight:
+//   gradient of h = rstd * (g - mean(g) - xhat * mean(g * xhat)) + grad_h    RMSNorm: no mean(g)
+//   grad_weight   = sum over rows of grad_y * xhat,  grad_bias = sum over rows of grad_y
+//   grad_x        = gradient of h, with the dropout of the forward pass
+// Rows go through in groups: the sums for weight and bias are read and written once per group
+// instead of once per row. The second sweep finds the group's rows in the cache.
+// Bytes per element: grad_y, h and grad_input once each, and grad_h, grad_x where they exist.
+#pragma once
+
+#include "csrc/cpu/kernels/norm_forward.h"
+
+namespace dlplug::DLPLUG_ISA {
+
+// Two accumulators and two constants a row must fit in the registers beside the shared values.
+#if defined(__AVX512F__)
+constexpr int kGroup = 4;
+#else
+constexpr int kGroup = 2;
+#endif
+
+// One row's share of a backward pass, after the sums over it.
+template <class H>
+struct BackwardRow {
+  const H *grad_y, *h;
+  float mean, rstd;
+  float mean_g, mean_g_xhat;
+};
+
+template <class X, class H, bool kCentered, bool kGradH, bool kGradX, bool kDropout, bool kStream>
+static void norm_backward_inputs(const NormBackward& args, int64_t row, const BackwardRow<H>& at,
+                                 uint32_t* bits) {
+  const int64_t width = args.width;
+  const float* weights = args.weight;
+  const H* grad_h = kGradH ? (const H*)args.grad_h + row * args.grad_h_stride : nullptr;
+  H* grad_input = (H*)args.grad_input + row * width;
+  X* grad_x = kGradX ? (X*)args.grad_x + row * width : nullptr;
+  if constexpr (kDropout) random_row(args.dropout.seed, row, width, bits);
+  emit_row<kStream>(width, [&](int64_t j, auto part, auto put) __attribute__((always_inline)) {
+    Float g = load(at.grad_y + j, part) * load(weights + j, part);
+    Float xhat = load(at.h + j, part) * at.rstd;
+    if constexpr (kCentered) xhat = (load(at.h + j, part) - at.mean) * at.rstd;
+    // In this order a row of width 1 gives exactly 0.
+    if constexpr (kCentered) g -= at.mean_g;
+    Float grad = fma(xhat, broadcast(-at.mean_g_xhat), g) * at.rstd;
+    if constexpr (kGradH) grad += load(grad_h + j, part);
+    put(grad_input, grad);
+    if constexpr (kGradX) {
+      if constexpr (kDropout)
+        grad = dropped_out(grad, bits + j, args.dropout.threshold, args.dropout.scale);
+      put(grad_x, grad);
+    }
+  });
+}
+
+template <int kRows, class X, class H, bool kCentered, bool kAdd, bool kWeights, bool kStream>
+static void norm_backward_group(const NormBackward& args, int64_t row, uint32_t* bits) {
+  const int64_t width = args.width;
+  const float inverse_width = 1.0f / (float)width;
+  const float* weights = args.weight;
+  float *grad_weights = args.grad_weight, *grad_biases = args.grad_bias;
+  BackwardRow<H> at[kRows];
+  Float sum_g[kRows] = {}, sum_g_xhat[kRows] = {};
+  for (int r = 0; r < kRows; ++r) {
+    at[r].grad_y = (const H*)args.grad_y + (row + r) * args.grad_y_stride;
+    at[r].h = (const H*)args.h + (row + r) * args.h_stride;
+    at[r].mean = kCentered ? args.mean[row + r] : 0.0f;
+    at[r].rstd = args.rstd[row + r];
+  }
+
+  over_row<1>(width, [&](int64_t j, int, auto part) __attribute__((always_inline)) {
+    Float weight = load(weights + j, part);
+    Float grad_weight = {}, grad_bias = {};
+    if constexpr (kWeights) grad_weight = load(grad_weights + j, part);
+    if constexpr (kWeights && kCentered) grad_bias = load(grad_biases + j, part);
+#pragma GCC unroll 8
+    for (int r = 0; r < kRows; ++r) {
+      __builtin_prefetch(at[r].grad_y + j + kRows * args.grad_y_stride);
+      __builtin_prefetch(at[r].h + j + kRows * args.h_stride);
+      Float grad = load(at[r].grad_y + j, part);
+      Float xhat = load(at[r].h + j, part);
+      if constexpr (kCentered) xhat -= at[r].mean;
+      xhat *= at[r].rstd;
+      Float g = grad * weight;
+      if constexpr (kCentered) sum_g[r] += g;
+      // Lanes past the last column hold grad = 0, but 0 * infinity would be NaN.
+      sum_g_xhat[r] += used(g * xhat, part);
+      if constexpr (kWeights) grad_weight = fma(grad, xhat, grad_weight);
+      if constexpr (kWeights && kCentered) grad_bias += grad;
+    }
+    if constexpr (kWeights) store(grad_weights + j, grad_weight, part);
+    if constexpr (kWeights && kCentered) store(grad_biases + j, grad_bias, part);
+  });
+
+  for (int r = 0; r < kRows; ++r) {
+    at[r].mean_g = kCentered ? sum(sum_g[r]) * inverse_width : 0.0f;
+    at[r].mean_g_xhat = sum(sum_g_xhat[r]) * inverse_width;
+    if constexpr (!kAdd) {
+      norm_backward_inputs<X, H, kCentered, false, false, false, kStream>(args, row + r, at[r],
+                                                                          bits);
+    } else {
+      // Without grad_x there is no dropout.
+      const bool has_dropout = args.grad_x != nullptr && args.dropout.threshold != 0;
+      with_flag(args.grad_h != nullptr, [&](auto grad_h) __attribute__((always_inline)) {
+        with_flag(args.grad_x != nullptr, [&](auto grad_x) __attribute__((always_inline)) {
+          with_flag(has_dropout, [&](auto drops) __attribute__((always_inline)) {
+            norm_backward_inputs<X, H, kCentered, grad_h.value, grad_x.value,
+                                 grad_x.value && drops.value, kStream>(args, row + r, at[r], bits);
+          });
+        });
+      });
+    }
+  }
+}
+
+template <class X, class H, bool kCentered, bool kAdd, bool kWeights, bool kStream>
+static void norm_backward_rows(const NormBackward& args, int64_t begin, int64_t end,
+                               uint32_t* bits) {
+  int64_t row = begin;
+  for (; row + kGroup <= end; row += kGroup)
+    norm_backward_group<kGroup, X, H, kCentered, kAdd, kWeights, kStream>(args, row, bits);
+  for (; row < end; ++row)
+    norm_backward_group<1, X, H, kCentered, kAdd, kWeights, kStream>(args, row, bits);
+  if constexpr (kStream) fence();
+}
+
+template <class X, class H, bool kCentered, bool kAdd>
+DLPLUG_INLINE void norm_backward_flags(const NormBackward& args, int64_t begin, int64_t end,
+                                       float* scratch) {
+  with_flag(args.grad_weight != nullptr, [&](auto weights) __attribute__((always_inline)) {
+    with_flag(args.is_streaming, [&](auto streams) __attribute__((always_inline)) {
+      norm_backward_rows<X, H, kCentered, kAdd, weights.value, streams.value>(args, begin, end,
+                                                                              (uint32_t*)scratch);
+    });
+  });
+}
+
+template <bool kCentered>
+DLPLUG_INLINE void norm_backward(const NormBackward& args, int64_t begin, int64_t end,
+                                 float* scratch) {
+  with_dtype(args.x_dtype, [&](auto x) __attribute__((always_inline)) {
+    using X = decltype(x);
+    norm_backward_flags<X, X, kCentered, false>(args, begin, end, scratch);
+  });
+}
+
+template <bool kCentered>
+DLPLUG_INLINE void add_norm_backward(const NormBackward& args, int64_t begin, int64_t end,
+                                     float* scratch) {
+  with_dtypes(args.x_dtype, args.dtype, [&](auto x, auto h) __attribute__((always_inline)) {
+    norm_backward_flags<decltype(x), decltype(h), kCentered, true>(args, begin, end, scratch);
+  });
+}
+
+}  // namespace dlplug::DLPLUG_ISA

@@ -1,0 +1,246 @@
+#include "csrc/cpu/norm.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <memory>
+
+#include "csrc/cpu/kernels/convert.h"
+
+namespace dlplug {
+namespace {
+
+constexpr int64_t kAlignment = 64;
+
+// Elements that one task should have at least: below it, waking another thread costs more.
+constexpr int64_t kGrain = 16384;
+
+// Blocks of rows whose sums are added at the end: enough for many threads, few enough that adding
+// them is cheap (64 * width floats against rows * width elements).
+constexpr int64_t kMaxBlocks = 64;
+constexpr int64_t kMinRowsPerBlock = 16;
+constexpr int64_t kRowsPerSum = 32;
+
+// Outputs of more bytes than this have left the cache before they are read again.
+constexpr int64_t kStreamBytes = 4 << 20;
+
+// Uninitialised floats that begin at a cache line.
+class Floats {
+ public:
+  explicit Floats(int64_t count) : owner_(new float[count + kAlignment / sizeof(float)]) {
+    auto address = reinterpret_cast<uintptr_t>(owner_.get());
+    data_ = reinterpret_cast<float*>((address + kAlignment - 1) / kAlignment * kAlignment);
+  }
+  float* data() const { return data_; }
+
+ private:
+  std::unique_ptr<float[]> owner_;
+  float* data_;
+};
+
+// A weight or bias as `width` floats: `value` where there is no tensor; float32 is borrowed.
+class FloatRow {
+ public:
+  FloatRow(const std::optional<Tensor>& tensor, int64_t width, float value) {
+    if (!tensor.has_value()) {
+      owned_.emplace(width);
+      std::fill_n(owned_->data(), width, value);
+      data_ = owned_->data();
+      return;
+    }
+    STD_TORCH_CHECK(tensor->dim() == 1 && tensor->size(0) == width && tensor->is_cpu(),
+                    "expected a weight or bias of shape (", width, ",) on the CPU");
+    kept_ = as_contiguous(*tensor);
+    data_ = static_cast<const float*>(kept_->const_data_ptr());
+    const Dtype dtype = dtype_of(*tensor);
+    if (dtype != Dtype::kFloat32) {
+      owned_.emplace(width);
+      DLPLUG_SELECT_KERNEL(widen_floats)(dtype, data_, owned_->data(), width);
+      data_ = owned_->data();
+    }
+  }
+  const float* data() const { return data_; }
+
+ private:
+  std::optional<Tensor> kept_;
+  std::optional<Floats> owned_;
+  const float* data_;
+};
+
+bool is_aligned(const void* address) {
+  return reinterpret_cast<uintptr_t>(address) % kAlignment == 0;
+}
+
+// Whether outputs are written past the caches: they are large, and each row is whole lines.
+bool should_stream(int64_t rows, int64_t width, std::initializer_list<const Tensor*> outputs) {
+  int64_t bytes = 0;
+  for (const Tensor* output : outputs) {
+    if (output->numel() == 0) continue;
+    const int64_t row_bytes = width * bytes_of(dtype_of(*output));
+    if (row_bytes % kAlignment != 0 || !is_aligned(output->const_data_ptr())) return false;
+    bytes += rows * row_bytes;
+  }
+  return bytes > kStreamBytes;
+}
+
+int64_t grain_of(int64_t elements_per_item) {
+  return std::max<int64_t>(1, kGrain / std::max<int64_t>(1, elements_per_item));
+}
+
+// to[i] += from[i]
+void add_floats(float* to, const float* from, int64_t count) {
+  for (int64_t i = 0; i < count; ++i) to[i] += from[i];
+}
+
+// The kernel over blocks of rows, each with its own sums for weight and bias, which are then added
+// as a tree. Within a block the sums of a few rows are made first: adding thousands of rows one by
+// one would lose digits. All of it depends on the shape alone: the same bits for any number of
+// threads.
+void run_backward(NormBackwardKernel* kernel, const NormBackward& args, int64_t rows, bool has_bias,
+                  float* sums, int64_t blocks) {
+  const int64_t width = args.width;
+  const int64_t total = sums == nullptr ? 0 : has_bias ? 2 * width : width;
+  torch::stable::parallel_for(
+      0, blocks, grain_of(rows * width / blocks), [&](int64_t begin, int64_t end) {
+        const Floats scratch(norm_scratch_words(width)), few(total);
+        NormBackward part = args;
+        if (total > 0) part.grad_weight = few.data();
+        if (total > width) part.grad_bias = few.data() + width;
+        for (int64_t block = begin; block < end; ++block) {
+          float* own = sums + block * total;
+          std::fill_n(own, total, 0.0f);
+          const int64_t last = rows * (block + 1) / blocks;
+          for (int64_t row = rows * block / blocks; row < last; row += kRowsPerSum) {
+            std::fill_n(few.data(), total, 0.0f);
+            kernel(part, row, std::min(row + kRowsPerSum, last), scratch.data());
+            add_floats(own, few.data(), total);
+          }
+        }
+      });
+  torch::stable::parallel_for(0, total, grain_of(blocks), [&](int64_t begin, int64_t end) {
+    for (int64_t step = 1; step < blocks; step *= 2)
+      for (int64_t block = 0; block + step < blocks; block += 2 * step)
+        add_floats(sums + block * total + begin, sums + (block + step) * total + begin,
+                   end - begin);
+  });
+}
+
+void copy_out(const float* from, const Tensor& to) {
+  const Dtype dtype = dtype_of(to);
+  if (dtype == Dtype::kFloat32)
+    std::memcpy(to.mutable_data_ptr(), from, to.numel() * sizeof(float));
+  else
+    DLPLUG_SELECT_KERNEL(narrow_floats)(dtype, from, to.mutable_data_ptr(), to.numel());
+}
+
+ScalarType dtype_or_float(const std::optional<Tensor>& tensor) {
+  return tensor.has_value() ? tensor->scalar_type() : ScalarType::Float;
+}
+
+}  // namespace
+
+Dropout dropout_of(double p, const std::optional<Tensor>& seed) {
+  if (p == 0) return {0, 0, 1.0f};
+  STD_TORCH_CHECK(seed.has_value() && seed->is_cpu() && seed->numel() == 1 &&
+                      seed->scalar_type() == ScalarType::Long,
+                  "dropout needs a seed: one int64 on the CPU");
+  const auto threshold = static_cast<uint64_t>(std::floor(p * 4294967296.0 + 0.5));
+  const auto value = *static_cast<const int64_t*>(seed->const_data_ptr());
+  return {static_cast<uint64_t>(value), threshold, p < 1 ? static_cast<float>(1 / (1 - p)) : 0.0f};
+}
+
+NormOutputs norm_forward(NormForwardKernel* kernel, bool is_centered, const Tensor& x,
+                         const std::optional<Tensor>& residual, const std::optional<Tensor>& weight,
+                         const std::optional<Tensor>& bias, double eps, const Dropout& dropout) {
+  const Rows rows = rows_of(x);
+  const Tensor& like = residual ? *residual : x;
+  const Rows added = rows_of(like);
+  STD_TORCH_CHECK(added.count == rows.count && added.width == rows.width,
+                  "residual must have x's shape");
+  const Tensor y = empty_contiguous_like(like);
+  const Tensor h = residual ? empty_contiguous_like(like) : x;
+  const Tensor stats = empty(x, {is_centered ? 2 : 1, rows.count}, ScalarType::Float);
+  const FloatRow weights(weight, rows.width, 1.0f), biases(bias, rows.width, 0.0f);
+
+  NormForward args{};
+  args.x_dtype = dtype_of(x);
+  args.dtype = dtype_of(like);
+  args.x = rows.tensor.const_data_ptr();
+  args.x_stride = rows.stride;
+  if (residual) {
+    args.residual = added.tensor.const_data_ptr();
+    args.residual_stride = added.stride;
+    args.h = h.mutable_data_ptr();
+  }
+  args.weight = weights.data();
+  args.bias = biases.data();
+  args.y = y.mutable_data_ptr();
+  args.mean = static_cast<float*>(stats.mutable_data_ptr());
+  args.rstd = args.mean + (is_centered ? rows.count : 0);
+  args.width = rows.width;
+  args.eps = static_cast<float>(eps);
+  args.dropout = dropout;
+  args.is_streaming = residual ? should_stream(rows.count, rows.width, {&y, &h})
+                               : should_stream(rows.count, rows.width, {&y});
+  torch::stable::parallel_for(0, rows.count, grain_of(rows.width), [&](int64_t begin, int64_t end) {
+    const Floats scratch(norm_scratch_words(args.width));
+    kernel(args, begin, end, scratch.data());
+  });
+  return {y, h, stats};
+}
+
+NormGradients norm_backward(NormBackwardKernel* kernel, bool is_centered, const Tensor& grad_y,
+                            const std::optional<Tensor>& grad_h, const Tensor& h,
+                            const std::optional<Tensor>& weight, const std::optional<Tensor>& bias,
+                            const Tensor& stats, ScalarType x_dtype, const Dropout& dropout,
+                            bool needs_weights) {
+  const Rows rows = rows_of(h), grads = rows_of(grad_y),
+             others = rows_of(grad_h ? *grad_h : grad_y);
+  auto fits = [&](const Rows& other) {
+    return other.count == rows.count && other.width == rows.width &&
+           dtype_of(other.tensor) == dtype_of(h);
+  };
+  STD_TORCH_CHECK(
+      fits(grads) && fits(others) && stats.numel() == (is_centered ? 2 : 1) * rows.count,
+      "gradients and statistics must fit the input");
+  const bool has_own_x = x_dtype != h.scalar_type() || dropout.threshold != 0;
+  const int64_t width = needs_weights ? rows.width : 0;
+  const Tensor grad_input = empty_contiguous_like(h);
+  const Tensor grad_x = has_own_x ? empty(h, h.sizes(), x_dtype) : empty(h, {0}, x_dtype);
+  const Tensor grad_weight = empty(h, {width}, dtype_or_float(weight));
+  const Tensor grad_bias = empty(h, {is_centered ? width : 0}, dtype_or_float(bias));
+  const FloatRow weights(weight, rows.width, 1.0f);
+
+  NormBackward args{};
+  args.dtype = dtype_of(h);
+  args.x_dtype = has_own_x ? dtype_of(grad_x) : args.dtype;
+  args.grad_y = grads.tensor.const_data_ptr();
+  args.grad_y_stride = grads.stride;
+  if (grad_h) {
+    args.grad_h = others.tensor.const_data_ptr();
+    args.grad_h_stride = others.stride;
+  }
+  args.h = rows.tensor.const_data_ptr();
+  args.h_stride = rows.stride;
+  args.weight = weights.data();
+  args.mean = static_cast<const float*>(stats.const_data_ptr());
+  args.rstd = args.mean + (is_centered ? rows.count : 0);
+  args.grad_input = grad_input.mutable_data_ptr();
+  args.grad_x = has_own_x ? grad_x.mutable_data_ptr() : nullptr;
+  args.width = rows.width;
+  args.dropout = dropout;
+  args.is_streaming = should_stream(rows.count, rows.width, {&grad_input, &grad_x});
+
+  const int64_t blocks =
+      std::clamp<int64_t>((rows.count + kMinRowsPerBlock - 1) / kMinRowsPerBlock, 1, kMaxBlocks);
+  const Floats sums(blocks * width * (is_centered ? 2 : 1));
+  run_backward(kernel, args, rows.count, is_centered, needs_weights ? sums.data() : nullptr,
+               blocks);
+  if (needs_weights) {
+    copy_out(sums.data(), grad_weight);
+    if (is_centered) copy_out(sums.data() + width, grad_bias);
+  }
+  return {grad_input, grad_x, grad_weight, grad_bias};
+}
+
+}  // namespace dlplug

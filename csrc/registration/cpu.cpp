@@ -1,0 +1,43 @@
+// What the CPU library offers. The schemas, checks and fallbacks stand in dlplug/ops/<op>.py.
+#include "csrc/common/isa.h"
+#include "csrc/common/tensor.h"
+#include "csrc/ops/adamw.h"
+#include "csrc/ops/add_layer_norm.h"
+#include "csrc/ops/add_rms_norm.h"
+#include "csrc/ops/attention.h"
+#include "csrc/ops/layer_norm.h"
+#include "csrc/ops/rms_norm.h"
+
+namespace dlplug {
+namespace {
+
+int64_t best_cpu_isa() { return static_cast<int64_t>(best_isa()); }
+
+// A negative level asks only; the answer is the level in use afterwards.
+int64_t cpu_isa(int64_t level) {
+  if (level >= 0) select_isa(static_cast<Isa>(level));
+  return static_cast<int64_t>(current_isa());
+}
+
+}  // namespace
+}  // namespace dlplug
+
+STABLE_TORCH_LIBRARY_IMPL(dlplug, CPU, library) {
+  library.impl("adamw_", TORCH_BOX(&dlplug::adamw_));
+  library.impl("adamw_table_", TORCH_BOX(&dlplug::adamw_table_));
+  library.impl("add_layer_norm_forward", TORCH_BOX(&dlplug::add_layer_norm_forward));
+  library.impl("add_layer_norm_backward", TORCH_BOX(&dlplug::add_layer_norm_backward));
+  library.impl("add_rms_norm_forward", TORCH_BOX(&dlplug::add_rms_norm_forward));
+  library.impl("add_rms_norm_backward", TORCH_BOX(&dlplug::add_rms_norm_backward));
+  library.impl("attention_forward", TORCH_BOX(&dlplug::attention_forward));
+  library.impl("attention_backward", TORCH_BOX(&dlplug::attention_backward));
+  library.impl("layer_norm_forward", TORCH_BOX(&dlplug::layer_norm_forward));
+  library.impl("layer_norm_backward", TORCH_BOX(&dlplug::layer_norm_backward));
+  library.impl("rms_norm_forward", TORCH_BOX(&dlplug::rms_norm_forward));
+  library.impl("rms_norm_backward", TORCH_BOX(&dlplug::rms_norm_backward));
+}
+
+STABLE_TORCH_LIBRARY_IMPL(dlplug, CompositeExplicitAutograd, library) {
+  library.impl("best_cpu_isa", TORCH_BOX(&dlplug::best_cpu_isa));
+  library.impl("cpu_isa", TORCH_BOX(&dlplug::cpu_isa));
+}

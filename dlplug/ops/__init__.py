@@ -1,0 +1,31 @@
+"""Fused ops that load on any recent PyTorch, with a plain-PyTorch fallback for each."""
+
+from dlplug.ops import _backend, _isa, _library
+from dlplug.ops._backend import Explanation, backends, explain, use_backend
+from dlplug.ops._isa import current_isa, isas, use_isa
+from dlplug.ops.adamw import adamw_
+from dlplug.ops.add_layer_norm import add_layer_norm
+from dlplug.ops.add_rms_norm import add_rms_norm
+from dlplug.ops.attention import attention
+from dlplug.ops.layer_norm import layer_norm
+from dlplug.ops.rms_norm import rms_norm
+
+__all__ = [
+    "Explanation",
+    "adamw_",
+    "add_layer_norm",
+    "add_rms_norm",
+    "attention",
+    "backends",
+    "current_isa",
+    "explain",
+    "isas",
+    "layer_norm",
+    "rms_norm",
+    "use_backend",
+    "use_isa",
+]
+
+_library.load()
+_backend.read_environment()
+_isa.read_environment()

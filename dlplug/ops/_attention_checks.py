@@ -1,0 +1,228 @@
+"""What the arguments of ``attention`` must satisfy, one check per group of arguments."""
+
+import math
+from numbers import Real
+
+import torch
+from torch import Tensor
+
+from dlplug.errors import DtypeError, OpError, ShapeError
+
+Window = int | tuple[int | None, int | None] | None
+
+FLOATING = (torch.float32, torch.bfloat16, torch.float16, torch.float64)
+
+
+def check_tensors(query: Tensor, key: Tensor, value: Tensor, enable_gqa: bool) -> None:
+    """Shapes ``(..., H, Q, D)``, ``(..., G, K, D)``, ``(..., G, K, E)``, one dtype, one device."""
+    if not query.dtype == key.dtype == value.dtype or query.dtype not in FLOATING:
+        raise DtypeError(
+            f"query, key and value are {_names(query.dtype, key.dtype, value.dtype)}",
+            where="attention",
+            known=_names(*FLOATING),
+            fix="give all three the same one of these dtypes",
+        )
+    if not query.device == key.device == value.device:
+        raise OpError(
+            f"query, key and value are on {query.device}, {key.device} and {value.device}",
+            where="attention",
+            fix="move them to one device",
+        )
+    ranks = (query.dim(), key.dim(), value.dim())
+    if min(ranks) < 2:
+        raise _shape_error("at least 2 dimensions each are needed", query, key, value)
+    if query.size(-1) != key.size(-1):
+        raise _shape_error("the last size of query and key differs", query, key, value)
+    if key.size(-2) != value.size(-2):
+        raise _shape_error("the number of keys and of values differs", query, key, value)
+    if enable_gqa:
+        _check_groups(query, key, value)
+        return
+    # Equal shapes are the usual case and need no further look.
+    if not query.shape[:-2] == key.shape[:-2] == value.shape[:-2]:
+        try:
+            torch.broadcast_shapes(query.shape[:-2], key.shape[:-2], value.shape[:-2])
+        except RuntimeError:
+            raise _shape_error(
+                "the leading sizes do not broadcast",
+                query,
+                key,
+                value,
+                fix="pass enable_gqa=True if several query heads share one key head",
+            ) from None
+
+
+def _check_groups(query: Tensor, key: Tensor, value: Tensor) -> None:
+    if min(query.dim(), key.dim(), value.dim()) < 3:
+        raise _shape_error("enable_gqa needs a head dimension", query, key, value)
+    heads = query.size(-3)
+    for x in (key, value):
+        if x.size(-3) == 0 or heads % x.size(-3):
+            raise _shape_error(
+                f"{heads} query heads cannot share {x.size(-3)} key or value heads equally",
+                query,
+                key,
+                value,
+            )
+    try:
+        torch.broadcast_shapes(query.shape[:-3], key.shape[:-3], value.shape[:-3])
+    except RuntimeError:
+        raise _shape_error("the leading sizes do not broadcast", query, key, value) from None
+
+
+def check_mask(mask: Tensor, query: Tensor, key: Tensor, enable_gqa: bool) -> None:
+    """Bool, float32 or the dtype of ``query``; broadcastable to ``(..., H, Q, K)``."""
+    if mask.dtype not in (torch.bool, torch.float32, query.dtype):
+        raise DtypeError(
+            f"attn_mask is {_names(mask.dtype)}",
+            where=f"attention, query {_names(query.dtype)}",
+            known=_names(torch.bool, torch.float32, query.dtype),
+        )
+    _check_device("attn_mask", mask, query)
+    axis = -3 if enable_gqa else -2  # with grouped heads the scores have the query's
+    leading = torch.broadcast_shapes(query.shape[:axis], key.shape[:axis]) + query.shape[axis:-2]
+    scores = (*leading, query.size(-2), key.size(-2))
+    given = tuple(mask.shape)
+    if len(given) > len(scores) or any(
+        have not in (1, want) for have, want in zip(given[::-1], scores[::-1], strict=False)
+    ):
+        raise ShapeError(
+            f"attn_mask {given} does not broadcast to the scores {scores}", where="attention"
+        )
+
+
+def check_numbers(dropout_p: float, scale: float | None, softcap: float | None) -> None:
+    """A probability, any number or None, a positive finite number or None."""
+    if not 0 <= dropout_p <= 1:
+        raise OpError(
+            f"dropout_p is {dropout_p}", where="attention", fix="pass a probability from 0 to 1"
+        )
+    if scale is not None and not isinstance(scale, Real | torch.SymFloat):
+        raise OpError(
+            f"scale is {scale!r}", where="attention", fix="pass a number, or None for 1 / sqrt(D)"
+        )
+    if softcap is not None and not 0 < softcap < math.inf:
+        raise OpError(
+            f"softcap is {softcap}",
+            where="attention",
+            fix="pass a positive finite number, or None for no cap",
+        )
+
+
+def bounds(window: Window, is_causal: bool) -> tuple[int | None, int | None]:
+    """``(left, right)`` such that query at p sees key at j when ``-right <= p - j <= left``."""
+    causal_right = 0 if is_causal else None
+    if window is None:
+        return None, causal_right
+    if isinstance(window, int) and not isinstance(window, bool):
+        if is_causal and window > 0:
+            return window - 1, 0
+        raise OpError(
+            f"window is {window} with is_causal={is_causal}",
+            where="attention",
+            fix="an int is the number of keys up to the query itself: positive, with is_causal="
+            "True; pass (left, right) for a two-sided window",
+        )
+    if not (isinstance(window, tuple | list) and len(window) == 2 and all(map(_is_reach, window))):
+        raise OpError(
+            f"window is {window!r}",
+            where="attention",
+            known="an int with is_causal=True, (left, right) of ints >= 0 or None, None",
+        )
+    left, right = window
+    return left, right if causal_right is None else causal_right
+
+
+def _is_reach(reach: object) -> bool:
+    return reach is None or (isinstance(reach, int) and not isinstance(reach, bool) and reach >= 0)
+
+
+def check_offset(query_offset: int, is_positional: bool) -> None:
+    """An int, and something that depends on it."""
+    if isinstance(query_offset, bool) or not isinstance(query_offset, int | torch.SymInt):
+        raise OpError(f"query_offset is {query_offset!r}", where="attention", fix="pass an int")
+    if query_offset and not is_positional:
+        raise OpError(
+            f"query_offset is {query_offset}, and nothing depends on positions",
+            where="attention",
+            fix="pass is_causal, window or alibi_slopes, or leave query_offset out",
+        )
+
+
+def check_per_head(name: str, x: Tensor, query: Tensor) -> None:
+    """One number per query head: shape ``(H,)``, float32 or the dtype of ``query``."""
+    if x.dtype not in (torch.float32, query.dtype):
+        raise DtypeError(
+            f"{name} is {_names(x.dtype)}",
+            where=f"attention, query {_names(query.dtype)}",
+            known=_names(torch.float32, query.dtype),
+        )
+    _check_device(name, x, query)
+    if query.dim() < 3 or x.shape != query.shape[-3:-2]:
+        raise ShapeError(
+            f"{name} is {tuple(x.shape)} for a query {tuple(query.shape)}",
+            where="attention",
+            fix="query is (..., H, Q, D) and this (H,)",
+        )
+
+
+def check_documents(
+    cu_seqlens: Tensor, query: Tensor, key: Tensor, value: Tensor, query_offset: int
+) -> None:
+    """int32 ``(documents + 1,)`` from 0 up to the length, for one packed sequence.
+
+    The values are looked at where that waits for no device: on the CPU, outside of tracing.
+    """
+    if cu_seqlens.dtype != torch.int32:
+        raise DtypeError(
+            f"cu_seqlens is {_names(cu_seqlens.dtype)}", where="attention", known="int32"
+        )
+    _check_device("cu_seqlens", cu_seqlens, query)
+    if cu_seqlens.dim() != 1 or cu_seqlens.numel() < 2:
+        raise ShapeError(
+            f"cu_seqlens is {tuple(cu_seqlens.shape)}",
+            where="attention",
+            fix="pass the start of each document and the total length, (documents + 1,)",
+        )
+    length = query.size(-2)
+    if key.size(-2) != length or any(x.shape[:-3].numel() != 1 for x in (query, key, value)):
+        raise _shape_error(
+            "cu_seqlens packs documents into one sequence: batch 1, as many keys as queries",
+            query,
+            key,
+            value,
+        )
+    if query_offset:
+        raise OpError(
+            f"query_offset is {query_offset} with cu_seqlens",
+            where="attention",
+            fix="packed documents hold queries and keys at the same positions; leave it out",
+        )
+    if cu_seqlens.is_cpu and type(cu_seqlens) is Tensor and not torch.compiler.is_compiling():
+        starts = cu_seqlens.tolist()
+        if starts[0] != 0 or starts[-1] != length or starts != sorted(starts):
+            raise OpError(
+                f"cu_seqlens is {starts if len(starts) < 9 else [*starts[:4], '...', starts[-1]]}",
+                where=f"attention, {length} queries",
+                fix=f"start with 0, never decrease, end with {length}",
+            )
+
+
+def _check_device(name: str, x: Tensor, query: Tensor) -> None:
+    if x.device != query.device:
+        raise OpError(
+            f"{name} is on {x.device}, query on {query.device}",
+            where="attention",
+            fix="move them to one device",
+        )
+
+
+def _shape_error(
+    what: str, query: Tensor, key: Tensor, value: Tensor, fix: str | None = None
+) -> ShapeError:
+    shapes = f"query {tuple(query.shape)}, key {tuple(key.shape)}, value {tuple(value.shape)}"
+    return ShapeError(f"{what}: {shapes}", where="attention", fix=fix)
+
+
+def _names(*dtypes: torch.dtype) -> str:
+    return ", ".join(str(dtype).removeprefix("torch.") for dtype in dict.fromkeys(dtypes))

@@ -1,0 +1,79 @@
+"""The operators behind ``attention``: their schemas, fake kernels and gradients.
+
+Query (B, H, Q, D), key (B, G, K, D), value (B, G, K, E); csrc/ops/attention.h says the rest.
+"""
+
+import torch
+from torch import Tensor
+
+from dlplug.ops import _library
+from dlplug.ops.fallback import attention as reference
+
+# As the fields of reference.Options.
+_OPTIONS = (
+    "Tensor? alibi_slopes, Tensor? cu_seqlens, Tensor? seed, float dropout_p, float scale, "
+    "float? softcap, int? left, int? right, int query_offset"
+)
+_NO_GRADIENTS = (None,) * len(reference.Options._fields)
+
+
+def _fake_forward(query, key, value, *_):
+    lse = query.new_empty(query.shape[:-1], dtype=torch.float32)
+    return _empty_heads(query, value.size(-1)), lse
+
+
+def _fake_backward(grad_out, query, key, value, *_):
+    return tuple(_empty_heads(x, x.size(-1)) for x in (query, key, value))
+
+
+def _empty_heads(like: Tensor, width: int) -> Tensor:
+    batch, heads, rows, _ = like.shape
+    if like.is_contiguous():
+        return like.new_empty(batch, heads, rows, width)
+    return like.new_empty(batch, rows, heads, width).transpose(1, 2)
+
+
+def _setup_context(ctx, inputs, output):
+    query, key, value, sinks, alibi_slopes, cu_seqlens, seed, *ctx.numbers = inputs
+    out, lse = output
+    ctx.set_materialize_grads(False)
+    ctx.mark_non_differentiable(lse)
+    ctx.save_for_backward(query, key, value, sinks, alibi_slopes, cu_seqlens, seed, out, lse)
+
+
+def _gradients(ctx, grad_out, _):
+    if grad_out is None:
+        return None, None, None, None, *_NO_GRADIENTS
+    query, key, value, sinks, *tensors, out, lse = ctx.saved_tensors
+    options = reference.Options(*tensors, *ctx.numbers)
+    if torch.is_grad_enabled():  # create_graph: the gradients must be differentiable themselves
+        inputs, is_needed = (query, key, value, sinks), ctx.needs_input_grad[:4]
+        again = reference.attention(*inputs, options)
+        wanted = [x for x, needed in zip(inputs, is_needed, strict=True) if needed]
+        found = iter(torch.autograd.grad(again, wanted, grad_out, create_graph=True))
+        return *(next(found) if needed else None for needed in is_needed), *_NO_GRADIENTS
+    grads = backward(grad_out, query, key, value, out, lse, *options)
+    grad_sinks = _gradient_of_sinks(grad_out, out, lse, sinks) if ctx.needs_input_grad[3] else None
+    return *grads, grad_sinks, *_NO_GRADIENTS
+
+
+def _gradient_of_sinks(grad_out: Tensor, out: Tensor, lse: Tensor, sinks: Tensor) -> Tensor:
+    """The sink's weight takes from the others: -weight * (out . grad_out), summed over the rows."""
+    weight = torch.exp(sinks[:, None] - lse).masked_fill(lse == -torch.inf, 0)
+    return -(weight * (out.float() * grad_out.float()).sum(-1)).sum((0, 2))
+
+
+forward = _library.define(
+    f"attention_forward(Tensor query, Tensor key, Tensor value, Tensor? sinks, {_OPTIONS}) "
+    "-> (Tensor, Tensor)",
+    fallback=reference.attention_forward,
+    fake=_fake_forward,
+    setup_context=_setup_context,
+    backward=_gradients,
+)
+backward = _library.define(
+    "attention_backward(Tensor grad_out, Tensor query, Tensor key, Tensor value, Tensor out, "
+    f"Tensor lse, {_OPTIONS}) -> (Tensor, Tensor, Tensor)",
+    fallback=reference.attention_backward,
+    fake=_fake_backward,
+)

@@ -1,0 +1,168 @@
+"""The operator library ``dlplug``: its schemas, and the compiled kernels that override fallbacks.
+
+This is the only module that opens a compiled library. A schema is defined in Python with a fallback
+in plain PyTorch, so every op exists, compiles and exports without a compiled library; a library
+that is loaded registers kernels for its device, and those take precedence over the fallback.
+"""
+
+import json
+import platform
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+NATIVE = Path(__file__).parents[1] / "_native"
+# What setup.py wrote: the platform, torch and compiler of the build, or why nothing was built.
+BUILD_INFO = NATIVE / "build_info.json"
+REBUILD = "python -m pip install --no-build-isolation -e . (needs torch >= 2.10 and a C++ compiler)"
+
+_LIBRARY = torch.library.Library("dlplug", "DEF")
+
+
+@dataclass
+class Status:
+    """What became of one compiled library.
+
+    Attributes:
+        device: ``cpu`` or ``cuda``.
+        is_loaded: The library is open and its kernels are registered.
+        reason: Why it is not loaded, in words; empty if it is.
+    """
+
+    device: str
+    is_loaded: bool = False
+    reason: str = ""
+
+
+@dataclass
+class Kernel:
+    """One schema of the library, callable with positional arguments.
+
+    Attributes:
+        name: Name within the library.
+        op: The operator, with its gradient formula if it has one.
+        devices: Device types for which a compiled kernel is registered.
+    """
+
+    name: str
+    op: torch._ops.OpOverload
+    function: type[torch.autograd.Function] | None = None
+    devices: set[str] = field(default_factory=set)
+
+    def __call__(self, *args):
+        # A tracer must see the operator itself. In eager mode the same operator is reached without
+        # the Python kernel that torch.library registers for autograd, which costs 3 us a call.
+        if torch.compiler.is_compiling():
+            return self.op(*args)
+        if self.function is not None and torch.is_grad_enabled():
+            for arg in args:
+                if isinstance(arg, Tensor) and arg.requires_grad:
+                    return self.function.apply(*args)
+        with torch._C._AutoDispatchBelowAutograd():
+            return self.op(*args)
+
+
+KERNELS: dict[str, Kernel] = {}
+STATUS: dict[str, Status] = {}
+
+
+def define(
+    schema: str,
+    *,
+    fallback: Callable,
+    fake: Callable,
+    setup_context: Callable | None = None,
+    backward: Callable | None = None,
+) -> Kernel:
+    """Define an op of the library with its fallback, fake kernel and gradient.
+
+    Args:
+        schema: Such as ``"scale(Tensor x, float by) -> Tensor"``; no outputs alias inputs.
+        fallback: The op in plain PyTorch, for every device without a compiled kernel.
+        fake: Gives outputs of the right shapes, dtypes and strides without computing.
+        setup_context: ``(ctx, inputs, output)``; saves what the backward pass needs.
+        backward: ``(ctx, *grad_outputs) -> grad_inputs``, one per input.
+    """
+    name = schema.split("(", 1)[0]
+    _LIBRARY.define(schema, tags=[torch.Tag.pt2_compliant_tag])
+    _LIBRARY.impl(name, fallback, "CompositeExplicitAutograd")
+    torch.library.register_fake(f"dlplug::{name}", fake, lib=_LIBRARY)
+    op = getattr(torch.ops.dlplug, name).default
+    function = None
+    if backward is not None:
+        torch.library.register_autograd(
+            f"dlplug::{name}", backward, setup_context=setup_context, lib=_LIBRARY
+        )
+        function = _autograd_function(name, op, setup_context, backward)
+    KERNELS[name] = Kernel(name, op, function)
+    return KERNELS[name]
+
+
+def define_query(schema: str) -> None:
+    """Define an op without tensors that only a compiled library implements."""
+    _LIBRARY.define(schema)
+
+
+def _autograd_function(name, op, setup_context, backward) -> type[torch.autograd.Function]:
+    def forward(ctx, *args):
+        with torch._C._AutoDispatchBelowAutograd():
+            output = op(*args)
+        setup_context(ctx, args, output)
+        return output
+
+    members = {"forward": staticmethod(forward), "backward": staticmethod(backward)}
+    return type(f"{name}_autograd", (torch.autograd.Function,), members)
+
+
+def build_info() -> dict:
+    """What the build left behind; empty when nothing was ever built here."""
+    try:
+        return json.loads(BUILD_INFO.read_text())
+    except FileNotFoundError:
+        return {}
+
+
+def load() -> None:
+    """Open the libraries that fit this machine and torch; keep the reason for the others."""
+    info = build_info()
+    for device in ("cpu", "cuda"):
+        status = STATUS[device] = Status(device)
+        path = NATIVE / f"libdlplug_{device}.so"
+        status.reason = _obstacle(device, path, info)
+        if status.reason:
+            continue
+        try:
+            torch.ops.load_library(path)
+        except OSError as error:
+            status.reason = f"refused by torch {torch.__version__}: {error}"
+            continue
+        status.is_loaded = True
+        key = device.upper()
+        for kernel in KERNELS.values():
+            if torch._C._dispatch_has_kernel_for_dispatch_key(f"dlplug::{kernel.name}", key):
+                kernel.devices.add(device)
+
+
+def _obstacle(device: str, path: Path, info: dict) -> str:
+    """Why a library cannot be opened, or an empty string; fixes are told apart here."""
+    if device == "cuda" and torch.version.cuda is None:
+        return f"torch {torch.__version__} has no CUDA"
+    if not info:
+        return f"not built: {NATIVE} holds no build record; run {REBUILD}"
+    if device not in info.get("libraries", []):
+        return f"not built: {info.get('reasons', {}).get(device, 'not asked for')}"
+    if info["platform"] != this_platform():
+        return f"built for another platform: {info['platform']}, this is {this_platform()}"
+    if device == "cuda" and info["cuda"].split(".")[0] != torch.version.cuda.split(".")[0]:
+        return f"built for CUDA {info['cuda']}, torch has {torch.version.cuda}"
+    if not path.is_file():
+        return f"library missing: {path} was built but is gone; run {REBUILD}"
+    return ""
+
+
+def this_platform() -> str:
+    """Operating system and processor, such as ``linux-x86_64``."""
+    return f"{platform.system()}-{platform.machine()}".lower()

@@ -1,0 +1,135 @@
+"""What the norm ops share: argument checks, and which calls their kernels take."""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from dlplug.errors import DtypeError, OpError, ShapeError
+
+KERNEL_DTYPES = (torch.float32, torch.bfloat16, torch.float16)
+
+
+def check(op: str, x: Tensor, weight: Tensor | None, bias: Tensor | None = None) -> None:
+    """Refuse what no backend accepts, with the same message on all of them."""
+    if x.dim() == 0:
+        raise ShapeError(f"{op}: x needs at least one axis, got shape ()")
+    if not x.dtype.is_floating_point:
+        raise DtypeError(f"{op}: x must be floating point, got {x.dtype}")
+    if weight is not None:
+        _check_row(op, "weight", weight, x.shape[-1], x.dtype)
+    if bias is not None:
+        _check_row(op, "bias", bias, x.shape[-1], x.dtype)
+        if weight is not None and weight.dtype is not bias.dtype:
+            raise DtypeError(f"{op}: weight is {weight.dtype}, but bias is {bias.dtype}")
+
+
+def check_residual(
+    op: str,
+    x: Tensor,
+    residual: Tensor,
+    weight: Tensor | None,
+    bias: Tensor | None,
+    dropout_p: float,
+) -> None:
+    """The same for the ops that add ``x`` to ``residual`` first."""
+    if residual.shape != x.shape:
+        raise ShapeError(
+            f"{op}: residual must have x's shape {tuple(x.shape)}, got {tuple(residual.shape)}"
+        )
+    if not x.dtype.is_floating_point:
+        raise DtypeError(f"{op}: x must be floating point, got {x.dtype}")
+    if not 0 <= dropout_p <= 1:
+        raise OpError(f"{op}: dropout_p must be within [0, 1], got {dropout_p}")
+    h = residual if residual.dtype is x.dtype else _promoted(x, residual)
+    check(op, h, weight, bias)
+
+
+def _promoted(x: Tensor, residual: Tensor) -> Tensor:
+    dtype = torch.promote_types(x.dtype, residual.dtype)
+    return torch.empty(x.shape, dtype=dtype, device="meta")
+
+
+def _check_row(op: str, name: str, row: Tensor, width: int, dtype: torch.dtype) -> None:
+    if row.dim() != 1 or row.shape[0] != width:
+        raise ShapeError(
+            f"{op}: {name} must have shape ({width},) like the last axis of x, "
+            f"got {tuple(row.shape)}"
+        )
+    if row.dtype is not dtype and (row.dtype is not torch.float32 or dtype.itemsize != 2):
+        raise DtypeError(f"{op}: {name} must be {dtype} like x, or float32; got {row.dtype}")
+
+
+def refuse(x: Tensor, weight: Tensor | None, bias: Tensor | None = None) -> str | None:
+    """Why the compiled norm kernels cannot take a call, or None."""
+    if x.dtype not in KERNEL_DTYPES:
+        return f"{x.dtype} is not float32, bfloat16 or float16"
+    for name, row in (("weight", weight), ("bias", bias)):
+        if row is not None and row.is_cpu is not x.is_cpu:
+            return f"{name} is on another device"
+    # Below CUDA autocast torch's own norms compute in and return float32.
+    if not x.is_cpu and x.dtype is not torch.float32 and torch.is_autocast_enabled(x.device.type):
+        return f"under autocast the result of {x.dtype} is float32"
+    return None
+
+
+def refuse_residual(
+    x: Tensor, residual: Tensor, weight: Tensor | None, bias: Tensor | None = None
+) -> str | None:
+    """The same for the ops that add ``x`` to ``residual`` first."""
+    if residual.dtype is not x.dtype and residual.dtype is not torch.float32:
+        return f"residual is {residual.dtype}, neither {x.dtype} like x nor float32"
+    if x.dtype not in KERNEL_DTYPES:
+        return f"{x.dtype} is not float32, bfloat16 or float16"
+    if residual.is_cpu is not x.is_cpu:
+        return "residual is on another device"
+    return refuse(residual, weight, bias)
+
+
+@dataclass(frozen=True)
+class Crossover:
+    """Elements of ``x`` from which the CPU kernel is faster than PyTorch's own op.
+
+    Below, the cost of a Python call decides, not that of the work: about 5 us against 2 us for a
+    forward pass, 30 us against 20 us with a backward pass. Measured with 1 thread on rows of 64 to
+    768 elements by ``python -m tests.bench.ops``.
+
+    Attributes:
+        forward: When nothing requires a gradient.
+        backward: With a backward pass, float32.
+        backward_narrow: With a backward pass, 16-bit, where torch's kernel is slower.
+    """
+
+    forward: int
+    backward: int
+    backward_narrow: int
+
+    def decline(self, x: Tensor, *others: Tensor | None) -> str | None:
+        """The reason to leave a call to PyTorch, or None."""
+        # The sizes of a traced call are not known, and a compiled graph pays no Python.
+        if torch.compiler.is_compiling() or not x.is_cpu:
+            return None
+        elements = x.numel()
+        if elements < self.forward:
+            return "PyTorch's own op is faster for so few elements"
+        limit = self.backward if x.dtype is torch.float32 else self.backward_narrow
+        if elements < limit and requires_grad(x, *others):
+            return "PyTorch's own op with its gradient is faster for so few elements"
+        return None
+
+
+def never_decline(*_: Tensor | None) -> None:
+    """For ops that PyTorch composes of several: the kernel is faster at every size."""
+
+
+def rows_of(x: Tensor) -> int:
+    return math.prod(x.shape[:-1])
+
+
+def requires_grad(*tensors: Tensor | None) -> bool:
+    if torch.is_grad_enabled():
+        for tensor in tensors:
+            if tensor is not None and tensor.requires_grad:
+                return True
+    return False

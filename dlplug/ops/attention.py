@@ -1,0 +1,279 @@
+"""Softmax attention with what language models add to it."""
+
+import math
+import platform
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.autograd import forward_ad
+
+from dlplug.ops import _attention_checks as checks
+from dlplug.ops import _attention_kernels as kernels
+from dlplug.ops import _backend
+from dlplug.ops.fallback import attention as reference
+from dlplug.ops.fallback import philox
+
+KERNEL_DTYPES = (torch.float32, torch.bfloat16, torch.float16)
+MAX_WIDTH = 256  # head dimensions that the kernels take
+
+# Multiply-adds of the scores below which 9 us more for a call, 25 us with gradients, count.
+SMALLEST_WORK = {torch.float32: 200_000, torch.bfloat16: 50_000, torch.float16: 50_000}
+FEWEST_QUERIES = 4  # of float32
+IS_MEASURED = platform.machine().lower() in ("x86_64", "amd64")
+
+
+def attention(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attn_mask: Tensor | None = None,
+    dropout_p: float = 0.0,
+    is_causal: bool = False,
+    scale: float | None = None,
+    enable_gqa: bool = False,
+    *,
+    window: checks.Window = None,
+    query_offset: int = 0,
+    alibi_slopes: Tensor | None = None,
+    softcap: float | None = None,
+    sinks: Tensor | None = None,
+    cu_seqlens: Tensor | None = None,
+) -> Tensor:
+    """``softmax(scale * query key^T) value``, as ``F.scaled_dot_product_attention``, and more.
+
+    The scores go through, in this order: ``scale``; ``softcap * tanh(x / softcap)``; ALiBi,
+    ``x - slope * |i + query_offset - j|``; the mask, which is added if it is float; and the
+    softmax, whose sum also counts ``exp(sink)``. All given masks must agree for query i to see
+    key j. A query that sees no key gives 0, and gradient 0. A NaN or infinity in a key or value
+    may reach queries that do not see it.
+
+    Args:
+        query: ``(..., H, Q, D)``, float32, bfloat16, float16 or float64; any strides.
+        key: ``(..., H, K, D)``; leading sizes broadcast.
+        value: ``(..., H, K, E)``.
+        attn_mask: Bool (True: seen) or float of ``query``'s dtype or float32 (added to the
+            scores), broadcastable to ``(..., H, Q, K)``.
+        dropout_p: Probability of dropping a weight; give 0 in evaluation.
+        is_causal: Query i sees keys up to position ``i + query_offset``.
+        scale: Factor of the scores; None for 1 / sqrt(D).
+        enable_gqa: Key and value may have fewer heads, each shared by H / heads query heads.
+        window: An int w with ``is_causal``: query i sees the w keys up to its own position.
+            A pair (left, right): ``-right <= i + query_offset - j <= left``, None for no bound.
+        query_offset: Position of the first query where the first key's is 0, such as the number
+            of cached keys before it. 0 aligns queries and keys at the start, as torch does.
+        alibi_slopes: ``(H,)``, float32 or ``query``'s dtype.
+        softcap: Bound of the scores' size, positive.
+        sinks: ``(H,)``, one logit per head, float32 or ``query``'s dtype.
+        cu_seqlens: int32 ``(documents + 1,)`` from 0 to Q: where each document of one packed
+            sequence starts, then the length; needs batch 1 and Q = K. The values are checked on
+            the CPU outside of compile; elsewhere wrong ones give other documents.
+    Returns:
+        ``(..., H, Q, E)`` in ``query``'s dtype; under autocast in autocast's, as torch's own.
+    Raises:
+        ShapeError: Sizes that do not belong together.
+        DtypeError: Dtypes that are not listed above.
+        OpError: A number out of its range, or arguments that contradict each other.
+        BackendError: The backend asked for cannot take the call.
+    Numerics: at most twice PyTorch's own rounding error; half precision sums in float32.
+    Deterministic for any thread count; a seed drops the same weights on every backend.
+    References: Vaswani et al. 2017, arXiv:1706.03762; Dao et al. 2022, arXiv:2205.14135; Press et
+    al. 2022, arXiv:2108.12409 (ALiBi); arXiv:2408.00118 (softcap); arXiv:2508.10925 (sinks).
+    """
+    query, key, value = _as_autocast(query, key, value)
+    checks.check_tensors(query, key, value, enable_gqa)
+    checks.check_numbers(dropout_p, scale, softcap)
+    left, right = checks.bounds(window, is_causal)
+    if attn_mask is not None:
+        checks.check_mask(attn_mask, query, key, enable_gqa)
+    if alibi_slopes is not None:
+        checks.check_per_head("alibi_slopes", alibi_slopes, query)
+    if sinks is not None:
+        checks.check_per_head("sinks", sinks, query)
+    if query_offset != 0 or type(query_offset) is not int:
+        has_positions = left is not None or right is not None or alibi_slopes is not None
+        checks.check_offset(query_offset, has_positions)
+    if cu_seqlens is not None:
+        checks.check_documents(cu_seqlens, query, key, value, query_offset)
+
+    route = OP.route(
+        query,
+        key,
+        value,
+        attn_mask,
+        dropout_p,
+        window,
+        query_offset,
+        alibi_slopes,
+        softcap,
+        sinks,
+        cu_seqlens,
+    )
+    seed = philox.draw_seed(query.device) if dropout_p > 0 else None
+    options = reference.Options(
+        alibi_slopes,
+        cu_seqlens,
+        seed,
+        dropout_p,
+        _scale(query) if scale is None else scale,
+        softcap,
+        left,
+        right,
+        query_offset,
+    )
+    if route == "native":
+        return _run_kernel(query, key, value, sinks, options)
+    if route == "torch":
+        return _run_torch(query, key, value, attn_mask, is_causal, enable_gqa, options)
+    if not torch.is_autocast_enabled(query.device.type):
+        return reference.attention(query, key, value, sinks, options, attn_mask)
+    with torch.autocast(query.device.type, enabled=False):  # it sums in float32
+        return reference.attention(query, key, value, sinks, options, attn_mask)
+
+
+def _as_autocast(*tensors: Tensor) -> tuple[Tensor, ...]:
+    """What torch's autocast does to the arguments of its own attention."""
+    device = "cpu" if tensors[0].is_cpu else tensors[0].device.type
+    if not torch.is_autocast_enabled(device):
+        return tensors
+    dtype = torch.get_autocast_dtype(device)
+    return tuple(
+        x.to(dtype) if x.is_floating_point() and x.dtype != torch.float64 else x for x in tensors
+    )
+
+
+def _scale(query: Tensor) -> float:
+    return 1 / math.sqrt(query.size(-1)) if query.size(-1) > 0 else 1.0
+
+
+def _run_kernel(
+    query: Tensor, key: Tensor, value: Tensor, sinks: Tensor | None, options: reference.Options
+) -> Tensor:
+    if sinks is not None:
+        sinks = sinks.float().contiguous()
+    if options.alibi_slopes is not None:
+        options = options._replace(alibi_slopes=options.alibi_slopes.float().contiguous())
+    if options.cu_seqlens is not None:
+        options = options._replace(cu_seqlens=options.cu_seqlens.contiguous())
+    if query.dim() == 4:
+        return kernels.forward(query, key, value, sinks, *options)[0]
+    four = (_four_axes(x) for x in (query, key, value))
+    out, _ = kernels.forward(*four, sinks, *options)
+    return out.reshape(*query.shape[:-1], value.size(-1))
+
+
+def _four_axes(x: Tensor) -> Tensor:
+    return x.flatten(0, -4) if x.dim() > 4 else x[(None,) * (4 - x.dim())]
+
+
+def _run_torch(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attn_mask: Tensor | None,
+    is_causal: bool,
+    enable_gqa: bool,
+    options: reference.Options,
+) -> Tensor:
+    """PyTorch's own op; a mask says what it has no argument for."""
+    positions = (options.left, options.right, options.query_offset)
+    is_plain = positions == (None, 0 if is_causal else None, 0)
+    if attn_mask is not None or options.cu_seqlens is not None or not is_plain:
+        is_causal = False
+        is_bias = attn_mask is not None and attn_mask.dtype != torch.bool
+        seen = reference.visible(query, key, options, None if is_bias else attn_mask)
+        if not is_bias:
+            attn_mask = seen
+        elif seen is not None:
+            attn_mask = attn_mask.masked_fill(~seen, -torch.inf)
+        attn_mask = torch.atleast_2d(attn_mask)
+    return F.scaled_dot_product_attention(
+        query,
+        key,
+        value,
+        attn_mask,
+        is_causal=is_causal,
+        scale=options.scale,
+        enable_gqa=enable_gqa,
+    )
+
+
+def _refuse(query, key, value, attn_mask, dropout_p, window, query_offset, alibi_slopes, *_):
+    """Why the kernels cannot take a call, or None."""
+    if torch._C._are_functorch_transforms_active():  # in compiled code too
+        return "a torch.func transform is active"
+    if query.dtype not in KERNEL_DTYPES:
+        return f"{query.dtype} is not float32, bfloat16 or float16"
+    if attn_mask is not None:
+        return "the kernels take no attn_mask"
+    if not (0 < query.size(-1) <= MAX_WIDTH and 0 < value.size(-1) <= MAX_WIDTH):
+        return f"head dimensions {query.size(-1)} and {value.size(-1)} are not 1 to {MAX_WIDTH}"
+    if query.shape[:-3] != key.shape[:-3] or key.shape[:-2] != value.shape[:-2]:
+        return "the leading sizes of query, key and value are broadcast"
+    if query.dim() > 2 and key.size(-3) > query.size(-3):
+        return "the heads of query are broadcast"
+    if key.numel() == 0 or query.numel() == 0:
+        return "a tensor is empty"
+    if alibi_slopes is not None and alibi_slopes.requires_grad and torch.is_grad_enabled():
+        return "the kernels give no gradient of alibi_slopes"
+    return None
+
+
+def _decline(query, key, value, attn_mask, dropout_p, window, query_offset, *extras):
+    """Why PyTorch's own op is faster, or None; measured on a Zen 5 with AVX-512, torch 2.13."""
+    if torch.compiler.is_compiling():  # a bound would become a guard on the sizes
+        return None
+    if dropout_p != 0 or window is not None or query_offset != 0:
+        return None
+    if not query.is_cpu or any(extra is not None for extra in extras):
+        return None
+    if not IS_MEASURED:
+        return f"the kernels' speed on {platform.machine()} is not known"
+    work = query.numel() * key.size(-2)
+    if work < SMALLEST_WORK[query.dtype]:
+        return f"{work} multiply-adds for the scores take less time than the call"
+    if query.dtype == torch.float32 and query.size(-2) < FEWEST_QUERIES:
+        return f"{query.size(-2)} queries do not pay for packing the keys"
+    return None
+
+
+class _Attention(_backend.Op):
+    def route(self, query: Tensor, *args) -> str:
+        """As every op's, but PyTorch's own takes only what it can do, by a mask if need be."""
+        route = super().route(query, *args)
+        if route != "torch":
+            return route
+        # PyTorch's CPU kernel has no rules for transforms and forward mode.
+        if torch._C._are_functorch_transforms_active() or forward_ad._current_level >= 0:
+            return "reference"
+        _, _, _, dropout_p, _, _, alibi_slopes, softcap, sinks, _ = args
+        # Its dropout draws from another generator: the same seed would drop other weights.
+        has_equal = dropout_p == 0 and alibi_slopes is None and softcap is None and sinks is None
+        return "torch" if has_equal else "reference"
+
+    def explain(self, *args) -> _backend.Explanation:
+        return super().explain(*_as_autocast(*args[:3]), *args[3:])
+
+
+OP = _backend.register(
+    _Attention(
+        function=attention,
+        arguments=(
+            "query",
+            "key",
+            "value",
+            "attn_mask",
+            "dropout_p",
+            "window",
+            "query_offset",
+            "alibi_slopes",
+            "softcap",
+            "sinks",
+            "cu_seqlens",
+        ),
+        kernels=(kernels.forward, kernels.backward),
+        refuse=_refuse,
+        decline=_decline,
+        otherwise="torch",
+    )
+)

@@ -1,0 +1,191 @@
+"""Attention in plain PyTorch: what the formula says, and the reference of every kernel.
+
+    x = scale * q k^T;  x = softcap * tanh(x / softcap);  x -= slope * |i + query_offset - j|
+    x += float mask;  x = -inf where query i does not see key j
+    weights = exp(x) / (sum of exp(x) + exp(sink)), then dropout;  out = weights @ v
+
+Shapes: query (..., H, Q, D), key (..., G, K, D), value (..., G, K, E), scores (..., H, Q, K);
+G divides H, and H / G query heads share a key head. Half precision is computed in float32.
+
+References: Vaswani et al. 2017, arXiv:1706.03762, eq. 1; ALiBi: Press et al. 2022,
+arXiv:2108.12409; softcap: Gemma 2, arXiv:2408.00118; sinks: gpt-oss, arXiv:2508.10925; gradients:
+Dao et al. 2022, arXiv:2205.14135, appendix B.
+"""
+
+import functools
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from dlplug.ops.fallback import philox
+
+
+class Options(NamedTuple):
+    """What the operators take beside query, key, value and sinks, in the order of their schemas.
+
+    Attributes:
+        alibi_slopes: ``(H,)``.
+        cu_seqlens: int32 ``(documents + 1,)``: where each document starts, then the length.
+        seed: Scalar int64 of the dropout mask.
+        dropout_p: Probability of dropping a weight.
+        scale: Factor of the scores.
+        softcap: Bound of the scores' size.
+        left, right: Query i sees key j when ``-right <= i + query_offset - j <= left``.
+        query_offset: Position of the first query; the first key's is 0.
+    """
+
+    alibi_slopes: Tensor | None = None
+    cu_seqlens: Tensor | None = None
+    seed: Tensor | None = None
+    dropout_p: float = 0.0
+    scale: float = 1.0
+    softcap: float | None = None
+    left: int | None = None
+    right: int | None = None
+    query_offset: int = 0
+
+
+def attention(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    sinks: Tensor | None,
+    options: Options,
+    attn_mask: Tensor | None = None,
+) -> Tensor:
+    """Weighted mean of the values, ``(..., H, Q, E)``; differentiable any number of times.
+
+    ``attn_mask`` is bool (True: seen) or float (added), broadcastable to the scores. A query that
+    sees nothing gives 0, and gradient 0.
+    """
+    return _attend(query, key, value, sinks, options, attn_mask)[0]
+
+
+def attention_forward(
+    query: Tensor, key: Tensor, value: Tensor, sinks: Tensor | None, *options
+) -> tuple[Tensor, Tensor]:
+    """``attention`` of 4 axes, and the log of each row's sum of exponentials, ``(B, H, Q)``."""
+    out, lse = _attend(query, key, value, sinks, Options(*options), None)
+    return laid_out(out, query.is_contiguous()), lse.to(torch.float32)
+
+
+def attention_backward(
+    grad_out: Tensor, query: Tensor, key: Tensor, value: Tensor, out: Tensor, lse: Tensor, *options
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Gradients of query, key and value from what ``attention_forward`` gave."""
+    options = Options(*options)
+    grad, o, q = _wide(grad_out), _wide(out), _wide(query)
+    k, v = _shared(key, query), _shared(value, query)
+    scores, slope = _scores(q, k, options)
+    seen = visible(query, key, options)
+    if seen is not None:
+        scores = scores.masked_fill(~seen, -torch.inf)
+    # Where nothing is seen lse is -inf too, and no weight counts.
+    weights = torch.exp(scores - lse.masked_fill(lse == -torch.inf, torch.inf)[..., None])
+    grad_value = _dropped_out(weights, options).mT @ grad
+    grad_weights = _dropped_out(grad @ v.mT, options)
+    delta = (o * grad).sum(-1, keepdim=True)  # the sum over j of weights * grad_weights
+    grad_products = weights * (grad_weights - delta) * slope * options.scale
+    grad_query, grad_key = grad_products @ k, grad_products.mT @ q
+    if key.size(1) != query.size(1):
+        groups = (key.size(1), query.size(1) // key.size(1))
+        grad_key, grad_value = (x.unflatten(1, groups).sum(2) for x in (grad_key, grad_value))
+    return tuple(
+        laid_out(gradient.to(x.dtype), x.is_contiguous())
+        for gradient, x in ((grad_query, query), (grad_key, key), (grad_value, value))
+    )
+
+
+def laid_out(x: Tensor, is_contiguous: bool) -> Tensor:
+    """``x`` (B, H, rows, width) contiguous, or laid out in memory as (B, rows, H, width)."""
+    return x.contiguous() if is_contiguous else x.transpose(1, 2).contiguous().transpose(1, 2)
+
+
+def visible(
+    query: Tensor, key: Tensor, options: Options, mask: Tensor | None = None
+) -> Tensor | None:
+    """Which keys each query sees, bool, broadcastable to the scores; None when it sees all."""
+    parts = [] if mask is None else [mask]
+    if options.left is not None:
+        parts.append(_distance(query, key, options) <= options.left)
+    if options.right is not None:
+        parts.append(_distance(query, key, options) >= -options.right)
+    if options.cu_seqlens is not None:
+        starts = options.cu_seqlens
+        positions = torch.arange(key.size(-2), device=key.device, dtype=starts.dtype)
+        document = torch.searchsorted(starts, positions, right=True)
+        parts.append(document[:, None] == document)
+    return functools.reduce(torch.logical_and, parts) if parts else None
+
+
+def _attend(query, key, value, sinks, options, attn_mask) -> tuple[Tensor, Tensor]:
+    k, v = _shared(key, query), _shared(value, query)
+    scores, _ = _scores(_wide(query), k, options)
+    if attn_mask is not None and attn_mask.dtype != torch.bool:
+        scores = scores + attn_mask
+        attn_mask = None
+    seen = visible(query, key, options, attn_mask)
+    if seen is not None:
+        scores = scores.masked_fill(~seen, -torch.inf)
+    weights, lse = _softmax(scores, sinks)
+    return (_dropped_out(weights, options) @ v).to(query.dtype), lse
+
+
+def _distance(query: Tensor, key: Tensor, options: Options) -> Tensor:
+    """Position of query i minus position of key j, int64 ``(Q, K)``."""
+    queries, keys = (torch.arange(x.size(-2), device=x.device) for x in (query, key))
+    return (queries + options.query_offset)[:, None] - keys
+
+
+def _wide(x: Tensor) -> Tensor:
+    return x if x.dtype == torch.float64 else x.float()
+
+
+def _shared(x: Tensor, query: Tensor) -> Tensor:
+    """Keys or values in float32 with each head repeated for the query heads that share it."""
+    heads = query.size(-3) if query.dim() > 2 and x.dim() > 2 else 1
+    if heads > 1 and x.size(-3) not in (1, heads):  # 1: the product broadcasts it
+        x = x.repeat_interleave(heads // x.size(-3), dim=-3)
+    return _wide(x)
+
+
+def _scores(q: Tensor, k: Tensor, options: Options) -> tuple[Tensor, Tensor | float]:
+    """Scores before masks, and the derivative of the softcap at each."""
+    scores, slope = q @ k.mT * options.scale, 1.0
+    if options.softcap is not None:
+        capped = torch.tanh(scores / options.softcap)
+        scores, slope = options.softcap * capped, 1 - capped.square()
+    if options.alibi_slopes is not None:
+        slopes = options.alibi_slopes.to(scores.dtype)[:, None, None]
+        scores = scores - slopes * _distance(q, k, options).abs()
+    return scores, slope
+
+
+def _softmax(scores: Tensor, sinks: Tensor | None) -> tuple[Tensor, Tensor]:
+    """exp(s) / (sum of exp(s) + exp(sink)), 0 where that sum is 0; and the log of the sum."""
+    if scores.size(-1) == 0:
+        empty = scores.sum(-1) - torch.inf
+        return scores, empty if sinks is None else empty.maximum(sinks[:, None].to(scores.dtype))
+    # The largest score is only subtracted against overflow: it cancels, so no gradient flows.
+    top = scores.detach().amax(-1, keepdim=True)
+    if sinks is not None:
+        sinks = sinks.to(scores.dtype)[:, None, None]
+        top = torch.maximum(top, sinks.detach())
+    top = top.masked_fill(top == -torch.inf, 0)
+    weights = torch.exp(scores - top)
+    total = weights.sum(-1, keepdim=True)
+    if sinks is not None:
+        total = total + torch.exp(sinks - top)
+    lse = (top + torch.log(total)).squeeze(-1)
+    return weights / total.masked_fill(total == 0, 1), lse
+
+
+def _dropped_out(x: Tensor, options: Options) -> Tensor:
+    """``x`` with the elements of the dropout mask 0 and the others scaled up."""
+    p = options.dropout_p
+    if p == 0:
+        return x
+    keep = philox.keep_mask(options.seed, x.shape[:-1].numel(), x.size(-1), p).view(x.shape)
+    # Dropping everything leaves 0, not 0 / 0.
+    return torch.where(keep, x * (1 / (1 - p) if p < 1 else 0.0), 0.0)

@@ -1,0 +1,6 @@
+"""Optimizers over fused ops, and what they are given. Needs torch alone."""
+
+from dlplug.optim.adamw import FusedAdamW
+from dlplug.optim.parameter_groups import weight_decay_groups
+
+__all__ = ["FusedAdamW", "weight_decay_groups"]

@@ -1,0 +1,43 @@
+"""The part of a distributed tensor that lies on this process."""
+
+import sys
+
+from torch import Tensor
+
+from dlplug.ops._adamw_rows import PLAIN_TYPES
+
+
+def local_lists(lists: tuple[list[Tensor], ...]) -> tuple[list[Tensor], ...]:
+    """Replace ``DTensor`` parameters, gradients and states by this process's shards.
+
+    An elementwise update of the shards is the update of the whole, if all tensors of a parameter
+    are split in the same way; the rows of others are left as they are. Replicated tensors are
+    updated by each process alike.
+
+    Args:
+        lists: One list per kind of tensor, parameters first and steps, which are not split, last;
+            an empty one if the parameters have no such tensors.
+    """
+    if set(map(type, lists[0])) <= PLAIN_TYPES:
+        return lists
+    # Whoever has a DTensor has imported its module; nobody else should pay for that.
+    module = sys.modules.get("torch.distributed.tensor")
+    if module is None:
+        return lists
+    local = tuple(list(tensors) for tensors in lists)
+    for i, param in enumerate(lists[0]):
+        tensors = [kind[i] for kind in lists[:-1] if kind]
+        if all(_is_split_as(tensor, param, module.DTensor) for tensor in tensors):
+            for kind in local[:-1]:
+                if kind:
+                    kind[i] = kind[i].to_local()
+    return local
+
+
+def _is_split_as(tensor: Tensor, param: Tensor, dtensor: type) -> bool:
+    return (
+        type(tensor) is dtensor
+        and type(param) is dtensor
+        and tensor.placements == param.placements
+        and tensor.device_mesh == param.device_mesh
+    )

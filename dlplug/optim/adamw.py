@@ -1,0 +1,242 @@
+"""AdamW with one compiled call per parameter group."""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+from torch.optim.adamw import adamw as torch_adamw
+
+from dlplug.ops.adamw import OP, Rows, update
+from dlplug.optim._local_tensors import local_lists
+
+Lists = tuple[list[Tensor], ...]
+
+
+class FusedAdamW(torch.optim.AdamW):
+    """``torch.optim.AdamW`` whose step updates a whole parameter group in one compiled call.
+
+    Same arguments, same state, same checkpoints: a ``state_dict`` of either class loads into the
+    other. Parameters that the kernel does not take (other devices, float64, complex, gaps in
+    memory) are updated by PyTorch's own code; under ``dlplug.ops.use_backend("cpu")`` they are an
+    error.
+
+    Args:
+        params: Parameters, named parameters or groups, as for every optimizer.
+        lr: Step size; a tensor of one element is read at each step, as in PyTorch.
+        betas: Decay per step of the averages of the gradient and of its square.
+        eps: Added to the root, in the gradients' unit.
+        weight_decay: Times ``lr`` the fraction of a parameter that is removed per step.
+        amsgrad: Divide by the largest average of squares so far.
+        maximize: Go up the gradient.
+        foreach: None for the kernel; True for PyTorch's foreach code, False for its loop.
+        fused: None or True for the kernel, False for PyTorch's loop. True keeps PyTorch's promise:
+            what the kernel does not take goes to PyTorch's fused kernel or is refused, and a
+            ``GradScaler`` leaves the unscaling to the step, for which reason Lightning's mixed
+            precisions refuse to clip gradients; with None they clip.
+        capturable: True for PyTorch's code, which then demands parameters on an accelerator.
+        differentiable: True for PyTorch's code, through which autograd can differentiate.
+    Raises:
+        ValueError, RuntimeError: What ``torch.optim.AdamW`` refuses, in its words; sparse
+            gradients among it.
+        BackendError: The backend that was asked for cannot take a group.
+    Numerics: as ``dlplug.ops.adamw_``. Within ``torch.compile`` the step is one op of the graph,
+    with ``fullgraph=True`` too.
+    References: Loshchilov, Hutter 2019, arXiv:1711.05101, algorithm 2.
+    """
+
+    def __init__(
+        self,
+        params,
+        lr: float | Tensor = 1e-3,
+        betas: tuple[float | Tensor, float | Tensor] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 1e-2,
+        *,
+        amsgrad: bool = False,
+        maximize: bool = False,
+        foreach: bool | None = None,
+        fused: bool | None = None,
+        capturable: bool = False,
+        differentiable: bool = False,
+    ):
+        super().__init__(
+            params,
+            lr,
+            betas,
+            eps,
+            weight_decay,
+            amsgrad,
+            maximize=maximize,
+            foreach=foreach,
+            fused=fused,
+            capturable=capturable,
+            differentiable=differentiable,
+        )
+        self._rows: dict[tuple[int, str], Rows] = {}
+
+    def __setstate__(self, state: dict) -> None:
+        """Restore a copy, a pickle or a checkpoint; addresses are never part of those."""
+        super().__setstate__(state)
+        self._rows = {}
+
+    def step(self, closure: Callable[[], float] | None = None) -> float | None:
+        """Update every parameter that has a gradient.
+
+        Args:
+            closure: Computes the loss and its gradients again; called first, with grad enabled.
+        Returns:
+            What ``closure`` returned, or None.
+        """
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
+        with torch.set_grad_enabled(self.defaults["differentiable"]):
+            for index, group in enumerate(self.param_groups):
+                if _asks_for_torch(group):
+                    lists = self._gather_by_torch(group)
+                    self._update_by_torch(group, lists, group["foreach"], group["fused"])
+                elif (lists := self._gather(group))[0]:
+                    self._update(index, group, lists)
+        return loss
+
+    def _gather(self, group: dict) -> Lists:
+        """Parameters that have gradients, gradients, exp_avgs, exp_avg_sqs, their maxima, steps."""
+        if torch.compiler.is_compiling():
+            return self._gather_by_torch(group)
+        params, grads, exp_avgs, exp_avg_sqs, max_exp_avg_sqs, steps = [], [], [], [], [], []
+        states, is_amsgrad = self.state, group["amsgrad"]
+        for param in group["params"]:
+            grad = param.grad
+            if grad is None:
+                continue
+            state = states.get(param)
+            if not state:
+                return self._gather_by_torch(group)
+            params.append(param)
+            grads.append(grad)
+            exp_avgs.append(state["exp_avg"])
+            exp_avg_sqs.append(state["exp_avg_sq"])
+            steps.append(state["step"])
+            if is_amsgrad:
+                max_exp_avg_sqs.append(state["max_exp_avg_sq"])
+        return params, grads, exp_avgs, exp_avg_sqs, max_exp_avg_sqs, steps
+
+    def _gather_by_torch(self, group: dict) -> Lists:
+        """The same, three times slower; makes missing states and refuses sparse gradients."""
+        lists = tuple([] for _ in range(6))
+        self._init_group(group, *lists)
+        return lists
+
+    def _update(self, index: int, group: dict, lists: Lists) -> None:
+        rows = self._rows_for(index, "all", lists)
+        route = OP.route(rows.params[0], rows)
+        if route == "native":
+            self._update_by_kernel(group, rows, lists[0])
+        elif route == "reference":
+            self._update_by_torch(group, lists, foreach=False, fused=False)
+        elif torch.compiler.is_compiling():
+            self._update_by_torch(group, lists, foreach=None, fused=None)
+        else:
+            self._update_by_both(index, group, rows, lists)
+
+    def _rows_for(self, index: int, which: str, lists: Lists) -> Rows:
+        if torch.compiler.is_compiling():
+            return Rows(*lists)  # nothing that a later call would have to guard
+        rows = self._rows.get((index, which))
+        if rows is None:
+            rows = self._rows[index, which] = Rows()
+        rows.fill(*local_lists(lists))
+        return rows
+
+    def _update_by_kernel(self, group: dict, rows: Rows, params: list[Tensor]) -> None:
+        # A GradScaler sets these two for fused=True: skip the step, unscale the gradients.
+        found_inf, scale = getattr(self, "found_inf", None), getattr(self, "grad_scale", None)
+        if found_inf is not None and found_inf.item():
+            return
+        beta1, beta2 = group["betas"]
+        update(
+            rows,
+            group["lr"],
+            beta1,
+            beta2,
+            group["eps"],
+            group["weight_decay"],
+            group["maximize"],
+            1.0 if scale is None else scale.item(),
+        )
+        if rows.params is not params:
+            torch.autograd.graph.increment_version(params)
+
+    def _update_by_both(self, index: int, group: dict, rows: Rows, lists: Lists) -> None:
+        """The kernel for the parameters that it takes, PyTorch's code for the others."""
+        if any([grad.is_sparse for grad in lists[1]]):
+            self._gather_by_torch(group)  # raises, before anything is changed
+        refusals = rows.refusals()
+        fit = [i for i, why in enumerate(refusals) if why is None]
+        if fit:
+            fit_lists = _subset(lists, fit)
+            fit_rows = self._rows_for(index, "fit", fit_lists)
+            if OP.route(fit_rows.params[0], fit_rows) == "native":
+                self._update_by_kernel(group, fit_rows, fit_lists[0])
+                lists = _subset(lists, [i for i, why in enumerate(refusals) if why is not None])
+                rows = self._rows_for(index, "others", lists)
+        if lists[0]:
+            self._update_others(group, rows, lists)
+
+    def _update_others(self, group: dict, rows: Rows, lists: Lists) -> None:
+        fused_lists = rows.lists_for_torch_fused()
+        if fused_lists is None:
+            # PyTorch's fused CPU kernel would be wrong here, whoever asked for it.
+            fused = group["fused"] and not any(param.is_cpu for param in lists[0])
+            self._update_by_torch(group, lists, foreach=None, fused=fused)
+            return
+        # PyTorch's fastest code on the CPU, though not its default. It leaves version counters as
+        # they were, on which autograd relies.
+        self._update_by_torch(group, fused_lists, foreach=None, fused=True)
+        rows.copy_grads_back()
+        torch.autograd.graph.increment_version(lists[0])
+
+    def _update_by_torch(
+        self, group: dict, lists: Lists, foreach: bool | None, fused: bool | None
+    ) -> None:
+        self._refuse_graph_capture()
+        beta1, beta2 = group["betas"]
+        torch_adamw(
+            *lists,
+            foreach=foreach,
+            capturable=group["capturable"],
+            differentiable=group["differentiable"],
+            fused=fused,
+            grad_scale=getattr(self, "grad_scale", None),
+            found_inf=getattr(self, "found_inf", None),
+            has_complex=any(torch.is_complex(param) for param in lists[0]),
+            amsgrad=group["amsgrad"],
+            beta1=beta1,
+            beta2=beta2,
+            lr=group["lr"],
+            weight_decay=group["weight_decay"],
+            eps=group["eps"],
+            maximize=group["maximize"],
+        )
+
+    def _refuse_graph_capture(self) -> None:
+        """Raise as PyTorch does where a CUDA graph would freeze the step number."""
+        # Renamed after torch 2.10.
+        check = getattr(self, "_accelerator_graph_capture_health_check", None)
+        (check or self._cuda_graph_capture_health_check)()
+
+
+def _asks_for_torch(group: dict) -> bool:
+    """Whether an option stands for one certain implementation of PyTorch's."""
+    return (
+        group["foreach"] is not None
+        or group["fused"] is False
+        or group["differentiable"]
+        # A tracer shows the option as True for every optimizer.
+        or (group["capturable"] and not torch.compiler.is_compiling())
+    )
+
+
+def _subset(lists: Lists, indices: list[int]) -> Lists:
+    return tuple([tensors[i] for i in indices if tensors] for tensors in lists)

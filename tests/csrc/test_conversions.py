@@ -1,0 +1,45 @@
+"""Rounding between float32 and the narrow types in the kernels, at every instruction set."""
+
+import pytest
+import torch
+
+from dlplug import ops
+from tests.ops.norm_properties import each_isa, needs_kernels
+
+NARROW = [torch.bfloat16, torch.float16]
+
+
+def through_kernel(bias: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
+    """``bias`` rounded to ``dtype``: with a weight of 0, LayerNorm gives its bias."""
+    x = torch.randn(1, bias.numel(), dtype=dtype)
+    with ops.use_backend("cpu"):
+        return ops.layer_norm(x, torch.zeros_like(bias), bias)[0]
+
+
+@needs_kernels
+@each_isa
+@pytest.mark.parametrize("dtype", NARROW, ids=["bfloat16", "float16"])
+def test_every_narrow_number_survives(isa, dtype):
+    """All 65,536 bit patterns are widened and narrowed without change, denormals included."""
+    patterns = torch.arange(-(2**15), 2**15, dtype=torch.int16).view(dtype)
+    with ops.use_isa(isa):
+        found = through_kernel(patterns, dtype)
+    torch.testing.assert_close(found, patterns, rtol=0, atol=0, equal_nan=True)
+
+
+@needs_kernels
+@each_isa
+@pytest.mark.parametrize("dtype", NARROW, ids=["bfloat16", "float16"])
+def test_rounding_is_to_nearest_even_as_in_torch(isa, dtype):
+    """Drawn numbers of every exponent, ties, overflow, denormals and NaN round as in PyTorch."""
+    numbers = torch.Generator().manual_seed(0)
+    drawn = torch.randint(-(2**31), 2**31, (100_000,), generator=numbers).to(torch.int32)
+    near = torch.arange(0x3F7F0000, 0x3F7F0000 + 70_000, dtype=torch.int32)  # around 1, all ties
+    tiny = torch.arange(
+        0x33000000, 0x33000000 + 3 * 2**23, 997, dtype=torch.int32
+    )  # half denormals
+    large = torch.arange(0x477F0000, 0x477F0000 + 70_000, dtype=torch.int32)  # around 65504
+    bias = torch.cat([drawn, near, tiny, large]).view(torch.float32)
+    with ops.use_isa(isa):
+        found = through_kernel(bias, dtype)
+    torch.testing.assert_close(found, bias.to(dtype), rtol=0, atol=0, equal_nan=True)

@@ -1,0 +1,49 @@
+"""Files that are compiled once per instruction set share no function with the rest."""
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+KERNELS = sorted((ROOT / "csrc" / "cpu" / "kernels").glob("*"))
+OBJECTS = sorted((ROOT / "build" / "native").glob("CMakeFiles/kernels_*.dir/**/*.o"))
+# Headers whose functions are static, or that declare only.
+SHARED = {"simd.h", "memory.h", "math.h", "philox.h", "types.h", "isa.h"}
+SYSTEM = {"stddef.h", "stdint.h", "immintrin.h"}
+
+
+def includes(path: Path) -> list[str]:
+    return re.findall(r'#include ["<]([^">]+)[">]', path.read_text())
+
+
+@pytest.mark.parametrize("path", KERNELS, ids=lambda path: path.name)
+def test_kernels_include_no_torch_and_no_standard_library(path):
+    """An inline function of such a header, compiled with AVX-512, could serve the whole library."""
+    allowed = {f"csrc/common/{name}" for name in SHARED} | SYSTEM
+    allowed |= {f"csrc/cpu/kernels/{header.name}" for header in KERNELS}
+    assert set(includes(path)) <= allowed
+
+
+@pytest.mark.parametrize("name", sorted(SHARED))
+def test_shared_headers_include_no_more(name):
+    """The headers that kernels may include keep the same rule."""
+    allowed = {f"csrc/common/{name}" for name in SHARED} | SYSTEM
+    assert set(includes(ROOT / "csrc" / "common" / name)) <= allowed
+
+
+@pytest.mark.skipif(not OBJECTS, reason="the kernels were not compiled in this checkout")
+@pytest.mark.skipif(shutil.which("nm") is None, reason="needs nm of binutils")
+def test_objects_hold_no_function_that_the_linker_could_share():
+    """No object file of a kernel has a weak symbol, and each has only its own namespace's."""
+    for path in OBJECTS:
+        isa = re.search(r"kernels_(\w+)\.dir", str(path)).group(1)
+        text = subprocess.run(
+            ["nm", "-C", "--defined-only", str(path)], capture_output=True, text=True, check=True
+        ).stdout
+        for line in text.splitlines():
+            _, kind, name = line.split(maxsplit=2)
+            assert kind not in "WwVvu", (path, name)
+            assert kind.islower() or name.startswith(f"dlplug::{isa}::"), (path, name)

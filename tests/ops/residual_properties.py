@@ -1,0 +1,120 @@
+"""What holds for the norms that add a residual first; a test class per op inherits these tests."""
+
+import pytest
+import torch
+
+from dlplug import ops
+from dlplug.errors import OpError
+from tests.ops.norm_cases import EPS, assert_as_good_as_torch, outputs_and_gradients
+from tests.ops.norm_properties import NormProperties, each_dtype, each_isa, needs_kernels
+
+
+class ResidualProperties(NormProperties):
+    @needs_kernels
+    @each_isa
+    @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16], ids=["bfloat16", "float16"])
+    def test_a_narrow_block_joins_a_wide_stream(self, isa, dtype):
+        """16-bit x and float32 residual, as under autocast: the sum and its norm are float32."""
+        with ops.use_backend("cpu"), ops.use_isa(isa):
+            shapes = [(5, 7), (33, 64), (17, 129), (300, 192)]
+            assert_as_good_as_torch(self.norm, shapes, dtype, torch.float32)
+
+    def test_other_pairs_of_dtypes_promote_as_in_torch(self):
+        """What no kernel takes goes to PyTorch: float32 x on a bfloat16 stream."""
+        inputs = self.norm.draw((50, 8), torch.float32, torch.bfloat16)
+        inputs = [t.float() if t.dim() == 1 else t for t in inputs]
+        assert "neither" in str(ops.explain(self.norm.ours, *inputs))
+        torch.testing.assert_close(self.norm.ours(*inputs), self.norm.torch(*inputs, eps=1e-5))
+
+    @needs_kernels
+    @each_isa
+    @each_dtype
+    def test_dropout_equals_the_reference_s_for_the_same_seed(self, isa, dtype):
+        """With torch.manual_seed kernel and reference drop the same elements, forward and back."""
+        for shape in [(4, 3), (7, 64), (3, 5, 100), (300, 192)]:
+            inputs = self.norm.draw(shape, dtype)
+            results = []
+            for mode in ("cpu", "reference"):
+                torch.manual_seed(11)
+                with ops.use_backend(mode), ops.use_isa(isa):
+                    results.append(outputs_and_gradients(self.norm.ours, inputs, dropout_p=0.3))
+            for mine, theirs in zip(*results, strict=True):
+                scale = theirs.abs().max().item()
+                # Two roundings, and sums of 300 rows in another order.
+                limit = 2 * torch.finfo(dtype).eps * scale + 1e-5 * (1 + scale)
+                torch.testing.assert_close(mine, theirs, rtol=0, atol=limit)
+
+    @needs_kernels
+    def test_dropout_drops_its_share_and_scales_the_rest(self):
+        """With a residual of 0, h is x times 1 / (1 - p) or 0, in the asked proportion."""
+        x, residual = torch.ones(400, 250), torch.zeros(400, 250)
+        with ops.use_backend("cpu"):
+            _, h = self.norm.ours(x, residual, dropout_p=0.25)
+        kept = h != 0
+        torch.testing.assert_close(h[kept], torch.full_like(h[kept], 1 / 0.75))
+        # 100,000 draws: the standard deviation of the share is 0.0014.
+        assert abs(kept.float().mean().item() - 0.75) < 0.007
+
+    @pytest.mark.parametrize("mode", ["auto", "reference", "cpu"])
+    def test_dropout_of_1_leaves_the_residual(self, mode):
+        """p = 1 drops everything, infinities included, and gives x no gradient."""
+        if mode == "cpu" and not ops.isas():
+            pytest.skip("the CPU kernels are not compiled")
+        x, residual = torch.randn(3, 50, requires_grad=True), torch.randn(3, 50)
+        with ops.use_backend(mode):
+            y, h = self.norm.ours(x, residual, dropout_p=1.0)
+            (grad,) = torch.autograd.grad(y.sum() + h.sum(), x)
+        torch.testing.assert_close(h, residual, rtol=0, atol=0)
+        assert not grad.any()
+
+    def test_the_seed_comes_from_torch_s_generator(self):
+        """The same torch.manual_seed gives the same mask, the next call another one."""
+        inputs = self.norm.draw((20, 30))[:2]
+        torch.manual_seed(3)
+        first, second = (self.norm.ours(*inputs, dropout_p=0.5)[1] for _ in range(2))
+        torch.manual_seed(3)
+        again = self.norm.ours(*inputs, dropout_p=0.5)[1]
+        assert torch.equal(first, again) and not torch.equal(first, second)
+
+    def test_compiled_dropout_draws_anew_and_is_ruled_by_the_seed(self):
+        """In a compiled graph every call draws its own mask, and manual_seed repeats it."""
+        inputs = self.norm.draw((20, 30))
+        compiled = torch.compile(self.norm.ours, fullgraph=True, backend="aot_eager")
+
+        def run():
+            return outputs_and_gradients(compiled, inputs, dropout_p=0.5)
+
+        torch.manual_seed(3)
+        first, second = run(), run()
+        torch.manual_seed(3)
+        again = run()
+        assert not torch.equal(first[1], second[1])
+        assert all(torch.equal(a, b) for a, b in zip(first, again, strict=True))
+
+    def test_dropout_passes_every_opcheck(self):
+        """The op with a seed has the right schema, fake kernel and gradients as well."""
+        inputs = [t.requires_grad_() for t in self.norm.draw((3, 4, 10))]
+        op = getattr(torch.ops.dlplug, self.norm.kernel).default
+        seed = torch.tensor(12345)
+        result = torch.library.opcheck(op, (*inputs, seed, EPS, 0.4))
+        assert set(result.values()) == {"SUCCESS"}
+
+    @needs_kernels
+    @pytest.mark.parametrize("which", [0, 1])
+    def test_either_output_may_go_unused(self, which):
+        """The gradient through y alone or h alone equals the reference's."""
+        inputs = self.norm.draw((9, 21))
+        grads = []
+        for mode in ("cpu", "reference"):
+            leaves = [t.clone().requires_grad_() for t in inputs]
+            with ops.use_backend(mode):
+                output = self.norm.ours(*leaves)[which]
+            grads.append(torch.autograd.grad(output.sin().sum(), leaves[:2]))
+        torch.testing.assert_close(*grads, rtol=1e-5, atol=1e-6)
+
+    @pytest.mark.parametrize("p", [-0.1, 1.5, float("nan")])
+    def test_a_probability_is_within_0_and_1(self, p):
+        """Anything else is refused."""
+        inputs = self.norm.draw((2, 3))
+        with pytest.raises(OpError, match=r"dropout_p must be within \[0, 1\], got"):
+            self.norm.ours(*inputs, dropout_p=p)
