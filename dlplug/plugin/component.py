@@ -1,0 +1,210 @@
+"""One component that a distribution offers: who it is, what state it is in, how it is loaded."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from types import FunctionType, ModuleType
+
+from dlplug.errors import ComponentLoadError, PluginError
+from dlplug.plugin.control import Rule
+from dlplug.plugin.failure import advice, cause_of
+from dlplug.plugin.memory import Memory, Outcome
+from dlplug.plugin.names import one_line
+from dlplug.plugin.spec import CORE, HOOK_GROUP, KINDS
+from dlplug.plugin.status import Status
+from dlplug.plugin.targets import import_target
+
+HOOKS_KIND = "hooks"
+"""Stands as the kind of an entry point in the group ``dlplug``."""
+
+
+@dataclass(eq=False)
+class Component:
+    """A component, or a module of hooks, by name; nothing is imported before `load`.
+
+    Args:
+        kind: Plural, such as ``losses``; ``hooks`` for a module of hooks.
+        name: Short name, as in configs.
+        distribution: Normalised name of the distribution that offers it.
+        version: Version of that distribution.
+        target: ``module:attr``; ``module`` for a module of hooks.
+        summary: One line; empty if nothing is known.
+        status: See `Status`.
+        reason: Why the status is what it is; None if there is nothing to say.
+        fix: What the user can do about it; None if there is nothing to do.
+        error: The original exception, if one was raised in this process.
+        missing: Distributions that it requires and that are not installed.
+        refuses: The status forbids even to try the import.
+        memory: Where the outcome of loading is remembered; None for nowhere.
+    """
+
+    kind: str
+    name: str
+    distribution: str
+    version: str
+    target: str
+    summary: str = ""
+    status: Status = Status.AVAILABLE
+    reason: str | None = None
+    fix: str | None = None
+    error: BaseException | None = field(default=None, repr=False)
+    missing: tuple[str, ...] = ()
+    refuses: bool = False
+    memory: Memory | None = field(default=None, repr=False)
+    value: object = field(default=None, repr=False)
+    """What was imported; None before."""
+
+    @property
+    def id(self) -> str:
+        """``distribution:name``, which names exactly one component of a kind."""
+        return f"{self.distribution}:{self.name}"
+
+    @property
+    def provider(self) -> str:
+        """Distribution and version, for messages: ``acme-losses 2.3``."""
+        return f"{self.distribution} {self.version}"
+
+    @property
+    def label(self) -> str:
+        """Kind and name, for messages: ``loss 'focal'``."""
+        known = KINDS.get(self.kind)
+        return f"{known.singular if known else self.kind} {self.name!r}"
+
+    @property
+    def entry_point(self) -> str:
+        """The line that offers it: ``dlplug.losses: focal = acme_losses.focal:FocalLoss``."""
+        group = HOOK_GROUP if self.kind == HOOKS_KIND else self.kind
+        group = f"dlplug.{self.kind}" if self.kind in KINDS else group
+        return f"{group}: {self.name} = {self.target}"
+
+    @property
+    def is_problem(self) -> bool:
+        """Whether somebody has to act.
+
+        An optional library that a built-in component lacks is no problem: nobody asked for it.
+        """
+        is_optional = self.distribution == CORE and self.status is Status.MISSING_EXTRA
+        return self.status.is_problem and not is_optional
+
+    @property
+    def is_candidate(self) -> bool:
+        """Whether it takes part when its short name is resolved.
+
+        One that lacks an extra or fails does: installing a package must not change what a name
+        means. One that is blocked, or that this dlplug cannot use at all, does not.
+        """
+        excluded = self.status in (Status.DISABLED, Status.INCOMPATIBLE)
+        return not excluded and not (self.status is Status.FAILED and self.refuses)
+
+    def recall(self, memory: Memory, *, trust_failures: bool) -> None:
+        """Take the summary, and the failure if any, of the last load; nothing is decided by it."""
+        self.memory = memory
+        outcome = memory.recall(self.distribution, self.version, self.target)
+        if outcome is None:
+            return
+        self.summary = outcome.summary or self.summary
+        if outcome.failed and trust_failures and self.status is Status.AVAILABLE:
+            self.status = Status.FAILED
+            self.reason = f"when last used: {outcome.failed}"
+            self.fix = (
+                "tried again when a config names it; now: python -m dlplug plugins list --load"
+            )
+
+    def obey(self, rules: Iterable[Rule]) -> None:
+        """Be disabled if one of the user's rules says so."""
+        for rule in rules:
+            if objection := rule.objection(self.distribution, self.name):
+                self.status, self.refuses = Status.DISABLED, True
+                self.reason, self.fix = objection
+                return
+
+    def load(self, *, where: str | None = None) -> object:
+        """Import the component and return it; the same object every time.
+
+        A failed import is tried again by the next call.
+
+        Args:
+            where: File and line that ask for it, for the message.
+        Raises:
+            PluginError: it is disabled, incompatible, or lacks an extra.
+            ComponentLoadError: the import raised, which ``__cause__`` holds, or did not give a
+                class or function.
+        """
+        if self.value is not None:
+            return self.value
+        self.check_usable(where=where)
+        try:
+            value = import_target(self.target)
+            self._check_type(value)
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:
+            # SystemExit too: a plugin that exits on import must not end the program.
+            self.fail(error, cause_of(error))
+            raise self.load_error(where=where) from error
+        self._succeed(value)
+        return value
+
+    def check_usable(self, *, where: str | None = None) -> None:
+        """Raise a PluginError with the reason if it is known that loading must not be tried."""
+        if self.refuses:
+            raise PluginError(
+                f"{self.label} of {self.provider} cannot be used ({self.status}): {self.reason}",
+                where=where,
+                fix=self.fix,
+            )
+
+    def fail(self, error: BaseException, cause: str) -> None:
+        """Note that ``error`` was raised; ``cause`` says it in one line."""
+        self.status, self.reason, self.error = Status.FAILED, cause, error
+        self.fix = advice(self, error)
+        self._remember(Outcome(failed=cause))
+
+    def load_error(self, *, where: str | None = None) -> ComponentLoadError:
+        """The exception for the failure that `fail` noted."""
+        place = self.entry_point if where is None else f"{where}; {self.entry_point}"
+        return ComponentLoadError(
+            f"{self.label} of {self.provider} cannot be loaded: {self.reason}",
+            where=place,
+            fix=self.fix,
+        )
+
+    def accept(self, value: object) -> None:
+        """Take ``value`` as what the component is, without an import.
+
+        Raises:
+            TypeError: it is neither a class nor a function.
+        """
+        self._check_type(value)
+        module, name = getattr(value, "__module__", ""), getattr(value, "__qualname__", "")
+        self.target = f"{module}:{name}" if name else type(value).__qualname__
+        self.summary = self.summary or _first_line(value)
+        self.value, self.status = value, Status.LOADED
+
+    def _succeed(self, value: object) -> None:
+        self.value, self.error = value, None
+        # Two providers of a name stay in conflict when both load.
+        if self.status is not Status.CONFLICT:
+            self.status, self.reason, self.fix = Status.LOADED, None, None
+        first = _first_line(value)
+        if first and self.distribution != CORE:
+            self.summary = first
+        self._remember(Outcome(summary=first))
+
+    def _check_type(self, value: object) -> None:
+        if self.kind != HOOKS_KIND and not callable(value):
+            what = (
+                "a module" if isinstance(value, ModuleType) else f"of type {type(value).__name__}"
+            )
+            raise TypeError(f"{self.target!r} is {what}, not a class or function")
+
+    def _remember(self, outcome: Outcome) -> None:
+        if self.memory is not None:
+            self.memory.record(self.distribution, self.version, self.target, outcome)
+
+
+def _first_line(value: object) -> str:
+    """First line of the docstring of a class, function or module; empty if it has none."""
+    # An instance, such as a partial, would show its class's docstring.
+    if not isinstance(value, type | FunctionType | ModuleType):
+        return ""
+    return one_line((value.__doc__ or "").strip().partition("\n")[0])

@@ -1,0 +1,136 @@
+"""Loading the plugins' hooks and asking them, with every failure put down to its plugin."""
+
+import copy
+import logging
+from collections.abc import Iterable
+from typing import Any
+
+from dlplug.errors import PluginError
+from dlplug.plugin.component import HOOKS_KIND, Component
+from dlplug.plugin.failure import cause_of
+from dlplug.plugin.manager import Manager
+from dlplug.plugin.offers import Lines, components_from
+from dlplug.plugin.plugin import Plugin
+from dlplug.plugin.status import Status
+
+_log = logging.getLogger("dlplug.plugin")
+
+
+class HookRunner:
+    """The hooks of all plugins, the generated ones for entry-point lines included.
+
+    Args:
+        plugins: In the order in which they are asked.
+    """
+
+    def __init__(self, plugins: Iterable[Plugin]):
+        self.manager = Manager()
+        self.strict = False
+        self.loaded = False
+        self._plugins = list(plugins)
+        self._entries: dict[str, Component] = {}
+        for plugin in reversed(self._plugins):  # pluggy asks the last one first
+            self.manager.register(Lines(plugin.entries), plugin.name)
+
+    def load(self) -> None:
+        """Import and register every module of hooks that is not disabled, once."""
+        if self.loaded:
+            return
+        self.loaded = True
+        entries = [e for p in self._plugins for e in p.entries if e.kind == HOOKS_KIND]
+        imported: list[Component] = []
+        for entry in entries:
+            if not entry.refuses and self._import(entry) and _is_new(entry, imported):
+                imported.append(entry)
+        for entry in reversed(imported):  # pluggy asks the last one first
+            self._register(entry)
+
+    def modules(self) -> list[Component]:
+        """The entry points whose hooks are registered."""
+        return sorted(self._entries.values(), key=lambda entry: entry.id)
+
+    def components(self, kind: str) -> list[Component]:
+        """What lines and hooks offer of ``kind`` (plural), new objects for what hooks offer."""
+        offered: list[Component] = []
+        for name, answer in self.manager.call("dlplug_components", self._blame, kind=kind):
+            if name not in self._entries:
+                offered += answer
+                continue
+            try:
+                offered += components_from(answer, kind, self._entries[name])
+            except Exception as error:
+                self._blame(name, "dlplug_components", error)
+        return offered
+
+    def call(self, hook: str, **arguments: Any) -> list[tuple[str, Any]]:
+        """See `Registry.call`."""
+        return self.manager.call(hook, self._blame, **_copies(arguments))
+
+    def fold(self, hook: str, **arguments: Any) -> Any:
+        """See `Registry.fold`."""
+        return self.manager.fold(hook, self._stop, **_copies(arguments))
+
+    def _import(self, entry: Component) -> bool:
+        try:
+            entry.load()
+        except PluginError:
+            self._warn(entry)
+            return False
+        return True
+
+    def _register(self, entry: Component) -> None:
+        # Two lines of one distribution may have the same name; both count.
+        name = entry.id if entry.id not in self._entries else f"{entry.id} = {entry.target}"
+        try:
+            self.manager.add(entry.value, name)
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # the checks run code of the plugin, such as __getattr__
+            entry.fail(error, _told(error))
+            self._warn(entry)
+        else:
+            self._entries[name] = entry
+
+    def _warn(self, entry: Component) -> None:
+        _log.warning("hooks of %s are not used: %s", entry.provider, entry.reason)
+
+    def _blame(self, name: str, hook: str, error: BaseException) -> None:
+        """Contain a failure: the plugin gets the status, the others go on."""
+        entry = self._entries[name]
+        entry.fail(error, f"{hook} raised {cause_of(error)}")
+        if self.strict:
+            self._stop(name, hook, error)
+        _log.warning("%s: %s", entry.provider, entry.reason)
+
+    def _stop(self, name: str, hook: str, error: BaseException) -> None:
+        entry = self._entries[name]
+        entry.fail(error, f"{hook} raised {cause_of(error)}")
+        raise PluginError(
+            f"{entry.provider}: {entry.reason}", where=entry.entry_point, fix=entry.fix
+        ) from error
+
+
+def _is_new(entry: Component, others: Iterable[Component]) -> bool:
+    """Whether no other entry point names the same module; else ``entry`` is in conflict."""
+    twin = next((other for other in others if other.value is entry.value), None)
+    if twin is not None:
+        entry.status = Status.CONFLICT
+        entry.reason = f"its hooks are those of {twin.id}, which are registered"
+        entry.fix = f"block one: --block {entry.id}"
+    return twin is None
+
+
+def _told(error: BaseException) -> str:
+    """A failed check in one line, for a status."""
+    if not isinstance(error, PluginError):
+        return cause_of(error)
+    hint = error.fix or (f"known: {error.known}" if error.known else None)
+    return f"{error.what}; {hint}" if hint else error.what
+
+
+def _copies(arguments: dict[str, Any]) -> dict[str, Any]:
+    # A plugin that changes the dict that it was given must not change the caller's config.
+    return {
+        key: copy.deepcopy(value) if isinstance(value, dict) else value
+        for key, value in arguments.items()
+    }

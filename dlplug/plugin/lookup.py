@@ -1,0 +1,147 @@
+"""Finding one component by name among those of its kind, and saying why it cannot be had."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+
+from dlplug.errors import ComponentConflictError, UnknownComponentError, suggestion
+from dlplug.plugin.component import HOOKS_KIND, Component
+from dlplug.plugin.names import split_id
+from dlplug.plugin.spec import CORE, KINDS, Kind
+from dlplug.plugin.status import Status
+
+NAMES_SHOWN = 20
+PROVIDERS_SHOWN = 10
+"""Names and distributions in a message: a family of a thousand models would bury the fix."""
+
+
+def settle_conflicts(components: Iterable[Component]) -> None:
+    """Mark every component whose short name several distributions provide, and unmark others."""
+    by_name = defaultdict(list)
+    for component in components:
+        if component.status is Status.CONFLICT:
+            component.status = Status.AVAILABLE if component.value is None else Status.LOADED
+            component.reason = component.fix = None
+        if component.is_candidate:
+            by_name[component.name].append(component)
+    for rivals in by_name.values():
+        if len(rivals) < 2:
+            continue
+        for component in rivals:
+            # A failed or missing one keeps that status, which says more; it still is a rival.
+            if component.status in (Status.AVAILABLE, Status.LOADED):
+                component.status = Status.CONFLICT
+                component.reason, component.fix = _clash(rivals)
+
+
+def usable_names(components: Sequence[Component]) -> list[str]:
+    """Short names that resolve, and ids where a short name does not; sorted."""
+    by_name, by_id = defaultdict(list), defaultdict(list)
+    for component in components:
+        if component.is_candidate:
+            by_name[component.name].append(component)
+            by_id[component.id].append(component)
+    names = [
+        name
+        for group in (by_name, {i: v for i, v in by_id.items() if len(by_name[v[0].name]) > 1})
+        for name, owners in group.items()
+        if len(owners) == 1 and not owners[0].refuses
+    ]
+    return sorted(names)
+
+
+def find(
+    components: Sequence[Component],
+    kind: Kind,
+    name: str,
+    where: str | None,
+    everything: Iterable[Component] = (),
+) -> Component:
+    """The component of ``kind`` called ``name``, a short name or an id.
+
+    Args:
+        components: Those of ``kind``.
+        kind: For the messages.
+        name: As in the config.
+        where: File and line of the name, for the messages.
+        everything: Components of every kind, to recognise a name in the wrong place.
+
+    Raises:
+        UnknownComponentError: nobody provides it.
+        ComponentConflictError: several do.
+        ComponentLoadError: loading it has failed in this process.
+        PluginError: it is disabled, incompatible or lacks an extra.
+    """
+    owner, short = split_id(name)
+    named = [c for c in components if c.name == short and owner in (None, c.distribution)]
+    candidates = [component for component in named if component.is_candidate]
+    if len(candidates) > 1:
+        reason, fix = _clash(candidates)
+        known = "; ".join(f"{c.id} = {c.target} ({c.provider})" for c in candidates)
+        raise ComponentConflictError(
+            f"{kind.singular} {name!r}: {reason}", where=where, known=known, fix=fix
+        )
+    if not named:
+        raise _unknown(components, kind, name, where, everything)
+    chosen = (candidates or named)[0]
+    chosen.check_usable(where=where)
+    if chosen.error is not None:
+        raise chosen.load_error(where=where) from chosen.error
+    return chosen
+
+
+def providers(components: Iterable[Component]) -> str:
+    """``cross_entropy, focal (dlplug 0.1), dice (acme-losses 2.3)``, for messages."""
+    by_provider: dict[str, list[str]] = defaultdict(list)
+    for component in components:
+        by_provider[component.provider].append(component.name)
+    parts = []
+    for provider, names in by_provider.items():
+        names = sorted(set(names))
+        more = [f"... {len(names) - NAMES_SHOWN} more"] if len(names) > NAMES_SHOWN else []
+        parts.append(f"{', '.join(names[:NAMES_SHOWN] + more)} ({provider})")
+    if len(parts) > PROVIDERS_SHOWN:
+        parts[PROVIDERS_SHOWN:] = [f"... {len(parts) - PROVIDERS_SHOWN} more distributions"]
+    return ", ".join(parts)
+
+
+def _unknown(
+    components: Sequence[Component],
+    kind: Kind,
+    name: str,
+    where: str | None,
+    everything: Iterable[Component],
+) -> UnknownComponentError:
+    usable = [component for component in components if not component.refuses]
+    names = {component.name for component in usable}
+    # A short name is near the short names; an id is near the ids.
+    hint = suggestion(name, {c.id for c in usable} if ":" in name else names)
+    homes = {c.kind for c in everything if name in (c.name, c.id)} & KINDS.keys()
+    if homes:
+        slots = " or ".join(sorted(KINDS[home].singular for home in homes))
+        hint = f"{name!r} belongs under {slots};"
+    silent = [c.provider for c in everything if c.kind == HOOKS_KIND and c.status is Status.FAILED]
+    if silent:
+        hint = f"{hint or ''} {', '.join(silent)} may offer it, but its hooks failed;".lstrip()
+    listing = f"list all: python -m dlplug plugins list --kind {kind.plural}"
+    return UnknownComponentError(
+        f"no {kind.singular} named {name!r}",
+        where=where,
+        known=providers(usable) or "none is installed",
+        fix=f"{hint} {listing}" if hint else listing,
+    )
+
+
+def _clash(rivals: Sequence[Component]) -> tuple[str, str]:
+    """Why several components share a name, and the two ways out; the same in every order."""
+    rivals = sorted(rivals, key=lambda c: (c.distribution != CORE, c.distribution, c.target))
+    ids = list(dict.fromkeys(component.id for component in rivals))
+    block = f"--block {ids[-1]} (or DLPLUG_BLOCK, or plugins.block in the config)"
+    if len(ids) == 1:
+        targets = " and ".join(component.target for component in rivals)
+        return (
+            f"{rivals[0].provider} declares it twice, as {targets}",
+            f"update {rivals[0].distribution} or tell its authors; or block it: {block}",
+        )
+    owners = " and ".join(dict.fromkeys(component.provider for component in rivals))
+    full = " or ".join(repr(component_id) for component_id in ids)
+    return f"provided by {owners}", f"write the full id, {full}; or block one: {block}"

@@ -1,0 +1,223 @@
+"""All components and plugins of this installation: found by metadata, loaded one by one.
+
+Entry-point lines and hooks come by one way: a distribution's lines are themselves a small pluggy
+plugin that answers ``dlplug_components``. Discovery reads metadata only; what is imported, and
+when, is decided by `Registry.load_hooks` and `Component.load`.
+"""
+
+import os
+from collections.abc import Iterable
+from importlib import metadata
+from typing import Any
+
+from dlplug.errors import PluginError
+from dlplug.plugin import lookup
+from dlplug.plugin.builtins import core_plugin
+from dlplug.plugin.component import Component
+from dlplug.plugin.control import Rule, check_names, rules_from, rules_of_environment
+from dlplug.plugin.distributions import find_plugins, is_installed
+from dlplug.plugin.hook_runner import HookRunner
+from dlplug.plugin.memory import Memory
+from dlplug.plugin.names import normalised
+from dlplug.plugin.plugin import Plugin, read_plugin
+from dlplug.plugin.spec import CORE, KINDS, kind_of
+
+
+class Registry:
+    """Every component by kind and name. Made by `discover`."""
+
+    def __init__(self, plugins: list[Plugin]):
+        self._plugins = plugins
+        self._hooks = HookRunner(plugins)
+        self._rules: list[Rule] = []
+        self._tables: dict[str, list[Component]] = {}
+
+    @classmethod
+    def discover(
+        cls,
+        *,
+        block: Iterable[str] = (),
+        allow: Iterable[str] | None = None,
+        strict: bool = False,
+        distributions: Iterable[metadata.Distribution] | None = None,
+    ) -> "Registry":
+        """Find what is installed. Imports no component, no torch and no lightning.
+
+        Args:
+            block: Distributions, component names or ids that are not used (``--block``). Those of
+                DLPLUG_BLOCK are added.
+            allow: If given, no other plugins are used (``--allow``); DLPLUG_ALLOW narrows it
+                further. The built-in components need no allowing.
+            strict: Any problem of any plugin is an error, for continuous integration.
+            distributions: Where to look instead of ``sys.path``.
+        Raises:
+            PluginError: ``block`` or ``allow`` hold an unknown name, or ``strict`` and a problem.
+        """
+        given = None if distributions is None else list(distributions)
+        names = {normalised(one.metadata.get("Name") or "") for one in given or ()}
+        installed = {}
+
+        def is_present(name: str) -> bool:
+            if name not in installed:
+                installed[name] = normalised(name) in names or is_installed(name)
+            return installed[name]
+
+        registry = cls([core_plugin(), *(read_plugin(f, is_present) for f in find_plugins(given))])
+        memory = Memory.of_this_environment()
+        for entry in registry._static_entries():
+            if entry.distribution != CORE:  # the table tells more, and is never out of date
+                entry.recall(memory, trust_failures=not strict)
+        rules = rules_of_environment(os.environ)
+        registry._narrow(rules + rules_from(block, allow, ("--block", "--allow")), strict)
+        return registry
+
+    def restrict(
+        self,
+        *,
+        block: Iterable[str] = (),
+        allow: Iterable[str] | None = None,
+        strict: bool = False,
+        source: str = "plugins",
+    ) -> None:
+        """Add the rules of one more source, such as the config's section ``plugins``.
+
+        Each source narrows what the others leave; none can widen it.
+
+        Args:
+            block: As in `discover`.
+            allow: As in `discover`.
+            strict: As in `discover`; cannot be switched off again.
+            source: Where the user wrote it; messages show ``<source>.block``.
+        Raises:
+            PluginError: as `discover`; or hooks are loaded already, which cannot be undone.
+        """
+        rules = rules_from(block, allow, (f"{source}.block", f"{source}.allow"))
+        new = [rule for rule in rules if rule not in self._rules and rule.says_something]
+        if self._hooks.loaded and new:
+            raise PluginError(
+                f"{new[0].source} comes too late: hooks are loaded already",
+                fix="discover a new registry for another config",
+            )
+        self._narrow(rules, strict)
+
+    def components(self, kind: str | None = None) -> list[Component]:
+        """Every component of ``kind`` (either form of the word; None: of all), with its status.
+
+        Sorted by kind and name, built-in ones first among equals. Names that hooks offer are
+        there after `load_hooks`.
+        """
+        kinds = KINDS if kind is None else (kind_of(kind).plural,)
+        return [component for plural in kinds for component in self._table(plural)]
+
+    def names(self, kind: str) -> list[str]:
+        """The names that resolve: short ones, and ids where a short name is ambiguous; sorted."""
+        return lookup.usable_names(self.components(kind))
+
+    def find(self, kind: str, name: str, *, where: str | None = None) -> Component:
+        """The component called ``name``: a short name, or ``distribution:name``.
+
+        Args:
+            kind: Either form of the word: ``losses`` or ``loss``.
+            name: As in the config.
+            where: File and line of the name, for the message.
+        Raises:
+            UnknownComponentError: nobody provides it.
+            ComponentConflictError: several distributions provide it.
+            ComponentLoadError: loading it has failed in this process.
+            PluginError: it is disabled, incompatible or lacks an extra.
+        """
+        everything = self._static_entries()
+        return lookup.find(self.components(kind), kind_of(kind), name, where, everything)
+
+    def plugins(self) -> list[Plugin]:
+        """Every distribution that offers something, dlplug itself first, then by name."""
+        return list(self._plugins)
+
+    def entries(self) -> list[Component]:
+        """`components`, then modules of hooks and lines of groups that do not exist."""
+        others = [entry for entry in self._static_entries() if entry.kind not in KINDS]
+        return self.components() + others
+
+    def problems(self) -> list[Component]:
+        """The entries that somebody has to act on."""
+        return [entry for entry in self.entries() if entry.is_problem]
+
+    def load_hooks(self) -> None:
+        """Import and register the modules of hooks; a second call does nothing.
+
+        Only for commands that run something. A module that fails gets a status and a line in the
+        log; the others are not affected.
+
+        Raises:
+            PluginError: in strict mode, if any fails.
+        """
+        self._hooks.load()
+        self._tables.clear()
+        self._check_strict()
+
+    def hook_modules(self) -> list[Component]:
+        """The modules of hooks that are in use, for a run's lock; empty before `load_hooks`."""
+        return self._hooks.modules()
+
+    def call(self, hook: str, **arguments: Any) -> list[tuple[str, Any]]:
+        """Ask every plugin a hook; one that raises is left out, named and logged.
+
+        Args:
+            hook: Name, such as ``dlplug_health``.
+            arguments: All of the hook's arguments; a dict is passed as a copy.
+        Returns:
+            (id of the plugin's entry point, its answer); answers of None are left out.
+        Raises:
+            PluginError: in strict mode, if an implementation raised.
+        """
+        return self._hooks.call(hook, **arguments)
+
+    def fold(self, hook: str, **arguments: Any) -> Any:
+        """Pass the hook's first argument from plugin to plugin, each changing what it wants.
+
+        Args:
+            hook: ``dlplug_model_built`` or ``dlplug_upgrade_config``.
+            arguments: All of the hook's arguments; a dict is passed as a copy.
+        Returns:
+            The last answer that was not None, or the first argument.
+        Raises:
+            PluginError: an implementation raised; what it leaves behind may be half changed.
+        """
+        return self._hooks.fold(hook, **arguments)
+
+    def _static_entries(self) -> list[Component]:
+        return [entry for plugin in self._plugins for entry in plugin.entries]
+
+    def _table(self, kind: str) -> list[Component]:
+        if kind not in self._tables:
+            table = self._hooks.components(kind)
+            for component in table:
+                component.obey(self._rules)
+            lookup.settle_conflicts(table)
+            order = {plugin.name: place for place, plugin in enumerate(self._plugins)}
+            self._tables[kind] = sorted(table, key=lambda c: (c.name, order[c.distribution]))
+        return self._tables[kind]
+
+    def _narrow(self, rules: list[Rule], strict: bool) -> None:
+        known = [(entry.distribution, entry.name) for entry in self._static_entries()]
+        check_names(rules, [*known, *((plugin.name, "") for plugin in self._plugins)])
+        self._rules += rules
+        self._hooks.strict = self._hooks.strict or strict
+        for entry in self._static_entries():
+            entry.obey(self._rules)
+        for plugin in self._plugins:
+            plugin.obey(self._rules)
+        self._tables.clear()
+        self._check_strict()
+
+    def _check_strict(self) -> None:
+        if not self._hooks.strict:
+            return
+        faults = [f"{e.provider}, {e.label}: {e.status}: {e.reason}" for e in self.problems()]
+        faults += [f"{p.name} {p.version}: {p.problem}" for p in self._plugins if p.problem]
+        if faults:
+            raise PluginError(
+                f"strict mode allows no problem of any plugin; found {len(faults)}: "
+                + "; ".join(faults),
+                fix="python -m dlplug plugins list shows each with its fix",
+            )

@@ -1,0 +1,83 @@
+"""What a plugin may provide: the kinds of component, and the version of this agreement.
+
+An entry point in the group ``dlplug.<plural>`` offers a component of that kind; one in the group
+``dlplug`` offers a module of hooks; ``dlplug.api`` states the version a plugin was written for.
+"""
+
+from dataclasses import dataclass
+
+from dlplug.errors import UnknownKeyError, suggestion
+
+API_MAJOR = 1
+"""Grows only when a plugin that follows the rules would break; read without any import."""
+
+HOOK_GROUP = "dlplug"
+API_GROUP = "dlplug.api"
+CORE = "dlplug"
+"""The distribution that owns the built-in components: ``dlplug:vit``."""
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One kind of component.
+
+    Args:
+        plural: Ends the entry-point group, ``dlplug.<plural>``.
+        singular: The config's slot.
+        summary: What such a component is, and how it is called, in one line.
+    """
+
+    plural: str
+    singular: str
+    summary: str
+
+    @property
+    def group(self) -> str:
+        """The entry-point group, such as ``dlplug.losses``."""
+        return f"dlplug.{self.plural}"
+
+
+_KINDS = (
+    Kind("architectures", "architecture", "nn.Module class, or a function that returns one"),
+    Kind("losses", "loss", "class whose instance is loss(output, target), or such a function"),
+    Kind("callbacks", "callback", "lightning Callback class"),
+    Kind("datamodules", "data", "LightningDataModule class with a data_spec"),
+    Kind("tasks", "task", "LightningModule class: what is learned, over any architecture"),
+    Kind("metrics", "metric", "torchmetrics Metric class, or a function that returns one"),
+    Kind("optimizers", "optimizer", "class or function whose first parameter is the parameters"),
+    Kind("schedulers", "scheduler", "class or function whose first parameter is the optimizer"),
+    Kind("transforms", "transform", "class or function on a batch or sample tensor"),
+    Kind("loggers", "logger", "lightning Logger class"),
+    Kind("commands", "command", "function(argv, registry) -> exit code, one more verb"),
+)
+
+KINDS: dict[str, Kind] = {kind.plural: kind for kind in _KINDS}
+_BY_WORD = {word: kind for kind in _KINDS for word in (kind.plural, kind.singular)}
+
+
+def kind_of(word: str) -> Kind:
+    """The kind called ``word``, in its plural or singular form.
+
+    Raises:
+        UnknownKeyError: there is no such kind.
+    """
+    if word not in _BY_WORD:
+        raise UnknownKeyError(
+            f"no kind of component named {word!r}",
+            known=", ".join(KINDS),
+            fix=suggestion(word, _BY_WORD),
+        )
+    return _BY_WORD[word]
+
+
+def group_problem(group: str) -> str | None:
+    """Why ``group`` is no entry-point group of this version, or None when it is one."""
+    groups = [kind.group for kind in _KINDS]
+    if group in (HOOK_GROUP, API_GROUP, *groups):
+        return None
+    # Without the common prefix, which would make any two groups look near.
+    word = group.removeprefix("dlplug.")
+    # 'dlplug.data' is the slot's word: exact, though no near match by letters.
+    exact = f"did you mean '{_BY_WORD[word].group}'?" if word in _BY_WORD else None
+    hint = exact or suggestion(word, KINDS, prefix="dlplug.")
+    return f"this dlplug has no entry-point group {group!r}" + (f"; {hint}" if hint else "")

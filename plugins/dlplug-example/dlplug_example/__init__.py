@@ -1,0 +1,1 @@
+"""An architecture, a loss and a callback that know nothing of dlplug."""

@@ -1,0 +1,273 @@
+"""``plugins list`` and ``plugins info``: what they print."""
+
+import json
+
+import pytest
+
+from dlplug.cli.plugins import USAGE, main
+from dlplug.errors import InvalidValueError, UnknownComponentError, UnknownKeyError
+from dlplug.plugin import Registry, Status
+
+DICE = '''
+    class Dice:
+        """Overlap of two masks.
+
+        Args:
+            smooth: Added to both areas.
+        """
+
+        def __init__(self, smooth: float = 1.0, *, classes: "tuple[int, ...]", verbose=False):
+            pass
+'''
+
+
+@pytest.fixture
+def installed(fake_distribution):
+    """A sound loss, one that fails to import, one in conflict with the built-in, and hooks."""
+    fake_distribution(
+        "acme-losses",
+        "2.3",
+        summary="Losses for masks, which is a summary of quite some length to be shortened.",
+        entry_points={
+            "dlplug.losses": {
+                "dice": "acme_losses.dice:Dice",
+                "focal": "acme_losses.dice:Dice",
+                "broken": "acme_losses.broken:Broken",
+            },
+            "dlplug.loses": {"lost": "acme_losses.dice:Dice"},
+            "dlplug": {"hooks": "acme_losses.hooks"},
+        },
+        modules={
+            "acme_losses.dice": DICE,
+            "acme_losses.broken": "print('noise'); import no_such_module",
+            "acme_losses.hooks": """
+                from dlplug import hookimpl
+
+                @hookimpl
+                def dlplug_components(kind):
+                    if kind == "losses":
+                        return {"acme.hidden": "acme_losses.dice:Dice"}
+            """,
+        },
+        requires=["torch"],
+    )
+
+
+@pytest.fixture
+def run(capsys):
+    """Run the command and return its output."""
+
+    def run_command(*argv):
+        assert main(list(argv), Registry.discover()) == 0
+        return capsys.readouterr().out
+
+    return run_command
+
+
+def listed(run, *argv):
+    return json.loads(run("list", "--json", *argv).splitlines()[-1])
+
+
+def row_of(text, name):
+    return next(line.split(maxsplit=5) for line in text.splitlines() if f" {name} " in line)
+
+
+def test_the_list_has_a_row_for_each_component(installed, run):
+    """Kind, name, distribution with version, status and summary."""
+    text = run("list")
+    assert text.splitlines()[0].split() == ["kind", "name", "distribution", "status", "summary"]
+    assert row_of(text, "dice")[:5] == ["losses", "dice", "acme-losses", "2.3", "available"]
+    assert row_of(text, "hooks")[:5] == ["hooks", "hooks", "acme-losses", "2.3", "available"]
+    assert row_of(text, "lost")[:5] == [
+        "dlplug.loses",
+        "lost",
+        "acme-losses",
+        "2.3",
+        "incompatible",
+    ]
+
+
+@pytest.mark.parametrize("columns", [80, 100, 200])
+def test_the_list_fits_the_screen(installed, run, monkeypatch, columns):
+    """No row is longer than the screen; names are whole, summaries are shortened."""
+    monkeypatch.setenv("COLUMNS", str(columns))
+    table = run("list").partition("\n\nproblems\n")[0]
+    assert max(map(len, table.splitlines())) <= columns
+    assert ("…" in table) == (columns < 200)
+
+
+def test_problems_stand_below_with_reason_and_fix(installed, run):
+    """What is wrong, why, and what to do."""
+    problems = run("list").partition("\n\nproblems\n")[2]
+    assert "acme-losses 2.3: loss 'focal': conflict\n  why: provided by dlplug " in problems
+    assert "  fix: write the full id, 'dlplug:focal' or 'acme-losses:focal'; or block" in problems
+    assert "acme-losses 2.3: dlplug.loses 'lost': incompatible\n  why: this dlplug" in problems
+
+
+def test_stale_copies_stand_among_the_problems(fake_distribution, run):
+    """A warning about a distribution is shown too."""
+    lines = {"dlplug.losses": {"dice": "acme_losses:Dice"}}
+    fake_distribution("acme-losses", "0.9", entry_points=lines, folder="old", form="egg-info")
+    fake_distribution("acme-losses", "1.0", entry_points=lines)
+    assert "acme-losses 1.0\n  why: also found as 0.9 in " in run("list")
+
+
+def test_metadata_cannot_steer_the_terminal(fake_distribution, run):
+    """Escape sequences of a stranger's metadata are not printed."""
+    lines = "[dlplug.losses]\nred\x1b[31m = m:A\n"
+    fake_distribution("acme", entry_points=lines, summary="\x1b[2Jgone")
+    assert "\x1b" not in run("list") + run("info", "acme")
+
+
+def test_without_problems_there_is_no_such_section(run):
+    """A clean installation shows the table alone."""
+    assert "problems" not in run("list", "--kind", "optimizer")
+
+
+def test_the_list_imports_nothing_unless_told(installed, run):
+    """A failing import shows with ``--load``, and in later lists from memory."""
+    assert row_of(run("list"), "broken")[4] == "available"
+    text = run("list", "--load", "--kind", "loss")
+    assert row_of(text, "broken")[4] == "failed"
+    assert "why: ModuleNotFoundError: No module named 'no_such_module'" in text
+    assert row_of(text, "dice")[4:] == ["loaded", "Overlap of two masks."]
+    assert row_of(text, "acme.hidden")[4] == "loaded"
+    assert row_of(run("list"), "broken")[4] == "failed"
+    assert "why: when last used: ModuleNotFoundError" in run("list")
+
+
+@pytest.mark.parametrize(
+    ("argv", "names"),
+    [
+        (["--kind", "loss", "--status", "conflict"], {"focal"}),
+        (["--kind", "hooks"], {"hooks"}),
+        (["--status", "incompatible"], {"lost"}),
+        (["--kind", "losses", "--status", "available"], {"cross_entropy", "dice", "broken"}),
+    ],
+)
+def test_the_list_can_be_narrowed(installed, run, argv, names):
+    """By kind, in either form of the word, and by status."""
+    assert {row["name"] for row in listed(run, *argv)["components"]} == names
+
+
+def test_nothing_to_show_is_said(run):
+    """An empty selection is not an empty screen."""
+    assert run("list", "--status", "failed", "--kind", "optimizer") == "nothing matches\n"
+
+
+def test_json_is_one_line_and_the_last(installed, run):
+    """Whatever a plugin prints on import, the last line is one JSON object."""
+    out = run("list", "--load", "--json")
+    assert out.splitlines()[0] == "noise"
+    data = json.loads(out.splitlines()[-1])
+    assert set(data) == {"components", "plugins", "problems"}
+    broken = next(row for row in data["components"] if row["name"] == "broken")
+    assert broken["error"] == "ModuleNotFoundError: No module named 'no_such_module'"
+    assert broken["entry_point"] == "dlplug.losses: broken = acme_losses.broken:Broken"
+    assert broken["status"] == "failed"
+    plugin = next(row for row in data["plugins"] if row["name"] == "acme-losses")
+    assert (plugin["version"], plugin["status"]) == ("2.3", "failed")
+
+
+def test_info_of_a_component(installed, run):
+    """Id, entry point, file, status, docstring and arguments with types and defaults."""
+    text = run("info", "dice")
+    assert "id:          acme-losses:dice" in text
+    assert "entry point: dlplug.losses: dice = acme_losses.dice:Dice" in text
+    assert "acme_losses/dice.py, line 2" in text
+    assert "status:      loaded" in text
+    assert "  Overlap of two masks.\n\n  Args:\n      smooth: Added to both areas." in text
+    assert text.partition("arguments:\n")[2].splitlines() == [
+        "  smooth   float = 1.0",
+        "  classes  tuple[int, ...] = required",
+        "  verbose  any = False",
+    ]
+
+
+def test_info_of_a_component_that_fails(installed, run):
+    """What is known without the import is told, with the reason of the failure."""
+    text = run("info", "acme-losses:broken")
+    assert "status:      failed" in text
+    assert "why:         ModuleNotFoundError: No module named 'no_such_module'" in text
+    assert "arguments" not in text
+
+
+def test_info_of_a_name_with_several_owners(installed, run):
+    """Each of them is described; an id, or a kind, selects one."""
+    data = json.loads(run("info", "focal", "--json"))
+    assert [row["id"] for row in data["components"]] == ["dlplug:focal", "acme-losses:focal"]
+    data = json.loads(run("info", "Acme_Losses:focal", "--json"))
+    assert [row["id"] for row in data["components"]] == ["acme-losses:focal"]
+
+
+def test_info_of_a_name_that_a_hook_offers(installed, run):
+    """Hooks are loaded when no line has the name."""
+    assert "id:          acme-losses:acme.hidden" in run("info", "acme.hidden")
+
+
+def test_info_of_a_distribution(installed, run):
+    """Version, summary, folder, API, requirements, status and each entry point."""
+    text = run("info", "Acme_Losses")
+    assert text.startswith("acme-losses\n  version:     2.3\n  summary:     Losses for masks")
+    assert "plugin API:  not stated" in text
+    assert "requires:    torch" in text
+    assert "  dlplug.losses: dice = acme_losses.dice:Dice  (available)" in text
+
+
+def test_info_of_built_in_components(run):
+    """A class of a library that knows nothing of dlplug is described as well."""
+    (data,) = json.loads(run("info", "sgd", "--json"))["components"]
+    arguments = {row["name"]: row for row in data["arguments"]}
+    assert arguments["params"]["required"] is True
+    assert arguments["momentum"]["default"] == "0"
+    assert data["file"].endswith("sgd.py")
+
+
+def test_an_unknown_name_gets_a_suggestion(installed, run):
+    """Among components, ids and distributions."""
+    with pytest.raises(UnknownComponentError) as caught:
+        run("info", "dicee")
+    assert caught.value.what == "no component or distribution named 'dicee'"
+    assert "acme-losses" in caught.value.known
+    assert caught.value.fix.startswith("did you mean 'dice'?")
+    with pytest.raises(UnknownComponentError, match="did you mean 'acme-losses'"):
+        run("info", "acme-loses")
+
+
+@pytest.mark.parametrize(
+    ("argv", "error", "message"),
+    [
+        (["lst"], UnknownKeyError, "did you mean 'list'"),
+        (["list", "--kid", "loss"], UnknownKeyError, "did you mean '--kind'"),
+        (["list", "--kind", "los"], UnknownKeyError, "did you mean 'loss'"),
+        (["list", "--status", "faild"], InvalidValueError, "did you mean 'failed'"),
+        (["list", "--status"], InvalidValueError, "expected one argument"),
+        (["list", "extra"], UnknownKeyError, "no argument 'extra'"),
+        (["info"], InvalidValueError, "required: NAME"),
+    ],
+)
+def test_wrong_arguments_are_errors_with_a_fix(run, argv, error, message):
+    """Each wrong argument is told with what was meant."""
+    with pytest.raises(error, match=message):
+        run(*argv)
+
+
+@pytest.mark.parametrize("argv", [[], ["--help"], ["-h"]])
+def test_help_is_printed(run, argv):
+    """Without a verb the usage is shown."""
+    assert run(*argv).strip() == USAGE
+
+
+@pytest.mark.parametrize("verb", ["list", "info"])
+def test_each_verb_has_help(verb, capsys):
+    """``--help`` ends with success."""
+    with pytest.raises(SystemExit) as caught:
+        main([verb, "--help"], Registry.discover())
+    assert caught.value.code == 0
+    assert "--json" in capsys.readouterr().out
+
+
+def test_every_status_can_be_asked_for(run):
+    """The words of ``--status`` are those that the table shows."""
+    for status in Status:
+        listed(run, "--status", str(status))
