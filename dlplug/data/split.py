@@ -1,0 +1,49 @@
+"""Division of labelled records into train, validation and test, the same in every run."""
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from dlplug.errors import InvalidValueError
+
+
+def stratified_split(
+    labels: Tensor, validation_fraction: float, test_fraction: float, seed: int
+) -> dict[str, Tensor]:
+    """Divide the records so that each class has the same shares everywhere.
+
+    Depends on the labels and ``seed`` alone, never on the seed of the training: two trainings that
+    differ in their seed are compared on the same test records.
+
+    Args:
+        labels: Class of each record, shape ``(N,)``, integer.
+        validation_fraction: Share of each class kept for validation.
+        test_fraction: Share of each class kept for the test.
+        seed: Which records go where.
+    Returns:
+        Sorted record indices under ``train``, ``validation`` and ``test``, int64.
+    Raises:
+        InvalidValueError: the fractions leave nothing to train on.
+    """
+    fractions = {"validation": validation_fraction, "test": test_fraction}
+    for name, fraction in fractions.items():
+        if not 0 <= fraction < 1:
+            raise InvalidValueError(f"data.{name}_fraction = {fraction} is not in [0, 1)")
+    if validation_fraction + test_fraction >= 1:
+        raise InvalidValueError(
+            f"data: validation_fraction = {validation_fraction} and test_fraction = {test_fraction}"
+            " leave nothing to train on",
+            fix="let them add up to less than 1",
+        )
+    # RandomState's stream is frozen by numpy's compatibility policy; newer generators' is not.
+    random = np.random.RandomState(seed)
+    parts: dict[str, list[Tensor]] = {"train": [], "validation": [], "test": []}
+    for label in labels.unique():
+        records = torch.nonzero(labels == label).squeeze(1)
+        records = records[torch.from_numpy(random.permutation(len(records)))]
+        num_validation = round(len(records) * validation_fraction)
+        num_test = round(len(records) * test_fraction)
+        parts["validation"].append(records[:num_validation])
+        parts["test"].append(records[num_validation : num_validation + num_test])
+        parts["train"].append(records[num_validation + num_test :])
+    return {name: torch.cat(indices).sort().values for name, indices in parts.items()}

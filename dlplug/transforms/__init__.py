@@ -1,0 +1,1 @@
+"""Built-in transforms of batches: function first, class second."""

@@ -1,0 +1,151 @@
+"""LabelledData: the split, the guard of the test records, the check of the labels."""
+
+import lightning
+import pytest
+import torch
+
+from dlplug.data.labelled import LabelledData
+from dlplug.data.spec import DataSpec
+from dlplug.errors import DataError, InvalidValueError
+
+
+class Toy(LabelledData):
+    """100 records of one number, two classes."""
+
+    data_spec = DataSpec(num_features=1, num_classes=2)
+    labels = torch.arange(100) % 2
+
+    def load(self):
+        return torch.arange(100.0)[:, None], self.labels
+
+
+def ready(stage="fit", **arguments):
+    data = Toy(batch_size=8, **arguments)
+    data.setup(stage)
+    return data
+
+
+def seen(loader):
+    return sorted(int(x) for inputs, _ in loader for x in inputs)
+
+
+def test_the_splits_cover_the_records():
+    """70 records to train, 10 to validate, 20 to test, none twice."""
+    data = ready("test")
+    parts = [data.train_dataloader(), data.val_dataloader(), data.test_dataloader()]
+    assert [len(seen(part)) for part in parts] == [70, 10, 20]
+    assert sorted(sum(map(seen, parts), [])) == list(range(100))
+
+
+@pytest.mark.parametrize("stage", ["fit", "validate"])
+def test_the_test_split_is_closed_while_training(stage):
+    """Asking for test records outside the stages test and predict is an error that says so."""
+    data = ready(stage)
+    with pytest.raises(DataError, match=f"test split was asked for during '{stage}'") as error:
+        data.test_dataloader()
+    assert "stages test and predict" in str(error.value)
+    with pytest.raises(DataError):
+        data.predict_dataloader()
+    with pytest.raises(DataError):
+        data.split("test")
+
+
+def test_the_test_split_closes_again():
+    """After the test it is as closed as before."""
+    data = ready("test")
+    data.test_dataloader()
+    data.teardown("test")
+    with pytest.raises(DataError, match="during no stage"):
+        data.test_dataloader()
+
+
+def test_a_training_callback_cannot_reach_the_test_split():
+    """Through Lightning's trainer as well: the whole training stops with the error."""
+
+    class Peek(lightning.Callback):
+        def on_train_start(self, trainer, pl_module):
+            trainer.datamodule.test_dataloader()
+
+    class Nothing(lightning.LightningModule):
+        def training_step(self, batch, batch_idx):
+            return None
+
+        def configure_optimizers(self):
+            return None
+
+    trainer = lightning.Trainer(
+        accelerator="cpu",
+        max_epochs=1,
+        callbacks=[Peek()],
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+    )
+    with pytest.warns(), pytest.raises(DataError, match="test split was asked for during 'fit'"):
+        trainer.fit(Nothing(), datamodule=Toy())
+
+
+def test_the_split_ignores_the_seed_of_the_training():
+    """Trainings with different seeds are compared on the same test records."""
+    torch.manual_seed(1)
+    first = ready("test")
+    torch.manual_seed(2)
+    second = ready("test")
+    assert seen(first.test_dataloader()) == seen(second.test_dataloader())
+    assert seen(first.test_dataloader()) != seen(ready("test", split_seed=1).test_dataloader())
+
+
+@pytest.mark.parametrize("label", [-1, 2])
+def test_a_label_out_of_range_is_named(monkeypatch, label):
+    """Split, record and label are named before anything is trained."""
+    labels = Toy.labels.clone()
+    labels[37] = label
+    monkeypatch.setattr(Toy, "labels", labels)
+    with pytest.raises(DataError, match=rf"split, record 37: label {label} is out of") as error:
+        ready()
+    assert "num_classes = 2, so labels are 0 ... 1" in str(error.value)
+
+
+def test_without_validation_there_is_no_loader():
+    """validation_fraction 0 gives no loader instead of an empty one, which Lightning refuses."""
+    assert ready(validation_fraction=0.0).val_dataloader() == []
+
+
+def test_batches_before_setup_are_an_error():
+    """The message says what to call."""
+    with pytest.raises(DataError, match="not loaded yet"):
+        Toy().train_dataloader()
+
+
+@pytest.mark.parametrize("arguments", [{"batch_size": 0}, {"num_workers": -1}])
+def test_impossible_sizes_are_refused(arguments):
+    """The message holds the value."""
+    name, value = next(iter(arguments.items()))
+    with pytest.raises(InvalidValueError, match=f"{name} = {value}"):
+        Toy(**arguments)
+
+
+def test_the_fingerprint_notices_any_change(monkeypatch):
+    """It is equal for equal data and differs by one label or another split."""
+    first = ready().fingerprint()
+    assert first == ready().fingerprint()
+    assert first["records"] == {"train": 70, "validation": 10, "test": 20}
+    assert ready(split_seed=1).fingerprint()["sha256"] != first["sha256"]
+    monkeypatch.setattr(Toy, "labels", 1 - Toy.labels)
+    assert ready().fingerprint()["sha256"] != first["sha256"]
+
+
+def test_the_transform_sees_training_batches_only():
+    """While Lightning validates, inputs stay as they are."""
+
+    class Trainer:
+        training = True
+
+    data = ready(transform=lambda inputs: inputs + 1000)
+    batch = (torch.zeros(2, 1), torch.zeros(2))
+    assert data.on_after_batch_transfer(batch, 0)[0].tolist() == [[0], [0]]
+    data.trainer = Trainer()
+    assert data.on_after_batch_transfer(batch, 0)[0].tolist() == [[1000], [1000]]
+    data.trainer.training = False
+    assert data.on_after_batch_transfer(batch, 0)[0].tolist() == [[0], [0]]

@@ -1,0 +1,52 @@
+"""stratified_split: the same shares of each class, the same records in every run."""
+
+import pytest
+import torch
+
+from dlplug.data.split import stratified_split
+from dlplug.errors import InvalidValueError
+
+LABELS = torch.tensor([0] * 50 + [1] * 30 + [2] * 20)
+
+
+def test_every_record_is_in_exactly_one_split():
+    """The splits cover all records and do not overlap."""
+    splits = stratified_split(LABELS, 0.1, 0.2, seed=0)
+    assert torch.cat(list(splits.values())).sort().values.tolist() == list(range(100))
+
+
+def test_each_class_has_its_share():
+    """10 % and 20 % of each class, whatever its size."""
+    splits = stratified_split(LABELS, 0.1, 0.2, seed=0)
+    counts = {name: LABELS[indices].bincount().tolist() for name, indices in splits.items()}
+    assert counts == {"train": [35, 21, 14], "validation": [5, 3, 2], "test": [10, 6, 4]}
+
+
+def test_the_split_depends_on_its_own_seed_alone():
+    """The global seed changes nothing; another split seed gives another split."""
+    first = stratified_split(LABELS, 0.1, 0.2, seed=0)
+    torch.manual_seed(123)
+    second = stratified_split(LABELS, 0.1, 0.2, seed=0)
+    other = stratified_split(LABELS, 0.1, 0.2, seed=1)
+    assert all(torch.equal(first[name], second[name]) for name in first)
+    assert not torch.equal(first["test"], other["test"])
+
+
+def test_the_split_is_frozen():
+    """Recorded once: results of different versions are compared on the same records."""
+    splits = stratified_split(LABELS, 0.1, 0.2, seed=0)
+    assert splits["test"].tolist() == [
+        4, 18, 22, 26, 27, 31, 33, 34, 35, 38, 52, 61, 62, 69, 72, 78, 80, 81, 85, 87,
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(("validation", "test"), [(0.5, 0.5), (1.0, 0.0), (-0.1, 0.2), (0, 1.2)])
+def test_fractions_must_leave_training_records(validation, test):
+    """Shares that leave nothing, or are none, are refused."""
+    with pytest.raises(InvalidValueError):
+        stratified_split(LABELS, validation, test, seed=0)
+
+
+def test_a_fraction_of_zero_gives_an_empty_split():
+    """Without a validation split there are no validation records."""
+    assert len(stratified_split(LABELS, 0.0, 0.2, seed=0)["validation"]) == 0
