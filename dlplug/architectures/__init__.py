@@ -1,0 +1,1 @@
+"""Built-in networks, one file each; torch and the fused ops only."""

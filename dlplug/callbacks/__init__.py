@@ -1,0 +1,1 @@
+"""Built-in Lightning callbacks, one file each."""

@@ -1,0 +1,1 @@
+"""Built-in Lightning loggers: the record of metrics in the run folder."""

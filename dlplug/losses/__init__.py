@@ -1,0 +1,1 @@
+"""Built-in losses: function first, module second."""

@@ -1,0 +1,63 @@
+"""Cross-entropy of class scores, with label smoothing and class weights."""
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from dlplug.errors import InvalidValueError
+
+
+def cross_entropy(
+    output: Tensor, target: Tensor, label_smoothing: float = 0.0, weight: Tensor | None = None
+) -> Tensor:
+    """Mean over the batch of ``-sum_c q_c log softmax(output)_c``.
+
+    q = (1 - label_smoothing) * onehot(target) + label_smoothing / C; each record counts with the
+    weight of its class. Half-precision scores are raised to float32 first: a mean over thousands
+    of terms needs more than eight bits.
+
+    Args:
+        output: Unnormalised scores, shape ``(B, C)``.
+        target: Class of each record, shape ``(B,)``, int64.
+        label_smoothing: Share of the target spread over all classes, in ``[0, 1)``.
+        weight: Weight of each class, shape ``(C,)``, or None for 1.
+    Returns:
+        Scalar, float32 (float64 for float64 scores).
+    References: Szegedy et al. 2016, arXiv:1512.00567, section 7 (label smoothing).
+    """
+    scores = output if output.dtype == torch.float64 else output.float()
+    weight = None if weight is None else weight.to(scores.dtype)
+    return F.cross_entropy(scores, target, weight=weight, label_smoothing=label_smoothing)
+
+
+class CrossEntropyLoss(nn.Module):
+    """`cross_entropy` as a module.
+
+    Args:
+        label_smoothing: Share of the target spread over all classes, in ``[0, 1)``.
+        class_weights: Weight of each class in the order of the labels, or None for 1.
+    Raises:
+        InvalidValueError: a value out of range.
+    """
+
+    def __init__(self, label_smoothing: float = 0.0, class_weights: Sequence[float] | None = None):
+        super().__init__()
+        if not 0 <= label_smoothing < 1:
+            raise InvalidValueError(f"loss: label_smoothing = {label_smoothing} is not in [0, 1)")
+        self.label_smoothing = label_smoothing
+        self.register_buffer("weight", class_weight_tensor("class_weights", class_weights))
+
+    def forward(self, output: Tensor, target: Tensor) -> Tensor:
+        """See `cross_entropy`."""
+        return cross_entropy(output, target, self.label_smoothing, self.weight)
+
+
+def class_weight_tensor(name: str, weights: Sequence[float] | None) -> Tensor | None:
+    """One non-negative weight per class as a tensor ``(C,)``, or None."""
+    if weights is None:
+        return None
+    if not weights or any(w < 0 for w in weights):
+        raise InvalidValueError(f"loss: {name} = {list(weights)} are not weights of 0 or more")
+    return torch.tensor(weights, dtype=torch.float32)

@@ -1,0 +1,61 @@
+"""Focal loss: cross-entropy that cares less about records which are already right."""
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from dlplug.errors import InvalidValueError
+from dlplug.losses.cross_entropy import class_weight_tensor
+
+
+def focal(
+    output: Tensor, target: Tensor, gamma: float = 2.0, alpha: Tensor | None = None
+) -> Tensor:
+    """Mean over the batch of ``-alpha_t (1 - p_t)^gamma log p_t``, p = softmax(output).
+
+    With gamma 0 and no alpha it is the cross-entropy. Half-precision scores are raised to float32.
+
+    Args:
+        output: Unnormalised scores, shape ``(B, C)``.
+        target: Class of each record, shape ``(B,)``, int64.
+        gamma: How fast the weight of a record falls as its probability rises; >= 0.
+        alpha: Weight of each class, shape ``(C,)``, or None for 1.
+    Returns:
+        Scalar, float32 (float64 for float64 scores).
+    References: Lin et al. 2017, arXiv:1708.02002, eq. 5, over several classes.
+    """
+    scores = output if output.dtype == torch.float64 else output.float()
+    log_p = F.log_softmax(scores, dim=-1).gather(-1, target.unsqueeze(-1)).squeeze(-1)
+    # -expm1 keeps 1 - p exact where p is near 1, which is where gamma matters.
+    loss = -((-torch.expm1(log_p)).clamp_min(TINY) ** gamma) * log_p
+    if alpha is not None:
+        loss = loss * alpha.to(loss.dtype)[target]
+    return loss.mean()
+
+
+# The derivative of x ** gamma is infinite at 0 for gamma < 1; this is far below any effect.
+TINY = 1e-12
+
+
+class FocalLoss(nn.Module):
+    """`focal` as a module.
+
+    Args:
+        gamma: Focus; 0 gives the cross-entropy.
+        alpha: Weight of each class in the order of the labels, or None for 1.
+    Raises:
+        InvalidValueError: a value out of range.
+    """
+
+    def __init__(self, gamma: float = 2.0, alpha: Sequence[float] | None = None):
+        super().__init__()
+        if gamma < 0:
+            raise InvalidValueError(f"loss: gamma = {gamma} is below 0")
+        self.gamma = gamma
+        self.register_buffer("alpha", class_weight_tensor("alpha", alpha))
+
+    def forward(self, output: Tensor, target: Tensor) -> Tensor:
+        """See `focal`."""
+        return focal(output, target, self.gamma, self.alpha)

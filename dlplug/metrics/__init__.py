@@ -1,0 +1,1 @@
+"""Built-in metrics, thin classes over torchmetrics."""

@@ -1,0 +1,30 @@
+"""Mean over all records of values that are known per batch."""
+
+import torch
+from torch import Tensor
+from torchmetrics import Metric
+
+
+class RecordMean(Metric):
+    """Sum of ``value * count`` / sum of ``count``, over batches and processes.
+
+    Neither library does it exactly: Lightning 2.6.6 rounds the records per process down when it
+    logs a mean over several processes, and torchmetrics 1.9's weighted mean either leaves NaN out
+    or, told to keep it, forgets the weights. NaN must show.
+    """
+
+    full_state_update = False
+
+    def __init__(self):
+        super().__init__()
+        self.add_state("total", torch.tensor(0.0), dist_reduce_fx="sum")
+        self.add_state("count", torch.tensor(0), dist_reduce_fx="sum")
+
+    def update(self, value: Tensor, count: int) -> None:
+        """Add a batch of ``count`` records with the mean ``value``."""
+        self.total = self.total + value * count
+        self.count = self.count + count
+
+    def compute(self) -> Tensor:
+        """The mean; NaN when there are no records."""
+        return self.total / self.count

@@ -1,0 +1,1 @@
+"""What is learned: Lightning modules over any architecture, one file each."""

@@ -1,0 +1,60 @@
+"""A small training through Lightning alone, for callbacks."""
+
+import functools
+
+import lightning
+import pytest
+from torch import nn
+
+from dlplug.architectures.mlp import MLP
+from dlplug.data.digits import Digits
+from dlplug.data.spec import DataSpec
+from dlplug.losses.cross_entropy import CrossEntropyLoss
+from dlplug.metrics.accuracy import Accuracy
+from dlplug.optim import FusedAdamW
+from dlplug.run.quiet import quiet
+from dlplug.tasks.classification import Classification
+
+
+@pytest.fixture
+def task():
+    """A task on the digits; its weights follow from the seed."""
+
+    def make(architecture=None):
+        lightning.seed_everything(0, verbose=False)
+        model = architecture or MLP(num_classes=10, num_features=64, hidden=[16])
+        return Classification(
+            model,
+            CrossEntropyLoss(),
+            functools.partial(FusedAdamW, lr=0.01),
+            metrics={"accuracy": Accuracy(10)},
+            data_spec=DataSpec(num_classes=10),
+        )
+
+    return make
+
+
+@pytest.fixture
+def fit(tmp_path):
+    """Train a task with callbacks; gives the trainer. A training loads what ``ckpt_path`` says."""
+
+    def train(module: nn.Module, *callbacks, ckpt_path=None, **arguments):
+        chosen = {
+            "max_epochs": 2,
+            "limit_train_batches": 5,
+            "limit_val_batches": 2,
+            "accelerator": "cpu",
+            "logger": False,
+            "enable_progress_bar": False,
+            "enable_model_summary": False,
+            "default_root_dir": tmp_path,
+            "enable_checkpointing": any(
+                isinstance(c, lightning.pytorch.callbacks.Checkpoint) for c in callbacks
+            ),
+        }
+        with quiet():
+            trainer = lightning.Trainer(callbacks=list(callbacks), **(chosen | arguments))
+            trainer.fit(module, datamodule=Digits(), ckpt_path=ckpt_path)
+        return trainer
+
+    return train

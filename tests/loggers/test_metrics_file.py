@@ -1,0 +1,63 @@
+"""The run's own record of metrics."""
+
+import json
+import math
+
+from dlplug.loggers.metrics_file import MetricsFile, cut_metrics, read_metrics
+
+
+def test_a_row_for_each_call(tmp_path):
+    """Step counts the steps taken, epoch from 0, values by name."""
+    path = tmp_path / "metrics.jsonl"
+    logger = MetricsFile(path)
+    logger.log_metrics({"val_loss": 0.5, "epoch": 2}, step=9)
+    logger.log_metrics({"test_loss": 0.25, "epoch": 3}, step=10)
+    rows = read_metrics(path)
+    assert [(r["step"], r["epoch"]) for r in rows] == [(10, 2), (10, None)]
+    assert rows[0]["val_loss"] == 0.5 and rows[1]["test_loss"] == 0.25
+    assert rows[0]["time"] > 1.7e9
+
+
+def test_what_is_not_finite_is_still_json(tmp_path):
+    """NaN and infinity are strings in the file and floats when read."""
+    path = tmp_path / "metrics.jsonl"
+    MetricsFile(path).log_metrics({"a": math.nan, "b": math.inf, "c": -math.inf}, step=0)
+    row = json.loads(path.read_text(), parse_constant=None)
+    assert (row["a"], row["b"], row["c"]) == ("nan", "inf", "-inf")
+    read = read_metrics(path)[0]
+    assert math.isnan(read["a"]) and read["b"] == math.inf and read["c"] == -math.inf
+
+
+def test_nothing_is_written_before_the_folder_is_known(tmp_path, monkeypatch):
+    """Without a path the logger waits."""
+    monkeypatch.chdir(tmp_path)
+    MetricsFile().log_metrics({"a": 1.0}, step=0)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_torn_last_line_is_left_out(tmp_path):
+    """A crash in the middle of a write costs that line only."""
+    path = tmp_path / "metrics.jsonl"
+    MetricsFile(path).log_metrics({"a": 1.0}, step=0)
+    with path.open("a") as file:
+        file.write('{"step": 2, "ep')
+    assert [row["a"] for row in read_metrics(path)] == [1.0]
+
+
+def test_cutting_takes_out_what_will_be_written_again(tmp_path):
+    """Rows up to the step stay, later ones and tests go; a torn line too."""
+    path = tmp_path / "metrics.jsonl"
+    logger = MetricsFile(path)
+    for step in range(4):
+        logger.log_metrics({"a": float(step), "n": math.nan}, step=step)
+    with path.open("a") as file:
+        file.write("{torn")
+    cut_metrics(path, 2)
+    assert [row["a"] for row in read_metrics(path)] == [0.0, 1.0]
+    logger.log_metrics({"a": 7.0}, step=2)
+    assert [row["a"] for row in read_metrics(path)] == [0.0, 1.0, 7.0]
+
+
+def test_a_missing_file_has_no_rows(tmp_path):
+    """A run that ended before its first log."""
+    assert read_metrics(tmp_path / "none.jsonl") == []

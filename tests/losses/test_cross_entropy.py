@@ -1,0 +1,57 @@
+"""Cross-entropy against its formula, in every dtype."""
+
+import pytest
+import torch
+
+from dlplug.errors import InvalidValueError
+from dlplug.losses.cross_entropy import CrossEntropyLoss, cross_entropy
+
+SCORES = torch.randn(16, 5, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+TARGET = torch.arange(16) % 5
+
+
+def by_formula(scores, target, smoothing, weight):
+    """-sum_c w_c q_c log softmax(scores)_c, averaged with the weights of the classes."""
+    log_p = scores.log_softmax(-1)
+    count = scores.shape[1]
+    q = torch.full_like(log_p, smoothing / count)
+    q[torch.arange(len(target)), target] += 1 - smoothing
+    return -(weight * q * log_p).sum() / weight[target].sum()
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+@pytest.mark.parametrize("weights", [None, [1.0, 2.0, 0.5, 0.0, 3.0]])
+def test_it_equals_the_formula(smoothing, weights):
+    """Label smoothing and class weights, to the last bits of float64."""
+    weight = torch.ones(5) if weights is None else torch.tensor(weights)
+    loss = CrossEntropyLoss(smoothing, weights)(SCORES, TARGET)
+    torch.testing.assert_close(loss, by_formula(SCORES, TARGET, smoothing, weight.double()))
+
+
+def test_half_precision_is_raised_to_float32():
+    """A bfloat16 loss equals the float32 loss of the same rounded scores."""
+    scores = SCORES.bfloat16()
+    loss = cross_entropy(scores, TARGET)
+    assert loss.dtype == torch.float32
+    assert torch.equal(loss, cross_entropy(scores.float(), TARGET))
+
+
+def test_its_gradient_is_right():
+    """Compared with finite differences."""
+    scores = SCORES.clone().requires_grad_()
+    weight = torch.tensor([1.0, 2.0, 0.5, 0.1, 3.0])
+    assert torch.autograd.gradcheck(lambda s: cross_entropy(s, TARGET, 0.1, weight), scores)
+
+
+def test_the_weights_move_with_the_module():
+    """They are a buffer, so a GPU model finds them on its device."""
+    module = CrossEntropyLoss(class_weights=[1.0, 2.0])
+    assert dict(module.named_buffers())["weight"].tolist() == [1.0, 2.0]
+    assert list(CrossEntropyLoss().state_dict()) == []
+
+
+@pytest.mark.parametrize("arguments", [{"label_smoothing": 1.0}, {"class_weights": [1.0, -1.0]}])
+def test_values_out_of_range_are_refused(arguments):
+    """The message names the parameter."""
+    with pytest.raises(InvalidValueError, match=next(iter(arguments))):
+        CrossEntropyLoss(**arguments)

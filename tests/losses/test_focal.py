@@ -1,0 +1,52 @@
+"""Focal loss against its formula, and against cross-entropy where they meet."""
+
+import pytest
+import torch
+
+from dlplug.errors import InvalidValueError
+from dlplug.losses.cross_entropy import cross_entropy
+from dlplug.losses.focal import FocalLoss, focal
+
+SCORES = torch.randn(16, 5, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+TARGET = torch.arange(16) % 5
+
+
+@pytest.mark.parametrize("gamma", [0.0, 0.5, 2.0])
+@pytest.mark.parametrize("alpha", [None, [1.0, 2.0, 0.5, 0.0, 3.0]])
+def test_it_equals_the_formula(gamma, alpha):
+    """-alpha_t (1 - p_t)^gamma log p_t, averaged over the records."""
+    p = SCORES.softmax(-1)[torch.arange(16), TARGET]
+    weight = torch.ones(16) if alpha is None else torch.tensor(alpha)[TARGET]
+    expected = (-weight * (1 - p) ** gamma * p.log()).mean()
+    torch.testing.assert_close(FocalLoss(gamma, alpha)(SCORES, TARGET), expected)
+
+
+def test_without_focus_it_is_the_cross_entropy():
+    """gamma 0 and no alpha."""
+    torch.testing.assert_close(focal(SCORES, TARGET, gamma=0.0), cross_entropy(SCORES, TARGET))
+
+
+@pytest.mark.parametrize("gamma", [0.5, 2.0])
+def test_a_record_that_is_surely_right_has_a_finite_gradient(gamma):
+    """p = 1 to the last bit: (1 - p)^(gamma - 1) would be infinite."""
+    scores = torch.tensor([[100.0, 0.0]], requires_grad=True)
+    focal(scores, torch.tensor([0]), gamma).backward()
+    assert torch.isfinite(scores.grad).all()
+
+
+def test_its_gradient_is_right():
+    """Compared with finite differences."""
+    scores = SCORES.clone().requires_grad_()
+    assert torch.autograd.gradcheck(lambda s: focal(s, TARGET, 1.5), scores)
+
+
+def test_half_precision_is_raised_to_float32():
+    """A bfloat16 loss equals the float32 loss of the same rounded scores."""
+    scores = SCORES.bfloat16()
+    assert torch.equal(focal(scores, TARGET), focal(scores.float(), TARGET))
+
+
+def test_a_negative_gamma_is_refused():
+    """The message holds the value."""
+    with pytest.raises(InvalidValueError, match="gamma = -1"):
+        FocalLoss(gamma=-1)

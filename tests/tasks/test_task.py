@@ -1,0 +1,162 @@
+"""What tasks share: decay groups, schedules, the end of a training."""
+
+import functools
+
+import lightning
+import pytest
+import torch
+from torch import nn
+
+from dlplug.errors import CheckpointError, InvalidValueError
+from dlplug.optim import FusedAdamW
+from dlplug.run.quiet import quiet
+from dlplug.schedulers.step import step
+from dlplug.schedulers.warmup_cosine import warmup_cosine
+from dlplug.tasks.task import Task, total_steps
+
+
+class Toy(Task):
+    """Learns nothing from ten records."""
+
+    def training_step(self, batch, batch_idx):
+        return self.loss(self.architecture(batch[0]), batch[0])
+
+    def train_dataloader(self):
+        data = torch.utils.data.TensorDataset(torch.ones(10, 4))
+        return torch.utils.data.DataLoader(data, batch_size=2)
+
+
+def task(optimizer=torch.optim.SGD, scheduler=None, architecture=None):
+    architecture = architecture or nn.Sequential(nn.Linear(4, 4), nn.LayerNorm(4))
+    return Toy(architecture, nn.functional.mse_loss, optimizer, scheduler)
+
+
+def trained(module, **arguments):
+    """Fit on the CPU; returns the trainer."""
+    chosen = {"max_epochs": 2, "accelerator": "cpu"} | arguments
+    with quiet():
+        trainer = lightning.Trainer(
+            logger=False,
+            enable_checkpointing=False,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            **chosen,
+        )
+        trainer.fit(module)
+    return trainer
+
+
+def test_norms_and_biases_are_not_decayed():
+    """An optimizer with a weight decay gets two groups, the second without decay."""
+    optimizer = task(functools.partial(FusedAdamW, weight_decay=0.3)).configure_optimizers()
+    assert [group["weight_decay"] for group in optimizer.param_groups] == [0.3, 0.0]
+    assert [[p.ndim for p in group["params"]] for group in optimizer.param_groups] == [
+        [2],
+        [1, 1, 1],
+    ]
+
+
+def test_the_optimizers_own_default_decay_counts():
+    """A decay that the config leaves out is the optimizer's."""
+    optimizer = task(FusedAdamW).configure_optimizers()
+    assert (
+        optimizer.param_groups[0]["weight_decay"]
+        == FusedAdamW([nn.Parameter()]).defaults["weight_decay"]
+    )
+
+
+def test_an_optimizer_without_decay_gets_plain_parameters():
+    """One group with everything."""
+
+    def plain(params, lr=0.1):
+        return torch.optim.Rprop(params, lr)
+
+    optimizer = task(plain).configure_optimizers()
+    assert len(optimizer.param_groups) == 1 and len(optimizer.param_groups[0]["params"]) == 4
+
+
+def test_parameters_of_the_loss_are_trained_too():
+    """A loss that learns something of its own."""
+    module = task()
+    module.loss = nn.Linear(4, 1)
+    optimizer = module.configure_optimizers()
+    assert sum(len(group["params"]) for group in optimizer.param_groups) == 6
+
+
+def test_a_schedule_with_total_steps_is_stepped_per_step():
+    """It gets the number of optimizer steps of the whole training, and ends at its last one."""
+    trainer = trained(task(scheduler=functools.partial(warmup_cosine, warmup=0)))
+    (config,) = trainer.lr_scheduler_configs
+    assert config.interval == "step"
+    assert config.scheduler.last_epoch == 10
+    assert trainer.optimizers[0].param_groups[0]["lr"] == pytest.approx(0, abs=1e-12)
+
+
+def test_a_schedule_without_total_steps_is_stepped_per_epoch():
+    """Two epochs are two steps of the schedule."""
+    trainer = trained(task(scheduler=functools.partial(step, step_size=1)))
+    (config,) = trainer.lr_scheduler_configs
+    assert config.interval == "epoch" and config.scheduler.last_epoch == 2
+
+
+def test_given_total_steps_are_kept():
+    """A config that says total_steps itself is obeyed."""
+    module = task(scheduler=functools.partial(warmup_cosine, total_steps=99, warmup=99))
+    trainer = trained(module)
+    expected = 1e-3 * 11 / 99
+    assert trainer.optimizers[0].param_groups[0]["lr"] == pytest.approx(expected)
+
+
+def test_plateau_schedules_watch_the_validation_loss():
+    """torch's own ReduceLROnPlateau needs to be told what to watch."""
+    found = task(scheduler=torch.optim.lr_scheduler.ReduceLROnPlateau).configure_optimizers()
+    assert found["lr_scheduler"]["monitor"] == "val_loss"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        ({}, 10),
+        ({"accumulate_grad_batches": 2}, 6),
+        ({"max_steps": 7}, 7),
+        ({"limit_train_batches": 3}, 6),
+    ],
+)
+def test_total_steps_count_optimizer_steps(arguments, expected):
+    """Five batches in two epochs, accumulated, cut short, or limited."""
+    counted = []
+
+    class Counting(Toy):
+        def configure_optimizers(self):
+            counted.append(total_steps(self.trainer))
+            return super().configure_optimizers()
+
+    trainer = trained(
+        Counting(nn.Linear(4, 4), nn.functional.mse_loss, torch.optim.SGD), **arguments
+    )
+    assert counted == [expected] and trainer.global_step == expected
+
+
+def test_a_training_without_end_has_no_total_steps():
+    """The message says what would give it one."""
+    module = task(scheduler=warmup_cosine)
+    with pytest.raises(InvalidValueError, match="has no end") as error:
+        trained(module, max_epochs=-1)
+    assert "trainer.max_epochs" in str(error.value)
+
+
+def test_no_optimizer_is_an_error():
+    """A task may be built for prediction without one, but not trained."""
+    with pytest.raises(InvalidValueError, match="no optimizer is configured"):
+        task(optimizer=None).configure_optimizers()
+
+
+def test_the_record_is_in_the_checkpoint():
+    """Plain data under the key dlplug; state that is not plain is refused by name."""
+    module = task()
+    module.record = {"format": 1}
+    checkpoint = {"state_dict": module.state_dict()}
+    module.on_save_checkpoint(checkpoint)
+    assert checkpoint["dlplug"] == {"format": 1}
+    with pytest.raises(CheckpointError, match="callback Bad"):
+        module.on_save_checkpoint({"callbacks": {"Bad": object()}})
