@@ -1,0 +1,198 @@
+"""From a name in the config to a component with checked arguments."""
+
+from dataclasses import dataclass, field
+
+from dlplug.config.bases import base_class
+from dlplug.config.bound import Bound
+from dlplug.config.calling import BUILT_FOR_TASKS, KNOWN_LATER, component_parameters
+from dlplug.config.choice import RESERVED, read_choice
+from dlplug.config.filling import FILLED_KINDS, DataFacts, compare, decided_by_data, fill
+from dlplug.config.parameters import Parameter, takes_anything
+from dlplug.config.tree import Node
+from dlplug.config.trust import Trust
+from dlplug.config.values import NOT_PLAIN, Value, check, check_default
+from dlplug.errors import InvalidValueError, UnknownKeyError, suggestion
+from dlplug.plugin import KINDS, Component, Registry, Status
+
+
+@dataclass
+class Binder:
+    """Resolves the names of one config.
+
+    Attributes:
+        registry: Where names are looked up.
+        trust: Which class paths may be imported.
+        facts: What the data knows; filled in once the data is there.
+        components: Everything that was named so far, in order.
+        filled: Dotted key to origin, for arguments that the data gave.
+    """
+
+    registry: Registry
+    trust: Trust
+    facts: DataFacts = field(default_factory=lambda: DataFacts(None, "the data"))
+    components: list[Component] = field(default_factory=list)
+    filled: dict[str, str] = field(default_factory=dict)
+
+    def load(self, kind: str, node: Node, key: str) -> Bound:
+        """Import what ``node`` names, without looking at its arguments.
+
+        Raises:
+            PluginError: No usable component of that name.
+            UntrustedError: The class path may not be imported.
+        """
+        choice = read_choice(node, key)
+        where = f"{(choice.name or node).origin}, {key}"
+        if choice.word is None:
+            raise InvalidValueError(
+                f"{key} has arguments but names no {KINDS[kind].singular}",
+                where=where,
+                known=", ".join(self.registry.names(kind)),
+                fix=f"--{key} NAME, or '{key}: {{name: NAME, ...}}'",
+            )
+        if choice.word == "class_path":
+            target = self.trust.import_class(choice.text, base_class(kind), where)
+            component = _unregistered(kind, choice.text, target)
+        else:
+            component = self.registry.find(kind, choice.text, where=where)
+            target = component.load(where=where)
+        self.components.append(component)
+        return Bound(kind, key, component, target, choice.word, where, choice)
+
+    def bind(self, kind: str, node: Node, key: str) -> Bound:
+        """The component that ``node`` names, with every argument checked.
+
+        Args:
+            kind: Plural of the kind.
+            node: A name, or a mapping with name and arguments.
+            key: Dotted key.
+        Raises:
+            ConfigError: An argument is unknown, missing, of another type, or contradicts the data.
+        """
+        return self.bind_arguments(self.load(kind, node, key))
+
+    def bind_arguments(self, bound: Bound) -> Bound:
+        """Check the arguments of a loaded component and complete ``bound`` with them."""
+        parameters = component_parameters(bound.kind, bound.target)
+        self._refuse_unknown(bound, parameters)
+        self._add_given(bound, parameters)
+        if bound.kind in FILLED_KINDS:
+            self._add_from_data(bound, parameters)
+        self._refuse_missing(bound, parameters)
+        later = KNOWN_LATER.get(bound.kind, ())
+        for parameter in parameters:
+            if parameter.name not in (*bound.values, *later) and not parameter.is_required:
+                bound.defaults[parameter.name] = self._default(parameter)
+        bound.order = [parameter.name for parameter in parameters]
+        return bound
+
+    def _refuse_unknown(self, bound: Bound, parameters: list[Parameter]) -> None:
+        known = {parameter.name: parameter for parameter in parameters}
+        is_open = takes_anything(bound.target)
+        for name, node in bound.choice.arguments.items():
+            if name in known:
+                continue
+            fix = suggestion(str(name), known)
+            if is_open:
+                fix = f"{fix} or " if fix else ""
+                fix += f"pass it on unchecked: {bound.key}: {{dict_kwargs: {{{name}: ...}}}}"
+            if bound.kind == "tasks" and name in BUILT_FOR_TASKS:
+                fix = f"'{name}' is a key of the config's top level"
+            raise UnknownKeyError(
+                f"{bound.label} has no argument '{name}'",
+                where=f"{node.origin}, {bound.key}.{name}",
+                known=", ".join(str(parameter) for parameter in parameters) or "no arguments",
+                fix=fix or f"list them: python -m dlplug fit --{bound.slot}.help {bound.name}",
+            )
+        if bound.choice.open_arguments and not is_open:
+            raise UnknownKeyError(
+                f"{bound.label} does not take dict_kwargs: its parameters are all known",
+                where=f"{bound.choice.node.origin}, {bound.key}.dict_kwargs",
+                known=", ".join(str(parameter) for parameter in parameters),
+            )
+        bound.open_arguments = {k: v.plain() for k, v in bound.choice.open_arguments.items()}
+
+    def _add_given(self, bound: Bound, parameters: list[Parameter]) -> None:
+        given, later = bound.choice.arguments, KNOWN_LATER.get(bound.kind, ())
+        for parameter in parameters:
+            if parameter.name not in given:
+                continue
+            node, key = given[parameter.name], f"{bound.key}.{parameter.name}"
+            is_left_open = parameter.name in later or self._data_knows(bound, parameter)
+            if node.value is None and is_left_open:
+                continue  # null leaves it to the run, or to the data
+            kind = parameter.component_kind
+            if kind is not None:
+                bound.values[parameter.name] = self._bind_nested(kind, node, key)
+            else:
+                bound.values[parameter.name] = check(parameter, node, key, self.trust)
+
+    def _data_knows(self, bound: Bound, parameter: Parameter) -> bool:
+        spec = self.facts.spec
+        is_filled = bound.kind in FILLED_KINDS and spec is not None
+        return is_filled and spec.value_for(parameter.name) is not None
+
+    def _bind_nested(self, kind: str, node: Node, key: str) -> Bound | list[Bound] | Value:
+        if node.value is None:
+            return Value(None, lambda: None)
+        if isinstance(node.value, list):
+            return [self.bind(kind, e, f"{key}.{i}") for i, e in enumerate(node.value)]
+        return self.bind(kind, node, key)
+
+    def _add_from_data(self, bound: Bound, parameters: list[Parameter]) -> None:
+        for parameter, _ in decided_by_data(parameters):
+            key = f"{bound.key}.{parameter.name}"
+            given = bound.choice.arguments.get(parameter.name)
+            if given is not None and given.value is not None:
+                compare(parameter, self.facts, given, key)
+                continue
+            value = fill(parameter, self.facts, key, bound.label, self.trust)
+            if value is not None:
+                bound.values[parameter.name] = value
+                self.filled[key] = f"from {self.facts.source}"
+
+    def _refuse_missing(self, bound: Bound, parameters: list[Parameter]) -> None:
+        given = (*bound.values, *KNOWN_LATER.get(bound.kind, ()))
+        missing = [p for p in parameters if p.is_required and p.name not in given]
+        if not missing:
+            return
+        is_filled = bound.kind in FILLED_KINDS
+        facts = {p.name for p, _ in decided_by_data(parameters)} if is_filled else set()
+        needs = [
+            f"{p.name} ({self.facts.source} publishes none)" if p.name in facts else p.name
+            for p in missing
+        ]
+        keys = [f"init_args.{p.name}" if p.name in RESERVED else p.name for p in missing]
+        raise InvalidValueError(
+            f"{bound.label} needs {', '.join(needs)}",
+            where=bound.where,
+            known="; ".join(map(_about, missing)),
+            fix=" ".join(f"--{bound.key}.{key} VALUE" for key in keys),
+        )
+
+    def _default(self, parameter: Parameter) -> object:
+        value = check_default(parameter).plain
+        if parameter.component_kind is not None and value not in (None, []):
+            return NOT_PLAIN
+        return value
+
+
+def _about(parameter: Parameter) -> str:
+    return f"{parameter}" + (f" ({parameter.doc})" if parameter.doc else "")
+
+
+def _unregistered(kind: str, path: str, target: object) -> Component:
+    """A component for a class that no entry point offers, so that locks and reports name it."""
+    from importlib import metadata
+
+    distribution = path.partition(".")[0]
+    try:
+        version = metadata.version(distribution)
+    except metadata.PackageNotFoundError:
+        # Asked last: it reads the lists of files of everything that is installed.
+        found = metadata.packages_distributions().get(distribution)
+        distribution = found[0] if found else distribution
+        version = metadata.version(distribution) if found else "unknown"
+    module, _, attribute = path.rpartition(".")
+    component = Component(kind, path, distribution, version, f"{module}:{attribute}")
+    component.status, component.value = Status.LOADED, target
+    return component

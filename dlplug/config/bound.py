@@ -1,0 +1,136 @@
+"""A component with its checked arguments, ready to be built."""
+
+import functools
+import inspect
+from dataclasses import dataclass, field
+
+from dlplug.config.bases import base_class
+from dlplug.config.calling import BUILT_CLASSES, CALLED_LATER, FUNCTIONS_CALLED_LATER
+from dlplug.config.choice import RESERVED, Choice
+from dlplug.config.refusal import Culprit, PartialComponent, refusals_named
+from dlplug.config.values import NOT_PLAIN, Value
+from dlplug.errors import PluginError
+from dlplug.plugin import CORE, Component
+
+
+@dataclass(eq=False)
+class Bound:
+    """A component, its arguments, and where the config names it.
+
+    Attributes:
+        kind: Plural of the kind.
+        key: Dotted key in the config.
+        component: Who provides it.
+        target: The class or function.
+        word: ``name`` or ``class_path``: how the config named it.
+        where: File and line.
+        choice: What the config says.
+        values: Arguments that are given or filled; nested components are `Bound` themselves.
+        defaults: Plain defaults of the others; `NOT_PLAIN` where YAML cannot hold one.
+        open_arguments: Unchecked arguments for ``**kwargs``.
+        order: Names of all parameters, as the signature orders them.
+    """
+
+    kind: str
+    key: str
+    component: Component
+    target: object
+    word: str
+    where: str
+    choice: Choice
+    values: dict[str, "Value | Bound | list[Bound]"] = field(default_factory=dict)
+    defaults: dict[str, object] = field(default_factory=dict)
+    open_arguments: dict[str, object] = field(default_factory=dict)
+    order: list[str] = field(default_factory=list)
+
+    @property
+    def name(self) -> str:
+        """Short name, or class path."""
+        return self.component.name
+
+    @property
+    def slot(self) -> str:
+        """The top-level key."""
+        return self.key.partition(".")[0]
+
+    @property
+    def label(self) -> str:
+        """Kind and name, for messages: ``loss 'focal'``."""
+        return self.component.label
+
+    @property
+    def culprit(self) -> Culprit:
+        """The component in words, for errors."""
+        fix = f"list them: python -m dlplug fit --{self.slot}.help {self.name}"
+        return Culprit(self.label, self.component.provider, self.where, fix)
+
+    @property
+    def is_function(self) -> bool:
+        """The target is a function, not a class."""
+        return not inspect.isclass(self.target)
+
+    def resolved(self) -> dict:
+        """Plain data that names the component and all its arguments; a valid config value."""
+        arguments = {}
+        for name in self.order:
+            value = self.values.get(name, self.defaults.get(name, NOT_PLAIN))
+            plain = _resolved(value)
+            if plain is not NOT_PLAIN:
+                arguments[name] = plain
+        name = self.component.id if self.component.distribution != CORE else self.name
+        head = {self.word: self.name if self.word == "class_path" else name}
+        if self.word == "class_path" or any(name in RESERVED for name in arguments):
+            head |= {"init_args": arguments}
+        else:
+            head |= arguments
+        return head | ({"dict_kwargs": self.open_arguments} if self.open_arguments else {})
+
+    def build(self, **supplied: object) -> object:
+        """Make the object; a function or optimizer that is called later is bound to its arguments.
+
+        Args:
+            supplied: Arguments that are no part of the config, such as a task's architecture.
+        Raises:
+            InvalidValueError: The component refuses the values.
+            DataError: A file that it needs is missing.
+            PluginError: What it makes is not of its kind.
+        """
+        arguments = {name: _made(value) for name, value in self.values.items()}
+        arguments |= self.open_arguments | supplied
+        if self.kind in CALLED_LATER:
+            partial = PartialComponent(self.target, **arguments)
+            partial.culprit = self.culprit
+            return partial
+        if self.kind in FUNCTIONS_CALLED_LATER and self.is_function:
+            return functools.partial(self.target, **arguments)
+        with refusals_named(self.culprit):
+            made = self.target(**arguments)
+        if self.kind in BUILT_CLASSES and not isinstance(made, base_class(self.kind)):
+            base = base_class(self.kind)
+            raise PluginError(
+                f"{self.label} of {self.component.provider} makes a {_class_name(type(made))}, "
+                f"not a {_class_name(base)}",
+                where=self.where,
+                fix=f"tell the authors of {self.component.distribution}",
+            )
+        return made
+
+
+def _made(value: "Value | Bound | list[Bound]") -> object:
+    if isinstance(value, list):
+        return [element.build() for element in value]
+    return value.build() if isinstance(value, Bound) else value.make()
+
+
+def _resolved(value: object) -> object:
+    if isinstance(value, Bound):
+        return value.resolved()
+    if isinstance(value, Value):
+        return value.plain
+    if isinstance(value, list) and value and isinstance(value[0], Bound):
+        return [element.resolved() for element in value]
+    return value
+
+
+def _class_name(cls: type) -> str:
+    return f"{cls.__module__}.{cls.__qualname__}"

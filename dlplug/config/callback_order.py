@@ -1,0 +1,55 @@
+"""The order in which callbacks run: explicit, never by luck of loading."""
+
+from collections.abc import Sequence
+from heapq import heapify, heappop, heappush
+
+from dlplug.config.bound import Bound
+from dlplug.errors import ConfigError
+
+
+def in_run_order(callbacks: Sequence[Bound]) -> list[Bound]:
+    """Callbacks in the order in which Lightning calls them.
+
+    A callback class may say ``order`` (a number, smaller runs earlier, 0 if it is silent),
+    ``before`` and ``after`` (names of callbacks, which matter if those are there). Everything
+    else keeps the config's order.
+
+    Raises:
+        ConfigError: The wishes contradict each other.
+    """
+    indices = range(len(callbacks))
+    later: dict[int, set[int]] = {index: set() for index in indices}
+    for index in indices:
+        for other in indices:
+            if callbacks[other].name in _names(callbacks[index], "before"):
+                later[index].add(other)
+            if callbacks[other].name in _names(callbacks[index], "after"):
+                later[other].add(index)
+    waits_for = {index: sum(index in others for others in later.values()) for index in indices}
+    ready = [_rank(callbacks, index) for index in indices if not waits_for[index]]
+    heapify(ready)
+    ordered = []
+    while ready:
+        index = heappop(ready)[1]
+        ordered.append(callbacks[index])
+        for other in later[index]:
+            waits_for[other] -= 1
+            if not waits_for[other]:
+                heappush(ready, _rank(callbacks, other))
+    if len(ordered) < len(callbacks):
+        stuck = [bound.name for bound in callbacks if bound not in ordered]
+        raise ConfigError(
+            f"the callbacks {', '.join(stuck)} each want to run before the other",
+            where=next(bound for bound in callbacks if bound not in ordered).where,
+            fix="leave one of them out",
+        )
+    return ordered
+
+
+def _rank(callbacks: Sequence[Bound], index: int) -> tuple[float, int]:
+    return getattr(callbacks[index].target, "order", 0), index
+
+
+def _names(bound: Bound, word: str) -> tuple[str, ...]:
+    names = getattr(bound.target, word, ())
+    return (names,) if isinstance(names, str) else tuple(names)

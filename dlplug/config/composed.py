@@ -1,0 +1,87 @@
+"""Config files and overrides laid over each other, before any name is looked up."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from dlplug.config.composition import merge, normalised
+from dlplug.config.document import load_file
+from dlplug.config.overrides import Override, apply_overrides
+from dlplug.config.slots import OTHER_WORDS, SLOTS
+from dlplug.config.tree import COMMAND_LINE, DEFAULTS, Node, Origin, from_plain
+from dlplug.errors import UnknownKeyError, suggestion
+
+# Keys that LightningCLI has in its configs and that are options here.
+FLAGS = ("ckpt_path", "resume", "run")
+
+
+@dataclass(frozen=True)
+class Composed:
+    """A config as given.
+
+    Attributes:
+        tree: Everything that files and overrides say.
+        name: How the run is called when the config does not say: the last file's name.
+    """
+
+    tree: Node
+    name: str | None
+
+    def get(self, slot: str) -> Node | None:
+        """The value of a slot, or None when nothing was said (null is a value)."""
+        return self.tree.value.get(slot)
+
+    def where(self, key: str) -> str:
+        """File and line of a dotted key, or of the nearest one above it that was written.
+
+        ``dlplug's defaults`` when nothing was said about the slot.
+        """
+        path = key.split(".")
+        return str(self.tree.nearest(path).origin if path[0] in self.tree.value else DEFAULTS)
+
+    def rewritten(self, plain: dict, source: str) -> "Composed":
+        """The same config with other content; what stays in its place keeps its origin."""
+        tree = normalised(from_plain(plain, Origin(source), like=self.tree))
+        _refuse_unknown_slots(tree)
+        return Composed(tree, self.name)
+
+
+def compose(files: Iterable[str | Path], overrides: Iterable[Override] = ()) -> Composed:
+    """Lay files over each other in their order, then the overrides.
+
+    Args:
+        files: Paths of YAML files.
+        overrides: Pairs of dotted key and value.
+    Raises:
+        ConfigError: A file cannot be read, or a top-level key does not exist.
+    """
+    files = [Path(file) for file in files]
+    tree = Node({}, COMMAND_LINE)
+    for file in files:
+        document = load_file(file)
+        _refuse_unknown_slots(document)
+        tree = merge(normalised(tree), document)
+    tree = normalised(apply_overrides(normalised(tree), overrides))
+    _refuse_unknown_slots(tree)
+    return Composed(tree, files[-1].stem if files else None)
+
+
+def _refuse_unknown_slots(config: Node) -> None:
+    for key, node in config.value.items():
+        name = str(key).removesuffix("+")
+        if name in SLOTS:
+            continue
+        where = f"{node.origin}, {key}"
+        raise UnknownKeyError(
+            f"no key '{key}' in a config",
+            where=where,
+            known=", ".join(SLOTS),
+            fix=f"'{key}' is an option: --{key}" if name in FLAGS else slot_suggestion(name),
+        )
+
+
+def slot_suggestion(name: str) -> str | None:
+    """``did you mean 'architecture'?`` for ``model`` and for near misses."""
+    if name in OTHER_WORDS:
+        return f"did you mean '{OTHER_WORDS[name]}'?"
+    return suggestion(name, SLOTS)

@@ -1,0 +1,155 @@
+"""Laying one config over another: the later value wins, a new component drops old arguments."""
+
+from dlplug.config.choice import Choice, read_choice, same_name
+from dlplug.config.slots import COMPONENT_SLOTS, SLOTS, component_kind
+from dlplug.config.tree import DEFAULTS, Node, from_plain
+from dlplug.errors import ConfigError, UnknownKeyError, suggestion
+
+
+def merge(base: Node | None, over: Node, key: str = "") -> Node:
+    """``base`` with ``over`` laid on top.
+
+    Mappings merge key by key. A list replaces a list; ``key+`` appends to it, and a mapping over a
+    list addresses its elements by index or by name. Naming another component than ``base`` does
+    drops the arguments of the old one.
+
+    Args:
+        base: The earlier value, or None.
+        over: The later value.
+        key: Dotted key of both; empty for whole configs.
+    Raises:
+        UnknownKeyError: An element is addressed that the list does not have.
+    """
+    if component_kind(key) and base is not None and _holds_component(base):
+        if isinstance(over.value, str):
+            return _merge_choices(read_choice(base, key), read_choice(over, key), key)
+        if isinstance(over.value, dict):
+            return _merge_choices(read_choice(base, key), read_choice(over, key), key)
+    if not isinstance(over.value, dict):
+        return over
+    if base is None:
+        base = _default_list(key)
+    if base is not None and isinstance(base.value, list) and not _holds_component(over):
+        return _merge_elements(base, over, key)
+    merged = dict(base.value) if base is not None and isinstance(base.value, dict) else {}
+    return Node(_merge_children(merged, over.value, key), over.origin)
+
+
+def _merge_children(merged: dict, over: dict[str, Node], key: str) -> dict:
+    if _named(merged, over):
+        merged = {}
+    for name, value in over.items():
+        if isinstance(name, str) and name.endswith("+") and len(name) > 1:
+            name = name[:-1]
+            merged[name] = _appended(merged.get(name), value, f"{key}.{name}".lstrip("."))
+        else:
+            merged[name] = merge(merged.get(name), value, f"{key}.{name}".lstrip("."))
+    return merged
+
+
+def _named(old: dict, new: dict) -> bool:
+    """Whether ``new`` names another class than ``old``, as in ``trainer.strategy.class_path``."""
+    paths = [values["class_path"].value for values in (old, new) if "class_path" in values]
+    return len(paths) == 2 and paths[0] != paths[1]
+
+
+def _holds_component(node: Node) -> bool:
+    if isinstance(node.value, dict):
+        return "name" in node.value or "class_path" in node.value
+    return isinstance(node.value, str)
+
+
+def _merge_choices(old: Choice, new: Choice, key: str) -> Node:
+    if new.word is None:
+        word, name = old.word, old.name
+    else:
+        is_same = old.word == new.word and same_name(old.text, new.text)
+        if not is_same:
+            return new.joined() if isinstance(new.node.value, dict) else new.node
+        # `acme:vit` says more than `vit`.
+        word, name = new.word, old.name if ":" in old.text and ":" not in new.text else new.name
+    arguments = _merge_children(dict(old.arguments), new.arguments, key)
+    open_arguments = _merge_children(dict(old.open_arguments), new.open_arguments, key)
+    merged = Choice(word, name, arguments, new.node, open_arguments)
+    if isinstance(old.node.value, str) and not arguments and not open_arguments:
+        return name
+    return merged.joined()
+
+
+def normalised(config: Node) -> Node:
+    """``config`` in the form that `merge` wants below another one.
+
+    A slot that gives arguments alone gets its default's name (``optimizer: {lr: 1}``), so that
+    another name drops them; a slot for several components holds a list.
+    """
+    values = dict(config.value)
+    for name, slot in COMPONENT_SLOTS.items():
+        value = values.get(name)
+        if value is None or value.value is None:
+            continue
+        if slot.is_list and (isinstance(value.value, str) or _holds_component(value)):
+            values[name] = Node([value], value.origin)
+        is_nameless = isinstance(value.value, dict) and not _holds_component(value)
+        if is_nameless and isinstance(slot.default, str):
+            name_node = Node(slot.default, value.origin)
+            values[name] = Node({"name": name_node, **value.value}, value.origin)
+    return Node(values, config.origin)
+
+
+def _default_list(key: str) -> Node | None:
+    """What stands in a slot for several components before anything is said."""
+    slot = SLOTS.get(key)
+    return from_plain(slot.default, DEFAULTS) if slot and slot.is_list else None
+
+
+def _appended(base: Node | None, value: Node, key: str) -> Node:
+    base = _default_list(key) if base is None else base
+    if base is None or base.value is None:
+        elements = []
+    else:
+        elements = list(base.value) if isinstance(base.value, list) else [base]
+    added = value.value if isinstance(value.value, list) else [value]
+    return Node([*elements, *added], value.origin)
+
+
+def _merge_elements(base: Node, over: Node, key: str) -> Node:
+    elements = list(base.value)
+    for address, value in over.value.items():
+        index = _index(elements, str(address), key, value)
+        elements[index] = merge(elements[index], value, f"{key}.{index}")
+    return Node(elements, base.origin)
+
+
+def _index(elements: list[Node], address: str, key: str, value: Node) -> int:
+    names = [element_name(element) for element in elements]
+    where = f"{value.origin}, {key}.{address}"
+    if address.isdecimal():
+        if int(address) < len(elements):
+            return int(address)
+    elif names.count(address) == 1:
+        return names.index(address)
+    elif address in names:
+        indices = ", ".join(str(i) for i, name in enumerate(names) if name == address)
+        raise ConfigError(
+            f"{key} has several elements called '{address}'",
+            where=where,
+            fix=f"address one by its index: {indices}",
+        )
+    known = [name for name in names if name]
+    raise UnknownKeyError(
+        f"{key} has no element '{address}'",
+        where=where,
+        known=", ".join(known) or "the list is empty",
+        fix=suggestion(address, known) or f"add it: --{key}+ {address}",
+    )
+
+
+def element_name(element: Node) -> str | None:
+    """Short name by which an element of a list is addressed: its name, or its class's name."""
+    if isinstance(element.value, dict):
+        for word, separator in (("name", ":"), ("class_path", ".")):
+            named = element.value.get(word)
+            if named is not None and isinstance(named.value, str):
+                return named.value.rsplit(separator, 1)[-1]
+        return None
+    return element.value.rsplit(":", 1)[-1] if isinstance(element.value, str) else None

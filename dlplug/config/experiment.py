@@ -1,0 +1,146 @@
+"""A resolved config: what is to be built, and the builders."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+from dlplug.config.bound import Bound
+from dlplug.config.data_module import build_data, facts_of, refuse_other_data
+from dlplug.config.filling import DataFacts
+from dlplug.config.render import render
+from dlplug.config.trainer import TrainerConfig
+from dlplug.data.spec import DataSpec
+from dlplug.errors import InvalidValueError
+from dlplug.plugin import Component, Registry
+
+
+@dataclass(eq=False)
+class Experiment:
+    """Everything that a config says, checked.
+
+    The builders make new objects by each call, except for `datamodule`. Whoever builds sets the
+    seed before.
+
+    Attributes:
+        given: The composed config, plain data, as the user wrote it.
+        resolved: Plain data: every argument with its default or filled value. A valid config.
+        filled: Dotted key to ``from data mnist``, for values that the data gave.
+        components: Everything that is named, in order.
+        seed: Of Python, NumPy and PyTorch.
+        name: Runs go to ``runs/<name>/``.
+        data_spec: What the data knows about itself.
+        where: Gives file and line (``configs/a.yaml, line 7``) or ``command line`` of a dotted key.
+    """
+
+    given: dict
+    resolved: dict
+    filled: dict[str, str]
+    components: list[Component]
+    seed: int
+    name: str
+    where: Callable[[str], str]
+    facts: DataFacts = field(repr=False)
+    parts: dict[str, Bound | list[Bound] | None] = field(repr=False)
+    task_slots: tuple[str, ...] = field(repr=False)
+    trainer: TrainerConfig = field(repr=False)
+    registry: Registry = field(repr=False)
+    built_data: object = field(default=None, repr=False)
+
+    @property
+    def data_spec(self) -> DataSpec:
+        """What the data knows about itself; empty when it publishes nothing."""
+        return self.facts.spec or DataSpec()
+
+    @cached_property
+    def datamodule(self) -> object:
+        """The LightningDataModule, built once.
+
+        Raises:
+            InvalidValueError: There is none, or its data is not what the model was built for.
+        """
+        if self.parts["data"] is None:
+            raise InvalidValueError(
+                "the config chooses no data",
+                known=", ".join(self.registry.names("datamodules")),
+                fix="--data NAME, or 'data: NAME' in the config",
+            )
+        if self.built_data is not None:
+            return self.built_data
+        datamodule = build_data(self.parts["data"], self.seed)
+        found = facts_of(self.parts["data"], datamodule, self.seed)
+        refuse_other_data(found, self.facts, self.parts["data"].where)
+        return datamodule
+
+    def build_task(self) -> object:
+        """The LightningModule with its architecture, loss, optimizer, scheduler and metrics.
+
+        Raises:
+            InvalidValueError: One of them refuses its arguments.
+            PluginError: A plugin that changes the built model raised.
+        """
+        supplied = {slot: self._built(slot) for slot in self.task_slots}
+        if supplied.get("architecture") and supplied.get("optimizer"):
+            from dlplug.config.trial import try_optimizer  # loads torch
+
+            architecture, optimizer = supplied["architecture"], supplied["optimizer"]
+            try_optimizer(architecture, optimizer, supplied.get("scheduler"))
+        return self.parts["task"].build(**supplied)
+
+    def build_callbacks(self) -> list:
+        """Lightning callbacks, in the order in which they run."""
+        return [bound.build() for bound in self.parts["callbacks"]]
+
+    def build_loggers(self, folder: str | Path | None = None) -> list:
+        """Lightning loggers.
+
+        Args:
+            folder: The run's folder; a logger that is not told where to write uses
+                ``<folder>/<its name>/``. None while there is no folder yet.
+        """
+        return [bound.build(**_log_folder(bound, folder)) for bound in self.parts["loggers"]]
+
+    @property
+    def trainer_arguments(self) -> dict[str, object]:
+        """Arguments for ``lightning.Trainer`` that differ from its defaults.
+
+        Never among them: callbacks, logger, default_root_dir.
+        """
+        return self.trainer.arguments()
+
+    def to_yaml(self) -> str:
+        """The resolved config as YAML; a comment marks each value that the data gave."""
+        return render(self.resolved, self.filled)
+
+    def _built(self, slot: str) -> object:
+        """What the task gets for one of its slots."""
+        if slot == "data_spec":
+            return self.data_spec
+        part = self.parts[slot]
+        if isinstance(part, list):
+            return _by_name(part)
+        built = None if part is None else part.build()
+        if slot == "architecture" and built is not None:
+            built = self.registry.fold("dlplug_model_built", model=built, config=self.resolved)
+        return built
+
+
+def _by_name(parts: list[Bound]) -> dict[str, object]:
+    """Built components by short name; a second one of the same name gets a number."""
+    built: dict[str, object] = {}
+    for bound in parts:
+        name = short = bound.name.rpartition(".")[2]
+        number = 1
+        while name in built:
+            number += 1
+            name = f"{short}_{number}"
+        built[name] = bound.build()
+    return built
+
+
+def _log_folder(bound: Bound, folder: str | Path | None) -> dict[str, object]:
+    """Arguments that send a logger's files into the run's folder, where the config is silent."""
+    if "save_dir" not in bound.order or "save_dir" in bound.values:
+        return {}
+    place = {"save_dir": str(folder or "."), "name": bound.name.rpartition(".")[2], "version": ""}
+    return {k: v for k, v in place.items() if k in bound.order and k not in bound.values}

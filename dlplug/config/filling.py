@@ -1,0 +1,100 @@
+"""Parameters that the data decides: filled from its spec, or compared with it."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from dlplug.config.parameters import Parameter
+from dlplug.config.tree import Node, Origin, from_plain
+from dlplug.config.trust import Trust
+from dlplug.config.types import type_text
+from dlplug.config.values import Value, check
+from dlplug.data.spec import FIELDS, SYNONYMS, DataSpec
+from dlplug.errors import InvalidValueError
+
+# Kinds whose parameters may be facts about the data.
+FILLED_KINDS = ("architectures", "losses", "metrics")
+
+
+@dataclass(frozen=True)
+class DataFacts:
+    """What is known about the data.
+
+    Attributes:
+        spec: The published spec; None when the config names no data.
+        source: Who says so, such as ``data mnist`` or ``the run's data``.
+    """
+
+    spec: DataSpec | None
+    source: str
+
+
+def decided_by_data(parameters: list[Parameter]) -> Iterator[tuple[Parameter, str]]:
+    """Parameters that stand for a field of the data spec, with that field.
+
+    One parameter per field: a class with ``in_channels`` and ``channels`` means something else by
+    the second one.
+    """
+    by_field: dict[str, list[Parameter]] = {}
+    for parameter in parameters:
+        field = SYNONYMS.get(parameter.name, parameter.name)
+        if field in FIELDS:
+            by_field.setdefault(field, []).append(parameter)
+    for field, candidates in by_field.items():
+        exact = [parameter for parameter in candidates if parameter.name == field]
+        yield (exact or candidates)[0], field
+
+
+def fill(
+    parameter: Parameter, facts: DataFacts, key: str, label: str, trust: Trust
+) -> Value | None:
+    """The value that the data gives to ``parameter``, or None if the data does not know.
+
+    Args:
+        parameter: One of `decided_by_data`.
+        facts: The data spec.
+        key: Dotted key, for errors.
+        label: The component, such as ``architecture 'vit'``.
+        trust: Passed on to the type check.
+    Raises:
+        InvalidValueError: The data's value is not of the parameter's type.
+    """
+    value = facts.spec.value_for(parameter.name) if facts.spec else None
+    if value is None:
+        return None
+    origin = Origin(f"from {facts.source}")
+    for form in _forms(parameter.name, value):
+        try:
+            return check(parameter, from_plain(form, origin), key, trust)
+        except InvalidValueError:
+            continue
+    raise InvalidValueError(
+        f"{label} takes {parameter.name} as {type_text(parameter.hint)}, "
+        f"and {facts.source} has {_forms(parameter.name, value)[0]!r}",
+        where=key,
+        fix="choose an architecture that takes such data",
+    )
+
+
+def compare(parameter: Parameter, facts: DataFacts, node: Node, key: str) -> None:
+    """Refuse a value in the config that contradicts the data.
+
+    Raises:
+        InvalidValueError: Naming both sides.
+    """
+    value = facts.spec.value_for(parameter.name) if facts.spec else None
+    if value is None or node.plain() in _forms(parameter.name, value):
+        return
+    raise InvalidValueError(
+        f"the config sets {key}: {node.plain()!r}, {facts.source} has "
+        f"{parameter.name}: {_forms(parameter.name, value)[0]!r}",
+        where=f"{node.origin}, {key}",
+        fix=f"delete {key} or set it to null: the data decides it",
+    )
+
+
+def _forms(name: str, value: object) -> list[object]:
+    """The same value in the forms a parameter may want: a square's side, or height and width."""
+    plain = list(value) if isinstance(value, tuple) else value
+    if SYNONYMS.get(name, name) == "image_size" and isinstance(plain, int):
+        return [plain, [plain, plain]]
+    return [plain]

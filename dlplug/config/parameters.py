@@ -1,0 +1,136 @@
+"""What a component can be told: its parameters with types, defaults and descriptions."""
+
+import inspect
+import re
+import sys
+import typing
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from dlplug.config.slots import COMPONENT_WORDS
+from dlplug.config.types import is_plain, is_untyped, members, type_text
+from dlplug.errors import PluginError
+
+NO_DEFAULT = inspect.Parameter.empty
+NAMED = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+# Such as :class:`~torch.optim.Adam`, of which the last word is meant for reading.
+ROLE = re.compile(r":\w+:`~?(?:[\w.]*\.)?(\w+)`")
+PLAIN_DEFAULTS = (str, int, float, bool)
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One parameter of a class or function.
+
+    Attributes:
+        name: Its name.
+        hint: Its type; ``inspect.Parameter.empty`` when it has none that can be read.
+        default: Its default; `NO_DEFAULT` when it is required.
+        doc: Its description in the docstring; empty if there is none.
+    """
+
+    name: str
+    hint: object
+    default: object
+    doc: str
+
+    @property
+    def is_required(self) -> bool:
+        """Whether a call without it fails."""
+        return self.default is NO_DEFAULT
+
+    @property
+    def component_kind(self) -> str | None:
+        """Plural of the kind whose names it takes, or None when it takes plain values.
+
+        Its name must be the word of a kind, and its type must leave room for an object.
+        """
+        kind = COMPONENT_WORDS.get(self.name)
+        if kind is None:
+            return None
+        if is_untyped(self.hint):
+            return None if isinstance(self.default, PLAIN_DEFAULTS) else kind
+        return None if is_plain(_without_bare_containers(self.hint)) else kind
+
+    def __str__(self) -> str:
+        if is_untyped(self.hint):
+            return f"{self.name}" if self.is_required else f"{self.name} = {self.default!r}"
+        return f"{self.name}: {type_text(self.hint)}"
+
+
+def parameters_of(target: object, skip: Iterable[str] = (), skip_first: int = 0) -> list[Parameter]:
+    """The parameters by which ``target`` can be called with keywords.
+
+    jsonargparse reads them from the signature and the docstring, and follows ``*args`` and
+    ``**kwargs`` into the functions and base classes that they are passed on to.
+
+    Args:
+        target: A class or function.
+        skip: Names that the caller fills himself.
+        skip_first: How many leading parameters the caller passes by position.
+    Raises:
+        PluginError: ``target`` has no signature that Python can read.
+    """
+    try:
+        found = _read(target)
+    except Exception as error:
+        raise PluginError(
+            f"cannot read the parameters of {getattr(target, '__name__', target)!r}: {error}"
+        ) from error
+    skip = set(skip)
+    return [
+        Parameter(data.name, _hint(data), data.default, _prose(data.doc))
+        for data in found[skip_first:]
+        if data.name not in skip and (data.kind in NAMED or data.kind is None)
+    ]
+
+
+def _read(target: object) -> list:
+    # The parameter resolver is not among jsonargparse's exported names; building a whole parser
+    # to read it back would lose the types of dataclass parameters.
+    from jsonargparse._parameter_resolvers import ParamData, get_signature_parameters
+
+    if inspect.isclass(target) or inspect.isroutine(target):
+        return get_signature_parameters(target)
+    # A functools.partial or a callable object, of which jsonargparse sees no parameters.
+    signature = inspect.signature(target)
+    return [
+        ParamData(p.name, p.annotation, p.default, p.kind) for p in signature.parameters.values()
+    ]
+
+
+def takes_anything(target: object) -> bool:
+    """Whether the signature ends in ``**kwargs``, so that more names may be accepted."""
+    try:
+        signature = inspect.signature(target)
+    except (TypeError, ValueError):
+        return False
+    kinds = [parameter.kind for parameter in signature.parameters.values()]
+    return inspect.Parameter.VAR_KEYWORD in kinds
+
+
+def _hint(data) -> object:
+    hint = data.annotation
+    if isinstance(hint, str):
+        # One name that cannot be resolved leaves all the hints of a signature as text.
+        owner = data.parent or data.component
+        names = vars(sys.modules.get(getattr(owner, "__module__", ""), typing))
+        try:
+            hint = eval(hint, dict(names))
+        except Exception:
+            return NO_DEFAULT
+    if data.default is None and not is_untyped(hint) and type(None) not in members(hint):
+        return typing.Optional[hint]  # noqa: UP045 - `|` refuses some hints
+    return hint
+
+
+def _prose(doc: str | None) -> str:
+    """A docstring's text on one line, without the markup of Sphinx."""
+    text = ROLE.sub(r"\1", " ".join((doc or "").split()))
+    return text.replace("``", "")
+
+
+def _without_bare_containers(hint: object) -> object:
+    """The hint with ``list`` and ``dict`` of unknown content as unknown."""
+    parts = [typing.Any if part in (list, tuple, dict, set) else part for part in members(hint)]
+    return parts[0] if len(parts) == 1 else typing.Union[tuple(parts)]  # noqa: UP007

@@ -1,0 +1,104 @@
+"""The ``trainer`` slot: arguments of Lightning's Trainer, typed from its signature."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from dlplug.config.hardware import check_hardware
+from dlplug.config.parameters import Parameter, parameters_of
+from dlplug.config.slots import DEFAULT_MAX_EPOCHS, LENGTHS
+from dlplug.config.tree import Node
+from dlplug.config.trust import Trust
+from dlplug.config.values import NOT_PLAIN, Value, check, check_default
+from dlplug.errors import InvalidValueError, UnknownKeyError, suggestion
+
+# What has a place of its own, and how to set it there.
+ELSEWHERE = {
+    "callbacks": "the config's key callbacks, for example --callbacks+ early_stopping",
+    "logger": "the config's key loggers, for example --loggers+ csv",
+    "default_root_dir": "--name, which puts the run under runs/<name>/",
+}
+# Lightning's own text names a default that does not hold here.
+MAX_EPOCHS = (
+    f"Stop after this number of epochs; -1 for no end. {DEFAULT_MAX_EPOCHS} when none of "
+    f"{', '.join(LENGTHS)} is set."
+)
+
+
+@dataclass(frozen=True)
+class TrainerConfig:
+    """The Trainer's arguments.
+
+    Attributes:
+        values: Those that are set, checked.
+        plain: All of them as plain data, defaults included, as the signature orders them.
+    """
+
+    values: dict[str, Value]
+    plain: dict[str, object]
+
+    def arguments(self) -> dict[str, object]:
+        """Keyword arguments for ``lightning.Trainer``; strategies and plugins are built anew."""
+        return {name: value.make() for name, value in self.values.items()}
+
+
+def trainer_parameters() -> list[Parameter]:
+    """What the ``trainer`` slot takes."""
+    from lightning.pytorch import Trainer
+
+    parameters = parameters_of(Trainer, skip=ELSEWHERE)
+    return [replace(p, doc=MAX_EPOCHS) if p.name == "max_epochs" else p for p in parameters]
+
+
+def resolve_trainer(node: Node | None, trust: Trust, where: Callable[[str], str]) -> TrainerConfig:
+    """Check the ``trainer`` section, against Lightning's types and this machine.
+
+    Args:
+        node: The section; None or null for all defaults.
+        trust: What nested class paths may import.
+        where: Gives file and line of a dotted key.
+    Raises:
+        UnknownKeyError: Not an argument of the Trainer.
+        InvalidValueError: Of another type, or not possible on this machine.
+    """
+    given = _section(node)
+    parameters = {parameter.name: parameter for parameter in trainer_parameters()}
+    for name, value in given.items():
+        if name not in parameters:
+            raise _unknown(str(name), value, parameters)
+    values = {
+        name: check(parameters[name], value, f"trainer.{name}", trust)
+        for name, value in given.items()
+    }
+    if not any(name in given for name in LENGTHS):
+        values["max_epochs"] = Value(DEFAULT_MAX_EPOCHS, lambda: DEFAULT_MAX_EPOCHS)
+    plain = {}
+    for name, parameter in parameters.items():
+        default = check_default(parameter).plain
+        plain[name] = values[name].plain if name in values else default
+        if name in values and plain[name] == default:
+            # Said as the default says it: what is not said can be decided by the run.
+            del values[name]
+    check_hardware(plain, where)
+    return TrainerConfig(values, {k: v for k, v in plain.items() if v is not NOT_PLAIN})
+
+
+def _section(node: Node | None) -> dict[str, Node]:
+    if node is None or node.value is None:
+        return {}
+    if not isinstance(node.value, dict):
+        raise InvalidValueError(
+            f"trainer must be a mapping of the Trainer's arguments, got {node.plain()!r}",
+            where=f"{node.origin}, trainer",
+            fix="write 'trainer: {max_epochs: 20}'",
+        )
+    return node.value
+
+
+def _unknown(name: str, node: Node, parameters: dict[str, Parameter]) -> UnknownKeyError:
+    fix = f"use {ELSEWHERE[name]}" if name in ELSEWHERE else suggestion(name, parameters)
+    return UnknownKeyError(
+        f"the trainer has no argument '{name}'",
+        where=f"{node.origin}, trainer.{name}",
+        known=", ".join(parameters),
+        fix=fix or "list them: python -m dlplug fit --trainer.help",
+    )

@@ -1,0 +1,66 @@
+"""The YAML that configs are written in: version 1.2's scalars, read and written alike.
+
+PyYAML follows YAML 1.1, where ``1e-3`` is a string, ``no`` is false, ``12:30:00`` is the number
+45000 and a date is an object. A config needs none of that and is hurt by each.
+"""
+
+import re
+
+import yaml
+
+BOOL = re.compile(r"^(?:true|True|TRUE|false|False|FALSE)$")
+NULL = re.compile(r"^(?:~|null|Null|NULL|)$")
+INT = re.compile(r"^(?:[-+]?\d[\d_]*|0x[\da-fA-F_]+|0o[0-7_]+)$")
+FLOAT = re.compile(
+    r"^(?:[-+]?(?:\d[\d_]*\.?[\d_]*|\.\d[\d_]*)(?:[eE][-+]?\d+)?"
+    r"|[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN))$"
+)
+# Tried in this order: a whole number is an int before it is a float.
+SCALARS = (("bool", BOOL, "tTfF"), ("int", INT, "-+0123456789"), ("float", FLOAT, "-+0123456789."))
+
+
+class Loader(yaml.SafeLoader):
+    """SafeLoader with YAML 1.2's plain scalars."""
+
+    yaml_implicit_resolvers = {}  # noqa: RUF012 - PyYAML's own class attribute
+
+
+class Dumper(yaml.SafeDumper):
+    """SafeDumper that quotes what any reader, of YAML 1.1 or 1.2, would take for another type."""
+
+    def ignore_aliases(self, data):
+        return True
+
+
+for name, pattern, first in SCALARS:
+    Loader.add_implicit_resolver(f"tag:yaml.org,2002:{name}", pattern, list(first))
+    Dumper.add_implicit_resolver(f"tag:yaml.org,2002:{name}", pattern, list(first))
+Loader.add_implicit_resolver("tag:yaml.org,2002:null", NULL, ["~", "n", "N", ""])
+
+
+def _int(loader, node) -> int:
+    text = loader.construct_scalar(node).replace("_", "")
+    bases = {"0x": 16, "0o": 8}
+    return int(text, bases.get(text[:2], 10))
+
+
+def _float(loader, node) -> float:
+    text = loader.construct_scalar(node).replace("_", "").lower()
+    return float(text.replace(".inf", "inf").replace(".nan", "nan"))
+
+
+Loader.add_constructor("tag:yaml.org,2002:int", _int)
+Loader.add_constructor("tag:yaml.org,2002:float", _float)
+
+
+def dump_scalar(value: object) -> str:
+    """One line of YAML for a scalar, list or mapping; what :class:`Loader` reads as ``value``."""
+    text = yaml.dump(
+        value,
+        Dumper=Dumper,
+        default_flow_style=True,
+        width=2**31,
+        allow_unicode=True,
+        sort_keys=False,
+    )
+    return text.removesuffix("\n").removesuffix("\n...")

@@ -1,0 +1,79 @@
+"""What the data decides."""
+
+import pytest
+
+from dlplug.config.filling import DataFacts, compare, decided_by_data, fill
+from dlplug.config.parameters import NO_DEFAULT, Parameter
+from dlplug.config.tree import COMMAND_LINE, Node, from_plain
+from dlplug.config.trust import Trust
+from dlplug.data.spec import DataSpec
+from dlplug.errors import InvalidValueError
+from dlplug.plugin import Registry
+
+FACTS = DataFacts(DataSpec(image_size=8, num_classes=10, cat_cardinalities=(2, 3)), "data digits")
+TALL = DataFacts(DataSpec(image_size=(4, 6)), "data tall")
+
+
+def parameter(name, hint=NO_DEFAULT):
+    return Parameter(name, hint, NO_DEFAULT, "")
+
+
+def filled(name, hint, facts=FACTS):
+    trust = Trust(Registry.discover())
+    value = fill(parameter(name, hint), facts, f"architecture.{name}", "architecture 'a'", trust)
+    return value and value.make()
+
+
+@pytest.mark.parametrize(
+    ("name", "hint", "facts", "value"),
+    [
+        ("image_size", int, FACTS, 8),
+        ("img_size", tuple[int, int], FACTS, (8, 8)),
+        ("image_size", int | tuple[int, int], FACTS, 8),
+        ("image_size", NO_DEFAULT, FACTS, 8),
+        ("image_size", tuple[int, int], TALL, (4, 6)),
+        ("image_size", NO_DEFAULT, TALL, [4, 6]),
+        ("d_out", int, FACTS, 10),
+        ("cat_cardinalities", list[int] | None, FACTS, [2, 3]),
+        ("in_channels", int, FACTS, None),
+        ("num_classes", int, DataFacts(None, "the data"), None),
+    ],
+)
+def test_a_fact_takes_the_form_that_the_parameter_wants(name, hint, facts, value):
+    """A square's size is a number or a pair; what the data does not know stays open."""
+    assert filled(name, hint, facts) == value
+
+
+def test_a_fact_that_does_not_fit_the_type_is_an_error():
+    """Data that is not square cannot go into one number."""
+    with pytest.raises(InvalidValueError) as caught:
+        filled("image_size", int, TALL)
+    assert caught.value.what == (
+        "architecture 'a' takes image_size as int, and data tall has [4, 6]"
+    )
+
+
+def test_the_exact_name_wins_over_its_synonyms():
+    """``channels`` beside ``in_channels`` means something else."""
+    found = decided_by_data([parameter("channels"), parameter("in_channels"), parameter("depth")])
+    assert [(p.name, field) for p, field in found] == [("in_channels", "in_channels")]
+    found = decided_by_data([parameter("channels"), parameter("d_out")])
+    assert [field for _, field in found] == ["in_channels", "num_classes"]
+
+
+@pytest.mark.parametrize("value", [8, [8, 8]])
+def test_a_value_that_says_the_same_passes(value):
+    """In either form."""
+    node = from_plain(value, COMMAND_LINE)
+    compare(parameter("image_size"), FACTS, node, "architecture.image_size")
+
+
+def test_a_contradiction_names_both_sides():
+    """Before training: what the config says, what the data says."""
+    with pytest.raises(InvalidValueError) as caught:
+        compare(parameter("num_classes"), FACTS, Node(7, COMMAND_LINE), "architecture.num_classes")
+    assert str(caught.value) == (
+        "the config sets architecture.num_classes: 7, data digits has num_classes: 10\n"
+        "  where: command line, architecture.num_classes\n"
+        "  fix:   delete architecture.num_classes or set it to null: the data decides it"
+    )

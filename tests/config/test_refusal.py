@@ -1,0 +1,51 @@
+"""Components that refuse their arguments."""
+
+import pickle
+
+import pytest
+import torch
+
+from dlplug.config.refusal import Culprit, refusals_named
+from dlplug.errors import ConfigError, DataError, InvalidValueError, PluginError
+
+BASE = "data: squares\narchitecture: tower\n"
+CULPRIT = Culprit("loss 'dice'", "acme 1.0", "a.yaml, line 3, loss", "list them")
+
+
+@pytest.mark.parametrize(
+    ("raised", "error", "what"),
+    [
+        (ValueError("k < 0"), InvalidValueError, "refuses its arguments: ValueError: k < 0"),
+        (AssertionError("k"), InvalidValueError, "refuses its arguments: AssertionError: k"),
+        (FileNotFoundError("x.csv"), DataError, "cannot read what it needs: x.csv"),
+        (ImportError("no scipy"), PluginError, "of acme 1.0 lacks a package: no scipy"),
+    ],
+)
+def test_a_refusal_names_the_component_and_its_place(raised, error, what):
+    """By what libraries raise for values, files and packages."""
+    with pytest.raises(error) as caught, refusals_named(CULPRIT):
+        raise raised
+    assert caught.value.what == f"loss 'dice' {what}"
+    assert caught.value.where == "a.yaml, line 3, loss" and caught.value.__cause__ is raised
+
+
+def test_an_error_of_dlplug_gets_the_place_if_it_has_none():
+    """Its own words stay."""
+    for where, expected in ((None, "a.yaml, line 3, loss"), ("b", "b")):
+        with pytest.raises(ConfigError) as caught, refusals_named(CULPRIT):
+            raise ConfigError("wrong", where=where)
+        assert (caught.value.what, caught.value.where) == ("wrong", expected)
+
+
+def test_a_bug_stays_a_bug():
+    """What is no refusal keeps its type and traceback."""
+    with pytest.raises(ZeroDivisionError), refusals_named(CULPRIT):
+        _ = 1 / 0
+
+
+def test_a_partial_survives_pickling(experiment):
+    """Spawned processes get their tasks that way."""
+    made = experiment(BASE + "optimizer: {class_path: torch.optim.SGD, init_args: {lr: -1}}\n")
+    optimizer = pickle.loads(pickle.dumps(made.parts["optimizer"].build()))
+    with pytest.raises(InvalidValueError, match="refuses its arguments"):
+        optimizer([torch.nn.Parameter(torch.zeros(1))])

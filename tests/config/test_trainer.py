@@ -1,0 +1,125 @@
+"""The trainer slot."""
+
+import pytest
+from lightning.pytorch import Trainer
+from lightning.pytorch.strategies import DDPStrategy
+
+from dlplug.config.document import parse
+from dlplug.config.trainer import ELSEWHERE, resolve_trainer, trainer_parameters
+from dlplug.config.trust import Trust
+from dlplug.errors import ConfigError
+from dlplug.plugin import Registry
+
+
+@pytest.fixture
+def resolved():
+    trust = Trust(Registry.discover())
+
+    def resolve(text):
+        node = parse(f"trainer: {text}", "a.yaml").value["trainer"]
+        return resolve_trainer(node, trust, lambda key: f"a.yaml, line 1, {key}")
+
+    return resolve
+
+
+def test_every_argument_of_the_trainer_is_known():
+    """All of its signature but what the config keeps elsewhere."""
+    names = {parameter.name for parameter in trainer_parameters()}
+    accepted = set(Trainer.__init__.__wrapped__.__code__.co_varnames) | {"self"}
+    assert names <= accepted and not names & set(ELSEWHERE)
+    assert {"max_epochs", "accelerator", "precision", "gradient_clip_val"} <= names
+
+
+def test_only_what_differs_from_the_default_is_passed_on(resolved):
+    """The run may decide what the config leaves open, also after a round trip."""
+    found = resolved("{max_epochs: 3, precision: bf16-mixed, devices: auto}")
+    assert found.arguments() == {"max_epochs": 3, "precision": "bf16-mixed"}
+    assert found.plain["devices"] == "auto" and found.plain["accumulate_grad_batches"] == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "epochs"),
+    [("{}", 10), ("null", 10), ("{max_steps: 5}", None), ("{max_epochs: null}", None)],
+)
+def test_ten_epochs_unless_a_length_is_given(resolved, text, epochs):
+    """Lightning would warn and train for a thousand."""
+    assert resolved(text).plain["max_epochs"] == epochs
+
+
+def test_a_class_path_builds_a_strategy(resolved):
+    """Anew by each call, with its defaults in the resolved config."""
+    text = (
+        "{accelerator: cpu, strategy: {class_path: lightning.pytorch.strategies.DDPStrategy,"
+        " init_args: {find_unused_parameters: true}}}"
+    )
+    found = resolved(text)
+    first, second = found.arguments()["strategy"], found.arguments()["strategy"]
+    assert isinstance(first, DDPStrategy) and first is not second
+    assert found.plain["strategy"]["init_args"]["find_unused_parameters"] is True
+
+
+@pytest.mark.parametrize(
+    ("text", "what", "where", "fix"),
+    [
+        (
+            "{max_epoch: 3}",
+            "the trainer has no argument 'max_epoch'",
+            "a.yaml, line 1, trainer.max_epoch",
+            "did you mean 'max_epochs'?",
+        ),
+        (
+            "{callbacks: [ema]}",
+            "the trainer has no argument 'callbacks'",
+            "a.yaml, line 1, trainer.callbacks",
+            "use the config's key callbacks, for example --callbacks+ early_stopping",
+        ),
+        (
+            "{default_root_dir: x}",
+            "the trainer has no argument 'default_root_dir'",
+            "a.yaml, line 1, trainer.default_root_dir",
+            "use --name, which puts the run under runs/<name>/",
+        ),
+        (
+            "{max_epochs: many}",
+            "trainer.max_epochs must be int | null, got 'many'",
+            "a.yaml, line 1, trainer.max_epochs",
+            None,
+        ),
+        (
+            "{precision: bf16-mixd}",
+            "trainer.precision cannot be 'bf16-mixd'",
+            "a.yaml, line 1, trainer.precision",
+            "did you mean 'bf16-mixed'?",
+        ),
+        (
+            "{strategy: {class_path: os.system}}",
+            "'os.system' is not in a trusted module",
+            "a.yaml, line 1, trainer.strategy",
+            "if you trust it: --trust os",
+        ),
+        (
+            "{strategy: {class_path: torch.nn.Linear}}",
+            None,
+            "a.yaml, line 1, trainer.strategy",
+            None,
+        ),
+        (
+            "[1]",
+            "trainer must be a mapping of the Trainer's arguments, got [1]",
+            "a.yaml, line 1, trainer",
+            "write 'trainer: {max_epochs: 20}'",
+        ),
+        (
+            "{accelerator: gpuu}",
+            "no accelerator named 'gpuu'",
+            "a.yaml, line 1, trainer.accelerator",
+            "did you mean 'gpu'?",
+        ),
+    ],
+)
+def test_a_wrong_argument_is_refused(resolved, text, what, where, fix):
+    """Unknown, elsewhere, of another type, untrusted, or not on this machine."""
+    with pytest.raises(ConfigError) as caught:
+        resolved(text)
+    assert what in (None, caught.value.what)
+    assert (caught.value.where, caught.value.fix) == (where, fix)
