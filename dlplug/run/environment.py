@@ -1,0 +1,72 @@
+"""Where a run took place: env.json."""
+
+import os
+import platform
+import subprocess
+import sys
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+import torch
+
+LIBRARIES = ("dlplug", "torch", "lightning", "torchmetrics", "torchdata", "pluggy", "numpy")
+
+
+def environment(seed: int, data: Any) -> dict[str, Any]:
+    """Everything about the surroundings that can change a result, as plain data.
+
+    Args:
+        seed: Of the training.
+        data: The data module; its ``fingerprint()`` is recorded when it has one, and its
+            ``split_seed``.
+    """
+    fingerprint = getattr(data, "fingerprint", None)
+    return {
+        "seeds": {"training": seed, "split": getattr(data, "split_seed", None)},
+        "command": sys.argv,
+        "git": git_state(),
+        "hardware": hardware(),
+        "libraries": libraries(),
+        "data": {"name": type(data).__name__} | (fingerprint() if fingerprint else {}),
+    }
+
+
+def hardware() -> dict[str, Any]:
+    """Processor, threads and GPUs of this machine, as plain data."""
+    return {
+        "machine": platform.machine(),
+        "system": platform.platform(),
+        "cpus": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "cpu_capability": torch.backends.cpu.get_cpu_capability(),
+        "gpus": [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())],
+    }
+
+
+def libraries() -> dict[str, str]:
+    """Versions of Python and of the libraries that dlplug stands on; absent ones are left out."""
+    found = {"python": platform.python_version()}
+    for name in LIBRARIES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def git_state() -> dict[str, Any] | None:
+    """Commit of the working folder and whether files differ from it; None outside a repository."""
+    commit = _git("rev-parse", "HEAD")
+    if commit is None:
+        return None
+    return {"commit": commit, "changed": bool(_git("status", "--porcelain"))}
+
+
+def _git(*arguments: str) -> str | None:
+    try:
+        done = subprocess.run(
+            ["git", *arguments], capture_output=True, text=True, timeout=10, check=True
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip()

@@ -1,0 +1,100 @@
+"""Validate or test a checkpoint, and keep count of the tests."""
+
+import json
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import lightning
+from lightning.pytorch.callbacks import ProgressBar
+from lightning.pytorch.utilities.model_helpers import is_overridden
+
+from dlplug.callbacks.checkpoint import Checkpoint
+from dlplug.callbacks.progress import progress_bar
+from dlplug.errors import ConfigError
+from dlplug.run.checkpoint_io import read_checkpoint
+from dlplug.run.files import write_text
+from dlplug.run.folder import Run
+from dlplug.run.parts import build_data, build_task, name_of
+from dlplug.run.result import Result
+from dlplug.run.trainer import build_trainer
+from dlplug.tasks.checkpoint import check_architecture
+
+if TYPE_CHECKING:
+    from dlplug.config.experiment import Experiment
+
+
+def evaluate(
+    verb: str, experiment: "Experiment", run: Run | None, checkpoint: Path, progress: bool
+) -> Result:
+    """Metrics of a checkpoint on the validation or the test split.
+
+    Args:
+        verb: ``validate`` or ``test``.
+        experiment: Names the data and the architecture.
+        run: Where a test is recorded, or None.
+        checkpoint: Whose weights.
+        progress: Whether to show a progress bar.
+    Raises:
+        DlplugError: the checkpoint does not fit, or there is nothing to evaluate on.
+    """
+    started = time.monotonic()
+    datamodule = build_data(experiment)
+    task = task_of(experiment, checkpoint)
+    if verb == "test" and not has_test_data(task, datamodule):
+        raise ConfigError(
+            f"data {name_of(experiment, 'data')} has no test split",
+            fix="set data.test_fraction above 0, or use the verb `validate`",
+        )
+    trainer = evaluation_trainer(experiment, progress)
+    values = getattr(trainer, verb)(
+        task, datamodule=datamodule, ckpt_path=checkpoint, weights_only=True, verbose=False
+    )
+    metrics = {name: float(value) for part in values for name, value in part.items()}
+    if not metrics:
+        raise ConfigError(f"data {name_of(experiment, 'data')} has no records to {verb} on")
+    result = Result(verb, metrics, checkpoint=checkpoint, is_main=trainer.is_global_zero)
+    if run is not None and result.is_main:
+        result.run = run.path
+        if verb == "test":
+            result.tests = record_test(run, checkpoint, metrics)
+    result.seconds = round(time.monotonic() - started, 3)
+    return result
+
+
+def task_of(experiment: "Experiment", checkpoint: Path) -> lightning.LightningModule:
+    """The task, once it is clear that the checkpoint fits it.
+
+    Raises:
+        CheckpointError: it does not.
+    """
+    content = read_checkpoint(checkpoint)
+    task = build_task(experiment)
+    check_architecture(content, task.record, task.state_dict(), str(checkpoint))
+    return task
+
+
+def evaluation_trainer(experiment: "Experiment", progress: bool) -> lightning.Trainer:
+    """A Trainer that writes nothing."""
+    callbacks = [c for c in experiment.build_callbacks() if not isinstance(c, Checkpoint)]
+    if progress and not any(isinstance(c, ProgressBar) for c in callbacks):
+        callbacks.append(progress_bar())
+    return build_trainer(
+        experiment, callbacks=callbacks, enable_progress_bar=progress, enable_checkpointing=False
+    )
+
+
+def has_test_data(task: lightning.LightningModule, data: lightning.LightningDataModule) -> bool:
+    """Whether both sides know of a test; a test split of no records does not count."""
+    is_known = is_overridden("test_step", task) and is_overridden("test_dataloader", data)
+    return is_known and getattr(data, "test_fraction", 1) > 0
+
+
+def record_test(run: Run, checkpoint: Path | None, metrics: dict[str, float]) -> int:
+    """Write test.json and count; returns how often the run has been tested, this time included."""
+    tests = run.status.get("tests", 0) + 1
+    run.update(tests=tests)
+    name = None if checkpoint is None else checkpoint.name
+    entry = {"checkpoint": name, "tests": tests, "metrics": metrics}
+    write_text(run.test, json.dumps(entry, indent=2) + "\n")
+    return tests

@@ -1,0 +1,230 @@
+"""The folder of a run: allocated once, never overwritten, found again by name."""
+
+import fcntl
+import json
+import os
+import re
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from dlplug.errors import RunError, suggestion
+from dlplug.run.files import write_text
+
+ROOT = "runs"
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+LATEST = "latest"
+
+
+@dataclass(frozen=True)
+class Run:
+    """``<root>/<name>/<number>/`` and the paths in it.
+
+    Args:
+        path: The folder.
+    """
+
+    path: Path
+
+    @classmethod
+    def create(cls, root: str | os.PathLike, name: str) -> "Run":
+        """Allocate the next number of that name; two processes at once get two numbers.
+
+        Raises:
+            RunError: the name is no folder name, or the folder cannot be written.
+        """
+        if not NAME.fullmatch(name) or name == LATEST:
+            raise RunError(
+                f"{name!r} cannot be the name of a run",
+                known="letters, digits, dot, dash and underscore, starting with a letter or digit,"
+                f" and not {LATEST!r}",
+            )
+        folder = Path(root) / name
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            number = max([0, *_numbers(folder)])
+            while True:
+                number += 1
+                path = folder / str(number)
+                try:
+                    path.mkdir()  # fails if it exists, whoever made it
+                    break
+                except FileExistsError:
+                    continue
+            run = cls(path)
+            run.checkpoints.mkdir()
+        except OSError as error:
+            raise RunError(f"cannot make a run folder in {folder}: {error.strerror}") from error
+        run.update(status="running", started=_now(), finished=None, tests=0)
+        return run
+
+    @classmethod
+    def find(cls, text: str, root: str | os.PathLike = ROOT) -> "Run":
+        """The run that ``text`` means: a folder, a name (its newest run), or ``latest``.
+
+        Raises:
+            RunError: there is none; names what there is.
+        """
+        if (Path(text) / "run.json").is_file():
+            return cls(Path(text))
+        root = Path(root)
+        if text == LATEST:
+            runs = [run for name in _names(root) for run in cls.of_name(root, name)]
+            if runs:
+                return max(runs, key=lambda run: (run.status["started"], run.number))
+        elif runs := cls.of_name(root, text):
+            return runs[-1]
+        elif (root / text / "run.json").is_file():  # name/number
+            return cls(root / text)
+        names = _names(root)
+        raise RunError(
+            f"there is no run {text!r}",
+            where=str(root.absolute()),
+            known=", ".join(names) or "no runs at all",
+            fix=suggestion(text, names) or "give the path of a run folder, a name, or 'latest'",
+        )
+
+    @classmethod
+    def of_name(cls, root: str | os.PathLike, name: str) -> list["Run"]:
+        """All runs of a name, oldest first."""
+        if not NAME.fullmatch(name):
+            return []
+        folders = [
+            Path(root) / name / str(number) for number in sorted(_numbers(Path(root) / name))
+        ]
+        return [cls(folder) for folder in folders if (folder / "run.json").is_file()]
+
+    @classmethod
+    def unfinished(cls, root: str | os.PathLike, name: str) -> "Run | None":
+        """The newest run of that name that ended early, or None.
+
+        A run that some process is training right now does not count, nor does one that ended
+        before its first checkpoint.
+        """
+        for run in reversed(cls.of_name(root, name)):
+            if run.status["status"] != "finished" and run.last.is_file() and not run.is_held():
+                return run
+        return None
+
+    @property
+    def name(self) -> str:
+        """Under which the run stands."""
+        return self.path.absolute().parent.name
+
+    @property
+    def number(self) -> int:
+        """Counted from 1 for each name."""
+        return int(self.path.absolute().name)
+
+    @property
+    def config(self) -> Path:
+        """The config as it was given."""
+        return self.path / "config.yaml"
+
+    @property
+    def resolved(self) -> Path:
+        """The config with every value spelt out; itself a config."""
+        return self.path / "resolved.yaml"
+
+    @property
+    def lock(self) -> Path:
+        """Which component came from which distribution, version and file."""
+        return self.path / "plugins.lock"
+
+    @property
+    def environment(self) -> Path:
+        """Seeds, git commit, hardware, library versions, data fingerprint."""
+        return self.path / "env.json"
+
+    @property
+    def metrics(self) -> Path:
+        """One JSON object for each time that something was logged."""
+        return self.path / "metrics.jsonl"
+
+    @property
+    def checkpoints(self) -> Path:
+        """Folder of the checkpoints."""
+        return self.path / "checkpoints"
+
+    @property
+    def last(self) -> Path:
+        """The last checkpoint: where a training continues."""
+        return self.checkpoints / "last.ckpt"
+
+    @property
+    def best(self) -> Path:
+        """The best checkpoint: what is tested and used."""
+        return self.checkpoints / "best.ckpt"
+
+    @property
+    def picture(self) -> Path:
+        """The learning curves."""
+        return self.path / "learning_curves.png"
+
+    @property
+    def test(self) -> Path:
+        """Result of the last test."""
+        return self.path / "test.json"
+
+    @property
+    def status(self) -> dict[str, Any]:
+        """``status`` (running, finished, failed, interrupted), times, number of ``tests``.
+
+        Raises:
+            RunError: run.json is missing or damaged.
+        """
+        path = self.path / "run.json"
+        try:
+            return json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, json.JSONDecodeError) as error:
+            raise RunError(f"{path} is missing or damaged: {error}") from error
+
+    def update(self, **values: Any) -> dict[str, Any]:
+        """Change entries of run.json; returns all of them."""
+        path = self.path / "run.json"
+        status = (self.status if path.exists() else {}) | values
+        write_text(path, json.dumps(status, indent=2) + "\n")
+        return status
+
+    def finish(self, status: str) -> None:
+        """Record how the run ended: ``finished``, ``failed`` or ``interrupted``."""
+        self.update(status=status, finished=_now())
+
+    @contextmanager
+    def hold(self) -> Iterator[None]:
+        """Mark the run as being trained by this process, until it leaves or dies.
+
+        Raises:
+            RunError: another process is training it.
+        """
+        with (self.path / ".lock").open("w") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise RunError(f"{self.path} is being trained by another process") from None
+            yield
+
+    def is_held(self) -> bool:
+        """Whether some process is training the run right now; the kernel knows when it dies."""
+        try:
+            with self.hold():
+                return False
+        except RunError:
+            return True
+
+
+def _now() -> float:
+    """Seconds since 1970."""
+    return round(time.time(), 3)
+
+
+def _numbers(folder: Path) -> list[int]:
+    return [int(p.name) for p in folder.iterdir() if p.name.isdigit()] if folder.is_dir() else []
+
+
+def _names(root: Path) -> list[str]:
+    folders = sorted(p for p in root.iterdir() if p.is_dir()) if root.is_dir() else []
+    return [folder.name for folder in folders if Run.of_name(root, folder.name)]

@@ -1,0 +1,99 @@
+"""Make or reopen a run folder for a training."""
+
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lightning.pytorch.callbacks import Callback
+
+from dlplug.callbacks.ema import EMA
+from dlplug.callbacks.ema import KEY as EMA_KEY
+from dlplug.config.render import render
+from dlplug.errors import CheckpointError, InvalidValueError, RunError
+from dlplug.loggers.metrics_file import cut_metrics
+from dlplug.run.checkpoint_io import read_checkpoint
+from dlplug.run.environment import environment
+from dlplug.run.files import write_text
+from dlplug.run.folder import Run
+from dlplug.tasks.checkpoint import KEY as RECORD_KEY
+
+if TYPE_CHECKING:
+    from dlplug.config.experiment import Experiment
+
+
+def fill_run(run: Run, experiment: "Experiment", lock: str) -> None:
+    """Write what is known at the start of a new run.
+
+    Args:
+        run: Just allocated.
+        experiment: Its data module is loaded.
+        lock: Text of plugins.lock.
+    """
+    write_text(run.config, render(experiment.given))
+    write_text(run.resolved, experiment.to_yaml())
+    write_text(run.lock, lock)
+    surroundings = environment(experiment.seed, experiment.datamodule)
+    write_text(run.environment, json.dumps(surroundings, indent=2) + "\n")
+
+
+def reopen_run(run: Run, experiment: "Experiment", lock: str, checkpoint: Path) -> None:
+    """Prepare an old run for going on after ``checkpoint``.
+
+    Metrics from after the checkpoint are taken out, since they will be written again. What has
+    changed in config or code stands beside the original, as in ``resolved.1.yaml``.
+    """
+    times = run.status.get("resumed", 0) + 1
+    for path, text in ((run.resolved, experiment.to_yaml()), (run.lock, lock)):
+        if not path.exists() or path.read_text(encoding="utf-8") != text:
+            write_text(path.with_name(f"{path.stem}.{times}{path.suffix}"), text)
+    cut_metrics(run.metrics, read_checkpoint(checkpoint)["global_step"])
+    run.update(status="running", resumed=times, finished=None)
+
+
+def check_average(content: Mapping[str, Any], callbacks: Iterable[Callback], path: Path) -> None:
+    """A checkpoint whose weights are averages goes on with the callback that averages.
+
+    Raises:
+        CheckpointError: it is missing; the optimizer's state does not belong to the averages.
+    """
+    if EMA_KEY in content and not any(isinstance(callback, EMA) for callback in callbacks):
+        raise CheckpointError(
+            "the checkpoint's weights are averages by the callback ema, which is not configured",
+            where=str(path),
+            fix="add ema to the callbacks",
+        )
+
+
+def check_optimizer(content: Mapping[str, Any], record: Mapping[str, Any], path: Path) -> None:
+    """The optimizer's arguments are the checkpoint's: its state brings them along.
+
+    Raises:
+        InvalidValueError: one differs, and the config's value would be ignored.
+    """
+    saved = ((content.get(RECORD_KEY) or {}).get("resolved") or {}).get("optimizer") or {}
+    ours = record["resolved"].get("optimizer") or {}
+    for key in saved.keys() & ours.keys():
+        if saved[key] != ours[key]:
+            raise InvalidValueError(
+                f"the config sets optimizer.{key}: {ours[key]!r}, the checkpoint continues with"
+                f" {saved[key]!r}",
+                where=str(path),
+                fix=f"leave optimizer.{key} as it was, or start a new training",
+            )
+
+
+def check_not_done(run: Run, checkpoint: Path, max_epochs: int | None) -> None:
+    """A run that finished goes on only when there are more epochs to train.
+
+    Raises:
+        RunError: there are none.
+    """
+    if run.status["status"] != "finished" or max_epochs is None or max_epochs < 0:
+        return
+    epochs = read_checkpoint(checkpoint).get("epoch", -1) + 1
+    if epochs >= max_epochs:
+        raise RunError(
+            f"{run.path} has finished its {epochs} epochs",
+            fix=f"raise trainer.max_epochs above {epochs} to train longer",
+        )

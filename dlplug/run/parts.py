@@ -1,0 +1,60 @@
+"""The data module and the task of an experiment, ready for a Trainer."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import lightning
+from lightning.pytorch.utilities import rank_zero_only
+
+from dlplug.errors import DataError, DlplugError
+from dlplug.tasks.checkpoint import FORMAT
+
+if TYPE_CHECKING:
+    from dlplug.config.experiment import Experiment
+
+
+def build_data(experiment: "Experiment") -> lightning.LightningDataModule:
+    """The data module, loaded for a training, which checks the data.
+
+    Raises:
+        DataError: the data cannot be read.
+    """
+    datamodule = experiment.datamodule
+    try:
+        if rank_zero_only.rank == 0:  # the other processes would download the same files
+            datamodule.prepare_data()
+        datamodule.setup("fit")
+    except DlplugError:
+        raise
+    except Exception as error:
+        raise DataError(
+            f"loading the data failed: {type(error).__name__}: {error}",
+            where=f"data {name_of(experiment, 'data')}",
+        ) from error
+    return datamodule
+
+
+def build_task(experiment: "Experiment") -> lightning.LightningModule:
+    """The task, its weights drawn from the experiment's seed whatever was drawn before."""
+    lightning.seed_everything(experiment.seed, workers=True, verbose=False)
+    task = experiment.build_task()
+    task.record = record_of(experiment)
+    return task
+
+
+def record_of(experiment: "Experiment") -> dict[str, Any]:
+    """What a checkpoint says about its run: plain data only."""
+    return {
+        "format": FORMAT,
+        "resolved": experiment.resolved,
+        "components": [component.id for component in experiment.components],
+        "data_spec": experiment.data_spec.to_dict(),
+    }
+
+
+def name_of(experiment: "Experiment", slot: str) -> str:
+    """Short name of what stands in a slot, for messages."""
+    chosen = experiment.resolved.get(slot)
+    if isinstance(chosen, Mapping):
+        chosen = chosen.get("name", chosen.get("class_path"))
+    return str(chosen)

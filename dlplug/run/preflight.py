@@ -1,0 +1,102 @@
+"""One batch through the model and the loss before anything is written or trained."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import lightning
+import torch
+from lightning.fabric.utilities.apply_func import move_data_to_device
+from lightning.pytorch.strategies import ModelParallelStrategy
+from lightning_utilities.core.apply_func import apply_to_collection
+from torch import Tensor
+
+from dlplug.callbacks.random_state import capture, restore
+from dlplug.errors import DataError, DlplugError
+from dlplug.tasks.task import Task
+
+
+def preflight(
+    task: lightning.LightningModule,
+    datamodule: lightning.LightningDataModule,
+    trainer: lightning.Trainer,
+    where: str | None = None,
+) -> None:
+    """Find out what does not fit together, and leave no trace.
+
+    The random states, the buffers and the modes of the modules are as before, and the order of the
+    data is not touched: a training gives the same bits with and without it.
+
+    Args:
+        task: Built, not trained; one that is no `Task` is let through.
+        datamodule: After ``setup("fit")``.
+        trainer: Says where and in which precision it will train.
+        where: Names of both sides, for the error.
+    Raises:
+        DlplugError: names what does not fit.
+    """
+    if not isinstance(task, Task):
+        return
+    with _isolated(task):
+        batch = _first_batch(datamodule)
+        device = _device(trainer)
+        task.to(device)
+        batch = _to_weights_dtype(move_data_to_device(batch, device), task, trainer)
+        task.eval()
+        try:
+            with torch.no_grad(), trainer.precision_plugin.forward_context():
+                task.check_batch(batch)
+        except DlplugError as error:
+            if error.where is None and where is not None:
+                raise type(error)(
+                    error.what, where=where, known=error.known, fix=error.fix
+                ) from error.__cause__
+            raise
+
+
+def _first_batch(datamodule: lightning.LightningDataModule) -> Any:
+    try:
+        return next(iter(datamodule.train_dataloader()))
+    except StopIteration:
+        raise DataError("the training data is empty") from None
+    except DlplugError:
+        raise
+    except Exception as error:
+        raise DataError(
+            f"reading the first training batch failed: {type(error).__name__}: {error}"
+        ) from error
+
+
+def _device(trainer: lightning.Trainer) -> torch.device:
+    # A model to be sharded may not fit on one device.
+    is_sharded = isinstance(trainer.strategy, ModelParallelStrategy)
+    return torch.device("cpu") if is_sharded else trainer.strategy.root_device
+
+
+def _to_weights_dtype(batch: Any, task: Task, trainer: lightning.Trainer) -> Any:
+    """What the precisions other than 32 and mixed do with inputs; the weights are still float32."""
+    if trainer.precision == "32-true" or "mixed" in str(trainer.precision):
+        return batch
+    dtype = next((p.dtype for p in task.parameters() if p.is_floating_point()), None)
+
+    def cast(tensor: Tensor) -> Tensor:
+        return tensor.to(dtype) if tensor.is_floating_point() and dtype else tensor
+
+    return apply_to_collection(batch, Tensor, cast)
+
+
+@contextmanager
+def _isolated(task: Task) -> Iterator[None]:
+    state = capture()
+    modes = {module: module.training for module in task.modules()}
+    buffers = {name: buffer.clone() for name, buffer in task.named_buffers()}
+    try:
+        yield
+    finally:
+        with torch.no_grad():
+            for name, buffer in task.named_buffers():
+                if name in buffers:
+                    buffer.copy_(buffers[name])
+        for module, mode in modes.items():
+            module.training = mode
+        restore(state)

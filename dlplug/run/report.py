@@ -1,0 +1,45 @@
+"""Print what a verb has done."""
+
+from rich.console import Console
+from rich.table import Table
+
+from dlplug.run.result import Result
+
+STAGES = {"train": "train", "val": "validation", "test": "test"}
+
+
+def print_result(result: Result, console: Console | None = None) -> None:
+    """A table of the metrics, then the paths; nothing in a process that is not the first.
+
+    Args:
+        result: Of any verb.
+        console: Where to; standard output by default.
+    """
+    if not result.is_main:
+        return
+    console = console or Console(highlight=False)
+    if result.metrics:
+        console.print(metrics_table(result.metrics))
+    if result.tests is not None:
+        times = "once" if result.tests == 1 else f"{result.tests} times"
+        console.print(f"this run has been tested {times} on the test split", soft_wrap=True)
+    for name in ("checkpoint", "picture", "predictions", "run"):
+        path = getattr(result, name)
+        if path is not None:
+            console.print(f"{name:<12} {path}", soft_wrap=True)
+
+
+def metrics_table(metrics: dict[str, float]) -> Table:
+    """One row for each metric, one column for each stage that has one."""
+    cells: dict[str, dict[str, float]] = {}
+    for key, value in metrics.items():
+        stage, _, name = key.partition("_")
+        if stage in STAGES and not key.endswith("_step"):
+            cells.setdefault(name, {})[stage] = value
+    stages = [stage for stage in STAGES if any(stage in row for row in cells.values())]
+    table = Table("metric", *(STAGES[stage] for stage in stages))
+    for column in table.columns[1:]:
+        column.justify = "right"
+    for name, row in sorted(cells.items(), key=lambda item: (item[0] != "loss", item[0])):
+        table.add_row(name, *(f"{row[s]:.4f}" if s in row else "" for s in stages))
+    return table

@@ -1,0 +1,44 @@
+"""What a verb has done."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+
+@dataclass
+class Result:
+    """Outcome of fit, validate, test or predict.
+
+    Args:
+        verb: Which of them.
+        metrics: Final values by name: of the last epoch, and of the test.
+        run: The run folder, or None.
+        checkpoint: What was validated, tested or used; the best one after a fit.
+        picture: The learning curves, or None.
+        predictions: The file of predictions, or None.
+        tests: How often the run has been tested on the test split, this time included; None when
+            that is unknown or no test took place.
+        epochs: Epochs trained in all, or None.
+        seconds: Of this verb.
+        is_main: Whether this is the first of several processes; the others print nothing.
+    """
+
+    verb: str
+    metrics: dict[str, float] = field(default_factory=dict)
+    run: Path | None = None
+    checkpoint: Path | None = None
+    picture: Path | None = None
+    predictions: Path | None = None
+    tests: int | None = None
+    epochs: int | None = None
+    seconds: float | None = None
+    is_main: bool = True
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data for ``--json``, without what is None."""
+        values = {
+            key: str(value) if isinstance(value, Path) else value
+            for key, value in vars(self).items()
+            if key != "is_main" and value is not None
+        }
+        return values

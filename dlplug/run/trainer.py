@@ -1,0 +1,61 @@
+"""Lightning's Trainer for a run: the config's arguments, and what a run folder needs."""
+
+import os
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import lightning
+from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.loggers import Logger
+from lightning.pytorch.utilities.exceptions import MisconfigurationException
+
+from dlplug.errors import InvalidValueError
+from dlplug.run.checkpoint_io import DurableCheckpointIO
+from dlplug.run.strategies import strategy_of
+
+if TYPE_CHECKING:
+    from dlplug.config.experiment import Experiment
+
+# Lightning prints the layers on standard output, which is for results.
+DEFAULTS = {"enable_model_summary": False}
+
+
+def build_trainer(
+    experiment: "Experiment",
+    *,
+    callbacks: Sequence[Callback] = (),
+    loggers: Sequence[Logger] = (),
+    root: str | os.PathLike = ".",
+    **arguments: Any,
+) -> lightning.Trainer:
+    """A Trainer whose checkpoints are durable single files.
+
+    Args:
+        experiment: Its trainer arguments are checked already.
+        callbacks: In their order.
+        loggers: Where metrics go.
+        root: Folder for whatever else Lightning writes.
+        arguments: Of the Trainer, where the config is silent.
+    Raises:
+        InvalidValueError: Lightning refuses the combination.
+    """
+    given = experiment.trainer_arguments
+    chosen = DEFAULTS | arguments | given
+    chosen["strategy"] = strategy_of(given.get("strategy", "auto"))
+    chosen["plugins"] = [*_as_list(given.get("plugins")), DurableCheckpointIO()]
+    try:
+        return lightning.Trainer(
+            callbacks=list(callbacks), logger=list(loggers), default_root_dir=root, **chosen
+        )
+    except (MisconfigurationException, TypeError, ValueError, RuntimeError) as error:
+        raise InvalidValueError(
+            f"Lightning's Trainer refuses its arguments: {' '.join(str(error).split())}",
+            where=f"{experiment.where('trainer')}, trainer",
+            fix="list them: python -m dlplug fit --trainer.help",
+        ) from error
+
+
+def _as_list(value: Any) -> list:
+    if value is None:
+        return []
+    return list(value) if isinstance(value, (list, tuple)) else [value]

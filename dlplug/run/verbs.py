@@ -1,0 +1,133 @@
+"""What the commands fit, validate, test and predict do, through Lightning's Trainer."""
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import lightning
+
+from dlplug.errors import ConfigError, RunError
+from dlplug.run.evaluation import evaluate
+from dlplug.run.folder import ROOT, Run
+from dlplug.run.prediction import predict_to_file
+from dlplug.run.quiet import quiet
+from dlplug.run.result import Result
+from dlplug.run.training import Training
+
+if TYPE_CHECKING:
+    from dlplug.config.experiment import Experiment
+
+AUTO = "auto"
+
+
+def fit(
+    experiment: "Experiment",
+    *,
+    name: str | None = None,
+    resume: str | None = None,
+    ckpt_path: str | os.PathLike | None = None,
+    progress: bool = True,
+    root: str | os.PathLike = ROOT,
+) -> Result:
+    """Train in a run folder, then test the best weights once.
+
+    Args:
+        experiment: What to train.
+        name: Of the run; None for the experiment's name.
+        resume: ``auto`` goes on with the newest unfinished run of that name or starts one;
+            anything else names a run that goes on (see `Run.find`). None starts a new one.
+        ckpt_path: A checkpoint from which a new run goes on.
+        progress: Whether to show a progress bar, or lines where there is no terminal.
+        root: Under which the runs stand.
+    Raises:
+        DlplugError: something does not fit; nothing has been written.
+    """
+    name = name or experiment.name
+    if resume is not None and ckpt_path is not None:
+        raise ConfigError(
+            "resume and ckpt_path exclude each other",
+            fix="resume goes on in the old run folder, ckpt_path starts a new one",
+        )
+    continued = None
+    if resume is not None:
+        continued = Run.unfinished(root, name) if resume == AUTO else Run.find(resume, root)
+    checkpoint = Path(ckpt_path) if ckpt_path is not None else continued and continued.last
+    if continued is not None and not checkpoint.is_file():
+        raise RunError(f"{continued.path} ended before its first checkpoint", fix="start a new run")
+    with quiet():
+        lightning.seed_everything(experiment.seed, workers=True, verbose=False)
+        return Training(experiment, Path(root), name, continued, checkpoint, progress)()
+
+
+def validate(
+    experiment: "Experiment",
+    *,
+    run: Run | None = None,
+    ckpt_path: str | os.PathLike | None = None,
+    progress: bool = True,
+) -> Result:
+    """Metrics on the validation split; arguments as for `test`."""
+    with quiet():
+        checkpoint = _checkpoint("validate", run, ckpt_path)
+        return evaluate("validate", experiment, run, checkpoint, progress)
+
+
+def test(
+    experiment: "Experiment",
+    *,
+    run: Run | None = None,
+    ckpt_path: str | os.PathLike | None = None,
+    progress: bool = True,
+) -> Result:
+    """Metrics on the test split; counted in the run folder.
+
+    Args:
+        experiment: Names the data and the architecture.
+        run: Whose best checkpoint is used, and where the test is recorded.
+        ckpt_path: Another checkpoint.
+        progress: Whether to show a progress bar.
+    Raises:
+        DlplugError: no checkpoint is named, or it does not fit.
+    """
+    with quiet():
+        checkpoint = _checkpoint("test", run, ckpt_path)
+        return evaluate("test", experiment, run, checkpoint, progress)
+
+
+def predict(
+    experiment: "Experiment",
+    *,
+    run: Run | None = None,
+    ckpt_path: str | os.PathLike | None = None,
+    input: str | os.PathLike | None = None,
+    output: str | os.PathLike | None = None,
+    progress: bool = True,
+) -> Result:
+    """Write the class and the probabilities of each input as CSV.
+
+    Args:
+        experiment: Names the data and the architecture.
+        run: Whose best checkpoint is used, and whose folder takes the file.
+        ckpt_path: Another checkpoint.
+        input: ``.npy`` file of raw inputs, which needs no training data; None for the test split.
+        output: CSV file; None for a new file in the run folder.
+        progress: Whether to show a progress bar.
+    Raises:
+        DlplugError: the checkpoint or the inputs do not fit.
+    """
+    with quiet():
+        checkpoint = _checkpoint("predict", run, ckpt_path)
+        source, target = (None if p is None else Path(p) for p in (input, output))
+        return predict_to_file(experiment, run, checkpoint, source, target, progress)
+
+
+def _checkpoint(verb: str, run: Run | None, ckpt_path: str | os.PathLike | None) -> Path:
+    """The checkpoint that was named, else the run's best one, else its last one."""
+    if ckpt_path is not None:
+        return Path(ckpt_path)
+    if run is None:
+        raise ConfigError(
+            f"{verb} needs trained weights",
+            fix=f"{verb} --run NAME for a run of yours, or --ckpt_path FILE",
+        )
+    return run.best if run.best.is_file() else run.last

@@ -1,0 +1,105 @@
+"""validate and test: the same numbers as the training's, counted where they must be."""
+
+import json
+
+import pytest
+
+from dlplug import config
+from dlplug.data.digits import Digits
+from dlplug.errors import CheckpointError, ConfigError
+from dlplug.run import verbs
+from dlplug.run.folder import Run
+
+EMA = ("callbacks", "[{name: ema, decay: 0.9}, early_stopping, lr_monitor]")
+
+
+@pytest.fixture(scope="module")
+def trained(digits_file, tmp_path_factory):
+    """A run with averaged weights."""
+    experiment = config.load([digits_file], [EMA])
+    root = tmp_path_factory.mktemp("runs")
+    return verbs.fit(experiment, root=root, progress=False)
+
+
+def again(trained):
+    return config.load([Run(trained.run).resolved])
+
+
+def test_a_test_repeats_the_trainings_numbers_and_is_counted(trained):
+    """From the run folder alone; the run says how often its test split has been touched."""
+    run = Run(trained.run)
+    before = run.status["tests"]
+    result = verbs.test(again(trained), run=run, progress=False)
+    expected = {k: v for k, v in trained.metrics.items() if k.startswith("test_")}
+    assert result.metrics == expected
+    assert result.tests == before + 1 == run.status["tests"]
+    assert json.loads(run.test.read_text())["tests"] == result.tests
+    assert result.checkpoint == run.best
+
+
+def test_a_validation_repeats_the_trainings_numbers_and_is_not_counted(trained):
+    """Of the best epoch, on all validation records."""
+    run = Run(trained.run)
+    before = run.status["tests"]
+    unlimited = config.load([run.resolved], [("trainer.limit_val_batches", "2")])
+    result = verbs.validate(unlimited, run=run, progress=False)
+    expected = {k: v for k, v in trained.metrics.items() if k.startswith("val_")}
+    assert result.metrics == pytest.approx(expected)
+    assert run.status["tests"] == before and result.tests is None
+
+
+def test_another_checkpoint_can_be_named(trained):
+    """Without a run nothing is recorded."""
+    result = verbs.test(again(trained), ckpt_path=Run(trained.run).last, progress=False)
+    assert result.run is None and result.tests is None and "test_loss" in result.metrics
+
+
+def test_weights_must_be_named(trained):
+    """An untrained model has nothing to be tested."""
+    with pytest.raises(ConfigError, match="test needs trained weights"):
+        verbs.test(again(trained), progress=False)
+
+
+def test_another_architecture_is_refused_by_name(trained, digits_file):
+    """Both architectures are named, with their arguments."""
+    other = config.load([digits_file], [("architecture", "{name: vit, dim: 16, heads: 2}")])
+    with pytest.raises(CheckpointError) as error:
+        verbs.test(other, run=Run(trained.run), progress=False)
+    text = str(error.value)
+    assert "architecture mlp(" in text and "hidden=[16]" in text and "names vit(" in text
+    with pytest.raises(CheckpointError, match="vit"):
+        verbs.fit(other, ckpt_path=Run(trained.run).last, root="unused", progress=False)
+
+
+def test_another_width_is_refused_by_weight(trained, digits_file):
+    """The first weight of another shape is named."""
+    other = config.load([digits_file], [("architecture.hidden", "[32]")])
+    with pytest.raises(CheckpointError, match=r"is \(16, 64\), not \(32, 64\)"):
+        verbs.test(other, run=Run(trained.run), progress=False)
+
+
+def test_no_test_split_is_an_error(trained):
+    """test_fraction 0 leaves nothing to test on."""
+    empty = config.load([Run(trained.run).resolved], [("data.test_fraction", "0.0")])
+    with pytest.raises(ConfigError, match="data digits has no test split"):
+        verbs.test(empty, run=Run(trained.run), progress=False)
+
+
+def test_no_validation_split_is_an_error(trained):
+    """validation_fraction 0 leaves nothing to validate on."""
+    empty = config.load([Run(trained.run).resolved], [("data.validation_fraction", "0.0")])
+    with pytest.raises(ConfigError, match="no records to validate on"):
+        verbs.validate(empty, run=Run(trained.run), progress=False)
+
+
+def test_the_test_split_stays_closed_while_validating(trained, monkeypatch):
+    """Only the verb test and the end of a training open it."""
+    opened = []
+    dataloader = Digits.test_dataloader
+    monkeypatch.setattr(
+        Digits, "test_dataloader", lambda self: opened.append(self._stage) or dataloader(self)
+    )
+    verbs.validate(again(trained), run=Run(trained.run), progress=False)
+    assert opened == []
+    verbs.test(again(trained), run=Run(trained.run), progress=False)
+    assert opened == ["test"]

@@ -1,0 +1,162 @@
+"""predict: a CSV with the class and the probabilities of each input."""
+
+import csv
+
+import numpy as np
+import pytest
+import torch
+
+from dlplug import config
+from dlplug.data.digits import Digits
+from dlplug.data.spec import DataSpec
+from dlplug.errors import ConfigError, DataError
+from dlplug.run import verbs
+from dlplug.run.folder import Run
+from dlplug.run.prediction import free_path, in_order, write_predictions
+
+
+@pytest.fixture(scope="module")
+def trained(digits_file, tmp_path_factory):
+    experiment = config.load([digits_file])
+    return Run(verbs.fit(experiment, root=tmp_path_factory.mktemp("runs"), progress=False).run)
+
+
+def rows_of(path):
+    with path.open() as file:
+        return list(csv.DictReader(file))
+
+
+def predict(run, **arguments):
+    return verbs.predict(config.load([run.resolved]), run=run, progress=False, **arguments)
+
+
+def test_the_test_split_in_order(trained):
+    """One row for each test record; the share of right ones is the test's accuracy."""
+    result = predict(trained)
+    assert result.predictions == trained.path / "predictions.csv"
+    rows = rows_of(result.predictions)
+    data = Digits()
+    data.setup("test")
+    _, labels = data.split("test").__getitems__(range(359))
+    assert [int(row["index"]) for row in rows] == list(range(359))
+    right = np.mean(
+        [int(row["predicted"]) == label for row, label in zip(rows, labels, strict=True)]
+    )
+    tested = verbs.test(config.load([trained.resolved]), run=trained, progress=False)
+    assert right == pytest.approx(tested.metrics["test_accuracy"])
+    assert list(rows[0]) == ["index", "predicted", *(f"p_{digit}" for digit in range(10))]
+    assert sum(float(rows[0][f"p_{digit}"]) for digit in range(10)) == pytest.approx(1, abs=1e-4)
+
+
+def test_a_second_prediction_is_a_second_file(trained):
+    """Nothing in a run folder is overwritten."""
+    first, second = predict(trained), predict(trained)
+    assert first.predictions != second.predictions
+    assert first.predictions.exists() and second.predictions.exists()
+
+
+def test_an_array_needs_no_training_data(trained, tmp_path, monkeypatch):
+    """Raw images from a file, with the data spec of the checkpoint; nothing is loaded."""
+    from sklearn.datasets import load_digits
+
+    np.save(tmp_path / "images.npy", load_digits().images[:7])
+    content = torch.load(trained.best, weights_only=True)
+    spec = DataSpec.from_dict(content["dlplug"]["data_spec"])
+
+    def refuse(self):
+        raise AssertionError("the training data was loaded")
+
+    monkeypatch.setattr(Digits, "load", refuse)
+    experiment = config.load([trained.resolved], data_spec=spec)
+    result = verbs.predict(
+        experiment,
+        run=trained,
+        input=tmp_path / "images.npy",
+        output=tmp_path / "out.csv",
+        progress=False,
+    )
+    rows = rows_of(result.predictions)
+    assert result.predictions == tmp_path / "out.csv" and len(rows) == 7
+    task = experiment.build_task()
+    task.load_state_dict(content["state_dict"])
+    task.eval()
+    expected = task.predict_step(experiment.datamodule.prepare_input(load_digits().images[:7]), 0)
+    found = [[float(row[f"p_{digit}"]) for digit in range(10)] for row in rows]
+    torch.testing.assert_close(torch.tensor(found), expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (np.zeros((3, 9, 9)), r"shape \(3, 9, 9\) is no image"),
+        (np.array(["a", "b"]), "holds no pixels"),
+        (b"not an array", "cannot be read as an array"),
+        (np.array([{}], dtype=object), "cannot be read as an array"),
+        (None, "cannot be read as an array"),
+    ],
+    ids=["another size", "text", "another format", "objects", "missing"],
+)
+def test_inputs_that_do_not_fit_are_refused(trained, tmp_path, content, message):
+    """The file and what is wrong with it."""
+    path = tmp_path / "x.npy"
+    if isinstance(content, bytes):
+        path.write_bytes(content)
+    elif content is not None:
+        np.save(path, content, allow_pickle=True)
+    with pytest.raises(DataError, match=message):
+        predict(trained, input=path)
+
+
+def test_an_archive_is_refused(trained, tmp_path):
+    """Several arrays in one file."""
+    np.savez(tmp_path / "x.npz", a=np.zeros((1, 8, 8)))
+    with pytest.raises(DataError, match="archive of several arrays"):
+        predict(trained, input=tmp_path / "x.npz")
+
+
+def test_there_must_be_a_place_to_write_to(trained, tmp_path):
+    """Without a run an output is needed, and its folder must be there."""
+    experiment = config.load([trained.resolved])
+    with pytest.raises(ConfigError, match="no place for the predictions"):
+        verbs.predict(experiment, ckpt_path=trained.best, progress=False)
+    with pytest.raises(ConfigError, match="does not exist"):
+        predict(trained, output=tmp_path / "no" / "x.csv")
+
+
+def test_class_names_are_used(tmp_path):
+    """Names in the column predicted and in the header; numbers when there are none."""
+    probabilities = torch.tensor([[0.25, 0.75], [0.5, 0.5]])
+    write_predictions(probabilities, DataSpec(class_names=("cat", "dog")), tmp_path / "a.csv")
+    assert (tmp_path / "a.csv").read_text().splitlines() == [
+        "index,predicted,p_cat,p_dog",
+        "0,dog,0.25,0.75",
+        "1,cat,0.5,0.5",
+    ]
+    write_predictions(probabilities, DataSpec(), tmp_path / "b.csv")
+    assert (tmp_path / "b.csv").read_text().splitlines()[0] == "index,predicted,p_0,p_1"
+    with pytest.raises(DataError, match="no table of probabilities"):
+        write_predictions(torch.zeros(3), DataSpec(), tmp_path / "c.csv")
+
+
+def test_parts_of_several_processes_are_put_in_order(monkeypatch):
+    """Process r of two predicts the records r, r + 2, ..."""
+
+    class Trainer:
+        world_size = 2
+
+    def gather(parts, mine):
+        parts[:] = [mine, torch.tensor([[1.0], [3.0]])]
+
+    monkeypatch.setattr(torch.distributed, "all_gather_object", gather)
+    mine = [torch.tensor([[0.0], [2.0]]), torch.tensor([[4.0]])]
+    assert in_order(mine, Trainer()).flatten().tolist() == [0, 1, 2, 3, 4]
+
+
+def test_free_paths_count(tmp_path):
+    """predictions.csv, predictions-2.csv, ..."""
+    names = []
+    for _ in range(3):
+        path = free_path(tmp_path)
+        path.write_text("")
+        names.append(path.name)
+    assert names == ["predictions.csv", "predictions-2.csv", "predictions-3.csv"]

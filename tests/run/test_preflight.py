@@ -1,0 +1,115 @@
+"""preflight: finds what does not fit, and leaves no trace."""
+
+import random
+
+import lightning
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from dlplug.data.digits import Digits
+from dlplug.data.spec import DataSpec
+from dlplug.errors import ConfigError, DataError
+from dlplug.losses.cross_entropy import CrossEntropyLoss
+from dlplug.run import training, verbs
+from dlplug.run.preflight import preflight
+from dlplug.run.quiet import quiet
+from dlplug.tasks.classification import Classification
+
+
+class Restless(nn.Module):
+    """Draws random numbers and changes a buffer in every pass, in evaluation too."""
+
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.Linear(64, 10)
+        self.norm = nn.BatchNorm1d(10)
+        self.register_buffer("calls", torch.zeros(()))
+
+    def forward(self, x):
+        self.calls += 1
+        random.random(), np.random.rand(), torch.rand(1)
+        return self.norm(self.layer(x.flatten(1)))
+
+
+def check(model=None, data=None, **trainer_arguments):
+    task = Classification(
+        model or Restless(), CrossEntropyLoss(), data_spec=DataSpec(num_classes=10)
+    )
+    data = data or Digits()
+    data.setup("fit")
+    with quiet():
+        trainer = lightning.Trainer(accelerator="cpu", logger=False, **trainer_arguments)
+    preflight(task, data, trainer, "architecture a, data b")
+    return task
+
+
+def test_it_leaves_no_trace():
+    """Random streams, weights, buffers, gradients and modes are as before."""
+    model = Restless()
+    model.norm.eval()
+    random.seed(1), np.random.seed(1), torch.manual_seed(1)
+    expected = random.random(), np.random.rand(), torch.rand(1)
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    random.seed(1), np.random.seed(1), torch.manual_seed(1)
+    check(model)
+    assert (random.random(), np.random.rand(), torch.rand(1)) == expected
+    torch.testing.assert_close(model.state_dict(), before, rtol=0, atol=0)
+    assert all(parameter.grad is None for parameter in model.parameters())
+    assert model.training and model.layer.training and not model.norm.training
+
+
+def test_a_training_gives_the_same_bits_without_it(tmp_path, experiment, monkeypatch):
+    """Weights, optimizer and random states, with dropout and random shifts."""
+    overrides = [("data.transform", "{name: random_shift, max_shift: 1}")]
+    contents = []
+    for root in ("with", "without"):
+        if root == "without":
+            monkeypatch.setattr(training, "preflight", lambda *args: None)
+        run = verbs.fit(experiment(*overrides), root=tmp_path / root, progress=False).run
+        contents.append(torch.load(run / "checkpoints" / "last.ckpt", weights_only=True))
+    for key in ("state_dict", "optimizer_states"):
+        torch.testing.assert_close(contents[0][key], contents[1][key], rtol=0, atol=0)
+    states = [content["callbacks"]["RandomState"]["ranks"][0]["torch"] for content in contents]
+    assert torch.equal(*states)
+
+
+def test_an_error_names_both_sides():
+    """Architecture and data stand in the error's place."""
+    with pytest.raises(ConfigError, match="cannot take the data's inputs") as error:
+        check(nn.Linear(3, 10))
+    assert error.value.where == "architecture a, data b"
+
+
+def test_data_that_cannot_be_read_is_a_data_error():
+    """The original exception is named and kept."""
+
+    class Broken(Digits):
+        def train_dataloader(self):
+            raise KeyError("column_7")
+
+    with pytest.raises(DataError, match="first training batch failed: KeyError: 'column_7'"):
+        check(data=Broken())
+
+
+def test_empty_data_is_a_data_error():
+    """A loader without a single batch."""
+
+    class Empty(Digits):
+        def train_dataloader(self):
+            return []
+
+    with pytest.raises(DataError, match="training data is empty"):
+        check(data=Empty())
+
+
+@pytest.mark.parametrize("precision", ["bf16-true", "64-true", "bf16-mixed"])
+def test_it_follows_the_precision(precision):
+    """Weights are still float32 when it looks, whatever they will be trained in."""
+    check(precision=precision)
+
+
+def test_somebody_elses_task_is_let_through():
+    """Only tasks of this package know how to check a batch."""
+    preflight(lightning.LightningModule(), None, None)

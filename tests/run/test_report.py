@@ -1,0 +1,49 @@
+"""What the terminal shows."""
+
+import io
+from pathlib import Path
+
+from rich.console import Console
+
+from dlplug.run.report import print_result
+from dlplug.run.result import Result
+
+METRICS = {"train_loss": 0.5, "val_loss": 0.25, "val_accuracy": 0.875, "test_loss": 0.125}
+
+
+def shown(result):
+    console = Console(file=io.StringIO(), width=80, highlight=False)
+    print_result(result, console)
+    return console.file.getvalue()
+
+
+def test_a_table_and_the_paths():
+    """A column for each stage, and the paths whole even where they are long."""
+    long = Path("/tmp/" + "x" * 120)
+    text = shown(Result("fit", METRICS, run=long, picture=Path("p.png"), tests=1))
+    lines = [line for line in text.splitlines() if "loss" in line or "accuracy" in line]
+    assert [cell.strip() for cell in lines[0].strip("│┃ ").split("│")] == [
+        "loss",
+        "0.5000",
+        "0.2500",
+        "0.1250",
+    ]
+    assert "0.8750" in lines[1]
+    assert "tested once on the test split" in text
+    assert f"run          {long}" in text and "picture      p.png" in text
+
+
+def test_repeated_tests_are_said():
+    """The number of times the test split was touched."""
+    assert "tested 3 times on the test split" in shown(Result("test", METRICS, tests=3))
+
+
+def test_other_processes_print_nothing():
+    """Only the first one does."""
+    assert shown(Result("fit", METRICS, is_main=False)) == ""
+
+
+def test_to_dict_is_plain():
+    """Paths as text, nothing that is None."""
+    result = Result("fit", METRICS, run=Path("a/b"), tests=1)
+    assert result.to_dict() == {"verb": "fit", "metrics": METRICS, "run": "a/b", "tests": 1}

@@ -1,0 +1,240 @@
+"""A training that was interrupted goes on as if it had not been."""
+
+import json
+import os
+import signal
+
+import lightning
+import pytest
+import torch
+
+from dlplug.errors import CheckpointError, ConfigError, InvalidValueError, RunError
+from dlplug.loggers.metrics_file import read_metrics
+from dlplug.run import verbs
+from dlplug.run.folder import Run
+
+FOUR_EPOCHS = ("trainer.max_epochs", "4")
+EMA = ("callbacks", "[{name: ema, decay: 0.9}]")
+IMAGES = ("data.transform", "{name: random_shift, max_shift: 1}")
+
+
+class Interrupt(lightning.Callback):
+    """End the process at one step, as `how` says."""
+
+    def __init__(self, step, how):
+        self.step = step
+        self.how = how
+
+    def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx):
+        if trainer.global_step == self.step:
+            self.how()
+
+
+class RuinWeights(lightning.Callback):
+    """Make every weight much larger after each batch."""
+
+    def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx):
+        for weight in pl_module.parameters():
+            weight.data.mul_(3)
+
+
+def fail():
+    raise RuntimeError("the machine is on fire")
+
+
+def terminate():
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+def fit(experiment, root, callback=None, **arguments):
+    if callback is not None:
+        build = experiment.build_callbacks
+        experiment.build_callbacks = lambda: [callback, *build()]
+    return verbs.fit(experiment, root=root, progress=False, **arguments)
+
+
+def state(path):
+    return torch.load(path, weights_only=True)
+
+
+def assert_same(first, second):
+    """Weights, optimizer, scheduler and random states, bit by bit."""
+    for key in ("state_dict", "optimizer_states", "lr_schedulers", "ema"):
+        torch.testing.assert_close(first.get(key), second.get(key), rtol=0, atol=0)
+    states = [content["callbacks"]["RandomState"]["ranks"][0] for content in (first, second)]
+    assert torch.equal(states[0]["torch"], states[1]["torch"])
+    assert states[0]["python"] == states[1]["python"]
+    assert first["epoch"] == second["epoch"] and first["global_step"] == second["global_step"]
+
+
+@pytest.mark.parametrize(
+    ("step", "how", "error", "status"),
+    [
+        (12, fail, RuntimeError, "failed"),
+        (12, terminate, SystemExit, "interrupted"),
+        (16, fail, RuntimeError, "failed"),
+        (16, terminate, SystemExit, "interrupted"),
+    ],
+    ids=["crash in an epoch", "SIGTERM in an epoch", "crash at its end", "SIGTERM at its end"],
+)
+def test_resumed_training_gives_the_same_bits(tmp_path, experiment, step, how, error, status):
+    """Weights, optimizer, EMA and random states equal those of a training in one go.
+
+    With dropout and random shifts, which draw from the global random state.
+    """
+    overrides = (FOUR_EPOCHS, EMA, IMAGES)
+    whole = fit(experiment(*overrides), tmp_path / "whole")
+    root = tmp_path / "parts"
+    with pytest.raises(error):
+        fit(experiment(*overrides), root, Interrupt(step, how))
+    run = Run.find("tiny", root)
+    assert run.status["status"] == status
+    # A crash loses the epoch, SIGTERM loses nothing.
+    assert state(run.last)["global_step"] == (step if how is terminate else 8)
+    resumed = fit(experiment(*overrides), root, resume="auto")
+    assert resumed.run == run.path
+    assert_same(state(Run(whole.run).last), state(run.last))
+    assert_same(state(Run(whole.run).best), state(run.best))
+    assert run.status["status"] == "finished"
+    rows = [read_metrics(Run(path).metrics) for path in (whole.run, run.path)]
+    curves = [
+        [(r["step"], r["epoch"], r["val_loss"]) for r in rs if "val_loss" in r] for rs in rows
+    ]
+    assert curves[0] == curves[1]
+
+
+@pytest.mark.parametrize("num_workers", ["0", "1"])
+def test_mid_epoch_checkpoints_by_steps(tmp_path, experiment, num_workers):
+    """every_n_steps writes last.ckpt within an epoch, from which the same bits follow."""
+    often = ("callbacks", "[{name: checkpoint, every_n_steps: 3}]")
+    overrides = (FOUR_EPOCHS, often, ("data.num_workers", num_workers))
+    whole = fit(experiment(*overrides), tmp_path / "whole")
+    with pytest.raises(RuntimeError):
+        fit(experiment(*overrides), tmp_path / "parts", Interrupt(14, fail))
+    run = Run.find("tiny", tmp_path / "parts")
+    assert state(run.last)["global_step"] == 12
+    fit(experiment(*overrides), tmp_path / "parts", resume="auto")
+    assert_same(state(Run(whole.run).last), state(run.last))
+
+
+def test_sigterm_ends_with_a_code_that_says_so(tmp_path, experiment):
+    """Lightning alone exits with 0, which a scheduler takes for success."""
+    with pytest.raises(SystemExit) as exit:
+        fit(experiment(), tmp_path, Interrupt(5, terminate))
+    assert exit.value.code == 128 + signal.SIGTERM
+
+
+def test_ctrl_c_is_an_interruption(tmp_path, experiment):
+    """The run says interrupted, and the exception is Python's own."""
+
+    def ctrl_c():
+        raise KeyboardInterrupt
+
+    handler = signal.getsignal(signal.SIGINT)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            fit(experiment(), tmp_path, Interrupt(5, ctrl_c))
+    finally:
+        signal.signal(signal.SIGINT, handler)  # Lightning ignores it from then on
+    assert Run.find("tiny", tmp_path).status["status"] == "interrupted"
+
+
+def test_auto_starts_a_run_when_there_is_none_to_go_on_with(tmp_path, experiment):
+    """The first call starts number 1; a call after the end starts number 2."""
+    assert fit(experiment(), tmp_path, resume="auto").run == tmp_path / "tiny" / "1"
+    assert fit(experiment(), tmp_path, resume="auto").run == tmp_path / "tiny" / "2"
+
+
+def test_auto_leaves_a_run_alone_that_is_being_trained(tmp_path, experiment):
+    """A run of another, living process is not unfinished."""
+    with pytest.raises(RuntimeError):
+        fit(experiment(), tmp_path, Interrupt(12, fail))
+    run = Run.find("tiny", tmp_path)
+    assert Run.unfinished(tmp_path, "tiny") == run
+    with run.hold():
+        assert Run.unfinished(tmp_path, "tiny") is None
+        with pytest.raises(RunError, match="is being trained by another process"):
+            fit(experiment(), tmp_path, resume="tiny")
+
+
+def test_a_finished_run_can_train_longer(tmp_path, experiment):
+    """With more epochs it goes on; with the same number there is nothing to do."""
+    fit(experiment(), tmp_path)
+    with pytest.raises(RunError, match="has finished its 2 epochs") as error:
+        fit(experiment(), tmp_path, resume="tiny")
+    assert "raise trainer.max_epochs above 2" in str(error.value)
+    result = fit(experiment(("trainer.max_epochs", "3")), tmp_path, resume="tiny")
+    assert result.epochs == 3 and result.tests == 2
+    assert Run(result.run).status["resumed"] == 1
+
+
+def test_what_changed_since_is_kept_beside_the_original(tmp_path, experiment):
+    """The resolved config of a resume does not replace the first one."""
+    fit(experiment(), tmp_path)
+    run = Run.find("tiny", tmp_path)
+    before = run.resolved.read_text()
+    fit(experiment(("trainer.max_epochs", "3")), tmp_path, resume="tiny")
+    assert run.resolved.read_text() == before
+    assert "max_epochs: 3" in (run.path / "resolved.1.yaml").read_text()
+
+
+def test_the_best_checkpoint_survives_a_resume_and_a_move(tmp_path, experiment):
+    """A worse epoch after the resume does not replace the best one, in a moved folder either."""
+    fit(experiment(), tmp_path / "a")
+    (tmp_path / "a").rename(tmp_path / "b")
+    run = Run.find("tiny", tmp_path / "b")
+    best = run.best.read_bytes()
+    ruin = RuinWeights()
+    fit(experiment(("trainer.max_epochs", "3")), tmp_path / "b", ruin, resume="tiny")
+    rows = [row for row in read_metrics(run.metrics) if "val_loss" in row]
+    assert rows[-1]["val_loss"] > 10 * rows[0]["val_loss"]
+    assert run.best.read_bytes() == best
+
+
+def test_a_changed_optimizer_is_not_ignored(tmp_path, experiment):
+    """The checkpoint brings its learning rate along, so another one in the config is an error."""
+    fit(experiment(), tmp_path)
+    changed = experiment(("trainer.max_epochs", "3"), ("optimizer.lr", "0.5"))
+    with pytest.raises(InvalidValueError, match=r"sets optimizer.lr: 0.5, .* with 0.003"):
+        fit(changed, tmp_path, resume="tiny")
+
+
+def test_a_checkpoint_of_another_run_starts_a_new_one(tmp_path, experiment):
+    """ckpt_path goes on in a folder of its own and leaves the old one as it was."""
+    first = fit(experiment(), tmp_path)
+    before = (first.run / "run.json").read_text()
+    result = fit(experiment(("trainer.max_epochs", "3")), tmp_path, ckpt_path=Run(first.run).last)
+    assert result.run.name == "2" and result.epochs == 3
+    assert (first.run / "run.json").read_text() == before
+    rows = read_metrics(Run(result.run).metrics)
+    assert {row["epoch"] for row in rows if "val_loss" in row} == {2}
+
+
+def test_resume_and_ckpt_path_exclude_each_other(tmp_path, experiment):
+    """The message says what each of them does."""
+    with pytest.raises(ConfigError, match="exclude each other"):
+        fit(experiment(), tmp_path, resume="auto", ckpt_path="x.ckpt")
+
+
+def test_a_run_without_checkpoint_cannot_go_on(tmp_path, experiment):
+    """It ended before its first epoch did."""
+    with pytest.raises(RuntimeError):
+        fit(experiment(), tmp_path, Interrupt(3, fail))
+    with pytest.raises(RunError, match="ended before its first checkpoint"):
+        fit(experiment(), tmp_path, resume="tiny")
+    assert fit(experiment(), tmp_path, resume="auto").run.name == "2"
+
+
+def test_the_average_cannot_be_dropped_on_a_resume(tmp_path, experiment):
+    """The checkpoint's weights are averages, which the optimizer's state does not belong to."""
+    fit(experiment(EMA), tmp_path)
+    with pytest.raises(CheckpointError, match="ema"):
+        fit(experiment(("trainer.max_epochs", "3")), tmp_path, resume="tiny")
+
+
+def test_run_json_says_what_happened(tmp_path, experiment):
+    """Status, times and number of tests, as plain JSON."""
+    result = fit(experiment(), tmp_path)
+    status = json.loads((result.run / "run.json").read_text())
+    assert status["status"] == "finished" and status["tests"] == 1
+    assert status["started"] <= status["finished"]
