@@ -1,0 +1,65 @@
+"""``dlplug fit``: train."""
+
+from dlplug.cli.options import Option
+from dlplug.cli.verb import (
+    CKPT_PATH,
+    RUN,
+    SHARED,
+    load_experiment,
+    print_config,
+    read_arguments,
+    report,
+)
+from dlplug.errors import ConfigError
+from dlplug.plugin import Registry
+
+ABOUT = "Train from a config, in a new folder runs/NAME/NUMBER/, then test the best weights once."
+EXAMPLES = (
+    "--config configs/digits_mlp.yaml --name first --trainer.max_epochs 5",
+    "--data digits --architecture mlp --optimizer.lr 3e-3",
+    "--config configs/digits_mlp.yaml --print_config",
+    "--run latest",
+)
+AUTO = "auto"
+OPTIONS = (
+    *SHARED,
+    Option(RUN.name, f"go on with this run, under its own config: {RUN.summary}", RUN.value),
+    Option(
+        "resume",
+        "auto: go on with the newest unfinished run of this name, else start one; RUN: go on with"
+        " it under the config given here",
+        "auto|RUN",
+    ),
+    Option(CKPT_PATH.name, "start a new run from the state in this checkpoint", CKPT_PATH.value),
+)
+
+
+def main(arguments: list[str], registry: Registry) -> int:
+    """Train, print the metrics; returns the exit code."""
+    parsed = read_arguments("fit", ABOUT, EXAMPLES, OPTIONS, arguments, registry)
+    if parsed is None:
+        return 0
+    run, resume = parsed.get("run"), parsed.get("resume")
+    if run is not None and resume is not None:
+        raise ConfigError(
+            "--run and --resume both name a run",
+            where="command line",
+            fix="--run takes the run's own config, --resume the one given here; keep one",
+        )
+    continued = None
+    if run is not None or (resume not in (None, AUTO) and not parsed.get("config")):
+        from dlplug.run.folder import Run
+
+        continued = Run.find(run or resume)
+    experiment = load_experiment(parsed, registry, continued)
+    if parsed.get("print_config"):
+        return print_config(parsed, experiment)
+    from dlplug.run import verbs
+
+    result = verbs.fit(
+        experiment,
+        resume=str(continued.path) if continued else resume,
+        ckpt_path=parsed.get("ckpt_path"),
+        progress=True,
+    )
+    return report(parsed, result)

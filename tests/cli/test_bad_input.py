@@ -1,0 +1,226 @@
+"""Whatever the user gets wrong: one message, exit code 2, no run folder, no traceback."""
+
+import re
+
+import pytest
+import torch
+
+import dlplug
+
+GOOD = ("--data", "digits", "--architecture", "mlp", "--trainer.max_epochs", "1")
+CORE = f"dlplug {dlplug.__version__}"
+
+
+@pytest.fixture
+def refused(command, tmp_path, monkeypatch):
+    """Run a command that must be refused; returns the message."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+
+    def run(*arguments):
+        done = command(*arguments)
+        assert done.code == 2 and done.out == ""
+        assert not (tmp_path / "runs").exists()
+        assert len(re.findall(r"^\w+Error: ", done.err, re.M)) == 1
+        assert done.err[0].isupper() and "Traceback" not in done.err
+        return done.err
+
+    return run
+
+
+@pytest.fixture
+def config(tmp_path):
+    """Writes a config and returns its name."""
+
+    def write(text):
+        (tmp_path / "a.yaml").write_text(text)
+        return "a.yaml"
+
+    return write
+
+
+def test_a_wrong_key(refused, config):
+    """At the top level, in a component and in the trainer, with file and line."""
+    text = "data: digits\narchitecture:\n  name: mlp\n"
+    assert refused("fit", "--config", config(text + "optimzer: adam\n")) == (
+        "UnknownKeyError: no key 'optimzer' in a config\n"
+        "  where: a.yaml, line 4, optimzer\n"
+        "  known: task, architecture, loss, optimizer, scheduler, data, metrics, callbacks, "
+        "loggers, trainer, seed_everything, name, plugins\n"
+        "  fix:   did you mean 'optimizer'?\n"
+    )
+    message = refused("fit", "--config", config(text + "  dropuot: 0.1\n"))
+    assert message.startswith(
+        "UnknownKeyError: architecture 'mlp' has no argument 'dropuot'\n"
+        "  where: a.yaml, line 4, architecture.dropuot\n"
+    )
+    assert message.endswith("  fix:   did you mean 'dropout'?\n")
+    message = refused("fit", "--config", config(text + "trainer:\n  max_epoch: 3\n"))
+    assert message.startswith(
+        "UnknownKeyError: the trainer has no argument 'max_epoch'\n"
+        "  where: a.yaml, line 5, trainer.max_epoch\n"
+    )
+    assert message.endswith("  fix:   did you mean 'max_epochs'?\n")
+
+
+def test_one_wrong_letter_on_the_command_line(refused):
+    """In a nested key, an option, a slot, and a value."""
+    for argument, fix in (
+        ("--trainer.max_epoch", "did you mean 'max_epochs'?"),
+        ("--optimizer.lrr", "did you mean 'lr'?"),
+        ("--confg", "did you mean '--config'?"),
+        ("--achitecture", "did you mean '--architecture'?"),
+    ):
+        message = refused("fit", *GOOD, argument, "3")
+        assert "where: command line" in message and message.endswith(f"{fix}\n")
+
+
+def test_an_unknown_component(refused, config):
+    """With file, line, providers, nearest name and the list."""
+    text = "data: digits\narchitecture: mlp\nloss:\n  name: focl\n"
+    assert refused("fit", "--config", config(text)) == (
+        "UnknownComponentError: no loss named 'focl'\n"
+        "  where: a.yaml, line 4, loss\n"
+        f"  known: cross_entropy, focal ({CORE})\n"
+        "  fix:   did you mean 'focal'? list all: python -m dlplug plugins list --kind losses\n"
+    )
+
+
+def test_two_plugins_with_one_name(refused, fake_distribution):
+    """Both, their versions, and the two ways out; the full id then works."""
+    for name in ("acme-a", "acme-b"):
+        module = name.replace("-", "_")
+        fake_distribution(
+            name,
+            entry_points={"dlplug.losses": {"dice": f"{module}:dice"}},
+            modules={module: "def dice(output, target):\n    return (output**2).mean()\n"},
+        )
+    message = refused("fit", *GOOD, "--loss", "dice")
+    assert message.startswith("ComponentConflictError: loss 'dice'")
+    for part in ("acme-a 1.0", "acme-b 1.0", "acme-a:dice", "--block", "where: command line, loss"):
+        assert part in message
+
+
+def test_the_full_id_settles_a_conflict(command, fake_distribution):
+    """The same two plugins, one of them named in full."""
+    test_two = {"dlplug.losses": {"dice": "acme_one:dice"}}
+    code = "def dice(output, target):\n    return (output**2).mean()\n"
+    for name in ("acme-a", "acme-b"):
+        fake_distribution(name, entry_points=test_two, modules={"acme_one": code})
+    done = command("fit", *GOOD, "--loss", "acme-b:dice", "--print_config")
+    assert done.code == 0 and "loss:\n  name: acme-b:dice\n" in done.out
+
+
+def test_a_plugin_that_raises_on_import(refused, fake_distribution):
+    """Named with distribution, version, entry point and the original error."""
+    fake_distribution(
+        "acme-broken",
+        "2.3",
+        entry_points={"dlplug.losses": {"broken": "acme_broken:Loss"}},
+        modules={"acme_broken": "raise RuntimeError('no licence')"},
+    )
+    message = refused("fit", *GOOD, "--loss", "broken")
+    assert message.startswith(
+        "ComponentLoadError: loss 'broken' of acme-broken 2.3 cannot be loaded: "
+        "RuntimeError: no licence"
+    )
+    assert "dlplug.losses: broken = acme_broken:Loss" in message
+
+
+def test_a_broken_plugin_hurts_nobody_else(command, fake_distribution):
+    """A config that does not name it does not notice it."""
+    fake_distribution(
+        "acme-broken",
+        entry_points={"dlplug.losses": {"broken": "acme_broken:Loss"}},
+        modules={"acme_broken": "raise RuntimeError('no licence')"},
+    )
+    assert command("fit", *GOOD, "--print_config").code == 0
+
+
+def test_a_missing_file(refused, config):
+    """Of the config, of a run, and of a checkpoint."""
+    config("data: digits\n")
+    assert refused("fit", "--config", "b.yaml") == (
+        "ConfigError: no config file 'b.yaml'\n  known: a.yaml\n  fix:   did you mean 'a.yaml'?\n"
+    )
+    assert "there is no run 'nowhere'" in refused("test", "--run", "nowhere")
+    message = refused("test", *GOOD, "--ckpt_path", "gone.ckpt")
+    assert message.startswith("CheckpointError: ") and "gone.ckpt" in message
+
+
+def test_a_gpu_that_is_not_there(refused):
+    """Lightning would say it after the run folder was made."""
+    message = refused("fit", *GOOD, "--trainer.accelerator", "gpu")
+    assert message.startswith("InvalidValueError: trainer.accelerator is 'gpu', and torch ")
+    assert message.endswith(
+        "  where: command line, trainer.accelerator\n"
+        "  known: here: cpu\n"
+        "  fix:   --trainer.accelerator cpu, or auto for the best one there is\n"
+    )
+
+
+def test_half_precision_on_a_cpu(refused):
+    """Lightning would take bf16-mixed without a word."""
+    assert refused("fit", *GOOD, "--trainer.precision", "16-mixed") == (
+        "InvalidValueError: trainer.precision 16-mixed needs a GPU: a CPU has no loss scaling for "
+        "float16\n"
+        "  where: command line, trainer.precision\n"
+        "  known: on a CPU: 32-true, bf16-mixed, bf16-true, 64-true\n"
+        "  fix:   --trainer.precision bf16-mixed\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("argument", "value", "what", "fix"),
+    [
+        ("precision", "bf16-mixd", "trainer.precision cannot be 'bf16-mixd'", "'bf16-mixed'"),
+        ("strategy", "dpp", "no strategy named 'dpp'", "'ddp'"),
+        ("accelerator", "gpuu", "no accelerator named 'gpuu'", "'gpu'"),
+    ],
+)
+def test_unknown_precision_strategy_and_accelerator(refused, argument, value, what, fix):
+    """With the nearest one."""
+    message = refused("fit", *GOOD, f"--trainer.{argument}", value)
+    assert message.startswith(f"InvalidValueError: {what}\n")
+    assert message.endswith(f"  fix:   did you mean {fix}?\n")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "what"),
+    [
+        (("--optimizer.lr", "fast"), "optimizer.lr must be float"),
+        (("--optimizer", "sgd", "--optimizer.lr", "-1"), "optimizer 'sgd' refuses its arguments: "),
+        (("--scheduler", "step", "--scheduler.gamma", "0"), "scheduler: step_size = 10, gamma = 0"),
+        (
+            ("--scheduler.min_ratio", "2", "--scheduler", "warmup_cosine"),
+            "min_ratio = 2.0 is not in",
+        ),
+        (("--architecture.num_classes", "7"), "the config sets architecture.num_classes: 7, data "),
+        (("--callbacks.emma.decay", "0.9"), "callbacks has no element 'emma'"),
+        (("--architecture.class_path", "torch.hub.load"), "'torch.hub.load' is not a subclass of"),
+        (("--loss", "{class_path: os.system}"), "'os.system' is not in a trusted module"),
+        (("--seed_everything", "x"), "seed_everything must be a whole number"),
+        (("--name", "../x"), "name '../x' cannot be a folder of runs/"),
+        (("--trainer.limit_train_batches", "1.5"), "Lightning's Trainer refuses its arguments: "),
+        (("--trainer.devices", "0"), "trainer.devices is 0; on a CPU it is a number"),
+        (("--block", "nobody"), "no installed plugin or component is named 'nobody'"),
+        (("--run", "latest", "--resume", "auto"), "--run and --resume both name a run"),
+    ],
+)
+def test_wrong_values(refused, arguments, what):
+    """Of another type, out of range, contradicting the data, untrusted, or for another machine."""
+    assert what in refused("fit", *GOOD, *arguments).splitlines()[0]
+
+
+def test_nothing_at_all(refused):
+    """An empty command line says what is missing first."""
+    assert refused("fit") == (
+        "InvalidValueError: the config chooses no data\n"
+        "  known: digits, mnist\n"
+        "  fix:   --data NAME, or 'data: NAME' in the config\n"
+    )
+    assert refused("validate") == (
+        "ConfigError: validate needs a run, or a config and a checkpoint\n"
+        "  where: command line\n"
+        "  fix:   validate --run NAME, or validate --config FILE --ckpt_path FILE\n"
+    )

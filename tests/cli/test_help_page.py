@@ -1,0 +1,51 @@
+"""Help pages."""
+
+import pytest
+
+from dlplug.cli import fit, predict, test, validate
+from dlplug.cli.help_page import NAMES_SHOWN, names_line
+from dlplug.config import SLOTS
+from dlplug.plugin import Registry
+
+VERBS = {"fit": fit, "validate": validate, "test": test, "predict": predict}
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_a_verbs_page_names_options_and_slots(command, verb):
+    """Every option with its line, every slot with the installed names, an example."""
+    done = command(verb, "--help")
+    assert done.code == 0 and done.out.startswith(f"usage: python -m dlplug {verb} [--config FILE]")
+    assert VERBS[verb].ABOUT in done.out
+    for option in VERBS[verb].OPTIONS:
+        assert f"  --{option.name}" in done.out
+    for flag in ("--block", "--allow", "--strict", "--traceback"):
+        assert f"  {flag}" in done.out
+    for slot in SLOTS:
+        assert f"  --{slot} " in done.out
+    for names in ("mlp, vit", "adam, adamw, sgd", "cross_entropy, focal", "digits, mnist"):
+        assert f"one of: {names}\n" in done.out
+    for example in VERBS[verb].EXAMPLES:
+        assert f"  python -m dlplug {verb} {example}\n" in done.out
+
+
+def test_installed_plugins_stand_on_the_page(command, fake_distribution):
+    """As soon as pip has installed them."""
+    fake_distribution("acme", entry_points={"dlplug.losses": {"dice": "acme.dice:Dice"}})
+    assert "one of: cross_entropy, dice, focal\n" in command("fit", "--help").out
+
+
+def test_a_large_family_is_cut_short(fake_distribution):
+    """With the command that lists it all."""
+    lines = {f"net{i:03}": "acme.nets:Net" for i in range(NAMES_SHOWN + 10)}
+    fake_distribution("acme", entry_points={"dlplug.architectures": lines})
+    line = names_line("architectures", Registry.discover())
+    assert line.startswith("mlp, net000") and "net025" not in line
+    assert line.endswith(", and 12 more: python -m dlplug plugins list --kind architectures")
+
+
+def test_lines_fit_the_terminal(command, monkeypatch):
+    """Long texts are wrapped under their column."""
+    monkeypatch.setenv("COLUMNS", "80")
+    lines = command("fit", "--help").out.splitlines()
+    assert max(map(len, lines)) <= 92  # the longest example
+    assert max(len(line) for line in lines if line.startswith(" " * 10)) <= 80

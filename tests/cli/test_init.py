@@ -1,0 +1,100 @@
+"""Errors, exit codes and output of the program as a whole."""
+
+import io
+import json
+import subprocess
+import sys
+
+import pytest
+
+from dlplug import cli
+from dlplug.cli import dispatch
+from dlplug.errors import ConfigError
+
+
+@pytest.fixture
+def failing(monkeypatch):
+    def install(error):
+        def run(arguments):
+            raise error
+
+        monkeypatch.setattr(dispatch, "run", run)
+
+    return install
+
+
+ERROR = ConfigError("it is wrong", where="a.yaml, line 1", known="x", fix="do y")
+
+
+def test_an_error_is_a_message_and_exit_code_2(command, failing):
+    """On standard error, without a traceback."""
+    failing(ERROR)
+    done = command("fit")
+    assert (done.code, done.out) == (2, "")
+    assert done.err == (
+        "ConfigError: it is wrong\n  where: a.yaml, line 1\n  known: x\n  fix:   do y\n"
+    )
+
+
+def test_with_json_the_error_is_the_last_line_of_output(command, failing):
+    """For programs; the message for people stays on standard error."""
+    failing(ERROR)
+    done = command("fit", "--json")
+    assert done.code == 2 and done.err.startswith("ConfigError: it is wrong")
+    assert done.json == {
+        "error": {
+            "type": "ConfigError",
+            "what": "it is wrong",
+            "where": "a.yaml, line 1",
+            "known": "x",
+            "fix": "do y",
+        }
+    }
+
+
+@pytest.mark.parametrize(("arguments", "variable"), [(["--traceback"], ""), ([], "1")])
+def test_a_traceback_can_be_asked_for(command, failing, monkeypatch, arguments, variable):
+    """By an option or by the environment."""
+    monkeypatch.setenv("DLPLUG_TRACEBACK", variable)
+    failing(ERROR)
+    with pytest.raises(ConfigError):
+        command("fit", *arguments)
+
+
+def test_a_bug_keeps_its_traceback(command, failing):
+    """Only errors that the user can act on are made short."""
+    failing(ZeroDivisionError("bug"))
+    with pytest.raises(ZeroDivisionError):
+        command("fit")
+
+
+def test_ctrl_c_gives_130(command, failing):
+    """What shells expect."""
+    failing(KeyboardInterrupt())
+    done = command("fit")
+    assert (done.code, done.err) == (130, "interrupted\n")
+
+
+def test_a_reader_that_leaves_is_no_error(monkeypatch, tmp_path):
+    """``dlplug plugins list | head -1`` ends quietly."""
+    line = f"{sys.executable} -m dlplug fit --trainer.help | head -1"
+    done = subprocess.run(line, shell=True, capture_output=True, text=True)
+    assert done.stdout.startswith("trainer: arguments") and done.stderr == ""
+
+
+def test_the_module_runs_as_a_program():
+    """``python -m dlplug`` gives the exit code to the shell."""
+    done = subprocess.run(
+        [sys.executable, "-m", "dlplug", "fti", "--json"], capture_output=True, text=True
+    )
+    assert done.returncode == 2
+    assert json.loads(done.stdout)["error"]["fix"] == "did you mean 'fit'?"
+
+
+def test_the_exit_code_of_a_command_is_passed_on(monkeypatch, capsys):
+    """A plugin's command that returns nothing has succeeded."""
+    monkeypatch.setattr(dispatch, "run", lambda arguments: 3)
+    assert cli.main(["x"]) == 3
+    monkeypatch.setattr(sys, "argv", ["dlplug", "--version"])
+    monkeypatch.undo()
+    assert isinstance(sys.stdout, io.TextIOBase)
