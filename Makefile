@@ -38,7 +38,7 @@ wheel: $(VENV)/.installed
 	@ls dist/*.whl
 
 bench: $(VENV)/.installed
-	$(BIN)/python -m tests.bench
+	$(BIN)/python -m tests.bench.ops
 
 cuda-all: $(VENV)/.installed
 	DLPLUG_CUDA_ARCHITECTURES=all $(BIN)/python setup.py build_ext --inplace

@@ -1,0 +1,85 @@
+"""Everything that the README tells a newcomer to type works, in the order in which it stands."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text()
+BLOCK = re.compile(r"^```(\w+)\n(.*?)^```", re.M | re.S)
+# A few steps show that a command works; the whole training is `make fit`.
+SHORTER = (
+    " --trainer.max_epochs 1 --trainer.limit_train_batches 3"
+    " --trainer.limit_val_batches 1 --trainer.limit_test_batches 1"
+)
+
+
+def blocks(language: str) -> list[str]:
+    return [text for name, text in BLOCK.findall(README) if name == language]
+
+
+def commands() -> list[str]:
+    return [line for block in blocks("bash") for line in block.splitlines()]
+
+
+def test_the_two_commands_come_first_and_exist():
+    """The README opens with `make fit` and `make test`, and the Makefile has both."""
+    assert commands()[:2] == ["make fit", "make test"]
+    for command in commands()[:2]:
+        subprocess.run([*command.split(), "-n"], cwd=ROOT, check=True, capture_output=True)
+
+
+def test_the_config_shown_is_the_file():
+    """A YAML block that names a file is that file."""
+    for block in blocks("yaml"):
+        name, _, text = block.partition("\n")
+        path = re.fullmatch(r"# (configs/\S+\.yaml)", name)
+        assert path, f"the first line must name the file, not {name!r}"
+        assert text == (ROOT / path[1]).read_text()
+
+
+@pytest.fixture(scope="module")
+def newcomer(tmp_path_factory):
+    """A folder with the configs, the plugins and the files that the README shows.
+
+    pip installs into a folder of its own, so that the environment of the tests stays as it is.
+    """
+    folder = tmp_path_factory.mktemp("newcomer")
+    for name in ("configs", "plugins"):
+        shutil.copytree(
+            ROOT / name, folder / name, ignore=shutil.ignore_patterns("build", "*.egg-info")
+        )
+    for block in blocks("toml") + blocks("python"):
+        if path := re.match(r"# ([\w-]+/[\w.]+)\n", block):
+            (folder / path[1]).parent.mkdir(exist_ok=True)
+            (folder / path[1]).write_text(block)
+    return folder
+
+
+def run(command: str, folder: Path) -> None:
+    environment = os.environ | {
+        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+        "PYTHONPATH": str(folder / "installed"),
+        "PIP_TARGET": str(folder / "installed"),
+        "PIP_NO_DEPS": "1",
+        # pip reads this variable the wrong way round: 0 turns the isolation off (pip#5735).
+        "PIP_NO_BUILD_ISOLATION": "0",
+        "XDG_CACHE_HOME": str(folder / "cache"),
+    }
+    done = subprocess.run(
+        command, shell=True, cwd=folder, env=environment, capture_output=True, text=True
+    )
+    assert done.returncode == 0, f"$ {command}\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
+
+
+def test_every_command_works_for_a_newcomer(newcomer):
+    """The README's commands succeed one after the other, in a folder that is not the checkout."""
+    for command in commands()[2:]:
+        run(command + SHORTER if "configs/mnist_vit.yaml" in command else command, newcomer)
+    assert (newcomer / "predictions.csv").is_file()
+    assert (newcomer / "runs/first/1/learning_curves.png").is_file()
