@@ -47,7 +47,9 @@ def _gradients(ctx, grad_out, _):
     query, key, value, sinks, *tensors, out, lse = ctx.saved_tensors
     options = reference.Options(*tensors, *ctx.numbers)
     if torch.is_grad_enabled():  # create_graph: the gradients must be differentiable themselves
-        inputs, is_needed = (query, key, value, sinks), ctx.needs_input_grad[:4]
+        # Views: where one argument is, or depends on, another, each gradient is its own alone.
+        inputs = [None if x is None else x.view_as(x) for x in (query, key, value, sinks)]
+        is_needed = ctx.needs_input_grad[:4]
         again = reference.attention(*inputs, options)
         wanted = [x for x, needed in zip(inputs, is_needed, strict=True) if needed]
         found = iter(torch.autograd.grad(again, wanted, grad_out, create_graph=True))

@@ -208,6 +208,8 @@ def _refuse(query, key, value, attn_mask, dropout_p, window, query_offset, alibi
         return "the kernels take no attn_mask"
     if not (0 < query.size(-1) <= MAX_WIDTH and 0 < value.size(-1) <= MAX_WIDTH):
         return f"head dimensions {query.size(-1)} and {value.size(-1)} are not 1 to {MAX_WIDTH}"
+    if not query.dim() == key.dim() == value.dim():
+        return "query, key and value differ in their number of axes"
     if query.shape[:-3] != key.shape[:-3] or key.shape[:-2] != value.shape[:-2]:
         return "the leading sizes of query, key and value are broadcast"
     if query.dim() > 2 and key.size(-3) > query.size(-3):

@@ -498,6 +498,30 @@ def test_double_backward_equals_the_references(cpu_kernels):
         torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-4)
 
 
+def test_arguments_that_are_one_tensor_get_their_gradient_once(cpu_kernels):
+    """With create_graph too, self-attention on one tensor and shared keys count no path twice."""
+    x = draw(1, 2, 20, 16).requires_grad_()
+    for arguments in ((x, x, x), (x.sin(), x.cos(), x.cos()), (x, 2 * x, x)):
+        gradients = []
+        for create_graph in (False, True):
+            out = ops.attention(*arguments).square().sum()
+            (grad,) = torch.autograd.grad(out, x, create_graph=create_graph, retain_graph=True)
+            gradients.append(grad.detach())
+        torch.testing.assert_close(*gradients, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "shapes",
+    [((2, 8, 16), (8, 16)), ((40, 16), (3, 40, 16)), ((40, 16), (1, 40, 16))],
+    ids=str,
+)
+def test_numbers_of_axes_may_differ(shapes):
+    """Leading sizes broadcast as in PyTorch's own op, also where there are none."""
+    query, key = draw(*shapes[0]), draw(*shapes[1])
+    expected = F.scaled_dot_product_attention(query, key, key)
+    torch.testing.assert_close(ops.attention(query, key, key), expected)
+
+
 def test_only_some_inputs_need_gradients(cpu_kernels):
     """Gradients of the others stay None; a frozen key or value costs no error, once or twice."""
     for needed in range(3):

@@ -138,7 +138,8 @@ static void write_rows(const float* from, int64_t stride, int64_t rows, int64_t 
     T* y = to + row * to_stride;
     int64_t column = 0;
     for (; column + kWidth <= width; column += kWidth) store(y + column, load(x + column) * factor);
-    if (column < width) store(y + column, load(x + column) * factor, (int)(width - column));
+    const int rest = (int)(width - column);
+    if (rest > 0) store(y + column, load(x + column, rest) * factor, rest);
   }
 }
 

@@ -48,11 +48,13 @@ DLPLUG_INLINE void over_row(int64_t width, Body body) {
 
 // Stores results, past the caches or not. body(column, part, put) computes the vector at `column`
 // and hands it to put(to, value), once for each of its outputs, `to` being a row's begin.
-// Streaming takes two vectors at a time, and rows that are whole cache lines.
+// Streaming takes two vectors at a time, and rows that are whole cache lines: one vector may be left
+// where it fills a line by itself.
 template <bool kStream, class Body>
 DLPLUG_INLINE void emit_row(int64_t width, Body body) {
   if constexpr (kStream) {
-    for (int64_t j = 0; j < width; j += 2 * kWidth) {
+    int64_t j = 0;
+    for (; j + 2 * kWidth <= width; j += 2 * kWidth) {
       constexpr int kOutputs = 2;
       Float first[kOutputs], second[kOutputs];
       int n = 0, m = 0;
@@ -63,6 +65,7 @@ DLPLUG_INLINE void emit_row(int64_t width, Body body) {
         ++m;
       });
     }
+    if (j < width) body(j, Whole{}, [&](auto* to, Float value) { store(to + j, value); });
   } else {
     over_row<4>(width, [&](int64_t j, int, auto part) __attribute__((always_inline)) {
       body(j, part, [&](auto* to, Float value) { store(to + j, value, part); });
