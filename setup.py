@@ -68,15 +68,25 @@ def torch_folder() -> tuple[Path, str]:
     return folder, version
 
 
+def switch(name: str) -> bool | None:
+    """The environment variable ``name``: 1, 0, or None where it is unset or empty."""
+    value = os.environ.get(name, "")
+    if value not in ("", "0", "1"):
+        raise SystemExit(f"dlplug: {name} is {value!r}; known: 0 and 1, or unset")
+    return None if value == "" else value == "1"
+
+
 def compiler() -> str:
     name = os.environ.get("CXX") or next(filter(shutil.which, ("c++", "g++", "clang++")), None)
     if name is None:
         raise Impossible("no C++ compiler was found (c++, g++, clang++ or $CXX)")
+    if shutil.which(name) is None:
+        raise Impossible(f"CXX={name!r} is no program; give the compiler alone, without arguments")
     return name
 
 
 def nvcc() -> str | None:
-    if os.environ.get("DLPLUG_CUDA") == "0":
+    if switch("DLPLUG_CUDA") is False:
         return None
     return os.environ.get("CUDACXX") or shutil.which("nvcc")
 
@@ -104,10 +114,10 @@ def build_native() -> dict:
         "libraries": ["cpu"],
         "reasons": {},
     }
-    wanted, cuda = os.environ.get("DLPLUG_CUDA"), nvcc()
+    wanted, cuda = switch("DLPLUG_CUDA"), nvcc()
     if cuda is None:
-        reason = "DLPLUG_CUDA=0" if wanted == "0" else "nvcc was not found"
-        if wanted == "1":
+        reason = "DLPLUG_CUDA=0" if wanted is False else "nvcc was not found"
+        if wanted:
             raise Impossible(f"DLPLUG_CUDA=1, but {reason}")
     else:
         architectures = os.environ.get("DLPLUG_CUDA_ARCHITECTURES") or DEFAULT_ARCHITECTURE
@@ -124,7 +134,7 @@ def build_native() -> dict:
                 },
             )
         except subprocess.CalledProcessError as error:
-            if wanted == "1":
+            if wanted:
                 raise
             reason = f"nvcc is there, but {failure(error)}"
             print(f"dlplug: building without CUDA: {reason}", file=sys.stderr)
@@ -160,8 +170,8 @@ def first_line(command: list[str]) -> str:
 
 def native_or_reason() -> dict:
     """The build record; ``libraries`` is empty and ``reasons`` filled where nothing was built."""
-    wanted = os.environ.get("DLPLUG_NATIVE")
-    if wanted == "0":
+    wanted, _ = switch("DLPLUG_NATIVE"), switch("DLPLUG_CUDA")
+    if wanted is False:
         return unbuilt("DLPLUG_NATIVE=0")
     try:
         return build_native()
@@ -169,7 +179,7 @@ def native_or_reason() -> dict:
         reason = str(error)
     except subprocess.CalledProcessError as error:
         reason = failure(error)
-    if wanted == "1":
+    if wanted:
         raise SystemExit(f"dlplug: DLPLUG_NATIVE=1, but the kernels were not built: {reason}")
     print(f"dlplug: installing without compiled kernels: {reason}", file=sys.stderr)
     return unbuilt(reason)
@@ -208,6 +218,11 @@ class BuildNative(build_ext):
             # A new file, not the old one overwritten: a running process may have it mapped.
             shutil.copy2(BUILD / f"libdlplug_{device}.so", target)
         (target / "build_info.json").write_text(json.dumps(record(), indent=2) + "\n")
+
+    def get_source_files(self):
+        # What an sdist needs beside the Python files.
+        sources = (path.relative_to(ROOT) for path in ROOT.glob("csrc/**/*") if path.is_file())
+        return ["CMakeLists.txt", *sorted(map(str, sources))]
 
     def get_outputs(self):
         return []

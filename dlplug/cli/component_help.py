@@ -60,7 +60,9 @@ def help_text(slot: str, name: str | None, registry: Registry) -> str:
                 f"arguments of one: {PROGRAM} fit --{slot}.help NAME",
             ]
         )
-    if "." in name and ":" not in name:
+    offered = {word for c in registry.components(kind) for word in (c.name, c.id)}
+    # A hook may offer names with dots: what is installed comes before a class path.
+    if "." in name and ":" not in name and name not in offered:
         target = Trust(registry).import_class(name, base_class(kind), "command line")
         head = f"{slot} by class path: {name}"
     else:

@@ -1,31 +1,13 @@
 """Finding the command that a command line names."""
 
-import importlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from dlplug.errors import InvalidValueError, UnknownKeyError, suggestion
+from dlplug.errors import InvalidValueError, UnknownComponentError, UnknownKeyError
 from dlplug.plugin.registry import Registry
 
 HELP = ("-h", "--help", "help")
-
-
-@dataclass(frozen=True)
-class Command:
-    """A built-in command: a module with ``main(arguments, registry) -> exit code``."""
-
-    module: str
-    summary: str
-
-
-COMMANDS = {
-    "fit": Command("dlplug.cli.fit", "train from a config, in a new run folder"),
-    "validate": Command("dlplug.cli.validate", "measure a trained model on the validation split"),
-    "test": Command("dlplug.cli.test", "measure a trained model on the test split"),
-    "predict": Command("dlplug.cli.predict", "use a trained model on new data"),
-    "plugins": Command("dlplug.cli.plugins", "list and describe what is installed"),
-    "doctor": Command("dlplug.cli.doctor", "check the installation and this machine"),
-}
+Main = Callable[[list[str], Registry], int | None]
 
 
 @dataclass(frozen=True)
@@ -49,44 +31,53 @@ def run(arguments: list[str]) -> int:
     Raises:
         DlplugError: There is no such command, or the command refuses.
     """
-    if not arguments or arguments[0] in HELP:
-        from dlplug.cli.help_page import program_page
-
-        print(program_page(Registry.discover()))
-        return 0
-    if arguments[0] == "--version":
-        import dlplug
-
-        print(f"dlplug {dlplug.__version__}")
-        return 0
     arguments, options = take_plugin_options(arguments)
-    if not arguments:
-        raise UnknownKeyError("no command", known=", ".join(COMMANDS), fix="dlplug --help")
+    if arguments[:1] == ["help"] and len(arguments) > 1:
+        arguments = [arguments[1], "--help", *arguments[2:]]
+    first, rest = (arguments or HELP)[0], arguments[1:]
+    if first in (*HELP, "--version"):
+        if rest:
+            raise UnknownKeyError(f"unexpected argument '{rest[0]}' after {first}")
+        print(_version() if first == "--version" else _page(options.discover()))
+        return 0
     registry = options.discover()
-    main = find_command(arguments[0], registry)
-    return main(arguments[1:], registry) or 0
+    return find_command(first, registry)(rest, registry) or 0
 
 
-def find_command(name: str, registry: Registry) -> Callable[[list[str], Registry], int | None]:
-    """The function of a built-in command, or of one that a plugin provides.
+def find_command(name: str, registry: Registry) -> Main:
+    """The function of a command, built in or from a plugin.
 
+    Args:
+        name: Short name, or ``distribution:name`` where several distributions provide it.
+        registry: As discovered; modules of hooks are imported if no entry point has the name.
     Raises:
-        UnknownKeyError: There is no such command.
-        PluginError: The plugin that provides it cannot be used.
+        UnknownKeyError: It is an option.
+        PluginError: There is no such command, or several, or it cannot be used.
     """
-    if name in COMMANDS:
-        return importlib.import_module(COMMANDS[name].module).main
-    provided = registry.components("commands")
-    if any(name in (component.name, component.id) for component in provided):
-        return registry.find("commands", name, where="command line").load(where="command line")
-    known = [*COMMANDS, *(component.name for component in provided)]
-    is_option = name.startswith("-")
-    raise UnknownKeyError(
-        f"no option {name} before the command" if is_option else f"no command '{name}'",
-        where="command line",
-        known=", ".join(known),
-        fix=suggestion(name, known) or "dlplug --help shows them",
-    )
+    if name.startswith("-"):
+        raise UnknownKeyError(
+            f"no option {name} before the command",
+            where="command line",
+            fix="dlplug --help shows the commands",
+        )
+    try:
+        command = registry.find("commands", name, where="command line")
+    except UnknownComponentError:
+        registry.load_hooks()
+        command = registry.find("commands", name, where="command line")
+    return command.load(where="command line")
+
+
+def _version() -> str:
+    import dlplug
+
+    return f"dlplug {dlplug.__version__}"
+
+
+def _page(registry: Registry) -> str:
+    from dlplug.cli.help_page import program_page
+
+    return program_page(registry)
 
 
 def take_plugin_options(arguments: list[str]) -> tuple[list[str], PluginOptions]:

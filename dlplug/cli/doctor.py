@@ -3,16 +3,14 @@
 import json
 from typing import Any
 
-from dlplug.cli.options import Option, parse
+from dlplug.cli.options import JSON, parse
 from dlplug.plugin.registry import Registry
 
-USAGE = """\
-usage: dlplug doctor [--json]
-
-Shows versions, devices, the backend of every op, and each plugin with its health.
-Exits with 1 if something is wrong."""
-
-OPTIONS = (Option("json", "print one JSON object"),)
+ABOUT = (
+    "Shows versions, devices, the backend of every op, and each plugin with its health.\n"
+    "Exits with 1 if something is wrong."
+)
+OPTIONS = (JSON,)
 
 
 def main(argv: list[str], registry: Registry) -> int:
@@ -28,7 +26,9 @@ def main(argv: list[str], registry: Registry) -> int:
     """
     options = parse(argv, OPTIONS)
     if options.get("help"):
-        print(USAGE)
+        from dlplug.cli.help_page import command_page
+
+        print(command_page(["doctor [OPTION]..."], ABOUT, OPTIONS))
         return 0
     from dlplug.run.health import examine
 
@@ -39,12 +39,13 @@ def main(argv: list[str], registry: Registry) -> int:
 
 def _show(found: dict[str, Any]) -> None:
     from rich.console import Console
+    from rich.markup import escape
 
     console = Console(highlight=False, soft_wrap=True)
-    console.print("[bold]versions[/]  " + _pairs(found["libraries"]))
+    console.print("[bold]versions[/]  " + escape(_pairs(found["libraries"])))
     machine = dict(found["hardware"])
     machine["gpus"] = ", ".join(machine["gpus"]) or "none"
-    console.print("[bold]machine[/]   " + _pairs(machine) + "\n")
+    console.print("[bold]machine[/]   " + escape(_pairs(machine)) + "\n")
     _table(console, _op_rows(found["ops"]), ("op", "cpu", "cuda"))
     for row in found["native"]:
         if not row["loaded"]:
@@ -78,8 +79,9 @@ def _pairs(values: dict[str, Any]) -> str:
 def _table(console, rows: list[tuple[str, ...]], columns: tuple[str, ...]) -> None:
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
+    from rich.text import Text
 
     table = Table(*columns, box=SIMPLE_HEAD, pad_edge=False)
     for row in rows:
-        table.add_row(*row)
+        table.add_row(*map(Text, row))  # plugins' texts are no markup
     console.print(table)

@@ -40,11 +40,13 @@ def main(arguments: list[str], registry: Registry) -> int:
     if parsed is None:
         return 0
     run, resume = parsed.get("run"), parsed.get("resume")
-    if run is not None and resume is not None:
+    starts = [name for name in ("run", "resume", "ckpt_path") if parsed.get(name) is not None]
+    if len(starts) > 1:
         raise ConfigError(
-            "--run and --resume both name a run",
+            " and ".join(f"--{name}" for name in starts) + " exclude each other",
             where="command line",
-            fix="--run takes the run's own config, --resume the one given here; keep one",
+            fix="--run goes on with a run under its own config, --resume under the one given here,"
+            " --ckpt_path starts a new run; keep one",
         )
     continued = None
     if run is not None or (resume not in (None, AUTO) and not parsed.get("config")):

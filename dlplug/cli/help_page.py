@@ -4,22 +4,17 @@ import shutil
 import textwrap
 from collections.abc import Iterable
 
-from dlplug.cli.dispatch import COMMANDS
 from dlplug.cli.options import COMMON, Option
 from dlplug.config.slots import SLOTS, Slot
-from dlplug.plugin import Registry, Status
+from dlplug.plugin import CORE, Registry
+from dlplug.plugin.lookup import NAMES_SHOWN
 
-# Names of one kind that a help page shows; a family of a thousand models would bury the rest.
-NAMES_SHOWN = 20
 INDENT = 22
 PROGRAM = "python -m dlplug"
 
 
 def program_page(registry: Registry) -> str:
     """``dlplug --help``: the commands."""
-    provided = [c for c in registry.components("commands") if c.status is not Status.DISABLED]
-    rows = [(name, command.summary) for name, command in COMMANDS.items()]
-    rows += [(c.name, f"{c.summary} ({c.provider})") for c in provided]
     return "\n".join(
         [
             f"usage: {PROGRAM} COMMAND ...",
@@ -27,14 +22,39 @@ def program_page(registry: Registry) -> str:
             "Train an architecture from a config, with plugins from pip.",
             "",
             "commands:",
-            *_rows(rows),
+            *_rows(_command_rows(registry)),
             "",
             "examples:",
             f"  {PROGRAM} fit --config configs/digits_mlp.yaml --trainer.max_epochs 5",
             f"  {PROGRAM} test --run latest",
             f"  {PROGRAM} plugins list",
             "",
+            "options of every command:",
+            *_rows((_usage(option), option.summary) for option in COMMON),
+            "",
             f"More: {PROGRAM} COMMAND --help",
+        ]
+    )
+
+
+def command_page(usages: Iterable[str], about: str, options: Iterable[Option]) -> str:
+    """The page of a command that takes no config: ``dlplug doctor --help``.
+
+    Args:
+        usages: What follows the program's name, one line for each form.
+        about: What it does.
+        options: Its own options.
+    """
+    first, *others = (f"{PROGRAM} {usage}" for usage in usages)
+    return "\n".join(
+        [
+            f"usage: {first}",
+            *(f"       {other}" for other in others),
+            "",
+            about,
+            "",
+            "options:",
+            *_rows((_usage(option), option.summary) for option in (*options, *COMMON)),
         ]
     )
 
@@ -81,6 +101,19 @@ def names_line(kind: str, registry: Registry) -> str:
     shown = ", ".join(names[:NAMES_SHOWN]) or "none installed"
     more = len(names) - NAMES_SHOWN
     return f"{shown}, and {more} more: {PROGRAM} plugins list --kind {kind}" if more > 0 else shown
+
+
+def _command_rows(registry: Registry) -> list[tuple[str, str]]:
+    """Name and summary of each command: built-in ones in their order, then those of plugins."""
+    names = set(registry.names("commands"))
+    entries = [e for p in registry.plugins() for e in p.entries if e.kind == "commands"]
+    rows = []
+    for entry in entries:
+        # An ambiguous name is shown as its id, which works.
+        for name in names & {entry.name, entry.id}:
+            provider = "" if entry.distribution == CORE else f" ({entry.provider})"
+            rows.append((name, entry.summary + provider))
+    return rows
 
 
 def _usage(option: Option) -> str:

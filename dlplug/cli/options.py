@@ -30,6 +30,7 @@ class Option:
         return f"--{self.name}"
 
 
+JSON = Option("json", "print one JSON object as the last line")
 # What every command takes, read before the command itself.
 COMMON = (
     Option("block", "do not use this plugin or component; may be repeated", "NAME", True),
@@ -47,23 +48,31 @@ class Parsed:
     Attributes:
         options: Given options by name: a string, True for one without a value, or a list.
         overrides: Pairs of dotted key and text.
+        operand: The one argument without dashes, where the command takes one; None if not given.
     """
 
     options: dict[str, str | bool | list[str]] = field(default_factory=dict)
     overrides: list[tuple[str, str]] = field(default_factory=list)
+    operand: str | None = None
 
     def get(self, name: str, default: object = None):
         """The option's value, or ``default`` when it was not given."""
         return self.options.get(name, default)
 
 
-def parse(arguments: list[str], options: Iterable[Option], slots: Iterable[str] = ()) -> Parsed:
+def parse(
+    arguments: list[str],
+    options: Iterable[Option],
+    slots: Iterable[str] = (),
+    has_operand: bool = False,
+) -> Parsed:
     """Read ``--name value``, ``--name=value``, ``--flag`` and ``--slot.key value``.
 
     Args:
         arguments: What follows the command.
         options: The command's own.
         slots: Top-level keys of a config, if the command takes overrides.
+        has_operand: Whether the command takes one argument without dashes.
     Raises:
         UnknownKeyError: An argument that means nothing, with the nearest one that does.
         InvalidValueError: A value is missing, or given where none is taken.
@@ -75,6 +84,9 @@ def parse(arguments: list[str], options: Iterable[Option], slots: Iterable[str] 
         argument = rest.pop(0)
         if argument in HELP:
             parsed.options["help"] = True
+            continue
+        if has_operand and parsed.operand is None and not argument.startswith("-"):
+            parsed.operand = argument
             continue
         if not argument.startswith("--") or argument == "--":
             raise _unexpected(argument, known, slots)

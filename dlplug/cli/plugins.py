@@ -1,11 +1,10 @@
 """``dlplug plugins list`` and ``dlplug plugins info NAME``: what is installed, in what state."""
 
-import argparse
 import json
 import shutil
 from contextlib import suppress
-from typing import NoReturn
 
+from dlplug.cli.options import JSON, Option, Parsed, parse
 from dlplug.errors import (
     InvalidValueError,
     PluginError,
@@ -22,12 +21,19 @@ from dlplug.plugin.status import Status
 DEFAULT_WIDTH = 100
 """Columns of the table where the output is no terminal."""
 
-USAGE = """\
-usage: dlplug plugins list [--kind KIND] [--status STATUS] [--load] [--json]
-       dlplug plugins info NAME [--kind KIND] [--json]
-
-list  every component with its status, and what is wrong; imports nothing without --load
-info  all about one component (name or distribution:name) or distribution; imports it"""
+LIST_USAGE, INFO_USAGE = "plugins list [OPTION]...", "plugins info NAME [OPTION]..."
+LIST_ABOUT = "Every component with its status, and what is wrong; imports nothing without --load."
+INFO_ABOUT = (
+    "All about one component (name or distribution:name) or distribution, which is imported."
+)
+KIND = Option("kind", f"only one of: {', '.join([*KINDS, HOOKS_KIND])}", "KIND")
+LIST_OPTIONS = (
+    KIND,
+    Option("status", f"only one of: {', '.join(Status)}", "STATUS"),
+    Option("load", "import all, to see what fails"),
+    JSON,
+)
+INFO_OPTIONS = (KIND, JSON)
 
 
 def main(argv: list[str], registry: Registry) -> int:
@@ -40,30 +46,39 @@ def main(argv: list[str], registry: Registry) -> int:
         The exit code, 0.
     Raises:
         DlplugError: the arguments are wrong or a name is unknown; exit code 2.
-        SystemExit: after the ``--help`` of a verb, with 0.
     """
-    if not argv or argv[0] in ("-h", "--help"):
-        print(USAGE)
-        return 0
-    verbs = {"list": (_list_parser, print_list), "info": (_info_parser, print_info)}
-    if argv[0] not in verbs:
+    from dlplug.cli.help_page import command_page
+
+    verb, rest = (argv or ["--help"])[0], argv[1:]
+    if verb in ("-h", "--help") and not rest:
+        print(command_page([LIST_USAGE, INFO_USAGE], f"list: {LIST_ABOUT}\ninfo: {INFO_ABOUT}", ()))
+    elif verb == "list":
+        parsed = parse(rest, LIST_OPTIONS)
+        if parsed.get("help"):
+            print(command_page([LIST_USAGE], LIST_ABOUT, LIST_OPTIONS))
+        else:
+            print_list(parsed, registry)
+    elif verb == "info":
+        parsed = parse(rest, INFO_OPTIONS, has_operand=True)
+        if parsed.get("help"):
+            print(command_page([INFO_USAGE], INFO_ABOUT, INFO_OPTIONS))
+        else:
+            print_info(parsed, registry)
+    else:
         raise UnknownKeyError(
-            f"no command 'plugins {argv[0]}'",
-            known=", ".join(f"plugins {verb}" for verb in verbs),
-            fix=suggestion(argv[0], verbs),
+            f"no command 'plugins {verb}'",
+            known="plugins list, plugins info",
+            fix=suggestion(verb, ("list", "info")),
         )
-    parser, run = verbs[argv[0]]
-    run(parser().parse(argv[1:]), registry)
     return 0
 
 
-def print_list(options: argparse.Namespace, registry: Registry) -> None:
+def print_list(parsed: Parsed, registry: Registry) -> None:
     """Print every component with its status, then the problems."""
     from dlplug.plugin import listing
 
-    kind = options.kind and (HOOKS_KIND if options.kind == HOOKS_KIND else _plural(options.kind))
-    status = options.status and _status(options.status)
-    if options.load:
+    kind, status = _kind(parsed), _status(parsed)
+    if parsed.get("load"):
         load_everything(registry)
 
     def is_selected(entry: Component) -> bool:
@@ -72,7 +87,7 @@ def print_list(options: argparse.Namespace, registry: Registry) -> None:
     entries = list(filter(is_selected, registry.entries()))
     problems = list(filter(is_selected, registry.problems()))
     plugins = registry.plugins()
-    if options.json:
+    if parsed.get("json"):
         data = {
             "components": [listing.entry_data(entry) for entry in entries],
             "plugins": [listing.plugin_data(plugin) for plugin in plugins],
@@ -86,23 +101,27 @@ def print_list(options: argparse.Namespace, registry: Registry) -> None:
         print(f"\nproblems\n{report}")
 
 
-def print_info(options: argparse.Namespace, registry: Registry) -> None:
+def print_info(parsed: Parsed, registry: Registry) -> None:
     """Print everything known about the components and the distribution of one name."""
-    from dlplug.plugin import description
+    from dlplug.plugin import description, listing
 
-    kind = options.kind and _plural(options.kind)
-    plugins = [p for p in registry.plugins() if p.name == normalised(options.name) and not kind]
-    entries = _named(registry, options.name, kind)
+    name, kind = parsed.operand, _kind(parsed)
+    if name is None:
+        raise InvalidValueError(
+            "plugins info needs a NAME", where="command line", fix="plugins info focal"
+        )
+    plugins = [p for p in registry.plugins() if p.name == normalised(name) and not kind]
+    entries = _named(registry, name, kind)
     if not plugins and not entries:
         registry.load_hooks()  # the names of a family are known to its hook only
-        entries = _named(registry, options.name, kind)
+        entries = _named(registry, name, kind)
     if not plugins and not entries:
-        raise _unknown(registry, options.name, kind)
+        raise _unknown(registry, name, kind)
     found = {
         "components": [description.describe_component(entry) for entry in entries],
-        "plugins": [description.describe_plugin(plugin) for plugin in plugins],
+        "plugins": [listing.plugin_data(plugin) for plugin in plugins],
     }
-    if options.json:
+    if parsed.get("json"):
         print(json.dumps(found))
         return
     texts = [description.component_text(data) for data in found["components"]]
@@ -119,49 +138,16 @@ def load_everything(registry: Registry) -> None:
                 entry.load()
 
 
-class _Parser(argparse.ArgumentParser):
-    """argparse, with errors that dlplug prints like all others."""
-
-    def error(self, message: str) -> NoReturn:
-        raise InvalidValueError(message, where=self.prog, known=self.format_usage().strip())
-
-    def parse(self, argv: list[str]) -> argparse.Namespace:
-        options, unknown = self.parse_known_args(argv)
-        if unknown:
-            known = [flag for flag in self._option_string_actions if flag.startswith("--")]
-            raise UnknownKeyError(
-                f"{self.prog} has no argument {unknown[0]!r}",
-                known=", ".join(known),
-                fix=suggestion(unknown[0].partition("=")[0], known),
-            )
-        return options
+def _kind(parsed: Parsed) -> str | None:
+    """Plural of ``--kind``, which takes either form of the word."""
+    word = parsed.get("kind")
+    return word if word in (None, HOOKS_KIND) else kind_of(word).plural
 
 
-def _list_parser() -> _Parser:
-    parser = _Parser(prog="dlplug plugins list", allow_abbrev=False)
-    kinds = ", ".join([*KINDS, HOOKS_KIND])
-    parser.add_argument("--kind", metavar="KIND", help=f"only one of: {kinds}")
-    parser.add_argument("--status", metavar="STATUS", help=f"only one of: {', '.join(Status)}")
-    parser.add_argument("--load", action="store_true", help="import all, to see what fails")
-    parser.add_argument("--json", action="store_true", help="print one JSON object")
-    return parser
-
-
-def _info_parser() -> _Parser:
-    parser = _Parser(prog="dlplug plugins info", allow_abbrev=False)
-    parser.add_argument("name", metavar="NAME", help="name, distribution:name or distribution")
-    parser.add_argument("--kind", metavar="KIND", help="only a component of this kind")
-    parser.add_argument("--json", action="store_true", help="print one JSON object")
-    return parser
-
-
-def _plural(kind: str) -> str:
-    return kind_of(kind).plural
-
-
-def _status(word: str) -> Status:
+def _status(parsed: Parsed) -> Status | None:
+    word = parsed.get("status")
     try:
-        return Status(word)
+        return word and Status(word)
     except ValueError:
         known = [str(status) for status in Status]
         raise InvalidValueError(

@@ -60,8 +60,6 @@ def spec_of_checkpoint(parsed: Parsed, run) -> object:
     from dlplug.run.checkpoint_io import read_checkpoint
     from dlplug.tasks.checkpoint import KEY
 
-    path = parsed.get("ckpt_path")
-    if path is None:
-        path = run.best if run.best.is_file() else run.last
+    path = parsed.get("ckpt_path") or run.weights
     record = read_checkpoint(Path(path)).get(KEY) or {}
     return DataSpec.from_dict(record["data_spec"]) if "data_spec" in record else None

@@ -1,33 +1,11 @@
 """``dlplug validate``: measure a trained model on the validation split."""
 
-from dlplug.cli.verb import (
-    CKPT_PATH,
-    RUN,
-    SHARED,
-    chosen_run,
-    load_experiment,
-    print_config,
-    read_arguments,
-    report,
-    require_weights,
-)
+from dlplug.cli.evaluation import measure
 from dlplug.plugin import Registry
 
 ABOUT = "Measure the best weights of a run on the validation split."
-EXAMPLES = ("--run latest", "--config configs/digits_mlp.yaml --ckpt_path best.ckpt")
-OPTIONS = (RUN, CKPT_PATH, *SHARED)
 
 
 def main(arguments: list[str], registry: Registry) -> int:
     """Measure, print the metrics; returns the exit code."""
-    parsed = read_arguments("validate", ABOUT, EXAMPLES, OPTIONS, arguments, registry)
-    if parsed is None:
-        return 0
-    require_weights("validate", parsed)
-    run = chosen_run(parsed)
-    experiment = load_experiment(parsed, registry, run)
-    if parsed.get("print_config"):
-        return print_config(parsed, experiment)
-    from dlplug.run import verbs
-
-    return report(parsed, verbs.validate(experiment, run=run, ckpt_path=parsed.get("ckpt_path")))
+    return measure("validate", ABOUT, arguments, registry)

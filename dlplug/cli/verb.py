@@ -4,7 +4,7 @@ import json
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from dlplug.cli.options import COMMON, Option, Parsed, parse
+from dlplug.cli.options import COMMON, JSON, Option, Parsed, parse
 from dlplug.config.slots import SLOTS
 from dlplug.errors import ConfigError
 from dlplug.plugin import Registry
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 CONFIG = Option("config", "a YAML file; a later one is laid over the earlier ones", "FILE", True)
 PRINT_CONFIG = Option("print_config", "print the config with every default, and stop")
 TRUST = Option("trust", "let class paths in the config lead into this module", "MODULE", True)
-JSON = Option("json", "print one JSON object as the last line")
 RUN = Option("run", "runs/NAME/NUMBER, or NAME for its newest run, or latest", "RUN")
 CKPT_PATH = Option("ckpt_path", "another checkpoint than the run's best", "FILE")
 SHARED = (CONFIG, PRINT_CONFIG, TRUST, JSON)

@@ -13,7 +13,7 @@ from collections.abc import Iterable
 
 from dlplug.config.bases import BASES, PARTS, load_class
 from dlplug.errors import ComponentLoadError, InvalidValueError, UntrustedError, suggestion
-from dlplug.plugin import Registry, Status
+from dlplug.plugin import Registry
 
 TRUSTED = ("torch", "lightning", "torchmetrics", "dlplug")
 # Functions without side effects, wanted wherever an activation or initialisation is a parameter.
@@ -111,7 +111,7 @@ class Trust:
             self._plugin_packages = {
                 _package(component.target)
                 for component in self.registry.components()
-                if component.status in (Status.AVAILABLE, Status.LOADED)
+                if not component.refuses
             }
         return self._plugin_packages
 

@@ -118,6 +118,17 @@ TABLE = (
         "Metrics for TensorBoard.",
         ("tensorboard|tensorboardX",),
     ),
+    Row("commands", "fit", "dlplug.cli.fit:main", "Train from a config, in a new run folder."),
+    Row("commands", "validate", "dlplug.cli.validate:main", "Measure on the validation split."),
+    Row("commands", "test", "dlplug.cli.test:main", "Measure on the test split."),
+    Row("commands", "predict", "dlplug.cli.predict:main", "Use a trained model on new data."),
+    Row("commands", "plugins", "dlplug.cli.plugins:main", "List and describe what is installed."),
+    Row(
+        "commands",
+        "doctor",
+        "dlplug.cli.doctor:main",
+        "Check the installation and this machine.",
+    ),
 )
 
 

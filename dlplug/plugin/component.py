@@ -95,14 +95,19 @@ class Component:
         excluded = self.status in (Status.DISABLED, Status.INCOMPATIBLE)
         return not excluded and not (self.status is Status.FAILED and self.refuses)
 
-    def recall(self, memory: Memory, *, trust_failures: bool) -> None:
+    @property
+    def is_remembered(self) -> bool:
+        """Whether its failure is that of an earlier process, which is shown and decides nothing."""
+        return self.status is Status.FAILED and self.error is None and not self.refuses
+
+    def recall(self, memory: Memory) -> None:
         """Take the summary, and the failure if any, of the last load; nothing is decided by it."""
         self.memory = memory
         outcome = memory.recall(self.distribution, self.version, self.target)
         if outcome is None:
             return
         self.summary = outcome.summary or self.summary
-        if outcome.failed and trust_failures and self.status is Status.AVAILABLE:
+        if outcome.failed and self.status is Status.AVAILABLE:
             self.status = Status.FAILED
             self.reason = f"when last used: {outcome.failed}"
             self.fix = (

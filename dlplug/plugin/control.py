@@ -59,23 +59,31 @@ def rules_of_environment(environment: Mapping[str, str]) -> list[Rule]:
     return rules_from(block.split(","), allow.split(",") if allow.strip() else None, sources)
 
 
-def check_names(rules: Iterable[Rule], known: Iterable[tuple[str, str]]) -> None:
+def check_names(
+    rules: Iterable[Rule],
+    known: Iterable[tuple[str, str]],
+    hooks: Iterable[tuple[str, str]] = (),
+) -> None:
     """Refuse a name that blocks or allows nothing, which is most likely a typing error.
 
     Args:
         rules: What the user wrote.
         known: Each (distribution, name) that exists.
+        hooks: Each (distribution, name) of hooks that may offer further names; an id of such a
+            distribution passes.
     Raises:
         PluginError: a rule holds a name that matches nothing installed.
     """
-    known = [*known, (CORE, "")]
+    known, hooks = [*known, (CORE, "")], list(hooks)
     for rule in rules:
         for entry in rule.names:
             if any(_matches(entry, distribution, name) for distribution, name in known):
                 continue
+            if _may_be_offered(rule, entry, hooks):
+                continue
             distributions = sorted({distribution for distribution, _ in known})
             words = [*distributions, *(name for _, name in known)]
-            ids = [f"{distribution}:{name}" for distribution, name in known]
+            ids = [f"{distribution}:{name}" for distribution, name in known if name]
             raise PluginError(
                 f"no installed plugin or component is named {entry!r}",
                 where=rule.source,
@@ -90,6 +98,15 @@ def _matches(entry: str, distribution: str, name: str) -> bool:
     if owner is not None:
         return owner == distribution and normalised(short) == normalised(name)
     return normalised(entry) in (distribution, normalised(name))
+
+
+def _may_be_offered(rule: Rule, entry: str, hooks: list[tuple[str, str]]) -> bool:
+    """Whether ``entry`` is an id whose name hooks may offer, and the rule lets those hooks run."""
+    owner, short = split_id(entry)
+    return bool(short) and any(
+        owner == distribution and (rule.blocks or rule.objection(distribution, name) is None)
+        for distribution, name in hooks
+    )
 
 
 def _names(words: Iterable[str]) -> tuple[str, ...]:

@@ -6,9 +6,8 @@ from typing import Any
 
 from dlplug.errors import PluginError
 from dlplug.plugin.component import Component
-from dlplug.plugin.listing import entry_data, plugin_data
+from dlplug.plugin.listing import entry_data
 from dlplug.plugin.names import one_line
-from dlplug.plugin.plugin import Plugin
 
 LONGEST_DEFAULT = 60
 """Characters of a default's repr; a module or a large tuple would fill the screen."""
@@ -29,13 +28,6 @@ def describe_component(component: Component) -> dict[str, Any]:
     data["file"], data["line"] = _place(value)
     data["doc"] = inspect.getdoc(value) if value is not None else None
     data["arguments"] = _arguments(value) if callable(value) else None
-    return data
-
-
-def describe_plugin(plugin: Plugin) -> dict[str, Any]:
-    """What there is to know about a distribution; imports nothing."""
-    data = plugin_data(plugin)
-    data["entries"] = [entry_data(entry) for entry in plugin.entries]
     return data
 
 
@@ -62,7 +54,7 @@ def component_text(data: dict[str, Any]) -> str:
 
 
 def plugin_text(data: dict[str, Any]) -> str:
-    """The answer of `describe_plugin` for reading."""
+    """The data of `listing.plugin_data` for reading."""
     rows = [
         ("version", data["version"]),
         ("summary", data["summary"]),

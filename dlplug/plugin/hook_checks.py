@@ -10,6 +10,7 @@ from typing import Any
 
 from dlplug.errors import PluginError, suggestion
 from dlplug.plugin.hooks import HOOKS
+from dlplug.plugin.names import one_line
 
 ParseOptions = Callable[[object, str], Mapping[str, Any] | None]
 """pluggy's reader of the marker: the options of an attribute, or None if it is not marked."""
@@ -78,7 +79,14 @@ def check_answer(hook: str, answer: Any) -> Any:
     answer = list(answer) if hook == "dlplug_health" and not isinstance(answer, str) else answer
     if not fits(answer):
         raise TypeError(f"{hook} returned {type(answer).__name__}, not {wanted}")
+    if hook == "dlplug_health":
+        # Plain values: a detail may be a path or an exception, a verdict a NumPy bool.
+        return [(one_line(name), bool(passed), _text(detail)) for name, passed, detail in answer]
     return answer
+
+
+def _text(detail: Any) -> str:
+    return "" if detail is None else one_line(detail)
 
 
 def _is_row(row: Any) -> bool:

@@ -96,18 +96,21 @@ class HookRunner:
 
     def _blame(self, name: str, hook: str, error: BaseException) -> None:
         """Contain a failure: the plugin gets the status, the others go on."""
-        entry = self._entries[name]
-        entry.fail(error, f"{hook} raised {cause_of(error)}")
         if self.strict:
             self._stop(name, hook, error)
+        entry = self._note(name, hook, error)
         _log.warning("%s: %s", entry.provider, entry.reason)
 
     def _stop(self, name: str, hook: str, error: BaseException) -> None:
-        entry = self._entries[name]
-        entry.fail(error, f"{hook} raised {cause_of(error)}")
+        entry = self._note(name, hook, error)
         raise PluginError(
             f"{entry.provider}: {entry.reason}", where=entry.entry_point, fix=entry.fix
         ) from error
+
+    def _note(self, name: str, hook: str, error: BaseException) -> Component:
+        entry = self._entries[name]
+        entry.fail(error, f"{hook} raised {cause_of(error)}")
+        return entry
 
 
 def _is_new(entry: Component, others: Iterable[Component]) -> bool:

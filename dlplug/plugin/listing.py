@@ -62,7 +62,7 @@ def plugin_data(plugin: Plugin) -> dict[str, Any]:
         **data,
         "status": str(plugin.status),
         "requires": list(plugin.requires),
-        "entries": [f"{entry.kind} {entry.id}" for entry in plugin.entries],
+        "entries": [entry_data(entry) for entry in plugin.entries],
     }
 
 

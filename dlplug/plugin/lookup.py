@@ -28,7 +28,7 @@ def settle_conflicts(components: Iterable[Component]) -> None:
             continue
         for component in rivals:
             # A failed or missing one keeps that status, which says more; it still is a rival.
-            if component.status in (Status.AVAILABLE, Status.LOADED):
+            if component.status in (Status.AVAILABLE, Status.LOADED) or component.is_remembered:
                 component.status = Status.CONFLICT
                 component.reason, component.fix = _clash(rivals)
 
@@ -111,15 +111,22 @@ def _unknown(
     where: str | None,
     everything: Iterable[Component],
 ) -> UnknownComponentError:
+    everything = list(everything)
+    named_elsewhere = [c for c in everything if name in (c.name, c.id)]
     usable = [component for component in components if not component.refuses]
     names = {component.name for component in usable}
     # A short name is near the short names; an id is near the ids.
     hint = suggestion(name, {c.id for c in usable} if ":" in name else names)
-    homes = {c.kind for c in everything if name in (c.name, c.id)} & KINDS.keys()
-    if homes:
-        slots = " or ".join(sorted(KINDS[home].singular for home in homes))
-        hint = f"{name!r} belongs under {slots};"
-    silent = [c.provider for c in everything if c.kind == HOOKS_KIND and c.status is Status.FAILED]
+    homes = [KINDS[kind] for kind in KINDS.keys() & {c.kind for c in named_elsewhere}]
+    if slots := sorted(home.slot for home in homes if home.slot):
+        hint = f"{name!r} belongs under {' or '.join(slots)};"
+    elif homes:
+        hint = f"{name!r} is a {' or '.join(sorted(home.singular for home in homes))};"
+    silent = [
+        c.provider
+        for c in everything
+        if c.kind == HOOKS_KIND and c.status is Status.FAILED and not c.is_remembered
+    ]
     if silent:
         hint = f"{hint or ''} {', '.join(silent)} may offer it, but its hooks failed;".lstrip()
     listing = f"list all: python -m dlplug plugins list --kind {kind.plural}"
@@ -135,7 +142,10 @@ def _clash(rivals: Sequence[Component]) -> tuple[str, str]:
     """Why several components share a name, and the two ways out; the same in every order."""
     rivals = sorted(rivals, key=lambda c: (c.distribution != CORE, c.distribution, c.target))
     ids = list(dict.fromkeys(component.id for component in rivals))
-    block = f"--block {ids[-1]} (or DLPLUG_BLOCK, or plugins.block in the config)"
+    # A command is looked up before any config is read.
+    is_command = rivals[0].kind == "commands"
+    others = "or DLPLUG_BLOCK" + ("" if is_command else ", or plugins.block in the config")
+    block = f"--block {ids[-1]} ({others})"
     if len(ids) == 1:
         targets = " and ".join(component.target for component in rivals)
         return (

@@ -13,7 +13,7 @@ from typing import Any
 from dlplug.errors import PluginError
 from dlplug.plugin import lookup
 from dlplug.plugin.builtins import core_plugin
-from dlplug.plugin.component import Component
+from dlplug.plugin.component import HOOKS_KIND, Component
 from dlplug.plugin.control import Rule, check_names, rules_from, rules_of_environment
 from dlplug.plugin.distributions import find_plugins, is_installed
 from dlplug.plugin.hook_runner import HookRunner
@@ -66,7 +66,7 @@ class Registry:
         memory = Memory.of_this_environment()
         for entry in registry._static_entries():
             if entry.distribution != CORE:  # the table tells more, and is never out of date
-                entry.recall(memory, trust_failures=not strict)
+                entry.recall(memory)
         rules = rules_of_environment(os.environ)
         registry._narrow(rules + rules_from(block, allow, ("--block", "--allow")), strict)
         return registry
@@ -77,9 +77,8 @@ class Registry:
         block: Iterable[str] = (),
         allow: Iterable[str] | None = None,
         strict: bool = False,
-        source: str = "plugins",
     ) -> None:
-        """Add the rules of one more source, such as the config's section ``plugins``.
+        """Add the rules of the config's section ``plugins``.
 
         Each source narrows what the others leave; none can widen it.
 
@@ -87,11 +86,10 @@ class Registry:
             block: As in `discover`.
             allow: As in `discover`.
             strict: As in `discover`; cannot be switched off again.
-            source: Where the user wrote it; messages show ``<source>.block``.
         Raises:
             PluginError: as `discover`; or hooks are loaded already, which cannot be undone.
         """
-        rules = rules_from(block, allow, (f"{source}.block", f"{source}.allow"))
+        rules = rules_from(block, allow, ("plugins.block", "plugins.allow"))
         new = [rule for rule in rules if rule not in self._rules and rule.says_something]
         if self._hooks.loaded and new:
             raise PluginError(
@@ -153,6 +151,7 @@ class Registry:
         """
         self._hooks.load()
         self._tables.clear()
+        self._check_offered_names()
         self._check_strict()
 
     def hook_modules(self) -> list[Component]:
@@ -199,8 +198,8 @@ class Registry:
         return self._tables[kind]
 
     def _narrow(self, rules: list[Rule], strict: bool) -> None:
-        known = [(entry.distribution, entry.name) for entry in self._static_entries()]
-        check_names(rules, [*known, *((plugin.name, "") for plugin in self._plugins)])
+        hooks = [e for e in self._static_entries() if e.kind == HOOKS_KIND]
+        check_names(rules, self._static_names(), [(e.distribution, e.name) for e in hooks])
         self._rules += rules
         self._hooks.strict = self._hooks.strict or strict
         for entry in self._static_entries():
@@ -210,10 +209,31 @@ class Registry:
         self._tables.clear()
         self._check_strict()
 
+    def _static_names(self) -> list[tuple[str, str]]:
+        known = [(entry.distribution, entry.name) for entry in self._static_entries()]
+        return known + [(plugin.name, "") for plugin in self._plugins]
+
+    def _check_offered_names(self) -> None:
+        """Refuse what passed as a name that hooks may offer, now that they have been asked."""
+        known = self._static_names()
+        loaded = self._hooks.modules()
+        silent = [e for e in self._static_entries() if e.kind == HOOKS_KIND and e not in loaded]
+        # The hooks are asked only if a rule needs their answer.
+        try:
+            check_names(self._rules, known)
+        except PluginError:
+            offered = [(entry.distribution, entry.name) for entry in self.components()]
+            hooks = [(entry.distribution, entry.name) for entry in silent]
+            check_names(self._rules, known + offered, hooks)
+
     def _check_strict(self) -> None:
         if not self._hooks.strict:
             return
-        faults = [f"{e.provider}, {e.label}: {e.status}: {e.reason}" for e in self.problems()]
+        faults = [
+            f"{e.provider}, {e.label}: {e.status}: {e.reason}"
+            for e in self.problems()
+            if not e.is_remembered
+        ]
         faults += [f"{p.name} {p.version}: {p.problem}" for p in self._plugins if p.problem]
         if faults:
             raise PluginError(

@@ -23,12 +23,14 @@ class Kind:
 
     Args:
         plural: Ends the entry-point group, ``dlplug.<plural>``.
-        singular: The config's slot.
+        singular: The word for one of them.
+        slot: The config's top-level key that takes it; None where none does.
         summary: What such a component is, and how it is called, in one line.
     """
 
     plural: str
     singular: str
+    slot: str | None
     summary: str
 
     @property
@@ -38,17 +40,36 @@ class Kind:
 
 
 _KINDS = (
-    Kind("architectures", "architecture", "nn.Module class, or a function that returns one"),
-    Kind("losses", "loss", "class whose instance is loss(output, target), or such a function"),
-    Kind("callbacks", "callback", "lightning Callback class"),
-    Kind("datamodules", "data", "LightningDataModule class with a data_spec"),
-    Kind("tasks", "task", "LightningModule class: what is learned, over any architecture"),
-    Kind("metrics", "metric", "torchmetrics Metric class, or a function that returns one"),
-    Kind("optimizers", "optimizer", "class or function whose first parameter is the parameters"),
-    Kind("schedulers", "scheduler", "class or function whose first parameter is the optimizer"),
-    Kind("transforms", "transform", "class or function on a batch or sample tensor"),
-    Kind("loggers", "logger", "lightning Logger class"),
-    Kind("commands", "command", "function(argv, registry) -> exit code, one more verb"),
+    Kind(
+        "architectures",
+        "architecture",
+        "architecture",
+        "nn.Module class, or a function that returns one",
+    ),
+    Kind(
+        "losses", "loss", "loss", "class whose instance is loss(output, target), or such a function"
+    ),
+    Kind("callbacks", "callback", "callbacks", "lightning Callback class"),
+    Kind("datamodules", "data", "data", "LightningDataModule class with a data_spec"),
+    Kind("tasks", "task", "task", "LightningModule class: what is learned, over any architecture"),
+    Kind(
+        "metrics", "metric", "metrics", "torchmetrics Metric class, or a function that returns one"
+    ),
+    Kind(
+        "optimizers",
+        "optimizer",
+        "optimizer",
+        "class or function whose first parameter is the parameters",
+    ),
+    Kind(
+        "schedulers",
+        "scheduler",
+        "scheduler",
+        "class or function whose first parameter is the optimizer",
+    ),
+    Kind("transforms", "transform", None, "class or function on a batch or sample tensor"),
+    Kind("loggers", "logger", "loggers", "lightning Logger class"),
+    Kind("commands", "command", None, "function(argv, registry) -> exit code, one more verb"),
 )
 
 KINDS: dict[str, Kind] = {kind.plural: kind for kind in _KINDS}

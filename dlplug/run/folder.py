@@ -160,6 +160,11 @@ class Run:
         return self.checkpoints / "best.ckpt"
 
     @property
+    def weights(self) -> Path:
+        """What is validated, tested and used: the best checkpoint, else the last one."""
+        return self.best if self.best.is_file() else self.last
+
+    @property
     def picture(self) -> Path:
         """The learning curves."""
         return self.path / "learning_curves.png"

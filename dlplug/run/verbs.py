@@ -130,4 +130,4 @@ def _checkpoint(verb: str, run: Run | None, ckpt_path: str | os.PathLike | None)
             f"{verb} needs trained weights",
             fix=f"{verb} --run NAME for a run of yours, or --ckpt_path FILE",
         )
-    return run.best if run.best.is_file() else run.last
+    return run.weights

@@ -204,7 +204,8 @@ def test_unknown_precision_strategy_and_accelerator(refused, argument, value, wh
         (("--trainer.limit_train_batches", "1.5"), "Lightning's Trainer refuses its arguments: "),
         (("--trainer.devices", "0"), "trainer.devices is 0; on a CPU it is a number"),
         (("--block", "nobody"), "no installed plugin or component is named 'nobody'"),
-        (("--run", "latest", "--resume", "auto"), "--run and --resume both name a run"),
+        (("--run", "latest", "--resume", "auto"), "--run and --resume exclude each other"),
+        (("--run", "latest", "--ckpt_path", "x"), "--run and --ckpt_path exclude each other"),
     ],
 )
 def test_wrong_values(refused, arguments, what):

@@ -99,3 +99,19 @@ def test_the_request_is_found_anywhere():
     assert take_help_request(["--loss.help=focal"]) == ("loss", "focal")
     assert take_help_request(["--loss.help", "--json"]) == ("loss", None)
     assert take_help_request(["--config", "a"]) is None
+
+
+def test_a_name_with_a_dot_comes_before_a_class_path(command, fake_distribution):
+    """What a hook offers as ``torch.RMSprop`` is that component."""
+    source = """
+        from dlplug import hookimpl
+
+        @hookimpl
+        def dlplug_components(kind):
+            return {"torch.RMSprop": "torch.optim:RMSprop"} if kind == "optimizers" else None
+    """
+    fake_distribution(
+        "acme", entry_points={"dlplug": {"hooks": "acme_torch"}}, modules={"acme_torch": source}
+    )
+    out = command("fit", "--optimizer.help", "torch.RMSprop").out
+    assert out.startswith("optimizer 'torch.RMSprop' of acme 1.0: torch.optim:RMSprop\n")

@@ -3,8 +3,9 @@
 import pytest
 
 import dlplug
-from dlplug.cli.dispatch import COMMANDS, take_plugin_options
+from dlplug.cli.dispatch import take_plugin_options
 from dlplug.errors import InvalidValueError
+from dlplug.plugin.builtins import TABLE
 
 PLUGIN = """
 def greet(arguments, registry):
@@ -22,13 +23,13 @@ def greeter(fake_distribution):
     )
 
 
-@pytest.mark.parametrize("arguments", [[], ["--help"], ["-h"], ["help"]])
+@pytest.mark.parametrize("arguments", [[], ["--help"], ["-h"], ["help"], ["--strict", "-h"]])
 def test_help_lists_every_command(command, greeter, arguments):
-    """Built-in ones and those of plugins, with a line each."""
+    """Built-in ones and those of plugins, with a line each; the plugin options count."""
     done = command(*arguments)
     assert done.code == 0
-    for name, built_in in COMMANDS.items():
-        assert f"  {name:<19} {built_in.summary}" in done.out
+    rows = [f"  {row.name:<19} {row.summary}\n" for row in TABLE if row.kind == "commands"]
+    assert len(rows) == 6 and "".join(rows) in done.out
     assert f"  {'greet':<19} Says hello. (acme-greet 1.0)" in done.out
 
 
@@ -48,10 +49,12 @@ def test_an_unknown_command_gets_a_suggestion(command, greeter):
     done = command("gret")
     assert done.code == 2
     assert done.err == (
-        "UnknownKeyError: no command 'gret'\n"
+        "UnknownComponentError: no command named 'gret'\n"
         "  where: command line\n"
-        "  known: fit, validate, test, predict, plugins, doctor, greet\n"
-        "  fix:   did you mean 'greet'?\n"
+        "  known: doctor, fit, plugins, predict, test, validate "
+        f"(dlplug {dlplug.__version__}), "
+        "greet (acme-greet 1.0)\n"
+        "  fix:   did you mean 'greet'? list all: python -m dlplug plugins list --kind commands\n"
     )
     assert "no option --jsn before the command" in command("--jsn", "fit").err
 
@@ -84,3 +87,71 @@ def test_a_name_that_matches_nothing_is_refused(command):
     done = command("plugins", "list", "--block", "mnit")
     assert done.code == 2 and "no installed plugin or component is named 'mnit'" in done.err
     assert "did you mean 'mnist'?" in done.err
+
+
+def test_a_blocked_command_is_not_on_the_page(command, greeter):
+    """The page shows what can be used."""
+    assert "greet" not in command("--block", "acme-greet", "--help").out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "what"),
+    [
+        (["help", "nonsense"], "no command named 'nonsense'"),
+        (["--help", "fit"], "unexpected argument 'fit' after --help"),
+        (["--version", "junk"], "unexpected argument 'junk' after --version"),
+        (["--block", "nobody", "--help"], "no installed plugin or component is named 'nobody'"),
+    ],
+)
+def test_nothing_beside_help_and_version_is_ignored(command, arguments, what):
+    """A word that means nothing there is an error."""
+    done = command(*arguments)
+    assert done.code == 2 and what in done.err
+
+
+def test_help_shows_the_page_of_a_command(command):
+    """``help doctor`` is ``doctor --help``."""
+    done = command("help", "doctor")
+    assert done.code == 0 and done.out == command("doctor", "--help").out
+
+
+def test_a_command_that_shares_its_name_with_a_built_in_one_is_reached_by_id(
+    command, fake_distribution
+):
+    """The short name is ambiguous, as for components; both ids work, and the error names them."""
+    fake_distribution(
+        "acme-fit",
+        entry_points={"dlplug.commands": {"fit": "acme_fit:fit"}},
+        modules={"acme_fit": "def fit(arguments, registry): print('acme', arguments)"},
+    )
+    done, core = command("fit", "--help"), f"dlplug {dlplug.__version__}"
+    assert done.code == 2 and done.err == (
+        f"ComponentConflictError: command 'fit': provided by {core} and acme-fit 1.0\n"
+        "  where: command line\n"
+        f"  known: dlplug:fit = dlplug.cli.fit:main ({core}); "
+        "acme-fit:fit = acme_fit:fit (acme-fit 1.0)\n"
+        "  fix:   write the full id, 'dlplug:fit' or 'acme-fit:fit'; "
+        "or block one: --block acme-fit:fit (or DLPLUG_BLOCK)\n"
+    )
+    assert command("dlplug:fit", "--help").out.startswith("usage: python -m dlplug fit")
+    assert command("acme-fit:fit", "x").out == "acme ['x']\n"
+    assert command("fit", "--help", "--block", "acme-fit").code == 0
+    assert "  dlplug:fit " in command("--help").out and "  acme-fit:fit " in command("--help").out
+
+
+def test_a_command_may_come_from_a_hook(command, fake_distribution):
+    """Hooks are asked when no entry point has the name."""
+    source = """
+        from dlplug import hookimpl
+
+        def wave(arguments, registry):
+            print("waves", arguments)
+
+        @hookimpl
+        def dlplug_components(kind):
+            return {"wave": wave} if kind == "commands" else None
+    """
+    fake_distribution(
+        "acme-wave", entry_points={"dlplug": {"hooks": "acme_wave"}}, modules={"acme_wave": source}
+    )
+    assert command("wave", "x").out == "waves ['x']\n"

@@ -71,3 +71,27 @@ def test_a_misspelt_option_is_refused(registry):
     """A typo gets the option that was meant."""
     with pytest.raises(UnknownKeyError, match="did you mean '--json'"):
         doctor.main(["--jsn"], registry)
+
+
+def test_a_health_text_is_shown_as_it_is(fake_distribution, capsys):
+    """Brackets are no markup, and a detail that is no string is shown as text, in JSON too."""
+    fake_distribution(
+        "acme-brackets",
+        entry_points={"dlplug": {"acme": "acme_brackets"}},
+        modules={
+            "acme_brackets": (
+                "import dlplug, pathlib\n"
+                "@dlplug.hookimpl\n"
+                "def dlplug_health():\n"
+                "    yield 'list', True, '[red] and [/x]'\n"
+                "    yield 'path', True, pathlib.Path('/a/b')\n"
+                "    yield 'none', True, None\n"
+            )
+        },
+    )
+    registry = Registry.discover(allow=["acme-brackets"])
+    doctor.main([], registry)
+    out = capsys.readouterr().out
+    assert "[red] and [/x]" in out and "/a/b" in out
+    details = [row["detail"] for row in examined(capsys, registry)["checks"]]
+    assert details == ["[red] and [/x]", "/a/b", ""]

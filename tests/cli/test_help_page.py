@@ -2,12 +2,14 @@
 
 import pytest
 
-from dlplug.cli import fit, predict, test, validate
+from dlplug.cli import evaluation, fit, predict, test, validate
 from dlplug.cli.help_page import NAMES_SHOWN, names_line
 from dlplug.config import SLOTS
 from dlplug.plugin import Registry
 
 VERBS = {"fit": fit, "validate": validate, "test": test, "predict": predict}
+# Where the options and examples of each stand.
+HOMES = VERBS | {"validate": evaluation, "test": evaluation}
 
 
 @pytest.mark.parametrize("verb", VERBS)
@@ -16,7 +18,7 @@ def test_a_verbs_page_names_options_and_slots(command, verb):
     done = command(verb, "--help")
     assert done.code == 0 and done.out.startswith(f"usage: python -m dlplug {verb} [--config FILE]")
     assert VERBS[verb].ABOUT in done.out
-    for option in VERBS[verb].OPTIONS:
+    for option in HOMES[verb].OPTIONS:
         assert f"  --{option.name}" in done.out
     for flag in ("--block", "--allow", "--strict", "--traceback"):
         assert f"  {flag}" in done.out
@@ -24,7 +26,7 @@ def test_a_verbs_page_names_options_and_slots(command, verb):
         assert f"  --{slot} " in done.out
     for names in ("mlp, vit", "adam, adamw, sgd", "cross_entropy, focal", "digits, mnist"):
         assert f"one of: {names}\n" in done.out
-    for example in VERBS[verb].EXAMPLES:
+    for example in HOMES[verb].EXAMPLES:
         assert f"  python -m dlplug {verb} {example}\n" in done.out
 
 

@@ -71,3 +71,11 @@ def test_a_command_without_a_config_takes_no_overrides():
 def test_help_is_an_option_everywhere():
     """In its long and short form."""
     assert parse(["-h"], ()).get("help") and parse(["--help"], ()).get("help")
+
+
+def test_a_command_may_take_one_word():
+    """In any place; a second one means nothing."""
+    assert parse(["--json", "focal"], OPTIONS, has_operand=True).operand == "focal"
+    assert parse([], OPTIONS, has_operand=True).operand is None
+    with pytest.raises(UnknownKeyError, match="unexpected argument 'dice'"):
+        parse(["focal", "dice"], OPTIONS, has_operand=True)

@@ -83,9 +83,9 @@ def test_sources_narrow_each_other(monkeypatch):
     """A config cannot allow what the environment does not."""
     monkeypatch.setenv("DLPLUG_ALLOW", "acme-a")
     registry = Registry.discover()
-    registry.restrict(allow=["acme-a:dice", "acme-b"], source="config.yaml, plugins")
+    registry.restrict(allow=["acme-a:dice", "acme-b"])
     assert disabled(registry) == {
-        "acme-a:tversky_x": "not named by config.yaml, plugins.allow",
+        "acme-a:tversky_x": "not named by plugins.allow",
         "acme-b:hinge": "not named by DLPLUG_ALLOW",
         "acme-b:hb": "not named by DLPLUG_ALLOW",
     }
@@ -130,3 +130,49 @@ def test_rules_come_before_hooks_are_loaded():
     registry.restrict(block=["dice"])  # the same config once more
     with pytest.raises(PluginError, match=r"plugins\.block comes too late"):
         registry.restrict(block=["acme-a"])
+
+
+HOOKS = """
+from dlplug import hookimpl
+
+@hookimpl
+def dlplug_components(kind):
+    return {"sgd": "torch.optim:SGD"} if kind == "optimizers" else None
+"""
+
+
+@pytest.fixture
+def hooks(fake_distribution):
+    """acme-hooks offers the optimizer sgd by a hook."""
+    fake_distribution(
+        "acme-hooks", entry_points={"dlplug": {"h": "acme_hk"}}, modules={"acme_hk": HOOKS}
+    )
+
+
+def test_a_name_that_a_hook_offers_is_blocked_by_id(hooks):
+    """As the error about a shared name advises."""
+    registry = Registry.discover(allow=["acme-hooks"])
+    registry.load_hooks()
+    with pytest.raises(PluginError, match="--block acme-hooks:sgd"):
+        registry.find("optimizer", "sgd")
+    registry = Registry.discover(block=["acme-hooks:sgd"], allow=["acme-hooks"])
+    registry.load_hooks()
+    assert registry.find("optimizer", "sgd").id == "dlplug:sgd"
+
+
+def test_a_misspelt_name_of_a_hook_is_told_when_hooks_are_loaded(hooks):
+    """Only then is it known which names there are."""
+    registry = Registry.discover(block=["acme-hooks:sdg"], allow=["acme-hooks"])
+    with pytest.raises(PluginError, match="named 'acme-hooks:sdg'") as caught:
+        registry.load_hooks()
+    assert caught.value.fix == "did you mean 'acme-hooks:sgd'?"
+
+
+def test_allowing_a_name_of_a_hook_needs_its_hooks(hooks):
+    """Else nobody would offer it; and no id without a name is suggested."""
+    with pytest.raises(PluginError, match="named 'acme-hooks:sgd'") as caught:
+        Registry.discover(allow=["acme-hooks:sgd"])
+    assert not caught.value.fix.endswith(":'?")
+    registry = Registry.discover(allow=["acme-hooks:sgd", "acme-hooks:h"])
+    registry.load_hooks()
+    assert "acme-hooks:sgd" in registry.names("optimizer")

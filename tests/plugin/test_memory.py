@@ -72,7 +72,27 @@ def test_strict_mode_does_not_go_by_memory(loaded_once, private_memory):
     """A failure of the past makes no build fail."""
     entry = next(e for e in Registry.discover().components("loss") if e.name == "hinge")
     assert entry.status is Status.FAILED
-    assert Registry.discover(allow=["acme"], strict=True).find("loss", "hinge").reason is None
+    Registry.discover(allow=["acme"], strict=True)
+    Registry.discover(allow=["acme"]).restrict(strict=True)
+
+
+def test_a_failure_of_the_past_hides_no_conflict(loaded_once, fake_distribution):
+    """Two providers of a name are in conflict, whatever became of them before."""
+    fake_distribution("acme-b", entry_points={"dlplug.losses": {"hinge": "acme_other:Hinge"}})
+    rivals = [c for c in Registry.discover().components("loss") if c.name == "hinge"]
+    assert [c.status for c in rivals] == [Status.CONFLICT, Status.CONFLICT]
+
+
+def test_a_plugin_that_failed_once_is_trusted_as_before(fake_distribution):
+    """Neither a remembered failure nor a shared name is a reason for distrust."""
+    from dlplug.config.trust import Trust
+
+    lines = {"dlplug.losses": {"hinge": "acme_memory_bad:Hinge", "focal": "acme_memory_two:F"}}
+    fake_distribution("acme", entry_points=lines, modules=MODULES)
+    with pytest.raises(ComponentLoadError):
+        Registry.discover().find("loss", "hinge").load()
+    packages = Trust(Registry.discover(allow=["acme"])).plugin_packages
+    assert {"acme_memory_bad", "acme_memory_two"} <= packages
 
 
 def test_nothing_is_written_without_news(loaded_once, private_memory):

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from dlplug.cli.plugins import USAGE, main
+from dlplug.cli.plugins import main
 from dlplug.errors import InvalidValueError, UnknownComponentError, UnknownKeyError
 from dlplug.plugin import Registry, Status
 
@@ -239,11 +239,12 @@ def test_an_unknown_name_gets_a_suggestion(installed, run):
     [
         (["lst"], UnknownKeyError, "did you mean 'list'"),
         (["list", "--kid", "loss"], UnknownKeyError, "did you mean '--kind'"),
+        (["info", "x", "--kind", "los"], UnknownKeyError, "did you mean 'loss'"),
         (["list", "--kind", "los"], UnknownKeyError, "did you mean 'loss'"),
         (["list", "--status", "faild"], InvalidValueError, "did you mean 'failed'"),
-        (["list", "--status"], InvalidValueError, "expected one argument"),
-        (["list", "extra"], UnknownKeyError, "no argument 'extra'"),
-        (["info"], InvalidValueError, "required: NAME"),
+        (["list", "--status"], InvalidValueError, "--status needs a value"),
+        (["list", "extra"], UnknownKeyError, "unexpected argument 'extra'"),
+        (["info"], InvalidValueError, "needs a NAME"),
     ],
 )
 def test_wrong_arguments_are_errors_with_a_fix(run, argv, error, message):
@@ -254,17 +255,33 @@ def test_wrong_arguments_are_errors_with_a_fix(run, argv, error, message):
 
 @pytest.mark.parametrize("argv", [[], ["--help"], ["-h"]])
 def test_help_is_printed(run, argv):
-    """Without a verb the usage is shown."""
-    assert run(*argv).strip() == USAGE
+    """Without a verb both verbs are shown, with the options that every command takes."""
+    text = run(*argv)
+    assert text.startswith("usage: python -m dlplug plugins list [OPTION]...\n")
+    assert "       python -m dlplug plugins info NAME [OPTION]...\n" in text
 
 
 @pytest.mark.parametrize("verb", ["list", "info"])
-def test_each_verb_has_help(verb, capsys):
-    """``--help`` ends with success."""
-    with pytest.raises(SystemExit) as caught:
-        main([verb, "--help"], Registry.discover())
-    assert caught.value.code == 0
-    assert "--json" in capsys.readouterr().out
+def test_each_verb_has_help(verb, run):
+    """With its own options and those of every command."""
+    text = run(verb, "--help")
+    assert text.startswith(f"usage: python -m dlplug plugins {verb} ")
+    for flag in ("--kind KIND", "--json", "--block NAME", "--allow NAME", "--strict"):
+        assert f"  {flag}" in text
+
+
+def test_info_of_a_module_of_hooks(installed, run):
+    """``--kind hooks`` is understood as in the list."""
+    (data,) = json.loads(run("info", "hooks", "--kind", "hooks", "--json"))["components"]
+    assert data["id"] == "acme-losses:hooks"
+
+
+def test_entries_of_a_distribution_have_one_form(installed, run):
+    """The same objects in the list and in the description."""
+    (described,) = json.loads(run("info", "acme-losses", "--json"))["plugins"]
+    (plugin,) = [row for row in listed(run)["plugins"] if row["name"] == "acme-losses"]
+    assert plugin["entries"] == described["entries"]
+    assert described["entries"][0]["id"] == "acme-losses:dice"
 
 
 def test_every_status_can_be_asked_for(run):

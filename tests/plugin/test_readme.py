@@ -21,7 +21,7 @@ def rows(heading):
 
 def test_the_kinds_are_listed():
     """Group, slot and meaning of each kind, in order."""
-    kinds = [(kind.group, kind.singular, kind.summary) for kind in KINDS.values()]
+    kinds = [(kind.group, kind.slot or "none", kind.summary) for kind in KINDS.values()]
     assert rows("entry-point group") == kinds
 
 

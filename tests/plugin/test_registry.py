@@ -129,6 +129,10 @@ def test_a_name_of_another_kind_is_told():
     """A name in the wrong place is recognised."""
     with pytest.raises(UnknownComponentError, match="'adamw' belongs under optimizer;"):
         Registry.discover().find("loss", "adamw")
+    with pytest.raises(UnknownComponentError, match="'ema' belongs under callbacks;"):
+        Registry.discover().find("loss", "ema")
+    with pytest.raises(UnknownComponentError, match="'random_shift' is a transform;"):
+        Registry.discover().find("loss", "random_shift")
 
 
 def test_a_message_does_not_list_a_thousand_names(fake_distribution):

@@ -46,3 +46,12 @@ def test_an_unknown_group_names_the_one_meant(group, meant):
 def test_a_group_of_another_version_is_told_without_a_guess():
     """A group that is near to none is told as it is."""
     assert group_problem("dlplug.zzz") == "this dlplug has no entry-point group 'dlplug.zzz'"
+
+
+def test_slots_are_those_of_a_config():
+    """The slot of each kind is a key that takes this kind; the others have none."""
+    from dlplug.config.slots import COMPONENT_SLOTS
+
+    assert {kind.slot: kind.plural for kind in KINDS.values() if kind.slot} == {
+        name: slot.kind for name, slot in COMPONENT_SLOTS.items()
+    }

@@ -48,8 +48,8 @@ DLPLUG_INLINE void over_row(int64_t width, Body body) {
 
 // Stores results, past the caches or not. body(column, part, put) computes the vector at `column`
 // and hands it to put(to, value), once for each of its outputs, `to` being a row's begin.
-// Streaming takes two vectors at a time, and rows that are whole cache lines: one vector may be left
-// where it fills a line by itself.
+// Streaming takes two vectors at a time, and rows that are whole cache lines: one vector may be
+// left where it fills a line by itself.
 template <bool kStream, class Body>
 DLPLUG_INLINE void emit_row(int64_t width, Body body) {
   if constexpr (kStream) {
