@@ -11,6 +11,7 @@ that changes between PyTorch releases.
 """
 
 import fcntl
+import hashlib
 import importlib.util
 import json
 import os
@@ -96,6 +97,17 @@ def cuda_version(path: str) -> str:
     return re.search(r"release (\d+\.\d+)", text).group(1)
 
 
+def sources_digest(folder: Path) -> str:
+    """SHA-256 of names and contents of the C++ and CUDA files; as in dlplug/ops/_library.py."""
+    digest = hashlib.sha256()
+    suffixes = {".h", ".cpp", ".cu", ".cuh"}
+    for path in sorted(path for path in folder.rglob("*") if path.suffix in suffixes):
+        content = path.read_bytes()
+        digest.update(f"{path.relative_to(folder).as_posix()} {len(content)}\n".encode())
+        digest.update(content)
+    return digest.hexdigest()
+
+
 def build_native() -> dict:
     """Configure and build in ``build/native``; returns the build record. Ninja keeps it current."""
     folder, torch_version = torch_folder()
@@ -111,6 +123,8 @@ def build_native() -> dict:
         "platform": f"{platform.system()}-{platform.machine()}".lower(),
         "torch_headers": torch_version,
         "compiler": first_line([cxx, "--version"]),
+        # Before anything is compiled: what is edited meanwhile must not count as built.
+        "sources": sources_digest(ROOT / "csrc"),
         "libraries": ["cpu"],
         "reasons": {},
     }

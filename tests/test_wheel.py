@@ -1,5 +1,6 @@
 """The wheel: built here, installed where there is neither a checkout nor a compiler."""
 
+import json
 import os
 import shutil
 import subprocess
@@ -50,16 +51,28 @@ print("all native on", torch.__version__, ops.current_isa())
 """
 
 
-def build(folder: Path, **settings: str) -> Path:
+def try_to_build(folder: Path, **settings: str) -> subprocess.CompletedProcess:
     """The command of `make wheel`, into ``folder``."""
     command = [*PIP, "wheel", "--no-build-isolation", "--no-deps", "-w", str(folder), str(ROOT)]
     environment = {**os.environ, "DLPLUG_CUDA": "0", **settings}
-    done = subprocess.run(
+    environment.pop("CXX", None)
+    return subprocess.run(
         [sys.executable, *command], env=environment, capture_output=True, text=True
     )
+
+
+def build(folder: Path, **settings: str) -> Path:
+    """The wheel that this gives."""
+    done = try_to_build(folder, **settings)
     assert done.returncode == 0, done.stdout + done.stderr
     (wheel,) = folder.glob("*.whl")
     return wheel
+
+
+def reason_in(wheel: Path) -> str:
+    """Why a wheel has no CPU kernels."""
+    with zipfile.ZipFile(wheel) as content:
+        return json.loads(content.read("dlplug/_native/build_info.json"))["reasons"]["cpu"]
 
 
 def install_torch(python: Path, site: Path) -> None:
@@ -76,8 +89,23 @@ def test_a_pure_wheel_fits_everywhere(tmp_path):
     assert wheel.name.endswith("-py3-none-any.whl")
     with zipfile.ZipFile(wheel) as content:
         native = [name for name in content.namelist() if "_native" in name]
-        assert native == ["dlplug/_native/build_info.json"]
-        assert b'"cpu": "DLPLUG_NATIVE=0"' in content.read(native[0])
+    assert native == ["dlplug/_native/build_info.json"]
+    assert reason_in(wheel) == "DLPLUG_NATIVE=0"
+
+
+def test_without_a_compiler_the_wheel_is_pure_and_says_why(tmp_path):
+    """Nothing fails, and the record names what is lacking."""
+    wheel = build(tmp_path, PATH=str(Path(sys.executable).parent))
+    assert wheel.name.endswith("-py3-none-any.whl")
+    assert reason_in(wheel) == "no C++ compiler was found (c++, g++, clang++ or $CXX)"
+
+
+def test_kernels_that_are_demanded_and_impossible_are_an_error(tmp_path):
+    """With DLPLUG_NATIVE=1 the same lack ends the build."""
+    done = try_to_build(tmp_path, PATH=str(Path(sys.executable).parent), DLPLUG_NATIVE="1")
+    assert done.returncode != 0
+    what = "DLPLUG_NATIVE=1, but the kernels were not built: no C++ compiler was found"
+    assert what in done.stdout + done.stderr
 
 
 @needs_kernels

@@ -4,8 +4,6 @@
 
 #if defined(__x86_64__)
 #include <cpuid.h>
-#include <sys/syscall.h>
-#include <unistd.h>
 #endif
 
 namespace dlplug {
@@ -22,16 +20,6 @@ uint64_t saved_states() {
   return (uint64_t{high} << 32) | low;
 }
 
-// Linux lends the 8 KiB of tile registers only to a process that asks
-// (Documentation/arch/x86/xstate.rst): ARCH_REQ_XCOMP_PERM = 0x1023, XFEATURE_XTILEDATA = 18.
-bool may_use_tiles() {
-#if defined(__linux__) && defined(SYS_arch_prctl)
-  return syscall(SYS_arch_prctl, 0x1023, 18) == 0;
-#else
-  return false;
-#endif
-}
-
 Isa detect() {
   unsigned a = 0, b = 0, c = 0, d = 0;
   if (__get_cpuid(1, &a, &b, &c, &d) == 0 || !bit(c, 27)) return Isa::kScalar;  // OSXSAVE
@@ -40,15 +28,12 @@ Isa detect() {
   unsigned a7 = 0, b7 = 0, c7 = 0, d7 = 0;
   if (__get_cpuid_count(7, 0, &a7, &b7, &c7, &d7) == 0) return Isa::kScalar;
   const bool ymm = (states & 0x6) == 0x6, zmm = (states & 0xe6) == 0xe6;
-  const bool tiles = (states & 0x60000) == 0x60000;
   // AVX2, BMI1 and BMI2: what -mavx2 -mbmi -mbmi2 may emit.
   if (!(ymm && fma && f16c && bit(b7, 5) && bit(b7, 3) && bit(b7, 8))) return Isa::kScalar;
   // F, DQ, CD, BW, VL.
   if (!(zmm && bit(b7, 16) && bit(b7, 17) && bit(b7, 28) && bit(b7, 30) && bit(b7, 31)))
     return Isa::kAvx2;
-  // AMX-TILE and AMX-BF16.
-  if (!(tiles && bit(d7, 24) && bit(d7, 22) && may_use_tiles())) return Isa::kAvx512;
-  return Isa::kAmx;
+  return Isa::kAvx512;
 }
 
 #else

@@ -48,9 +48,11 @@ DLPLUG_INLINE Float to_float(UShort half, Half) {
 #elif defined(__AVX2__)
   return (Float)_mm256_cvtph_ps((__m128i)half);
 #else
-  // The exponent is moved by a multiplication, which makes denormals right as well.
-  UInt bits = widen(half);
-  Float magnitude = (Float)((bits & 0x7fffu) << 13) * 0x1p112f;
+  // Denormals are converted as integers: as the float of their shifted bits they would be denormal
+  // there too, and read as 0 by whoever flushes denormals (AdamW).
+  UInt bits = widen(half), size = bits & 0x7fffu;
+  Float denormal = __builtin_convertvector((Int)size, Float) * 0x1p-24f;
+  Float magnitude = (Int)size < 0x400 ? denormal : (Float)(size << 13) * 0x1p112f;
   UInt special = (UInt)(magnitude >= 65536.0f) & 0x7f800000u;
   return (Float)((UInt)magnitude | special | ((bits & 0x8000u) << 16));
 #endif

@@ -1,5 +1,5 @@
 // The vector in which every CPU kernel is written once. A kernel file is compiled once per
-// instruction set, with DLPLUG_ISA = scalar | avx2 | avx512 | amx as its namespace. Everything here
+// instruction set, with DLPLUG_ISA = scalar | avx2 | avx512 as its namespace. Everything here
 // is static and always inlined, and nothing of the C++ standard library is included: an inline
 // function of <algorithm> compiled with AVX-512 could be the one copy that the linker keeps for the
 // whole library, and an older processor would stop in it.
@@ -58,9 +58,8 @@ DLPLUG_INLINE Float fma(Float a, Float b, Float c) {
 #endif
 }
 
-// A NaN in either operand is kept, as in torch.maximum and torch.minimum.
+// A NaN in either operand is kept, as in torch.maximum.
 DLPLUG_INLINE Float max(Float a, Float b) { return a > b ? a : (a != a ? a : b); }
-DLPLUG_INLINE Float min(Float a, Float b) { return a < b ? a : (a != a ? a : b); }
 DLPLUG_INLINE Float abs(Float a) { return (Float)((UInt)a & 0x7fffffffu); }
 
 DLPLUG_INLINE Float sqrt(Float a) {
@@ -93,12 +92,6 @@ DLPLUG_INLINE float sum(Float a) {
   Float4 q = quarter(a, 0);
 #endif
   return (q[0] + q[2]) + (q[1] + q[3]);
-}
-
-DLPLUG_INLINE float max(Float a) {
-  float best = a[0];
-  for (int i = 1; i < kWidth; ++i) best = best > a[i] || best != best ? best : a[i];
-  return best;
 }
 
 }  // namespace dlplug::DLPLUG_ISA

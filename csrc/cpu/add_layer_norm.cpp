@@ -10,7 +10,7 @@ std::tuple<Tensor, Tensor, Tensor> add_layer_norm_forward(const Tensor& x, const
                                                           const std::optional<Tensor>& seed,
                                                           double eps, double dropout_p) {
   const auto out = norm_forward(DLPLUG_SELECT_KERNEL(add_layer_norm_forward), true, x, residual,
-                                weight, bias, eps, dropout_of(dropout_p, seed));
+                                weight, bias, eps, dropout_p, seed);
   return {out.y, out.h, out.stats};
 }
 
@@ -20,7 +20,7 @@ std::tuple<Tensor, Tensor, Tensor, Tensor> add_layer_norm_backward(
     const std::optional<Tensor>& seed, double dropout_p, ScalarType x_dtype, bool needs_weights) {
   const auto grads =
       norm_backward(DLPLUG_SELECT_KERNEL(add_layer_norm_backward), true, grad_y, grad_h, h, weight,
-                    bias, stats, x_dtype, dropout_of(dropout_p, seed), needs_weights);
+                    bias, stats, x_dtype, dropout_p, seed, needs_weights);
   return {grads.input, grads.x, grads.weight, grads.bias};
 }
 

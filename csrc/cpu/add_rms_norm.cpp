@@ -9,7 +9,7 @@ std::tuple<Tensor, Tensor, Tensor> add_rms_norm_forward(const Tensor& x, const T
                                                         const std::optional<Tensor>& seed,
                                                         double eps, double dropout_p) {
   const auto out = norm_forward(DLPLUG_SELECT_KERNEL(add_rms_norm_forward), false, x, residual,
-                                weight, std::nullopt, eps, dropout_of(dropout_p, seed));
+                                weight, std::nullopt, eps, dropout_p, seed);
   return {out.y, out.h, out.stats};
 }
 
@@ -19,7 +19,7 @@ std::tuple<Tensor, Tensor, Tensor> add_rms_norm_backward(
     double dropout_p, ScalarType x_dtype, bool needs_weight) {
   const auto grads =
       norm_backward(DLPLUG_SELECT_KERNEL(add_rms_norm_backward), false, grad_y, grad_h, h, weight,
-                    std::nullopt, stats, x_dtype, dropout_of(dropout_p, seed), needs_weight);
+                    std::nullopt, stats, x_dtype, dropout_p, seed, needs_weight);
   return {grads.input, grads.x, grads.weight};
 }
 

@@ -7,7 +7,7 @@ namespace dlplug {
 std::tuple<Tensor, Tensor> layer_norm_forward(const Tensor& x, const std::optional<Tensor>& weight,
                                               const std::optional<Tensor>& bias, double eps) {
   const auto out = norm_forward(DLPLUG_SELECT_KERNEL(layer_norm_forward), true, x, std::nullopt,
-                                weight, bias, eps, Dropout{});
+                                weight, bias, eps, 0.0, std::nullopt);
   return {out.y, out.stats};
 }
 
@@ -17,7 +17,7 @@ std::tuple<Tensor, Tensor, Tensor> layer_norm_backward(const Tensor& grad_y, con
                                                        const Tensor& stats, bool needs_weights) {
   const auto grads =
       norm_backward(DLPLUG_SELECT_KERNEL(layer_norm_backward), true, grad_y, std::nullopt, x,
-                    weight, bias, stats, x.scalar_type(), Dropout{}, needs_weights);
+                    weight, bias, stats, x.scalar_type(), 0.0, std::nullopt, needs_weights);
   return {grads.input, grads.weight, grads.bias};
 }
 

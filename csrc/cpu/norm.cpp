@@ -137,8 +137,12 @@ ScalarType dtype_or_float(const std::optional<Tensor>& tensor) {
   return tensor.has_value() ? tensor->scalar_type() : ScalarType::Float;
 }
 
-}  // namespace
+// The pairs that a kernel exists for: with any other it would leave the outputs as they are.
+void check_dtypes(ScalarType x, ScalarType h) {
+  STD_TORCH_CHECK(h == x || h == ScalarType::Float, "residual must be of x's dtype or float32");
+}
 
+// `seed` is a scalar int64 tensor on the CPU; it may be absent when p is 0.
 Dropout dropout_of(double p, const std::optional<Tensor>& seed) {
   if (p == 0) return {0, 0, 1.0f};
   STD_TORCH_CHECK(seed.has_value() && seed->is_cpu() && seed->numel() == 1 &&
@@ -149,14 +153,18 @@ Dropout dropout_of(double p, const std::optional<Tensor>& seed) {
   return {static_cast<uint64_t>(value), threshold, p < 1 ? static_cast<float>(1 / (1 - p)) : 0.0f};
 }
 
+}  // namespace
+
 NormOutputs norm_forward(NormForwardKernel* kernel, bool is_centered, const Tensor& x,
                          const std::optional<Tensor>& residual, const std::optional<Tensor>& weight,
-                         const std::optional<Tensor>& bias, double eps, const Dropout& dropout) {
+                         const std::optional<Tensor>& bias, double eps, double dropout_p,
+                         const std::optional<Tensor>& seed) {
   const Rows rows = rows_of(x);
   const Tensor& like = residual ? *residual : x;
   const Rows added = rows_of(like);
   STD_TORCH_CHECK(added.count == rows.count && added.width == rows.width,
                   "residual must have x's shape");
+  check_dtypes(x.scalar_type(), like.scalar_type());
   const Tensor y = empty_contiguous_like(like);
   const Tensor h = residual ? empty_contiguous_like(like) : x;
   const Tensor stats = empty(x, {is_centered ? 2 : 1, rows.count}, ScalarType::Float);
@@ -179,7 +187,7 @@ NormOutputs norm_forward(NormForwardKernel* kernel, bool is_centered, const Tens
   args.rstd = args.mean + (is_centered ? rows.count : 0);
   args.width = rows.width;
   args.eps = static_cast<float>(eps);
-  args.dropout = dropout;
+  args.dropout = dropout_of(dropout_p, seed);
   args.is_streaming = residual ? should_stream(rows.count, rows.width, {&y, &h})
                                : should_stream(rows.count, rows.width, {&y});
   torch::stable::parallel_for(0, rows.count, grain_of(rows.width), [&](int64_t begin, int64_t end) {
@@ -192,18 +200,21 @@ NormOutputs norm_forward(NormForwardKernel* kernel, bool is_centered, const Tens
 NormGradients norm_backward(NormBackwardKernel* kernel, bool is_centered, const Tensor& grad_y,
                             const std::optional<Tensor>& grad_h, const Tensor& h,
                             const std::optional<Tensor>& weight, const std::optional<Tensor>& bias,
-                            const Tensor& stats, ScalarType x_dtype, const Dropout& dropout,
-                            bool needs_weights) {
+                            const Tensor& stats, ScalarType x_dtype, double dropout_p,
+                            const std::optional<Tensor>& seed, bool needs_weights) {
   const Rows rows = rows_of(h), grads = rows_of(grad_y),
              others = rows_of(grad_h ? *grad_h : grad_y);
   auto fits = [&](const Rows& other) {
     return other.count == rows.count && other.width == rows.width &&
            dtype_of(other.tensor) == dtype_of(h);
   };
-  STD_TORCH_CHECK(
-      fits(grads) && fits(others) && stats.numel() == (is_centered ? 2 : 1) * rows.count,
-      "gradients and statistics must fit the input");
-  const bool has_own_x = x_dtype != h.scalar_type() || dropout.threshold != 0;
+  STD_TORCH_CHECK(fits(grads) && fits(others), "gradients must have h's shape and dtype");
+  STD_TORCH_CHECK(stats.numel() == (is_centered ? 2 : 1) * rows.count &&
+                      stats.scalar_type() == ScalarType::Float && stats.is_contiguous(),
+                  "stats must be contiguous float32, as the forward op returned them");
+  check_dtypes(x_dtype, h.scalar_type());
+  // The probability itself decides, as in Python: one below 2^-33 drops nothing.
+  const bool has_own_x = x_dtype != h.scalar_type() || dropout_p != 0;
   const int64_t width = needs_weights ? rows.width : 0;
   const Tensor grad_input = empty_contiguous_like(h);
   const Tensor grad_x = has_own_x ? empty(h, h.sizes(), x_dtype) : empty(h, {0}, x_dtype);
@@ -228,7 +239,7 @@ NormGradients norm_backward(NormBackwardKernel* kernel, bool is_centered, const 
   args.grad_input = grad_input.mutable_data_ptr();
   args.grad_x = has_own_x ? grad_x.mutable_data_ptr() : nullptr;
   args.width = rows.width;
-  args.dropout = dropout;
+  args.dropout = dropout_of(dropout_p, seed);
   args.is_streaming = should_stream(rows.count, rows.width, {&grad_input, &grad_x});
 
   const int64_t blocks =

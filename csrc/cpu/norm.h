@@ -9,18 +9,16 @@ namespace dlplug {
 using NormForwardKernel = void(const NormForward&, int64_t, int64_t, float*);
 using NormBackwardKernel = void(const NormBackward&, int64_t, int64_t, float*);
 
-// `seed` is a scalar int64 tensor on the CPU; it may be absent when p is 0.
-Dropout dropout_of(double p, const std::optional<Tensor>& seed);
-
 struct NormOutputs {
   Tensor y, h, stats;
 };
 
 // stats: (2, rows) mean and rstd when `is_centered`, else (1, rows) rstd. h: x itself without
-// residual.
+// residual. seed: scalar int64 on the CPU; it may be absent when dropout_p is 0.
 NormOutputs norm_forward(NormForwardKernel* kernel, bool is_centered, const Tensor& x,
                          const std::optional<Tensor>& residual, const std::optional<Tensor>& weight,
-                         const std::optional<Tensor>& bias, double eps, const Dropout& dropout);
+                         const std::optional<Tensor>& bias, double eps, double dropout_p,
+                         const std::optional<Tensor>& seed);
 
 struct NormGradients {
   Tensor input, x, weight, bias;
@@ -31,7 +29,7 @@ struct NormGradients {
 NormGradients norm_backward(NormBackwardKernel* kernel, bool is_centered, const Tensor& grad_y,
                             const std::optional<Tensor>& grad_h, const Tensor& h,
                             const std::optional<Tensor>& weight, const std::optional<Tensor>& bias,
-                            const Tensor& stats, ScalarType x_dtype, const Dropout& dropout,
-                            bool needs_weights);
+                            const Tensor& stats, ScalarType x_dtype, double dropout_p,
+                            const std::optional<Tensor>& seed, bool needs_weights);
 
 }  // namespace dlplug

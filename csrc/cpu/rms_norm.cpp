@@ -7,7 +7,7 @@ namespace dlplug {
 std::tuple<Tensor, Tensor> rms_norm_forward(const Tensor& x, const std::optional<Tensor>& weight,
                                             double eps) {
   const auto out = norm_forward(DLPLUG_SELECT_KERNEL(rms_norm_forward), false, x, std::nullopt,
-                                weight, std::nullopt, eps, Dropout{});
+                                weight, std::nullopt, eps, 0.0, std::nullopt);
   return {out.y, out.stats};
 }
 
@@ -16,7 +16,7 @@ std::tuple<Tensor, Tensor> rms_norm_backward(const Tensor& grad_y, const Tensor&
                                              const Tensor& stats, bool needs_weight) {
   const auto grads =
       norm_backward(DLPLUG_SELECT_KERNEL(rms_norm_backward), false, grad_y, std::nullopt, x, weight,
-                    std::nullopt, stats, x.scalar_type(), Dropout{}, needs_weight);
+                    std::nullopt, stats, x.scalar_type(), 0.0, std::nullopt, needs_weight);
   return {grads.input, grads.weight};
 }
 

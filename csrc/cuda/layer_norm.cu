@@ -174,6 +174,21 @@ void with_type(Dtype dtype, Body body) {
   }
 }
 
+bool is_beside(const Tensor& tensor, const Tensor& x) {
+  return tensor.is_cuda() && tensor.get_device_index() == x.get_device_index();
+}
+
+// A weight or bias of `x`: the kernels read and write its dtype or float32.
+void check_row(const std::optional<Tensor>& tensor, const Tensor& x) {
+  if (!tensor.has_value()) return;
+  STD_TORCH_CHECK(tensor->dim() == 1 && tensor->size(0) == x.size(x.dim() - 1),
+                  "weight and bias must have the length of x's last axis");
+  STD_TORCH_CHECK(
+      tensor->scalar_type() == x.scalar_type() || tensor->scalar_type() == ScalarType::Float,
+      "weight and bias must be of x's dtype or float32");
+  STD_TORCH_CHECK(is_beside(*tensor, x), "weight and bias must be on x's device");
+}
+
 template <class T>
 Row<T> row_of(const std::optional<Tensor>& tensor, float absent, std::optional<Tensor>& kept) {
   if (!tensor.has_value()) return {nullptr, false, absent};
@@ -210,8 +225,11 @@ void with_layout(bool regular, int64_t width, Body body) {
 
 std::tuple<Tensor, Tensor> layer_norm_forward(const Tensor& x, const std::optional<Tensor>& weight,
                                               const std::optional<Tensor>& bias, double eps) {
+  STD_TORCH_CHECK(x.is_cuda(), "x must be on a CUDA device");
   const torch::stable::accelerator::DeviceGuard guard(x.get_device_index());
   const Rows rows = rows_of(x);
+  check_row(weight, x);
+  check_row(bias, x);
   const Tensor y = empty_contiguous_like(x);
   const Tensor stats = empty(x, {2, rows.count}, ScalarType::Float);
   if (rows.count == 0) return {y, stats};
@@ -244,11 +262,18 @@ std::tuple<Tensor, Tensor, Tensor> layer_norm_backward(const Tensor& grad_y, con
                                                        const std::optional<Tensor>& weight,
                                                        const std::optional<Tensor>& bias,
                                                        const Tensor& stats, bool needs_weights) {
+  STD_TORCH_CHECK(x.is_cuda(), "x must be on a CUDA device");
   const torch::stable::accelerator::DeviceGuard guard(x.get_device_index());
   const Rows rows = rows_of(x), grads = rows_of(grad_y);
+  check_row(weight, x);
+  check_row(bias, x);
   STD_TORCH_CHECK(grads.count == rows.count && grads.width == rows.width &&
-                      dtype_of(grad_y) == dtype_of(x) && stats.numel() == 2 * rows.count,
-                  "grad_y and stats must fit x");
+                      dtype_of(grad_y) == dtype_of(x) && is_beside(grad_y, x),
+                  "grad_y must have x's shape, dtype and device");
+  STD_TORCH_CHECK(
+      stats.numel() == 2 * rows.count && stats.scalar_type() == ScalarType::Float &&
+          stats.is_contiguous() && is_beside(stats, x),
+      "stats must be contiguous float32 on x's device, as the forward op returned them");
   const int64_t width = needs_weights ? rows.width : 0;
   const Tensor grad_x = empty_contiguous_like(x);
   const Tensor grad_weight = empty(x, {width}, weight ? weight->scalar_type() : ScalarType::Float);

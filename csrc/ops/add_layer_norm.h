@@ -4,8 +4,10 @@
 // x         (..., D)  float32, bfloat16 or float16; any strides
 // residual  (..., D)  x's dtype or float32; any strides
 // weight    (D,)      residual's dtype or float32, or none for 1;  bias likewise, or none for 0
-// seed      ()        int64 on the CPU, the key of the dropout mask; may be absent when dropout_p =
-// 0 y, h      (..., D)  residual's dtype, contiguous;  stats (2, rows) float32: mean and rstd of h
+// seed      ()        int64 on the CPU, the key of the dropout mask; none when dropout_p is 0
+// y, h      (..., D)  residual's dtype, contiguous
+// stats     (2, rows) float32: mean and rstd of h
+//
 // Nothing is written in place and no output aliases an input.
 #pragma once
 

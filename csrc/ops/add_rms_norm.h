@@ -4,9 +4,11 @@
 // x         (..., D)  float32, bfloat16 or float16; any strides
 // residual  (..., D)  x's dtype or float32; any strides
 // weight    (D,)      residual's dtype or float32, or none for 1
-// seed      ()        int64 on the CPU, the key of the dropout mask; may be absent when dropout_p =
-// 0 y, h      (..., D)  residual's dtype, contiguous;  stats (1, rows) float32: rstd of h Nothing
-// is written in place and no output aliases an input.
+// seed      ()        int64 on the CPU, the key of the dropout mask; none when dropout_p is 0
+// y, h      (..., D)  residual's dtype, contiguous
+// stats     (1, rows) float32: rstd of h
+//
+// Nothing is written in place and no output aliases an input.
 #pragma once
 
 #include "csrc/common/tensor.h"

@@ -23,6 +23,7 @@ class Rows:
     def __init__(self, *lists: Sequence[Tensor]):
         self._known: list[Tensor] = []
         self._addresses: list[int] = []
+        self._copies: list[tuple[Tensor, Tensor]] = []
         self.fill(*lists)
 
     def fill(
@@ -41,6 +42,14 @@ class Rows:
         self.steps = steps
         self._is_examined = False  # since they were filled in
         self._are_grads_fit: bool | None = None
+
+    def release(self) -> None:
+        """Hold no tensor of the last update, which may be as large as the model, for the next.
+
+        What is known of parameters and states stays known.
+        """
+        self.fill()
+        self._copies = []
 
     @property
     def lists(self) -> tuple[Sequence[Tensor], ...]:

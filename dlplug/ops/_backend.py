@@ -65,7 +65,8 @@ class Op:
         kernels: Schemas that a device must have compiled kernels for.
         refuse: ``(*args) -> reason or None``: why the kernels cannot take a call.
         decline: ``(*args) -> reason or None``: why PyTorch's own op is the better choice.
-        otherwise: ``torch`` or ``reference``, where a call goes that the kernels do not take.
+        otherwise: ``torch`` or ``reference``, where a call goes that the kernels do not take; or
+            ``(*args) -> name``.
     """
 
     function: Callable
@@ -73,7 +74,7 @@ class Op:
     kernels: tuple[_library.Kernel, ...]
     refuse: Callable[..., str | None]
     decline: Callable[..., str | None]
-    otherwise: str
+    otherwise: str | Callable[..., str]
 
     @property
     def name(self) -> str:
@@ -95,7 +96,7 @@ class Op:
                 known=", ".join(MODES),
                 fix="use DLPLUG_BACKEND=auto or dlplug.ops.use_backend('auto') to fall back",
             )
-        return self.otherwise
+        return self.otherwise if isinstance(self.otherwise, str) else self.otherwise(x, *args)
 
     def refusal(self, x: Tensor, *args) -> str | None:
         """Why no compiled kernel can take the call, or None."""
@@ -133,15 +134,15 @@ def register(op: Op) -> Op:
 
 
 def _unsupported(x: Tensor) -> str | None:
-    # A tracer gives fake tensors and sees the op itself, which has all the rules it needs.
+    if torch._C._are_functorch_transforms_active():
+        return "a torch.func transform is active"
+    # A tracer gives fake tensors and sees the op itself, which has all the other rules it needs.
     if torch.compiler.is_compiling():
         return None
     if type(x) not in _PLAIN_TYPES:
         return f"{type(x).__name__} is a tensor subclass"
     if x.layout is not torch.strided:
         return f"the layout is {x.layout}"
-    if torch._C._are_functorch_transforms_active():
-        return "a torch.func transform is active"
     if forward_ad._current_level >= 0:
         return "forward-mode differentiation is active"
     return None

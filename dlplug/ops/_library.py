@@ -5,6 +5,7 @@ in plain PyTorch, so every op exists, compiles and exports without a compiled li
 that is loaded registers kernels for its device, and those take precedence over the fallback.
 """
 
+import hashlib
 import json
 import platform
 from collections.abc import Callable
@@ -17,6 +18,8 @@ from torch import Tensor
 NATIVE = Path(__file__).parents[1] / "_native"
 # What setup.py wrote: the platform, torch and compiler of the build, or why nothing was built.
 BUILD_INFO = NATIVE / "build_info.json"
+# Lies beside the package in a checkout only.
+SOURCES = NATIVE.parents[1] / "csrc"
 REBUILD = "python -m pip install --no-build-isolation -e . (needs torch >= 2.10 and a C++ compiler)"
 
 _LIBRARY = torch.library.Library("dlplug", "DEF")
@@ -160,7 +163,22 @@ def _obstacle(device: str, path: Path, info: dict) -> str:
         return f"built for CUDA {info['cuda']}, torch has {torch.version.cuda}"
     if not path.is_file():
         return f"library missing: {path} was built but is gone; run {REBUILD}"
+    # Schemas are Python's: a kernel of other sources may take its arguments for something else.
+    # The folder within tells a checkout from what another package may have called `csrc`.
+    if (SOURCES / "registration").is_dir() and info.get("sources") != sources_digest(SOURCES):
+        return f"built from other sources; run {REBUILD}"
     return ""
+
+
+def sources_digest(folder: Path) -> str:
+    """SHA-256 of names and contents of the C++ and CUDA files; as in setup.py, and about 1 ms."""
+    digest = hashlib.sha256()
+    suffixes = {".h", ".cpp", ".cu", ".cuh"}
+    for path in sorted(path for path in folder.rglob("*") if path.suffix in suffixes):
+        content = path.read_bytes()
+        digest.update(f"{path.relative_to(folder).as_posix()} {len(content)}\n".encode())
+        digest.update(content)
+    return digest.hexdigest()
 
 
 def this_platform() -> str:

@@ -66,11 +66,8 @@ def refuse(x: Tensor, weight: Tensor | None, bias: Tensor | None = None) -> str 
     if x.dtype not in KERNEL_DTYPES:
         return f"{x.dtype} is not float32, bfloat16 or float16"
     for name, row in (("weight", weight), ("bias", bias)):
-        if row is not None and row.is_cpu is not x.is_cpu:
+        if row is not None and _is_elsewhere(row, x):
             return f"{name} is on another device"
-    # Below CUDA autocast torch's own norms compute in and return float32.
-    if not x.is_cpu and x.dtype is not torch.float32 and torch.is_autocast_enabled(x.device.type):
-        return f"under autocast the result of {x.dtype} is float32"
     return None
 
 
@@ -82,9 +79,34 @@ def refuse_residual(
         return f"residual is {residual.dtype}, neither {x.dtype} like x nor float32"
     if x.dtype not in KERNEL_DTYPES:
         return f"{x.dtype} is not float32, bfloat16 or float16"
-    if residual.is_cpu is not x.is_cpu:
+    if _is_elsewhere(residual, x):
         return "residual is on another device"
+    if residual.dtype is not torch.float32 and widens(x):
+        return f"under autocast y is float32, but h is {residual.dtype}"
     return refuse(residual, weight, bias)
+
+
+def _is_elsewhere(tensor: Tensor, x: Tensor) -> bool:
+    # Devices are compared where there can be several of a kind: making the objects takes time.
+    return tensor.is_cpu is not x.is_cpu or (not x.is_cpu and tensor.device != x.device)
+
+
+def widens(x: Tensor) -> bool:
+    """Whether PyTorch's own norms compute in and return float32 here: below CUDA autocast."""
+    return x.is_cuda and torch.is_autocast_enabled("cuda")
+
+
+def widened(x: Tensor, *rows: Tensor | None) -> tuple[Tensor | None, ...]:
+    """``x``, weight and bias as PyTorch's own norms take them: 16-bit ones become float32 there."""
+    if not widens(x):
+        return x, *rows
+    narrow = (torch.bfloat16, torch.float16)
+    return tuple(t.float() if t is not None and t.dtype in narrow else t for t in (x, *rows))
+
+
+def share_dtype(x: Tensor, dtype: torch.dtype, *rows: Tensor | None) -> bool:
+    """Whether PyTorch's own norm of ``x`` in ``dtype`` sees weight and bias in that dtype."""
+    return widens(x) or all(row is None or row.dtype is dtype for row in rows)
 
 
 @dataclass(frozen=True)

@@ -52,8 +52,9 @@ def adamw_(
         ShapeError: Lists of different lengths, or a row with different shapes.
         DtypeError: A tensor that is not floating point or not dense, or a row of different dtypes.
         BackendError: The backend asked for cannot take the call.
-    Numerics: 16-bit tensors are computed in float32 and rounded once, at most twice PyTorch's own
-    rounding error; the compiled kernel flushes denormals to 0. Deterministic for any thread count.
+    Numerics: at most twice PyTorch's own rounding error. The compiled kernel computes 16-bit
+    tensors in float32, rounds once, and flushes float32 denormals to 0; PyTorch's loop and the
+    reference round after every operation. Deterministic for any thread count.
     References: Loshchilov, Hutter 2019, arXiv:1711.05101, algorithm 2.
     """
     lists = (params, grads, exp_avgs, exp_avg_sqs, max_exp_avg_sqs, steps)
@@ -80,6 +81,16 @@ def adamw_(
                 weight_decay=weight_decay,
                 maximize=maximize,
             )
+            if fused_lists is not None:
+                count_versions(params)
+
+
+def count_versions(params: Sequence[Tensor]) -> None:
+    """Let autograd notice that what it saved of parameters is no longer there.
+
+    For code that leaves version counters as they were: the kernel, and PyTorch's fused one.
+    """
+    torch.autograd.graph.increment_version(params)
 
 
 def update(
@@ -103,8 +114,7 @@ def update(
     _update_table(rows.table(), bool(rows.states[2]), *map(float, numbers), maximize, grad_scale)
     if grad_scale != 1.0:
         rows.copy_grads_back()
-    # Autograd must notice that what it saved of a parameter is no longer there.
-    torch.autograd.graph.increment_version(rows.params)
+    count_versions(rows.params)
 
 
 def _in_graph(numbers: Sequence[float | Tensor]) -> Tensor:

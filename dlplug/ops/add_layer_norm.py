@@ -4,11 +4,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from dlplug.ops import _backend, _library, _norm
+from dlplug.ops import _backend, _library, _norm, _residual_norm
 from dlplug.ops.fallback import add_layer_norm as reference
 from dlplug.ops.fallback import layer_norm as norm_reference
 from dlplug.ops.fallback import philox
-from dlplug.ops.fallback.residual import gradient
+from dlplug.ops.fallback import residual as residual_addition
 
 CROSSOVER = _norm.Crossover(forward=16384, backward=65536, backward_narrow=24576)
 
@@ -36,7 +36,8 @@ def add_layer_norm(
             are multiplied by 1 / (1 - dropout_p). ``torch.manual_seed`` rules the mask. Pass 0 in
             evaluation.
     Returns:
-        ``(y, h)``, contiguous, in the promoted dtype.
+        ``(y, h)``, contiguous, in the promoted dtype; y is float32 under CUDA autocast, as torch's
+            own norm.
     Raises:
         ShapeError: ``residual`` has another shape, ``weight`` or ``bias`` is not ``(D,)``.
         DtypeError: A dtype that is not listed above.
@@ -48,83 +49,48 @@ def add_layer_norm(
     """
     if (
         _backend.is_auto()
+        and residual.dtype is x.dtype
         and residual.shape == x.shape
         and _decline(x, residual, weight, bias, dropout_p)
     ):
         try:
-            h = x + residual
-            return F.layer_norm(h, h.shape[-1:], weight, bias, eps), h
+            return _by_torch(x, residual, weight, bias, eps)
         except RuntimeError:
             pass  # the checks below say what is wrong as they do on every backend
     _norm.check_residual("add_layer_norm", x, residual, weight, bias, dropout_p)
     route = OP.route(x, residual, weight, bias, dropout_p)
     if route == "torch":
-        h = (x if dropout_p == 0 else F.dropout(x, dropout_p)) + residual
-        return F.layer_norm(h, h.shape[-1:], weight, bias, eps), h
+        return _by_torch(x, residual, weight, bias, eps)
     seed = None if dropout_p == 0 else philox.draw_seed(x.device)
     if route == "native":
         return _forward(x, residual, weight, bias, seed, eps, dropout_p)[:2]
+    if _norm.widens(x):  # y alone becomes float32
+        h = residual_addition.add(x, residual, dropout_p, seed)
+        return norm_reference.layer_norm(*_norm.widened(h, weight, bias), eps), h
     return reference.add_layer_norm(x, residual, weight, bias, eps, dropout_p, seed)
 
 
+def _by_torch(x, residual, weight, bias, eps):
+    h = (x + residual).contiguous()
+    return F.layer_norm(h, h.shape[-1:], weight, bias, eps), h
+
+
 def _fake_forward(x, residual, weight, bias, seed, eps, dropout_p):
-    h = x.new_empty(x.shape, dtype=torch.promote_types(x.dtype, residual.dtype))
-    stats = x.new_empty((2, _norm.rows_of(x)), dtype=norm_reference.statistics_dtype(h))
-    return h, torch.empty_like(h), stats
+    return _residual_norm.fake_forward(x, residual, num_statistics=2)
 
 
 def _fake_backward(grad_y, grad_h, h, weight, bias, stats, seed, dropout_p, x_dtype, needs_weights):
-    width = h.shape[-1] if needs_weights else 0
-    is_same = dropout_p == 0 and x_dtype == h.dtype
-    return (
-        h.new_empty(h.shape),
-        h.new_empty(0 if is_same else h.shape, dtype=x_dtype),
-        h.new_empty(width, dtype=stats.dtype if weight is None else weight.dtype),
-        h.new_empty(width, dtype=stats.dtype if bias is None else bias.dtype),
-    )
-
-
-def _setup_context(ctx, inputs, output):
-    x, _, weight, bias, seed, ctx.eps, ctx.dropout_p = inputs
-    _, h, stats = output
-    ctx.x_dtype = x.dtype
-    ctx.set_materialize_grads(False)
-    ctx.mark_non_differentiable(stats)
-    ctx.save_for_backward(h, weight, bias, seed, stats)
+    rows = (weight, bias)
+    return _residual_norm.fake_backward(h, rows, stats, dropout_p, x_dtype, needs_weights)
 
 
 def _gradients(ctx, grad_y, grad_h, _):
-    h, weight, bias, seed, stats = ctx.saved_tensors
-    if grad_y is None:
-        if grad_h is None:
-            return (None,) * 7
-        grad_y = torch.zeros_like(h)
-    needs_weights = ctx.needs_input_grad[2] or ctx.needs_input_grad[3]
-    if torch.is_grad_enabled():  # create_graph: the gradient must be differentiable itself
-        grads = _differentiable_gradients(ctx, grad_y, grad_h, h, weight, bias, seed)
-    else:
-        grads = _backward(
-            grad_y, grad_h, h, weight, bias, stats, seed, ctx.dropout_p, ctx.x_dtype, needs_weights
-        )
-    grad_residual, grad_x, grad_weight, grad_bias = grads
-    if ctx.dropout_p == 0 and ctx.x_dtype == h.dtype:
-        grad_x = grad_residual
-    grads = (grad_x, grad_residual, grad_weight, grad_bias)
-    needed = (g if n else None for g, n in zip(grads, ctx.needs_input_grad, strict=False))
-    return (*needed, None, None, None)
+    return _residual_norm.gradients(ctx, grad_y, grad_h, _backward, _differentiate)
 
 
-def _differentiable_gradients(ctx, grad_y, grad_h, h, weight, bias, seed):
-    mean, rstd = norm_reference.statistics(h, ctx.eps)
-    grad_input, grad_weight, grad_bias = norm_reference.gradients(grad_y, h, weight, mean, rstd)
-    if grad_h is not None:
-        grad_input = grad_input + grad_h
-    return (
-        grad_input,
-        gradient(grad_input, ctx.x_dtype, ctx.dropout_p, seed),
-        grad_weight if weight is None else grad_weight.to(weight.dtype),
-        grad_bias if bias is None else grad_bias.to(bias.dtype),
-    )
+def _differentiate(grad_y, h, weight, bias, eps):
+    mean, rstd = norm_reference.statistics(h, eps)
+    return norm_reference.gradients(grad_y, h, weight, mean, rstd)
 
 
 _forward = _library.define(
@@ -132,7 +98,7 @@ _forward = _library.define(
     "float eps, float dropout_p) -> (Tensor, Tensor, Tensor)",
     fallback=reference.add_layer_norm_forward,
     fake=_fake_forward,
-    setup_context=_setup_context,
+    setup_context=_residual_norm.setup_context,
     backward=_gradients,
 )
 _backward = _library.define(
@@ -149,6 +115,14 @@ def _decline(x, residual, weight, bias, dropout_p):
     return CROSSOVER.decline(x, residual, weight, bias) if dropout_p == 0 else None
 
 
+def _otherwise(x, residual, weight, bias, dropout_p):
+    if dropout_p != 0:  # PyTorch's own dropout would draw another mask
+        return "reference"
+    dtype = torch.promote_types(x.dtype, residual.dtype)
+    # PyTorch's CUDA kernel takes one dtype only.
+    return "torch" if x.is_cpu or _norm.share_dtype(x, dtype, weight, bias) else "reference"
+
+
 def _refuse(x, residual, weight, bias, dropout_p):
     return _norm.refuse_residual(x, residual, weight, bias)
 
@@ -160,6 +134,6 @@ OP = _backend.register(
         kernels=(_forward, _backward),
         refuse=_refuse,
         decline=_decline,
-        otherwise="torch",
+        otherwise=_otherwise,
     )
 )

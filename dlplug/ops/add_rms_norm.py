@@ -4,12 +4,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from dlplug.ops import _backend, _library, _norm
+from dlplug.ops import _backend, _library, _norm, _residual_norm
 from dlplug.ops.fallback import add_rms_norm as reference
 from dlplug.ops.fallback import philox
+from dlplug.ops.fallback import residual as residual_addition
 from dlplug.ops.fallback import rms_norm as norm_reference
-from dlplug.ops.fallback.layer_norm import statistics_dtype
-from dlplug.ops.fallback.residual import gradient
 
 
 def add_rms_norm(
@@ -33,7 +32,8 @@ def add_rms_norm(
             are multiplied by 1 / (1 - dropout_p). ``torch.manual_seed`` rules the mask. Pass 0 in
             evaluation.
     Returns:
-        ``(y, h)``, contiguous, in the promoted dtype.
+        ``(y, h)``, contiguous, in the promoted dtype; y is float32 under CUDA autocast, as torch's
+            own norm.
     Raises:
         ShapeError: ``residual`` has another shape, ``weight`` is not ``(D,)``.
         DtypeError: A dtype that is not listed above.
@@ -44,79 +44,33 @@ def add_rms_norm(
     References: Zhang, Sennrich 2019, arXiv:1910.07467; Xiong et al. 2020, arXiv:2002.04745.
     """
     _norm.check_residual("add_rms_norm", x, residual, weight, None, dropout_p)
-    route = OP.route(x, residual, weight)
+    route = OP.route(x, residual, weight, dropout_p)
     if route == "torch":
-        h = (x if dropout_p == 0 else F.dropout(x, dropout_p)) + residual
+        h = (x + residual).contiguous()
         return F.rms_norm(h, h.shape[-1:], weight, eps), h
     seed = None if dropout_p == 0 else philox.draw_seed(x.device)
     if route == "native":
         return _forward(x, residual, weight, seed, eps, dropout_p)[:2]
+    if _norm.widens(x):  # y alone becomes float32
+        h = residual_addition.add(x, residual, dropout_p, seed)
+        return norm_reference.rms_norm(*_norm.widened(h, weight), eps), h
     return reference.add_rms_norm(x, residual, weight, eps, dropout_p, seed)
 
 
 def _fake_forward(x, residual, weight, seed, eps, dropout_p):
-    h = x.new_empty(x.shape, dtype=torch.promote_types(x.dtype, residual.dtype))
-    stats = x.new_empty((1, _norm.rows_of(x)), dtype=statistics_dtype(h))
-    return h, torch.empty_like(h), stats
+    return _residual_norm.fake_forward(x, residual, num_statistics=1)
 
 
 def _fake_backward(grad_y, grad_h, h, weight, stats, seed, dropout_p, x_dtype, needs_weight):
-    width = h.shape[-1] if needs_weight else 0
-    is_same = dropout_p == 0 and x_dtype == h.dtype
-    return (
-        h.new_empty(h.shape),
-        h.new_empty(0 if is_same else h.shape, dtype=x_dtype),
-        h.new_empty(width, dtype=stats.dtype if weight is None else weight.dtype),
-    )
-
-
-def _setup_context(ctx, inputs, output):
-    x, _, weight, seed, ctx.eps, ctx.dropout_p = inputs
-    _, h, stats = output
-    ctx.x_dtype = x.dtype
-    ctx.set_materialize_grads(False)
-    ctx.mark_non_differentiable(stats)
-    ctx.save_for_backward(h, weight, seed, stats)
+    return _residual_norm.fake_backward(h, (weight,), stats, dropout_p, x_dtype, needs_weight)
 
 
 def _gradients(ctx, grad_y, grad_h, _):
-    h, weight, seed, stats = ctx.saved_tensors
-    if grad_y is None:
-        if grad_h is None:
-            return (None,) * 6
-        grad_y = torch.zeros_like(h)
-    if torch.is_grad_enabled():  # create_graph: the gradient must be differentiable itself
-        grads = _differentiable_gradients(ctx, grad_y, grad_h, h, weight, seed)
-    else:
-        grads = _backward(
-            grad_y,
-            grad_h,
-            h,
-            weight,
-            stats,
-            seed,
-            ctx.dropout_p,
-            ctx.x_dtype,
-            ctx.needs_input_grad[2],
-        )
-    grad_residual, grad_x, grad_weight = grads
-    if ctx.dropout_p == 0 and ctx.x_dtype == h.dtype:
-        grad_x = grad_residual
-    grads = (grad_x, grad_residual, grad_weight)
-    needed = (g if n else None for g, n in zip(grads, ctx.needs_input_grad, strict=False))
-    return (*needed, None, None, None)
+    return _residual_norm.gradients(ctx, grad_y, grad_h, _backward, _differentiate)
 
 
-def _differentiable_gradients(ctx, grad_y, grad_h, h, weight, seed):
-    rstd = norm_reference.statistics(h, ctx.eps)
-    grad_input, grad_weight = norm_reference.gradients(grad_y, h, weight, rstd)
-    if grad_h is not None:
-        grad_input = grad_input + grad_h
-    return (
-        grad_input,
-        gradient(grad_input, ctx.x_dtype, ctx.dropout_p, seed),
-        grad_weight if weight is None else grad_weight.to(weight.dtype),
-    )
+def _differentiate(grad_y, h, weight, eps):
+    return norm_reference.gradients(grad_y, h, weight, norm_reference.statistics(h, eps))
 
 
 _forward = _library.define(
@@ -124,7 +78,7 @@ _forward = _library.define(
     "float eps, float dropout_p) -> (Tensor, Tensor, Tensor)",
     fallback=reference.add_rms_norm_forward,
     fake=_fake_forward,
-    setup_context=_setup_context,
+    setup_context=_residual_norm.setup_context,
     backward=_gradients,
 )
 _backward = _library.define(
@@ -136,13 +90,25 @@ _backward = _library.define(
 )
 
 
+def _otherwise(x, residual, weight, dropout_p):
+    if dropout_p != 0:  # PyTorch's own dropout would draw another mask
+        return "reference"
+    # Of mixed dtypes PyTorch warns, and returns the wider one.
+    dtype = torch.promote_types(x.dtype, residual.dtype)
+    return "torch" if _norm.share_dtype(x, dtype, weight) else "reference"
+
+
+def _refuse(x, residual, weight, dropout_p):
+    return _norm.refuse_residual(x, residual, weight)
+
+
 OP = _backend.register(
     _backend.Op(
         function=add_rms_norm,
-        arguments=("x", "residual", "weight"),
+        arguments=("x", "residual", "weight", "dropout_p"),
         kernels=(_forward, _backward),
-        refuse=_norm.refuse_residual,
+        refuse=_refuse,
         decline=_norm.never_decline,
-        otherwise="torch",
+        otherwise=_otherwise,
     )
 )

@@ -37,6 +37,7 @@ def layer_norm(
         except RuntimeError:
             pass  # the checks below say what is wrong as they do on every backend
     _norm.check("layer_norm", x, weight, bias)
+    x, weight, bias = _norm.widened(x, weight, bias)
     route = OP.route(x, weight, bias)
     if route == "native":
         return _forward(x, weight, bias, eps)[0]
@@ -101,6 +102,11 @@ _backward = _library.define(
 )
 
 
+def _otherwise(x, weight, bias):
+    # PyTorch's CUDA kernel takes one dtype only.
+    return "torch" if x.is_cpu or _norm.share_dtype(x, x.dtype, weight, bias) else "reference"
+
+
 OP = _backend.register(
     _backend.Op(
         function=layer_norm,
@@ -108,6 +114,6 @@ OP = _backend.register(
         kernels=(_forward, _backward),
         refuse=_norm.refuse,
         decline=CROSSOVER.decline,
-        otherwise="torch",
+        otherwise=_otherwise,
     )
 )

@@ -28,6 +28,7 @@ def rms_norm(x: Tensor, weight: Tensor | None = None, eps: float = 1e-6) -> Tens
     References: Zhang, Sennrich 2019, arXiv:1910.07467, eq. 4.
     """
     _norm.check("rms_norm", x, weight)
+    x, weight = _norm.widened(x, weight)
     route = OP.route(x, weight)
     if route == "native":
         return _forward(x, weight, eps)[0]
@@ -83,6 +84,11 @@ _backward = _library.define(
 )
 
 
+def _otherwise(x, weight):
+    # Of mixed dtypes PyTorch warns, and returns the wider one.
+    return "torch" if _norm.share_dtype(x, x.dtype, weight) else "reference"
+
+
 OP = _backend.register(
     _backend.Op(
         function=rms_norm,
@@ -90,6 +96,6 @@ OP = _backend.register(
         kernels=(_forward, _backward),
         refuse=_norm.refuse,
         decline=_norm.never_decline,
-        otherwise="torch",
+        otherwise=_otherwise,
     )
 )

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.optim.adamw import adamw as torch_adamw
 
-from dlplug.ops.adamw import OP, Rows, update
+from dlplug.ops.adamw import OP, Rows, count_versions, update
 from dlplug.optim._local_tensors import local_lists
 
 Lists = tuple[list[Tensor], ...]
@@ -91,13 +91,18 @@ class FusedAdamW(torch.optim.AdamW):
         if closure is not None:
             with torch.enable_grad():
                 loss = closure()
-        with torch.set_grad_enabled(self.defaults["differentiable"]):
-            for index, group in enumerate(self.param_groups):
-                if _asks_for_torch(group):
-                    lists = self._gather_by_torch(group)
-                    self._update_by_torch(group, lists, group["foreach"], group["fused"])
-                elif (lists := self._gather(group))[0]:
-                    self._update(index, group, lists)
+        try:
+            with torch.set_grad_enabled(self.defaults["differentiable"]):
+                for index, group in enumerate(self.param_groups):
+                    if _asks_for_torch(group):
+                        lists = self._gather_by_torch(group)
+                        self._update_by_torch(group, lists, group["foreach"], group["fused"])
+                    elif (lists := self._gather(group))[0]:
+                        self._update(index, group, lists)
+        finally:
+            if not torch.compiler.is_compiling():  # nothing is kept there
+                for rows in self._rows.values():
+                    rows.release()
         return loss
 
     def _gather(self, group: dict) -> Lists:
@@ -150,9 +155,7 @@ class FusedAdamW(torch.optim.AdamW):
         return rows
 
     def _update_by_kernel(self, group: dict, rows: Rows, params: list[Tensor]) -> None:
-        # A GradScaler sets these two for fused=True: skip the step, unscale the gradients.
-        found_inf, scale = getattr(self, "found_inf", None), getattr(self, "grad_scale", None)
-        if found_inf is not None and found_inf.item():
+        if self._is_skipped():
             return
         beta1, beta2 = group["betas"]
         update(
@@ -163,10 +166,22 @@ class FusedAdamW(torch.optim.AdamW):
             group["eps"],
             group["weight_decay"],
             group["maximize"],
-            1.0 if scale is None else scale.item(),
+            self._scale(),
         )
         if rows.params is not params:
-            torch.autograd.graph.increment_version(params)
+            count_versions(params)
+
+    # A GradScaler leaves two attributes for the step of an optimizer with fused=True.
+
+    def _is_skipped(self) -> bool:
+        """Whether a gradient is not finite, so that nothing may change."""
+        found_inf = getattr(self, "found_inf", None)
+        return found_inf is not None and bool(found_inf.item())
+
+    def _scale(self) -> float:
+        """What gradients are to be divided by first."""
+        scale = getattr(self, "grad_scale", None)
+        return 1.0 if scale is None else scale.item()
 
     def _update_by_both(self, index: int, group: dict, rows: Rows, lists: Lists) -> None:
         """The kernel for the parameters that it takes, PyTorch's code for the others."""
@@ -195,12 +210,16 @@ class FusedAdamW(torch.optim.AdamW):
         # they were, on which autograd relies.
         self._update_by_torch(group, fused_lists, foreach=None, fused=True)
         rows.copy_grads_back()
-        torch.autograd.graph.increment_version(lists[0])
+        count_versions(lists[0])
 
     def _update_by_torch(
         self, group: dict, lists: Lists, foreach: bool | None, fused: bool | None
     ) -> None:
         self._refuse_graph_capture()
+        if not fused:  # PyTorch's other codes know no scaler
+            if self._is_skipped():
+                return
+            _divide(lists[1], self._scale())
         beta1, beta2 = group["betas"]
         torch_adamw(
             *lists,
@@ -208,8 +227,8 @@ class FusedAdamW(torch.optim.AdamW):
             capturable=group["capturable"],
             differentiable=group["differentiable"],
             fused=fused,
-            grad_scale=getattr(self, "grad_scale", None),
-            found_inf=getattr(self, "found_inf", None),
+            grad_scale=getattr(self, "grad_scale", None) if fused else None,
+            found_inf=getattr(self, "found_inf", None) if fused else None,
             has_complex=any(torch.is_complex(param) for param in lists[0]),
             amsgrad=group["amsgrad"],
             beta1=beta1,
@@ -236,6 +255,13 @@ def _asks_for_torch(group: dict) -> bool:
         # A tracer shows the option as True for every optimizer.
         or (group["capturable"] and not torch.compiler.is_compiling())
     )
+
+
+def _divide(grads: list[Tensor], scale: float) -> None:
+    if scale != 1.0:
+        with torch.no_grad():
+            for grad in {id(grad): grad for grad in grads}.values():  # one may be listed twice
+                grad.div_(scale)
 
 
 def _subset(lists: Lists, indices: list[int]) -> Lists:

@@ -4,9 +4,11 @@ import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from torch._subclasses import FakeTensorMode
 
 from dlplug import ops
 from dlplug.errors import BackendError, DtypeError, ShapeError
+from dlplug.ops import _backend
 from tests.ops.norm_cases import (
     DTYPES,
     EMPTY,
@@ -204,6 +206,95 @@ class NormProperties:
                 output = outputs_of(self.norm.ours(*leaves, eps=EPS))[0]
                 together = torch.autograd.grad(output.sin().sum(), leaves)[chosen]
             assert torch.equal(alone, together)
+
+    def test_outputs_are_contiguous_on_every_route(self):
+        """Transposed inputs give contiguous outputs, whoever computes them."""
+        for dtype in (torch.float32, torch.float64):
+            for shape in ((6, 5, 4), (6, 5, 600)):
+                inputs = self.norm.draw(shape, dtype)
+                inputs = [
+                    t.transpose(0, 1).contiguous().mT.contiguous().mT.transpose(0, 1)
+                    if t.dim() == 3
+                    else t
+                    for t in inputs
+                ]
+                for mode in ("auto", "reference"):
+                    with ops.use_backend(mode):
+                        outputs = outputs_of(self.norm.ours(*inputs, eps=EPS))
+                    assert all(output.is_contiguous() for output in outputs), (dtype, shape, mode)
+
+    @needs_kernels
+    def test_as_many_axes_as_torch_has(self):
+        """Inputs may have up to 64 axes."""
+        inputs = self.norm.draw((20, 30))
+        many = [t.view(*[1] * 62, 20, 30) if t.dim() == 2 else t for t in inputs]
+        with ops.use_backend("cpu"):
+            found = outputs_of(self.norm.ours(*many, eps=EPS))
+            expected = outputs_of(self.norm.ours(*inputs, eps=EPS))
+        for one, other in zip(found, expected, strict=True):
+            assert torch.equal(one.view(20, 30), other)
+
+    @needs_kernels
+    def test_a_direct_call_with_wrong_statistics_is_refused(self):
+        """The backward op itself takes contiguous float32 statistics of the right size only."""
+        x, *_, weight = inputs = self.norm.draw((4, 6))[: -1 if self.norm.has_bias else None]
+        rows = [weight, weight] if self.norm.has_bias else [weight]
+        backward = getattr(torch.ops.dlplug, self.norm.kernel.replace("forward", "backward"))
+        count = 2 if self.norm.has_bias else 1
+        good = torch.ones(count, 4)
+
+        def call(stats):
+            if self.norm.has_residual:
+                return backward(x, None, x, *rows, stats, None, 0.0, x.dtype, True)
+            return backward(x, inputs[0], *rows, stats, True)
+
+        assert all(grad.isfinite().all() for grad in call(good))
+        for bad in (good.double(), good[:, :3], good.repeat(1, 2)[:, ::2], good.bfloat16()):
+            with pytest.raises(RuntimeError, match="stats must be contiguous float32"):
+                call(bad)
+
+    def test_a_weight_on_another_device_is_refused(self):
+        """The kernels take no weight of another GPU."""
+        with FakeTensorMode():
+            inputs = [torch.empty(t.shape, device="cuda:0") for t in self.norm.draw((4, 6))]
+            refuse = _backend.OPS[str(self.norm)].refuse
+            more = [0.0] if self.norm.has_residual else []
+            assert refuse(*inputs, *more) is None
+            for index in range(1, len(inputs)):
+                for device in ("cuda:1", "cpu"):
+                    moved = list(inputs)
+                    moved[index] = torch.empty(inputs[index].shape, device=device)
+                    assert "on another device" in refuse(*moved, *more)
+
+    @pytest.mark.parametrize("mode", ["auto", "reference"])
+    def test_narrow_inputs_take_wide_weights_on_a_gpu(self, mode):
+        """float32 weights keep the dtype of 16-bit inputs, where torch wants one dtype."""
+        inputs = self.norm.draw((4, 6), torch.bfloat16)
+        with FakeTensorMode(), ops.use_backend(mode):
+            moved = [
+                torch.empty(t.shape, dtype=t.dtype if t.dim() == 2 else None, device="cuda")
+                for t in inputs
+            ]
+            assert ops.explain(self.norm.ours, *moved).backend == "reference"
+            outputs = outputs_of(self.norm.ours(*moved, eps=EPS))
+        assert [output.dtype for output in outputs] == [torch.bfloat16] * len(outputs)
+
+    @pytest.mark.parametrize("mode", ["auto", "reference"])
+    def test_cuda_autocast_gives_float32(self, mode, monkeypatch):
+        """Below CUDA autocast y is float32 and h keeps its dtype, as with torch's own ops."""
+        if mode == "auto" and self.norm.has_residual:
+            pytest.skip("torch's own autocast widens y there, which needs a build with CUDA")
+        monkeypatch.setattr(torch, "is_autocast_enabled", lambda device: device == "cuda")
+        inputs = self.norm.draw((4, 6), torch.bfloat16)
+        with FakeTensorMode(), ops.use_backend(mode):
+            for dtype in (torch.bfloat16, torch.float32):
+                moved = [
+                    torch.empty(t.shape, dtype=t.dtype if t.dim() == 2 else dtype, device="cuda")
+                    for t in inputs
+                ]
+                y, *h = outputs_of(self.norm.ours(*moved, eps=EPS))
+                assert y.dtype == torch.float32
+                assert all(stream.dtype == torch.bfloat16 for stream in h)
 
     def test_the_reference_has_the_right_gradients(self):
         """First and second derivatives of the float64 reference agree with differences."""

@@ -1,10 +1,12 @@
 """What holds for the norms that add a residual first; a test class per op inherits these tests."""
 
+import itertools
+
 import pytest
 import torch
 
 from dlplug import ops
-from dlplug.errors import OpError
+from dlplug.errors import DtypeError, OpError
 from tests.ops.norm_cases import EPS, assert_as_good_as_torch, outputs_and_gradients
 from tests.ops.norm_properties import NormProperties, each_dtype, each_isa, needs_kernels
 
@@ -43,6 +45,67 @@ class ResidualProperties(NormProperties):
                 # Two roundings, and sums of 300 rows in another order.
                 limit = 2 * torch.finfo(dtype).eps * scale + 1e-5 * (1 + scale)
                 torch.testing.assert_close(mine, theirs, rtol=0, atol=limit)
+
+    @pytest.mark.parametrize("mode", ["auto", "reference", "cpu"])
+    def test_a_tiny_probability_drops_nothing(self, mode):
+        """p below half of 2^-32 gives the results and gradients of p = 0."""
+        if mode == "cpu" and not ops.isas():
+            pytest.skip("the CPU kernels are not compiled")
+        inputs = self.norm.draw((20, 30))
+        with ops.use_backend(mode):
+            found = outputs_and_gradients(self.norm.ours, inputs, dropout_p=1e-11)
+        expected = outputs_and_gradients(self.norm.reference, inputs)
+        torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5)
+
+    @pytest.mark.parametrize("rows", [3, 900])
+    def test_the_mask_is_the_same_whoever_computes(self, rows):
+        """float64, which no kernel takes, and float32 lose the same elements for a seed."""
+        inputs = self.norm.draw((rows, 30))
+        masks = []
+        for mode, dtype in (
+            ("auto", torch.float32),
+            ("auto", torch.float64),
+            ("reference", torch.float32),
+        ):
+            torch.manual_seed(5)
+            x, residual = (t.to(dtype) for t in inputs[:2])
+            with ops.use_backend(mode):
+                _, h = self.norm.ours(x, residual, dropout_p=0.4)
+            masks.append(h == residual)
+        assert 0 < masks[0].float().mean() < 1
+        assert torch.equal(masks[0], masks[1]) and torch.equal(masks[0], masks[2])
+
+    def test_what_is_accepted_does_not_depend_on_the_size(self):
+        """Any four dtypes are accepted, or refused with one message, at every number of rows."""
+        dtypes = [torch.float32, torch.bfloat16, torch.float64, torch.int64]
+        names = len(self.norm.draw((1, 1)))
+        for chosen in itertools.product(dtypes, repeat=names):
+            answers = set()
+            for rows in (0, 2, 600):
+                shapes = [(rows, 40), (rows, 40), (40,), (40,)]
+                inputs = [
+                    torch.ones(s, dtype=d) for s, d in zip(shapes[:names], chosen, strict=True)
+                ]
+                try:
+                    outputs = self.norm.ours(*inputs)
+                    answers.add(tuple(output.dtype for output in outputs))
+                except DtypeError as error:
+                    answers.add(str(error))
+            assert len(answers) == 1, (chosen, answers)
+
+    @needs_kernels
+    def test_a_direct_call_with_a_pair_of_dtypes_without_kernel_is_refused(self):
+        """The ops themselves raise instead of leaving their outputs unwritten."""
+        forward = getattr(torch.ops.dlplug, self.norm.kernel)
+        backward = getattr(torch.ops.dlplug, self.norm.kernel.replace("forward", "backward"))
+        rows = [None] * (len(self.norm.draw((1, 1))) - 2)
+        for narrow, stream in ((torch.float32, torch.bfloat16), (torch.bfloat16, torch.float16)):
+            x, h = torch.ones(3, 4, dtype=narrow), torch.ones(3, 4, dtype=stream)
+            with pytest.raises(RuntimeError, match="residual must be of x's dtype or float32"):
+                forward(x, h, *rows, None, EPS, 0.0)
+            stats = torch.ones(len(rows), 3)
+            with pytest.raises(RuntimeError, match="residual must be of x's dtype or float32"):
+                backward(h, None, h, *rows, stats, None, 0.0, narrow, True)
 
     @needs_kernels
     def test_dropout_drops_its_share_and_scales_the_rest(self):

@@ -141,6 +141,24 @@ def test_denormal_states_become_zero(isa):
     assert lists[0][0].isfinite().all()
 
 
+@each_isa
+def test_denormal_halves_are_kept(isa):
+    """float16 has denormals where float32 has none: flushing loses none in reading or writing."""
+    bits = torch.arange(2**16, dtype=torch.int32).to(torch.int16)
+    halves = bits.view(torch.float16)
+    small = halves[:0x800]  # every denormal, and normals whose half is one
+    lists = make_lists([halves.shape, small.shape], torch.float16)
+    lists[0] = [halves.clone(), small.clone()]
+    lists[1] = [torch.zeros_like(halves), small.clone()]
+    lists[3][0][:0x800] = small
+    with ops.use_isa(isa):
+        ops.adamw_(*lists, lr=0.0, beta1=0.0, beta2=0.5, eps=1.0, weight_decay=0.0)
+    params, _, m, v, _, _ = lists
+    torch.testing.assert_close(params[0], halves, rtol=0, atol=0, equal_nan=True)
+    assert torch.equal(m[1], small)
+    assert torch.equal(v[0][:0x800], (small.double() * 0.5).half())
+
+
 @pytest.mark.parametrize("flush", [False, True])
 def test_the_processors_mode_is_restored(flush):
     """Denormals of other code are treated after a step as before it, on every thread."""
@@ -282,6 +300,22 @@ def test_autograd_notices_the_change():
     ops.adamw_(*lists, **OPTIONS)
     with pytest.raises(RuntimeError, match="modified by an inplace operation"):
         loss.backward()
+
+
+def versions_after_a_step(dtype, backend):
+    """By how much the parameters' version counters grew."""
+    lists = make_lists([(3,), (2, 2)], dtype)
+    before = [param._version for param in lists[0]]
+    with ops.use_backend(backend):
+        ops.adamw_(*lists, **OPTIONS)
+    return [param._version - old for param, old in zip(lists[0], before, strict=True)]
+
+
+@pytest.mark.parametrize("backend", ["auto", "reference"])
+@pytest.mark.parametrize("dtype", [*DTYPES, torch.float64])
+def test_every_route_counts_versions(dtype, backend):
+    """PyTorch's fused kernel does not count for itself, on whatever route it is reached."""
+    assert min(versions_after_a_step(dtype, backend)) > 0
 
 
 def test_no_parameters_are_no_work():

@@ -1,5 +1,7 @@
 """Tests of dlplug/ops/_adamw_rows.py: what is looked at again, and what need not be."""
 
+import weakref
+
 import pytest
 import torch
 
@@ -46,6 +48,22 @@ def test_a_replaced_tensor_is_examined(kind, change, examined):
     assert len(examined) == 4
     column = {0: 0, 2: 1, 3: 2, 4: 3, 5: 4}[kind]
     assert rows.table()[2 * column + 1] == lists[kind][1].data_ptr()
+
+
+def test_released_rows_hold_no_gradients(examined):
+    """Neither gradients nor their copies; what is known of parameters is still known."""
+    lists = make_lists([(3,), (4, 2)])
+    lists[1][1] = lists[1][1].T.contiguous().T
+    rows = Rows(*lists)
+    assert rows.refusal() is None
+    held = [weakref.ref(tensor) for tensor in (*lists[1], rows._copies[0][1])]
+    lists[1] = []
+    rows.release()
+    assert [ref() for ref in held] == [None, None, None]
+    lists[1] = [torch.ones(3), torch.ones(4, 2)]
+    rows.fill(*lists)
+    assert rows.refusal() is None
+    assert len(examined) == 2
 
 
 def test_the_table():

@@ -123,6 +123,8 @@ def test_unknown_and_unsupported_instruction_sets_are_told_apart():
     """A name that does not exist, and one that this machine lacks, give different errors."""
     with pytest.raises(BackendError, match="no instruction set named 'avx1024'"):
         ops.use_isa("avx1024").__enter__()
+    with pytest.raises(BackendError, match="no instruction set named 'amx'"):
+        ops.use_isa("amx").__enter__()  # no kernel is written for it
     missing = [name for name in _isa.ISAS if name not in ops.isas()]
     for name in missing:
         with pytest.raises(BackendError, match=f"this machine does not support '{name}'"):

@@ -57,6 +57,15 @@ def test_weight_and_bias_share_a_dtype():
         ops.layer_norm(x, torch.ones(4), torch.zeros(4, dtype=torch.bfloat16))
 
 
+@needs_kernels
+def test_outputs_beyond_32_mib_are_whole():
+    """Outputs whose memory is asked for in huge pages equal PyTorch's, at an odd size."""
+    x = torch.randn(8_700, 1_001)
+    assert x.nbytes > 32 << 20
+    y = ops.layer_norm(x)
+    torch.testing.assert_close(y, F.layer_norm(x, (1_001,)), rtol=1e-5, atol=1e-5)
+
+
 @pytest.mark.slow
 # torch's own compiler scripts modules when it is imported.
 @pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")

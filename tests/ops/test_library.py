@@ -1,5 +1,7 @@
 """Opening the compiled libraries: each reason for not doing so is told apart."""
 
+import ast
+import hashlib
 import os
 import shutil
 import subprocess
@@ -34,6 +36,60 @@ def test_obstacles_are_told_apart(device, info, reason):
     import re
 
     assert re.match(reason, _library._obstacle(device, Path("/nowhere/lib.so"), info))
+
+
+def checkout(folder: Path) -> Path:
+    """The sources beside a package, in a folder of their own."""
+    return Path(shutil.copytree(PACKAGE.parent / "csrc", folder / "csrc"))
+
+
+needs_sources = pytest.mark.skipif(
+    not (PACKAGE.parent / "csrc").is_dir(), reason="no sources lie beside an installed package"
+)
+
+
+@needs_sources
+def test_a_library_of_other_sources_is_not_opened(tmp_path, monkeypatch):
+    """Its kernels may read other arguments than the schemas in Python say; fixes are named."""
+    sources = checkout(tmp_path)
+    monkeypatch.setattr(_library, "SOURCES", sources)
+    record = {"libraries": ["cpu"], "platform": _library.this_platform()}
+    record["sources"] = _library.sources_digest(sources)
+    library = tmp_path / "libdlplug_cpu.so"
+    library.touch()
+    assert _library._obstacle("cpu", library, record) == ""
+    for changed in (record | {"sources": "0" * 64}, {**record, "sources": None}):
+        reason = _library._obstacle("cpu", library, changed)
+        assert reason.startswith("built from other sources; run python -m pip install")
+    with open(sources / "ops" / "adamw.h", "a") as file:
+        file.write("// changed\n")
+    assert "built from other sources" in _library._obstacle("cpu", library, record)
+    shutil.rmtree(sources)  # an installed package has none to compare with
+    assert _library._obstacle("cpu", library, record) == ""
+
+
+@needs_sources
+def test_only_what_is_compiled_counts_as_source(tmp_path):
+    """Names and contents of C++ and CUDA files, not notes or what an editor leaves."""
+    sources = checkout(tmp_path)
+    digest = _library.sources_digest(sources)
+    (sources / "README.md").write_text("other words")
+    (sources / "ops" / ".adamw.h.swp").touch()
+    assert _library.sources_digest(sources) == digest
+    (sources / "ops" / "adamw.h").rename(sources / "ops" / "adamv.h")
+    assert _library.sources_digest(sources) != digest
+
+
+@needs_sources
+def test_the_build_computes_the_same_digest():
+    """setup.py, which must not import the package, has the function once more."""
+    namespace = {"hashlib": hashlib, "Path": Path}
+    tree = ast.parse((PACKAGE.parent / "setup.py").read_text())
+    for node in tree.body:
+        if isinstance(node, ast.FunctionDef) and node.name == "sources_digest":
+            exec(compile(ast.Module([node], []), "setup.py", "exec"), namespace)
+    sources = PACKAGE.parent / "csrc"
+    assert namespace["sources_digest"](sources) == _library.sources_digest(sources)
 
 
 def test_cuda_versions_must_fit(monkeypatch):

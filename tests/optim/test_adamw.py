@@ -4,6 +4,7 @@ import copy
 import io
 import pickle
 import warnings
+import weakref
 
 import pytest
 import torch
@@ -498,6 +499,51 @@ def test_autograd_notices_the_step():
         loss.backward()
 
 
+KINDS_OF_GROUP = {
+    "kernel": lambda: make(FusedAdamW),
+    "fused torch": lambda: make(FusedAdamW, torch.float64),
+    "mixed": lambda: mixed(FusedAdamW),
+    "loop": lambda: make(FusedAdamW, foreach=False),
+}
+
+
+def mixed(optimizer, **options):
+    """Parameters for the kernel, and one with gaps for PyTorch's loop."""
+    params = make(optimizer)[0]
+    params.append(nn.Parameter(torch.linspace(-1, 1, 10).view(5, 2)[:, 0]))
+    return params, optimizer(params, **{"lr": 0.05, **options})
+
+
+@pytest.mark.parametrize("kind", KINDS_OF_GROUP)
+def test_gradients_are_not_held_after_the_step(kind):
+    """Once set to None their memory is free, that of copies with other strides too."""
+    params, optimizer = KINDS_OF_GROUP[kind]()
+    for seed in range(2):  # the first step makes the states
+        give_gradients(seed, params)
+        params[0].grad = params[0].grad.T.contiguous().T
+        optimizer.step()
+    held = [weakref.ref(param.grad) for param in params]
+    optimizer.zero_grad(set_to_none=True)
+    assert not [ref for ref in held if ref() is not None]
+    assert not [rows for rows in optimizer._rows.values() if rows._copies]
+
+
+@needs_kernels
+def test_gradients_are_not_held_after_a_step_that_failed():
+    """An exception leaves as little behind."""
+    params, optimizer = make(FusedAdamW, torch.float64)
+    give_gradients(0, params)
+    with ops.use_backend("cpu"):
+        try:
+            optimizer.step()
+        except BackendError:
+            failed = True
+    assert failed
+    held = [weakref.ref(param.grad) for param in params]
+    optimizer.zero_grad(set_to_none=True)
+    assert not [ref for ref in held if ref() is not None]
+
+
 # ---- GradScaler ----
 
 
@@ -535,6 +581,59 @@ def test_grad_scaler_with_gradients_that_are_copied():
     params[0].grad = torch.full((4, 3), 16.0).T
     scaler.step(optimizer)
     assert torch.equal(params[0].grad, torch.full((3, 4), 2.0))
+
+
+@pytest.mark.parametrize("is_unscaled", [False, True])
+@pytest.mark.parametrize(
+    ("kind", "backend"),
+    [(make, "reference"), (mixed, "auto"), (mixed, "reference")],
+    ids=["reference", "gaps", "gaps, reference"],
+)
+def test_grad_scaler_where_the_loop_steps(kind, backend, is_unscaled):
+    """PyTorch's loop knows no scaler; the step unscales and skips for it, all groups alike."""
+    ours, theirs = kind(FusedAdamW, fused=True), kind(torch.optim.AdamW)
+    scalers = [torch.amp.GradScaler("cpu", init_scale=2.0**10, growth_interval=3) for _ in range(2)]
+    for seed in range(8):
+        give_gradients(seed, ours[0], theirs[0])
+        for (params, optimizer), scaler in zip((ours, theirs), scalers, strict=True):
+            scaler.scale(torch.ones(()))
+            for param in params:
+                param.grad.mul_(scaler.get_scale()).div_(64)
+            if seed in (0, 4):
+                params[0].grad[0] = torch.inf
+            if is_unscaled:
+                scaler.unscale_(optimizer)
+            with ops.use_backend(backend):
+                scaler.step(optimizer)
+            scaler.update()
+    assert scalers[0].get_scale() == scalers[1].get_scale()
+    assert_equal_params(ours[0], theirs[0], 32)
+    for param, other in zip(ours[0], theirs[0], strict=True):
+        assert ours[1].state[param]["step"] == theirs[1].state[other]["step"] == 6
+        torch.testing.assert_close(param.grad, other.grad)
+
+
+def test_grad_scaler_with_a_scale_beyond_float16():
+    """The usual scale of 65,536 is an infinity in float16, but the quotient is not 0."""
+    params, optimizer = make(FusedAdamW, torch.float16, shapes=[(4,)], fused=True)
+    scaler = torch.amp.GradScaler("cpu", init_scale=2.0**16)
+    scaler.scale(torch.ones(()))
+    params[0].grad = torch.full((4,), 1024.0, dtype=torch.float16)
+    with ops.use_backend("reference"):
+        scaler.step(optimizer)
+    assert torch.equal(params[0].grad, torch.full((4,), 2.0**-6, dtype=torch.float16))
+
+
+def test_grad_scaler_with_a_parameter_that_is_listed_twice():
+    """It steps twice, but its gradient is divided once."""
+    param = nn.Parameter(torch.ones(5))
+    with pytest.warns(UserWarning, match="duplicate parameters"):
+        optimizer = FusedAdamW([param, param], fused=True)
+    scaler = torch.amp.GradScaler("cpu", init_scale=8.0)
+    scaler.scale(torch.ones(()))
+    param.grad = torch.full((5,), 16.0)
+    scaler.step(optimizer)
+    assert torch.equal(param.grad, torch.full((5,), 2.0))
 
 
 # ---- backends, compiling ----

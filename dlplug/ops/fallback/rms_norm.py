@@ -17,7 +17,7 @@ def rms_norm_forward(x: Tensor, weight: Tensor | None, eps: float) -> tuple[Tens
     y = x.to(rstd.dtype) * rstd
     if weight is not None:
         y = y * weight
-    return y.to(x.dtype).contiguous(), rstd.flatten()[None]
+    return y.to(x.dtype).contiguous(), rstd.flatten().unsqueeze(0)
 
 
 def rms_norm_backward(
