@@ -17,8 +17,8 @@ class MetricsFile(Logger):
     """Append ``{"step": ..., "epoch": ..., "time": ..., <metric>: <value>, ...}`` to a file.
 
     ``step`` is the number of optimizer steps taken, ``epoch`` counts from 0 and is null in a test,
-    ``time`` is in seconds since 1970. Values that are not finite are the strings ``nan``, ``inf`` and ``-inf``, which `float`
-    understands; JSON has no numbers for them.
+    ``time`` is in seconds since 1970. Values that are not finite are the strings ``nan``, ``inf``
+    and ``-inf``, which `float` understands; JSON has no numbers for them.
 
     Args:
         path: The file; None until the run folder is known, and nothing is written before that.

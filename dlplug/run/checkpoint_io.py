@@ -11,19 +11,25 @@ from lightning.fabric.plugins import TorchCheckpointIO
 
 from dlplug.errors import CheckpointError
 from dlplug.run.files import write_file
+from dlplug.tasks.checkpoint import check_plain
 
 
 class DurableCheckpointIO(TorchCheckpointIO):
-    """Write beside the old file, synchronise, rename.
+    """Refuse what would not load safely; write beside the old file, synchronise, rename.
 
     Lightning 2.6.6 writes to the system's temporary folder and moves: across file systems that is
     a copy, which a kill or a full disk leaves half done, in the place of the last good file.
     """
 
     def save_checkpoint(self, checkpoint, path, storage_options=None) -> None:
-        """Save a checkpoint; ``storage_options`` must be None."""
+        """Save a checkpoint; ``storage_options`` must be None.
+
+        Raises:
+            CheckpointError: it holds an object; names who put it there.
+        """
         if storage_options is not None:
             raise TypeError("storage_options belong to remote storage; this writes local files")
+        check_plain(checkpoint)
         Path(path).parent.mkdir(parents=True, exist_ok=True)
         write_file(path, lambda file: torch.save(checkpoint, file))
 

@@ -15,7 +15,7 @@ from dlplug.errors import ConfigError
 from dlplug.run.checkpoint_io import read_checkpoint
 from dlplug.run.files import write_text
 from dlplug.run.folder import Run
-from dlplug.run.parts import build_data, build_task, name_of
+from dlplug.run.parts import build_data, build_task, name_of, record_of
 from dlplug.run.result import Result
 from dlplug.run.trainer import build_trainer
 from dlplug.tasks.checkpoint import check_architecture
@@ -70,7 +70,7 @@ def task_of(experiment: "Experiment", checkpoint: Path) -> lightning.LightningMo
     """
     content = read_checkpoint(checkpoint)
     task = build_task(experiment)
-    check_architecture(content, task.record, task.state_dict(), str(checkpoint))
+    check_architecture(content, record_of(experiment), task.state_dict(), str(checkpoint))
     return task
 
 

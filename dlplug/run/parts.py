@@ -37,9 +37,7 @@ def build_data(experiment: "Experiment") -> lightning.LightningDataModule:
 def build_task(experiment: "Experiment") -> lightning.LightningModule:
     """The task, its weights drawn from the experiment's seed whatever was drawn before."""
     lightning.seed_everything(experiment.seed, workers=True, verbose=False)
-    task = experiment.build_task()
-    task.record = record_of(experiment)
-    return task
+    return experiment.build_task()
 
 
 def record_of(experiment: "Experiment") -> dict[str, Any]:

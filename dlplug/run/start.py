@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import lightning
 from lightning.pytorch.callbacks import Callback
@@ -9,6 +10,7 @@ from lightning.pytorch.callbacks import Callback
 from dlplug.errors import RunError
 from dlplug.run.folder import Run
 from dlplug.run.lock import lock_difference
+from dlplug.tasks.checkpoint import KEY
 
 
 class RunStart(Callback):
@@ -21,6 +23,7 @@ class RunStart(Callback):
 
     Args:
         lock: Text of plugins.lock in this process.
+        record: Plain data about the run, for its checkpoints.
         checkpoint: From which the training continues, or None.
         open_run: Called in the first process only: makes or reopens the folder.
         attach: Called in every process with the run.
@@ -29,11 +32,13 @@ class RunStart(Callback):
     def __init__(
         self,
         lock: str,
+        record: dict[str, Any],
         checkpoint: Path | None,
         open_run: Callable[[], Run],
         attach: Callable[[Run], None],
     ):
         self.lock = lock
+        self.record = record
         self.checkpoint = checkpoint
         self.open_run = open_run
         self.attach = attach
@@ -44,18 +49,30 @@ class RunStart(Callback):
         """Compare, open, attach.
 
         Raises:
-            RunError: the processes differ in their plugins or in where they continue.
+            RunError: the processes differ in their plugins, their seed or where they continue.
         """
         strategy = trainer.strategy
-        lock, checkpoint = strategy.broadcast((self.lock, str(self.checkpoint)))
+        own_seed = self.record.get("resolved", {}).get("seed_everything")
+        lock, checkpoint, seed = strategy.broadcast((self.lock, str(self.checkpoint), own_seed))
         problem = lock_difference(self.lock, lock)
+        if seed != own_seed:
+            problem = f"seed_everything is {seed} in the first process, {own_seed} in this one"
         if checkpoint != str(self.checkpoint):
             problem = f"the first process continues from {checkpoint}, this one {self.checkpoint}"
         if not strategy.reduce_boolean_decision(problem is None, all=True):
             raise RunError(
                 f"the processes of this training differ: {problem or 'see the other processes'}",
                 where=f"process {trainer.global_rank} of {trainer.world_size}",
-                fix="install the same versions on every machine",
+                fix="give every process the same config, plugins and runs folder",
             )
         path = strategy.broadcast(str(self.open_run().path) if trainer.is_global_zero else "")
         self.attach(Run(Path(path)))
+
+    def on_save_checkpoint(
+        self,
+        trainer: lightning.Trainer,
+        pl_module: lightning.LightningModule,
+        checkpoint: dict[str, Any],
+    ) -> None:
+        """Let every checkpoint say which run it belongs to, whoever wrote the task."""
+        checkpoint[KEY] = self.record

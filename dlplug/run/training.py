@@ -11,6 +11,7 @@ from lightning.pytorch.callbacks import Callback, ProgressBar
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 from dlplug.callbacks.checkpoint import Checkpoint
+from dlplug.callbacks.finite_loss import FiniteLoss
 from dlplug.callbacks.progress import progress_bar
 from dlplug.callbacks.random_state import RandomState
 from dlplug.callbacks.termination import Termination
@@ -27,7 +28,7 @@ from dlplug.run.opening import (
     fill_run,
     reopen_run,
 )
-from dlplug.run.parts import build_data, build_task, name_of
+from dlplug.run.parts import build_data, build_task, name_of, record_of
 from dlplug.run.picture import draw_learning_curves
 from dlplug.run.preflight import preflight
 from dlplug.run.result import Result
@@ -76,6 +77,7 @@ class Training:
         # Hooks can change the model: they are part of the code that a run consists of.
         code = [*experiment.components, *experiment.registry.hook_modules()]
         self.lock = lock_text(lock_entries(code))
+        self.record = record_of(experiment)
         self.arguments = experiment.trainer_arguments
         self.best, callbacks = self._callbacks(progress)
         if self.best is not None and continued is not None:
@@ -92,9 +94,9 @@ class Training:
         )
         if checkpoint is not None:
             content = read_checkpoint(checkpoint)
-            check_architecture(content, self.task.record, self.task.state_dict(), str(checkpoint))
+            check_architecture(content, self.record, self.task.state_dict(), str(checkpoint))
             check_average(content, callbacks, checkpoint)
-            check_optimizer(content, self.task.record, checkpoint)
+            check_optimizer(content, self.record, checkpoint)
         if continued is not None:
             check_not_done(continued, checkpoint, self.trainer.max_epochs)
         sides = [f"{slot} {name_of(experiment, slot)}" for slot in ("architecture", "data")]
@@ -114,12 +116,13 @@ class Training:
         return result
 
     def _callbacks(self, progress: bool) -> tuple[Checkpoint | None, list[Callback]]:
-        callbacks = [RandomState(), *self.experiment.build_callbacks(), Termination()]
+        own = [RandomState(), FiniteLoss()]
+        callbacks = [*own, *self.experiment.build_callbacks(), Termination()]
         best = next((c for c in callbacks if isinstance(c, Checkpoint)), None)
         # Lightning's trial run writes nothing, so it gets no folder.
         is_trial = bool(self.arguments.get("fast_dev_run"))
         if not is_trial:
-            start = RunStart(self.lock, self.checkpoint, self._open, self._attach)
+            start = RunStart(self.lock, self.record, self.checkpoint, self._open, self._attach)
             callbacks.insert(0, start)
         if best is None and not is_trial and self.arguments.get("enable_checkpointing", True):
             best = Checkpoint()
@@ -203,7 +206,7 @@ class Training:
 
     def _draw(self, rows: Rows, tested: dict[str, float], monitor: str, mode: str) -> Path | None:
         values = [f"{name.replace('_', ' ')} {value:.4f}" for name, value in tested.items()]
-        title = ", ".join([f"{self.run.name} {self.run.number}", *values])
+        title = f"{self.run.name}/{self.run.number}" + ("  " + ", ".join(values) if values else "")
         try:
             return draw_learning_curves(
                 rows, self.run.picture, title=title, monitor=monitor, mode=mode

@@ -8,12 +8,14 @@ import torch
 from torch import Tensor
 
 from dlplug.errors import CheckpointError
+from dlplug.plugin import CORE
 
 KEY = "dlplug"
 FORMAT = 1
 
 # Types that `torch.load(weights_only=True)` gives back; exact types, since it refuses subclasses.
 PLAIN = (bool, int, float, complex, str, bytes, type(None), torch.dtype, torch.device, torch.Size)
+HEAD = ("name", "class_path")
 CONTAINERS = (dict, OrderedDict, list, tuple, set)
 
 
@@ -69,7 +71,7 @@ def check_architecture(
     """
     theirs = _architecture(checkpoint.get(KEY))
     ours = _architecture(record)
-    if theirs and ours and theirs.get("name") != ours.get("name"):
+    if theirs and ours and _identity(theirs) != _identity(ours):
         raise CheckpointError(
             f"the checkpoint is of architecture {_text(theirs)}, the config names {_text(ours)}",
             where=where,
@@ -92,8 +94,14 @@ def _architecture(record: Mapping[str, Any] | None) -> dict[str, Any]:
     return {"name": chosen} if isinstance(chosen, str) else dict(chosen)
 
 
+def _identity(architecture: Mapping[str, Any]) -> str:
+    """Id or class path; a short name is one of dlplug's, as older checkpoints write it."""
+    name = str(architecture.get("name") or architecture.get("class_path"))
+    return f"{CORE}:{name}" if "name" in architecture and ":" not in name else name
+
+
 def _text(architecture: Mapping[str, Any]) -> str:
-    arguments = ", ".join(f"{k}={v}" for k, v in architecture.items() if k != "name")
+    arguments = ", ".join(f"{k}={v}" for k, v in architecture.items() if k not in HEAD)
     return f"{architecture.get('name', architecture.get('class_path'))}({arguments})"
 
 

@@ -1,4 +1,4 @@
-"""What every task shares: optimizer, schedule, sharding, and the checkpoint's record."""
+"""What every task shares: optimizer, schedule and sharding."""
 
 import inspect
 from collections.abc import Callable, Mapping
@@ -13,7 +13,6 @@ from torchmetrics import Metric
 from dlplug.data.spec import DataSpec
 from dlplug.errors import InvalidValueError
 from dlplug.optim import weight_decay_groups
-from dlplug.tasks.checkpoint import KEY, check_architecture, check_plain
 from dlplug.tasks.sharding import shard
 
 
@@ -47,8 +46,6 @@ class Task(lightning.LightningModule):
         self.make_scheduler = scheduler
         self.metrics = dict(metrics or {})
         self.data_spec = data_spec or DataSpec()
-        # Plain data about the run, stored in its checkpoints; set by who starts the run.
-        self.record: dict[str, Any] | None = None
 
     def check_batch(self, batch: Any) -> None:
         """Take one batch through the model and the loss, before anything is trained or written.
@@ -83,16 +80,6 @@ class Task(lightning.LightningModule):
         if isinstance(scheduler, ReduceLROnPlateau):
             schedule["monitor"] = "val_loss"
         return {"optimizer": optimizer, "lr_scheduler": schedule}
-
-    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Add the record; refuse what would not load safely."""
-        if self.record is not None:
-            checkpoint[KEY] = self.record
-        check_plain(checkpoint)
-
-    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Refuse the checkpoint of another architecture."""
-        check_architecture(checkpoint, self.record, self.state_dict())
 
     def _parameter_groups(self):
         """Groups for an optimizer that has a weight decay, else all parameters."""

@@ -34,7 +34,7 @@ def test_the_splits_cover_the_records():
     data = ready("test")
     parts = [data.train_dataloader(), data.val_dataloader(), data.test_dataloader()]
     assert [len(seen(part)) for part in parts] == [70, 10, 20]
-    assert sorted(sum(map(seen, parts), [])) == list(range(100))
+    assert sorted(record for part in parts for record in seen(part)) == list(range(100))
 
 
 @pytest.mark.parametrize("stage", ["fit", "validate"])

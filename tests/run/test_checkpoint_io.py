@@ -1,7 +1,5 @@
 """Checkpoints on the disk: durable to write, safe to read."""
 
-import pickle
-
 import pytest
 import torch
 
@@ -24,13 +22,27 @@ def test_what_is_saved_is_read(tmp_path):
     assert torch.equal(content["state_dict"]["w"], torch.ones(2)) and content["n"] == 3
 
 
-def test_a_failed_save_leaves_the_last_good_one(tmp_path):
-    """What cannot be pickled does not cost the file that was there."""
+def test_a_failed_save_leaves_the_last_good_one(tmp_path, monkeypatch):
+    """A full disk does not cost the file that was there."""
+
+    def full(checkpoint, file):
+        file.write(b"half of it")
+        raise OSError(28, "No space left on device")
+
     path = tmp_path / "a.ckpt"
     DurableCheckpointIO().save_checkpoint({"state_dict": {}, "n": 1}, path)
-    with pytest.raises((AttributeError, pickle.PicklingError)):
-        DurableCheckpointIO().save_checkpoint({"state_dict": {}, "f": lambda: 0}, path)
+    monkeypatch.setattr(torch, "save", full)
+    with pytest.raises(OSError, match="No space left"):
+        DurableCheckpointIO().save_checkpoint({"state_dict": {}, "n": 2}, path)
     assert read_checkpoint(path)["n"] == 1
+
+
+def test_objects_are_refused_at_the_save(tmp_path):
+    """Their owner is named, and nothing is written."""
+    content = {"state_dict": {}, "callbacks": {"Mine": {"path": tmp_path}}}
+    with pytest.raises(CheckpointError, match="put there by callback Mine"):
+        DurableCheckpointIO().save_checkpoint(content, tmp_path / "a.ckpt")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_objects_are_refused_and_run_nothing(tmp_path, capsys):

@@ -221,12 +221,13 @@ def test_every_precision_trains(tmp_path, experiment, precision, architecture):
 
 
 def test_a_small_network_beats_linear_models_on_the_digits(tmp_path):
-    """The config in the repository, against scikit-learn's best linear model on the same records.
+    """The config in the repository, against scikit-learn's linear model on the same records.
 
-    A margin on both sides: the linear model gets 0.958 of the test records right, the network
-    0.98 and more for every seed that was tried.
+    Measured: the linear model gets 0.961 of the test records right (0.967 with its best penalty),
+    the network 0.972 to 0.986 with the seeds 0 to 5, and 0.986 with the config's own.
     """
     from sklearn.linear_model import LogisticRegression
+    from threadpoolctl import threadpool_limits
 
     experiment = config.load([CONFIGS / "digits_mlp.yaml"])
     result = fit(experiment, tmp_path)
@@ -236,9 +237,10 @@ def test_a_small_network_beats_linear_models_on_the_digits(tmp_path):
         [np.asarray(part) for part in data.split(name).__getitems__(range(len(data.split(name))))]
         for name in ("train", "test")
     )
-    linear = LogisticRegression(max_iter=1000).fit(x.reshape(len(x), -1), y)
+    with threadpool_limits(1):  # more threads wait for each other where the processor is busy
+        linear = LogisticRegression(max_iter=1000).fit(x.reshape(len(x), -1), y)
     baseline = linear.score(x_test.reshape(len(x_test), -1), y_test)
-    assert baseline < 0.972 < 0.975 <= result.metrics["test_accuracy"]
+    assert baseline < 0.97 < 0.975 < result.metrics["test_accuracy"]
 
 
 def test_a_run_needs_no_terminal_and_prints_lines(tmp_path, digits_file):

@@ -76,3 +76,21 @@ def test_missing_and_unknown_weights_are_named():
 def test_weights_that_a_sharded_strategy_took_out_are_not_missed():
     """Without a state_dict only the names are compared."""
     check_architecture({KEY: record(name="mlp")}, record(name="mlp"), nn.Linear(1, 1).state_dict())
+
+
+def test_a_short_name_is_that_of_dlplug():
+    """Checkpoints that name a built-in architecture by its short name stay usable."""
+    weights = nn.Linear(2, 3).state_dict()
+    content = {"state_dict": weights, KEY: record(name="mlp")}
+    check_architecture(content, record(name="dlplug:mlp"), weights)
+    with pytest.raises(CheckpointError, match=r"architecture mlp\(\), the config names acme:mlp"):
+        check_architecture(content, record(name="acme:mlp"), weights)
+
+
+def test_another_class_path_is_another_architecture():
+    """Though the weights might fit."""
+    weights = nn.Linear(2, 3).state_dict()
+    content = {"state_dict": weights, KEY: record(class_path="a.B")}
+    check_architecture(content, record(class_path="a.B"), weights)
+    with pytest.raises(CheckpointError, match=r"architecture a\.B"):
+        check_architecture(content, record(class_path="a.C"), weights)

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from dlplug.errors import CheckpointError, InvalidValueError
+from dlplug.errors import InvalidValueError
 from dlplug.optim import FusedAdamW
 from dlplug.run.quiet import quiet
 from dlplug.schedulers.step import step
@@ -149,14 +149,3 @@ def test_no_optimizer_is_an_error():
     """A task may be built for prediction without one, but not trained."""
     with pytest.raises(InvalidValueError, match="no optimizer is configured"):
         task(optimizer=None).configure_optimizers()
-
-
-def test_the_record_is_in_the_checkpoint():
-    """Plain data under the key dlplug; state that is not plain is refused by name."""
-    module = task()
-    module.record = {"format": 1}
-    checkpoint = {"state_dict": module.state_dict()}
-    module.on_save_checkpoint(checkpoint)
-    assert checkpoint["dlplug"] == {"format": 1}
-    with pytest.raises(CheckpointError, match="callback Bad"):
-        module.on_save_checkpoint({"callbacks": {"Bad": object()}})
