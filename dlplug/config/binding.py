@@ -7,8 +7,8 @@ from dlplug.config.bound import Bound
 from dlplug.config.calling import BUILT_FOR_TASKS, KNOWN_LATER, component_parameters
 from dlplug.config.choice import RESERVED, read_choice
 from dlplug.config.filling import FILLED_KINDS, DataFacts, compare, decided_by_data, fill
-from dlplug.config.parameters import Parameter, takes_anything
-from dlplug.config.tree import Node
+from dlplug.config.parameters import Parameter, parameters_of, takes_anything
+from dlplug.config.tree import DEFAULTS, Node
 from dlplug.config.trust import Trust
 from dlplug.config.values import NOT_PLAIN, Value, check, check_default
 from dlplug.errors import InvalidValueError, UnknownKeyError, suggestion
@@ -41,7 +41,8 @@ class Binder:
             UntrustedError: The class path may not be imported.
         """
         choice = read_choice(node, key)
-        where = f"{(choice.name or node).origin}, {key}"
+        is_written = choice.name is not None and choice.name.origin != DEFAULTS
+        where = f"{(choice.name if is_written else node).origin}, {key}"
         if choice.word is None:
             raise InvalidValueError(
                 f"{key} has arguments but names no {KINDS[kind].singular}",
@@ -109,7 +110,20 @@ class Binder:
                 where=f"{bound.choice.node.origin}, {bound.key}.dict_kwargs",
                 known=", ".join(str(parameter) for parameter in parameters),
             )
+        for parameter in parameters_of(bound.target):
+            self._refuse_unchecked(bound, parameter.name, known)
         bound.open_arguments = {k: v.plain() for k, v in bound.choice.open_arguments.items()}
+
+    def _refuse_unchecked(self, bound: Bound, name: str, known: dict[str, Parameter]) -> None:
+        if name not in bound.choice.open_arguments:
+            return
+        node = bound.choice.open_arguments[name]
+        fix = "write it beside the name" if name in known else "delete it: dlplug supplies it"
+        raise InvalidValueError(
+            f"{bound.label} has the parameter '{name}': it cannot stand in dict_kwargs",
+            where=f"{node.origin}, {bound.key}.dict_kwargs.{name}",
+            fix=fix,
+        )
 
     def _add_given(self, bound: Bound, parameters: list[Parameter]) -> None:
         given, later = bound.choice.arguments, KNOWN_LATER.get(bound.kind, ())
@@ -145,7 +159,7 @@ class Binder:
             if given is not None and given.value is not None:
                 compare(parameter, self.facts, given, key)
                 continue
-            value = fill(parameter, self.facts, key, bound.label, self.trust)
+            value = fill(parameter, self.facts, bound, self.trust)
             if value is not None:
                 bound.values[parameter.name] = value
                 self.filled[key] = f"from {self.facts.source}"

@@ -10,7 +10,7 @@ from dlplug.config.choice import RESERVED, Choice
 from dlplug.config.refusal import Culprit, PartialComponent, refusals_named
 from dlplug.config.values import NOT_PLAIN, Value
 from dlplug.errors import PluginError
-from dlplug.plugin import CORE, Component
+from dlplug.plugin import Component
 
 
 @dataclass(eq=False)
@@ -77,8 +77,8 @@ class Bound:
             plain = _resolved(value)
             if plain is not NOT_PLAIN:
                 arguments[name] = plain
-        name = self.component.id if self.component.distribution != CORE else self.name
-        head = {self.word: self.name if self.word == "class_path" else name}
+        # The id, whoever provides it: a plugin installed later may use the same short name.
+        head = {self.word: self.name if self.word == "class_path" else self.component.id}
         if self.word == "class_path" or any(name in RESERVED for name in arguments):
             head |= {"init_args": arguments}
         else:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from heapq import heapify, heappop, heappush
 
 from dlplug.config.bound import Bound
-from dlplug.errors import ConfigError
+from dlplug.errors import ConfigError, PluginError
 
 
 def in_run_order(callbacks: Sequence[Bound]) -> list[Bound]:
@@ -16,6 +16,7 @@ def in_run_order(callbacks: Sequence[Bound]) -> list[Bound]:
 
     Raises:
         ConfigError: The wishes contradict each other.
+        PluginError: ``before`` or ``after`` is neither a name nor a list or tuple of names.
     """
     indices = range(len(callbacks))
     later: dict[int, set[int]] = {index: set() for index in indices}
@@ -52,4 +53,12 @@ def _rank(callbacks: Sequence[Bound], index: int) -> tuple[float, int]:
 
 def _names(bound: Bound, word: str) -> tuple[str, ...]:
     names = getattr(bound.target, word, ())
-    return (names,) if isinstance(names, str) else tuple(names)
+    names = (names,) if isinstance(names, str) else names
+    if not isinstance(names, list | tuple) or not all(isinstance(name, str) for name in names):
+        raise PluginError(
+            f"{bound.label} of {bound.component.provider} has {word} = {names!r}",
+            where=bound.where,
+            known="a name, or a list or tuple of names",
+            fix=f"tell the authors of {bound.component.distribution}",
+        )
+    return tuple(names)

@@ -39,6 +39,10 @@ class Composed:
         path = key.split(".")
         return str(self.tree.nearest(path).origin if path[0] in self.tree.value else DEFAULTS)
 
+    def with_slot(self, slot: str, node: Node) -> "Composed":
+        """The same config with another value in one slot."""
+        return Composed(Node({**self.tree.value, slot: node}, self.tree.origin), self.name)
+
     def rewritten(self, plain: dict, source: str) -> "Composed":
         """The same config with other content; what stays in its place keeps its origin."""
         tree = normalised(from_plain(plain, Origin(source), like=self.tree))

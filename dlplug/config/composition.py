@@ -38,7 +38,8 @@ def merge(base: Node | None, over: Node, key: str = "") -> Node:
 def _merge_children(merged: dict, over: dict[str, Node], key: str) -> dict:
     if _named(merged, over):
         merged = {}
-    for name, value in over.items():
+    # What replaces a list comes before what is appended to it, wherever it stands.
+    for name, value in sorted(over.items(), key=lambda item: str(item[0]).endswith("+")):
         if isinstance(name, str) and name.endswith("+") and len(name) > 1:
             name = name[:-1]
             merged[name] = _appended(merged.get(name), value, f"{key}.{name}".lstrip("."))
@@ -80,7 +81,8 @@ def normalised(config: Node) -> Node:
     """``config`` in the form that `merge` wants below another one.
 
     A slot that gives arguments alone gets its default's name (``optimizer: {lr: 1}``), so that
-    another name drops them; a slot for several components holds a list.
+    another name drops them; a slot for several components holds a list. A name that nobody wrote
+    has the origin `DEFAULTS`: the task may have a default of its own.
     """
     values = dict(config.value)
     for name, slot in COMPONENT_SLOTS.items():
@@ -91,7 +93,7 @@ def normalised(config: Node) -> Node:
             values[name] = Node([value], value.origin)
         is_nameless = isinstance(value.value, dict) and not _holds_component(value)
         if is_nameless and isinstance(slot.default, str):
-            name_node = Node(slot.default, value.origin)
+            name_node = Node(slot.default, DEFAULTS)
             values[name] = Node({"name": name_node, **value.value}, value.origin)
     return Node(values, config.origin)
 

@@ -78,8 +78,14 @@ class _Reader:
     def read(self, node: yaml.Node, origin: Origin | None = None) -> Node:
         origin = origin or self.origin(node)
         self.count += 1
-        if self.count > MAX_VALUES or id(node) in self.open:
+        if id(node) in self.open:
             raise ConfigError("an alias repeats itself without end", where=str(origin))
+        if self.count > MAX_VALUES:
+            raise ConfigError(
+                f"more than {MAX_VALUES} values in one config",
+                where=str(origin),
+                fix="keep data in a file of its own and name the file",
+            )
         if isinstance(node, yaml.ScalarNode):
             return Node(self.scalar(node), origin)
         self.refuse_tag(node, node.tag in ("tag:yaml.org,2002:map", "tag:yaml.org,2002:seq"))

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from dlplug.config.bound import Bound
 from dlplug.config.parameters import Parameter
 from dlplug.config.tree import Node, Origin, from_plain
 from dlplug.config.trust import Trust
@@ -10,6 +11,7 @@ from dlplug.config.types import type_text
 from dlplug.config.values import Value, check
 from dlplug.data.spec import FIELDS, SYNONYMS, DataSpec
 from dlplug.errors import InvalidValueError
+from dlplug.plugin import KINDS
 
 # Kinds whose parameters may be facts about the data.
 FILLED_KINDS = ("architectures", "losses", "metrics")
@@ -44,16 +46,13 @@ def decided_by_data(parameters: list[Parameter]) -> Iterator[tuple[Parameter, st
         yield (exact or candidates)[0], field
 
 
-def fill(
-    parameter: Parameter, facts: DataFacts, key: str, label: str, trust: Trust
-) -> Value | None:
+def fill(parameter: Parameter, facts: DataFacts, bound: Bound, trust: Trust) -> Value | None:
     """The value that the data gives to ``parameter``, or None if the data does not know.
 
     Args:
         parameter: One of `decided_by_data`.
         facts: The data spec.
-        key: Dotted key, for errors.
-        label: The component, such as ``architecture 'vit'``.
+        bound: The component that has it.
         trust: Passed on to the type check.
     Raises:
         InvalidValueError: The data's value is not of the parameter's type.
@@ -64,14 +63,16 @@ def fill(
     origin = Origin(f"from {facts.source}")
     for form in _forms(parameter.name, value):
         try:
-            return check(parameter, from_plain(form, origin), key, trust)
+            return check(
+                parameter, from_plain(form, origin), f"{bound.key}.{parameter.name}", trust
+            )
         except InvalidValueError:
             continue
     raise InvalidValueError(
-        f"{label} takes {parameter.name} as {type_text(parameter.hint)}, "
+        f"{bound.label} takes {parameter.name} as {type_text(parameter.hint)}, "
         f"and {facts.source} has {_forms(parameter.name, value)[0]!r}",
-        where=key,
-        fix="choose an architecture that takes such data",
+        where=f"{bound.where}.{parameter.name}",
+        fix=f"choose another {KINDS[bound.kind].singular}, one that takes such data",
     )
 
 

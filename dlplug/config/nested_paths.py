@@ -1,8 +1,9 @@
 """Import paths inside an argument: checked before jsonargparse would import them."""
 
 from dlplug.config.document import parse
+from dlplug.config.parameters import parameters_of
 from dlplug.config.trust import Trust
-from dlplug.config.types import classes_in, is_untyped
+from dlplug.config.types import classes_in, is_plain, is_untyped
 from dlplug.errors import ConfigError, InvalidValueError
 
 
@@ -15,8 +16,7 @@ def refuse_untrusted(plain: object, hint: object, where: str, trust: Trust) -> N
 
     Args:
         plain: The value.
-        hint: Its type, which is not plain; ``dict`` for what lies below a class path, whose type
-            is not known here.
+        hint: Its type, which is not plain; ``dict`` where the type is not known.
         where: Place in the config, for errors.
         trust: What may be imported.
     Raises:
@@ -34,12 +34,25 @@ def refuse_untrusted(plain: object, hint: object, where: str, trust: Trust) -> N
                 where=where,
                 fix="only a parameter whose type is a class takes a class_path",
             )
-        if isinstance(path, str) and "." in path:
-            trust.check_nested_class(path, classes_in(hint), where)
-        for value in plain.values():
-            refuse_untrusted(value, dict, where, trust)
+        hints = {}
+        is_path = isinstance(path, str) and "." in path
+        if is_path:
+            target = trust.check_nested_class(path, classes_in(hint), where)
+            hints = {parameter.name: parameter.hint for parameter in parameters_of(target)}
+        for name, value in plain.items():
+            if name == "init_args" and isinstance(value, dict):
+                _refuse_in_arguments(value, hints, where, trust)
+            elif not (is_path and name == "class_path"):
+                refuse_untrusted(value, dict, where, trust)
     elif isinstance(plain, str) and not is_untyped(hint):
         _look_into(plain, hint, where, trust)
+
+
+def _refuse_in_arguments(arguments: dict, hints: dict, where: str, trust: Trust) -> None:
+    for name, value in arguments.items():
+        hint = hints.get(name, dict)
+        if not is_plain(hint) or hint is dict:
+            refuse_untrusted(value, dict if is_untyped(hint) else hint, where, trust)
 
 
 def _look_into(text: str, hint: object, where: str, trust: Trust) -> None:

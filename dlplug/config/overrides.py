@@ -15,13 +15,13 @@ def apply_overrides(config: Node, overrides: Iterable[Override]) -> Node:
     """``config`` with the overrides laid on top, in an order that does not matter to the user.
 
     Names go first, so that ``--optimizer.lr 0.1 --optimizer sgd`` sets the rate of the new
-    optimizer. Among equals the later one wins.
+    optimizer; a list is replaced before it is appended to. Among equals the later one wins.
 
     Args:
         config: The composed files.
         overrides: Pairs of dotted key and value; a string is read like a YAML value.
     """
-    for key, value in sorted(overrides, key=_depth):
+    for key, value in sorted(overrides, key=_rank):
         parts = key.split(".")
         if not all(parts):
             raise ConfigError(f"'{key}' is not a dotted key", where=str(COMMAND_LINE))
@@ -60,7 +60,7 @@ def _scalar(text: str) -> object:
     return loader.construct_object(yaml.ScalarNode(tag, text))
 
 
-def _depth(override: Override) -> int:
+def _rank(override: Override) -> tuple[int, bool]:
     parts = override[0].split(".")
     # `optimizer.name` chooses just as `optimizer` does.
-    return len(parts) - (parts[-1] in ("name", "class_path"))
+    return len(parts) - (parts[-1] in ("name", "class_path")), parts[-1].endswith("+")

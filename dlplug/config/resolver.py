@@ -1,6 +1,6 @@
 """From a composed config to an experiment: names found, arguments typed, data asked."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from dlplug.config.binding import Binder
 from dlplug.config.bound import Bound
@@ -9,17 +9,18 @@ from dlplug.config.calling import BUILT_FOR_TASKS
 from dlplug.config.choice import read_choice
 from dlplug.config.composed import Composed
 from dlplug.config.data_module import build_data, facts_of
+from dlplug.config.defaults import default_of, is_placeholder, settled
 from dlplug.config.experiment import Experiment
 from dlplug.config.filling import DataFacts
 from dlplug.config.parameters import Parameter, parameters_of
 from dlplug.config.settings import read_name, read_seed
 from dlplug.config.slots import COMPONENT_SLOTS, SLOTS
 from dlplug.config.trainer import TrainerConfig, resolve_trainer
-from dlplug.config.tree import DEFAULTS, Node, from_plain
+from dlplug.config.tree import Node
 from dlplug.config.trust import Trust
 from dlplug.data.spec import DataSpec
 from dlplug.errors import InvalidValueError, UnknownKeyError
-from dlplug.plugin import CORE, KINDS, Registry
+from dlplug.plugin import KINDS, Registry
 
 # Bound before the data is built: a wrong name or type shows at once.
 INDEPENDENT_OF_DATA = ("optimizer", "scheduler", "loggers")
@@ -54,13 +55,18 @@ class _Resolver:
         self.binder = Binder(registry, trust)
         self.data_spec = data_spec
         self.seed = read_seed(config.get("seed_everything"))
+        self.task_defaults: Mapping[str, object] = {}
         self.parts: dict[str, Bound | list[Bound] | None] = {}
         self.built_data: object = None
 
     def experiment(self) -> Experiment:
         self._refuse_unknown_names()
-        task = self.binder.load("tasks", self._node("task", None), "task")
+        self._settle("task", {})
+        task = self.binder.load("tasks", self._node("task", {}), "task")
         slots = self._task_slots(task)
+        self.task_defaults = getattr(task.target, "slot_defaults", {})
+        for slot in COMPONENT_SLOTS:
+            self._settle(slot, self.task_defaults)
         trainer = resolve_trainer(
             self.config.get("trainer"), self.binder.trust, self._where_of_slot
         )
@@ -98,21 +104,24 @@ class _Resolver:
                 if element.value is None:
                     continue
                 choice = read_choice(element, slot.name)
-                if choice.word == "name":
+                if choice.word == "name" and not is_placeholder(element):
                     where = f"{choice.name.origin}, {slot.name}"
                     self.registry.find(slot.kind, choice.text, where=where)
 
     def _where_of_slot(self, key: str) -> str:
         return f"{self.config.where(key)}, {key}"
 
-    def _node(self, slot: str, task: Bound | None) -> Node | None:
+    def _node(self, slot: str, of_task: Mapping[str, object]) -> Node | None:
         """What stands in a slot: the config's value, else the task's default, else dlplug's."""
         node = self.config.get(slot)
+        return default_of(SLOTS[slot], of_task) if node is None else node
+
+    def _settle(self, slot: str, of_task: Mapping[str, object]) -> None:
+        """Put the default's own name where composing could not know it."""
+        node = self.config.get(slot)
         if node is not None:
-            return node
-        of_task = getattr(task.target, "slot_defaults", {}) if task else {}
-        default = of_task[slot] if slot in of_task else _own(SLOTS[slot].default)
-        return None if default is None else from_plain(default, DEFAULTS)
+            default = default_of(SLOTS[slot], of_task)
+            self.config = self.config.with_slot(slot, settled(node, SLOTS[slot], default))
 
     def _task_slots(self, task: Bound) -> dict[str, Parameter]:
         """The task's parameters that are slots; a slot in the config that it lacks is an error."""
@@ -134,7 +143,7 @@ class _Resolver:
         kind, is_list = SLOTS[slot].kind, SLOTS[slot].is_list
         if slot in BUILT_FOR_TASKS and slot not in slots:
             return
-        node = self._node(slot, task)
+        node = self._node(slot, self.task_defaults)
         if is_list:
             self.parts[slot] = self._bind_list(kind, node, slot)
             return
@@ -157,7 +166,7 @@ class _Resolver:
         return [self.binder.bind(kind, e, f"{slot}.{i}") for i, e in enumerate(node.value)]
 
     def _bind_data(self) -> None:
-        node = self._node("data", None)
+        node = self._node("data", {})
         if node is not None and node.value is not None:
             self.parts["data"] = self.binder.bind("datamodules", node, "data")
         elif self.data_spec is not None:
@@ -199,13 +208,6 @@ class _Resolver:
         plain["trainer"] = trainer.plain
         plugins = self.config.get("plugins")
         return plain | ({"plugins": plugins.plain()} if plugins else {})
-
-
-def _own(default: object) -> object:
-    """A default as ids: a plugin that uses the same name must not make every config ambiguous."""
-    if isinstance(default, list):
-        return [_own(element) for element in default]
-    return f"{CORE}:{default}" if isinstance(default, str) else default
 
 
 def _with_article(word: str) -> str:

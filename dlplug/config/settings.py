@@ -10,6 +10,8 @@ from dlplug.errors import InvalidValueError, UnknownKeyError, suggestion
 
 # PyTorch takes 64 bits, NumPy's legacy generator 32.
 MAX_SEED = 2**32 - 1
+# Where torchrun and SLURM say how many processes they start.
+NUM_PROCESSES = ("WORLD_SIZE", "SLURM_NTASKS")
 # One path component that every file system takes, and that is no option.
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
@@ -51,7 +53,7 @@ def _drawn_seed(node: Node) -> int:
     """A random seed, the same in every process of a training."""
     if "LOCAL_RANK" in os.environ and os.environ.get("PL_GLOBAL_SEED", "").isdecimal():
         return int(os.environ["PL_GLOBAL_SEED"])  # set by Lightning for the processes it starts
-    if os.environ.get("WORLD_SIZE", "1") != "1":
+    if any(os.environ.get(name, "1") != "1" for name in NUM_PROCESSES):
         raise InvalidValueError(
             "seed_everything: true would draw another seed in each process",
             where=f"{node.origin}, seed_everything",

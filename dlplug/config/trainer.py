@@ -69,11 +69,12 @@ def resolve_trainer(node: Node | None, trust: Trust, where: Callable[[str], str]
         name: check(parameters[name], value, f"trainer.{name}", trust)
         for name, value in given.items()
     }
-    if not any(name in given for name in LENGTHS):
+    defaults = {name: check_default(parameter).plain for name, parameter in parameters.items()}
+    # A length that is spelt out as its default (`max_steps: -1`) sets none.
+    if all(values[name].plain == defaults[name] for name in LENGTHS if name in values):
         values["max_epochs"] = Value(DEFAULT_MAX_EPOCHS, lambda: DEFAULT_MAX_EPOCHS)
     plain = {}
-    for name, parameter in parameters.items():
-        default = check_default(parameter).plain
+    for name, default in defaults.items():
         plain[name] = values[name].plain if name in values else default
         if name in values and plain[name] == default:
             # Said as the default says it: what is not said can be decided by the run.

@@ -56,13 +56,21 @@ class Node:
 
 
 def from_plain(value: object, origin: Origin, like: Node | None = None) -> Node:
-    """Plain data as a tree; values that stand at the same place in ``like`` keep their origin."""
+    """Plain data as a tree.
+
+    Args:
+        value: Scalars, lists and mappings.
+        origin: Of everything that ``like`` does not have.
+        like: An earlier tree: values at the same place keep its origin, equal scalars their text.
+    """
     known = dict(like.children()) if like else {}
-    origin = like.origin if like else origin
+    # Who replaces a default says something himself.
+    own = like.origin if like and like.origin != DEFAULTS else origin
     if isinstance(value, dict):
-        children = {k: from_plain(v, origin, known.get(str(k))) for k, v in value.items()}
-        return Node(children, origin)
+        return Node({k: from_plain(v, origin, known.get(str(k))) for k, v in value.items()}, own)
     if isinstance(value, list | tuple):
         elements = [from_plain(v, origin, known.get(str(i))) for i, v in enumerate(value)]
-        return Node(elements, origin)
-    return Node(value, origin)
+        return Node(elements, own)
+    if like and type(like.value) is type(value) and like.value == value:
+        return like
+    return Node(value, own)

@@ -61,11 +61,10 @@ class Trust:
             fix="name a class that fits this place; functions come from plugins only",
         )
 
-    def check_nested_class(self, path: str, asked: tuple[type, ...], where: str) -> None:
-        """Refuse a class inside an argument that is neither asked for nor a known kind of part.
+    def check_nested_class(self, path: str, asked: tuple[type, ...], where: str) -> object:
+        """The class inside an argument, if it is asked for there or is a known kind of part.
 
-        The types of parameters inside ``init_args`` are not known here, and one without a type
-        would admit any class, such as one that starts a process.
+        A parameter without a type would admit any class, such as one that starts a process.
         """
         bases = (*asked, *(load_class(target) for target in (*BASES.values(), *PARTS)))
         value = self.import_class(path, None, where)
@@ -76,6 +75,7 @@ class Trust:
                 known=", ".join(dict.fromkeys(base.__name__ for base in bases)) + " and subclasses",
                 fix=f"if you trust it: --trust {path.rpartition('.')[0]}",
             )
+        return value
 
     def check_function(self, text: str, asked: tuple[type, ...], where: str) -> None:
         """Refuse a string that names a function or class, unless calling it is harmless."""

@@ -1,7 +1,8 @@
 """The YAML that configs are written in: version 1.2's scalars, read and written alike.
 
 PyYAML follows YAML 1.1, where ``1e-3`` is a string, ``no`` is false, ``12:30:00`` is the number
-45000 and a date is an object. A config needs none of that and is hurt by each.
+45000, ``2024_01_05`` is another number and a date is an object. A config needs none of that and is
+hurt by each.
 """
 
 import re
@@ -10,9 +11,9 @@ import yaml
 
 BOOL = re.compile(r"^(?:true|True|TRUE|false|False|FALSE)$")
 NULL = re.compile(r"^(?:~|null|Null|NULL|)$")
-INT = re.compile(r"^(?:[-+]?\d[\d_]*|0x[\da-fA-F_]+|0o[0-7_]+)$")
+INT = re.compile(r"^(?:[-+]?\d+|0x[\da-fA-F]+|0o[0-7]+)$")
 FLOAT = re.compile(
-    r"^(?:[-+]?(?:\d[\d_]*\.?[\d_]*|\.\d[\d_]*)(?:[eE][-+]?\d+)?"
+    r"^(?:[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
     r"|[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN))$"
 )
 # Tried in this order: a whole number is an int before it is a float.
@@ -39,13 +40,13 @@ Loader.add_implicit_resolver("tag:yaml.org,2002:null", NULL, ["~", "n", "N", ""]
 
 
 def _int(loader, node) -> int:
-    text = loader.construct_scalar(node).replace("_", "")
+    text = loader.construct_scalar(node)
     bases = {"0x": 16, "0o": 8}
     return int(text, bases.get(text[:2], 10))
 
 
 def _float(loader, node) -> float:
-    text = loader.construct_scalar(node).replace("_", "").lower()
+    text = loader.construct_scalar(node).lower()
     return float(text.replace(".inf", "inf").replace(".nan", "nan"))
 
 

@@ -203,3 +203,43 @@ def test_the_tasks_own_slots_are_no_arguments_of_it(experiment):
     with pytest.raises(UnknownKeyError) as caught:
         experiment(BASE + "task: {name: classification, loss: focal}\n")
     assert caught.value.fix == "'loss' is a key of the config's top level"
+
+
+@pytest.mark.parametrize("name", ["width", "num_classes"])
+def test_known_parameters_cannot_pass_unchecked(experiment, name):
+    """``dict_kwargs`` is for what the signature does not show."""
+    text = f"data: squares\narchitecture: {{name: untyped, dict_kwargs: {{{name}: x}}}}\n"
+    with pytest.raises(InvalidValueError) as caught:
+        experiment(text)
+    assert caught.value.what == (
+        f"architecture 'untyped' has the parameter '{name}': it cannot stand in dict_kwargs"
+    )
+    assert caught.value.where.endswith(f"line 2, architecture.dict_kwargs.{name}")
+    assert caught.value.fix == "write it beside the name"
+
+
+def test_a_tasks_parts_cannot_pass_unchecked(experiment, fake_distribution):
+    """What dlplug builds and supplies is a key of the top level."""
+    source = (
+        "from lightning.pytorch import LightningModule\n"
+        "class Open(LightningModule):\n"
+        "    def __init__(self, architecture, **rest):\n        super().__init__()\n"
+    )
+    lines = {"dlplug.tasks": {"open": "acme_open:Open"}}
+    fake_distribution("acme-open", "1", entry_points=lines, modules={"acme_open": source})
+    base = "data: squares\narchitecture: tower\n"
+    with pytest.raises(InvalidValueError) as caught:
+        experiment(base + "task: {name: open, dict_kwargs: {architecture: x}}\n")
+    assert caught.value.fix == "delete it: dlplug supplies it"
+
+
+def test_a_parameter_called_command_takes_plain_values(experiment, fake_distribution):
+    """Commands are a kind that no config builds."""
+    source = (
+        "from torch import nn\n"
+        "def shell(num_classes, command=None):\n    return nn.Linear(1, num_classes)\n"
+    )
+    lines = {"dlplug.architectures": {"shell": "acme_shell:shell"}}
+    fake_distribution("acme-shell", "1", entry_points=lines, modules={"acme_shell": source})
+    made = experiment("data: squares\narchitecture: {name: shell, command: ls}\n")
+    assert made.resolved["architecture"]["command"] == "ls"

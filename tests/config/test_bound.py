@@ -30,3 +30,12 @@ def test_non_plain_defaults_are_left_out(experiment):
     made = experiment()
     assert "act" not in made.resolved["architecture"]
     assert made.build_task().architecture.act is torch.nn.functional.relu
+
+
+def test_a_resolved_config_names_ids(experiment):
+    """Also for what dlplug provides: a plugin installed later cannot make it ambiguous."""
+    made = experiment(BASE + "loss: {name: sum, losses: [focal]}\n")
+    assert made.resolved["task"]["name"] == "dlplug:classification"
+    assert made.resolved["optimizer"]["name"] == "dlplug:adamw"
+    assert made.resolved["loss"]["losses"][0]["name"] == "dlplug:focal"
+    assert made.resolved["metrics"][0]["name"] == "dlplug:accuracy"

@@ -2,7 +2,7 @@
 
 import pytest
 
-from dlplug.errors import ConfigError
+from dlplug.errors import ConfigError, PluginError
 
 BASE = "data: squares\narchitecture: tower\ncallbacks: "
 
@@ -43,3 +43,15 @@ def test_a_circle_of_wishes_is_an_error(experiment):
     assert caught.value.what == (
         "the callbacks late, early, contrary each want to run before the other"
     )
+
+
+@pytest.mark.parametrize("wish", ["{'late'}", "3", "[3]"])
+def test_wishes_that_are_no_names_are_the_plugins_fault(experiment, fake_distribution, wish):
+    """The message names the callback, its attribute and what it may hold."""
+    source = f"from lightning.pytorch import Callback\nclass Odd(Callback):\n    before = {wish}\n"
+    lines = {"dlplug.callbacks": {"odd": "acme_odd:Odd"}}
+    fake_distribution("acme-odd", "1.0", entry_points=lines, modules={"acme_odd": source})
+    with pytest.raises(PluginError) as caught:
+        order(experiment, "[late, odd]")
+    assert caught.value.what == f"callback 'odd' of acme-odd 1.0 has before = {wish}"
+    assert caught.value.known == "a name, or a list or tuple of names"

@@ -68,3 +68,13 @@ def test_a_rewritten_config_is_checked_again(files):
     assert composed.rewritten({"loss": "dice"}, "upgraded").where("loss").endswith("a.yaml, line 1")
     with pytest.raises(UnknownKeyError, match="no key 'losss' in a config"):
         composed.rewritten({"losss": "dice"}, "upgraded")
+
+
+def test_a_rewritten_config_keeps_what_was_typed(files):
+    """A name that looks like a number is still the text; added keys name the plugin."""
+    composed = compose(files(a="loss: {name: focal}\n"), [("name", "20240105")])
+    plain = composed.tree.plain() | {"loss": {"name": "focal", "gamma": 2}}
+    rewritten = composed.rewritten(plain, "upgraded by a plugin")
+    assert rewritten.get("name").text == "20240105"
+    assert rewritten.where("loss.gamma") == "upgraded by a plugin"
+    assert rewritten.where("loss.name").endswith("a.yaml, line 1")

@@ -65,6 +65,7 @@ def composed(*texts):
         (("callbacks: ema",), {"callbacks": ["ema"]}),
         (("callbacks: {name: ema, decay: 1}",), {"callbacks": [{"name": "ema", "decay": 1}]}),
         (("callbacks+: ema",), {"callbacks": ["ema"]}),
+        (("{callbacks+: b, callbacks: [a]}",), {"callbacks": ["a", "b"]}),
         # nothing said before: the default list is what is changed
         (("metrics+: f1",), {"metrics": ["accuracy", "f1"]}),
         (("metrics: null", "metrics+: f1"), {"metrics": ["f1"]}),

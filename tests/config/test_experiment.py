@@ -20,13 +20,13 @@ def test_a_short_config_gets_sensible_defaults(experiment):
         slot: made.resolved[slot]["name"] for slot in ("task", "architecture", "loss", "optimizer")
     }
     assert names == {
-        "task": "classification",
+        "task": "dlplug:classification",
         "architecture": "acme-toys:tower",
-        "loss": "cross_entropy",
-        "optimizer": "adamw",
+        "loss": "dlplug:cross_entropy",
+        "optimizer": "dlplug:adamw",
     }
     assert made.resolved["scheduler"] is None and made.resolved["callbacks"] == []
-    assert made.resolved["metrics"][0] == {"name": "accuracy", "num_classes": 3, "top_k": 1}
+    assert made.resolved["metrics"][0] == {"name": "dlplug:accuracy", "num_classes": 3, "top_k": 1}
     assert (made.seed, made.name, made.trainer_arguments) == (0, "a", {"max_epochs": 10})
     assert made.given == {"data": "squares", "architecture": "tower"}
 
@@ -266,5 +266,5 @@ def test_a_plugin_with_the_name_of_a_default_does_not_matter(fake_distribution):
     )
     overrides = [("data", "digits"), ("architecture", "mlp")]
     experiment = load([], overrides, Registry.discover())
-    assert experiment.resolved["loss"]["name"] == "cross_entropy"
+    assert experiment.resolved["loss"]["name"] == "dlplug:cross_entropy"
     assert "dlplug:cross_entropy" in [component.id for component in experiment.components]

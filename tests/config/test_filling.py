@@ -1,5 +1,7 @@
 """What the data decides."""
 
+from types import SimpleNamespace
+
 import pytest
 
 from dlplug.config.filling import DataFacts, compare, decided_by_data, fill
@@ -14,13 +16,16 @@ FACTS = DataFacts(DataSpec(image_size=8, num_classes=10, cat_cardinalities=(2, 3
 TALL = DataFacts(DataSpec(image_size=(4, 6)), "data tall")
 
 
+LOSS = SimpleNamespace(kind="losses", key="loss", label="loss 'a'", where="a.yaml, line 3, loss")
+
+
 def parameter(name, hint=NO_DEFAULT):
     return Parameter(name, hint, NO_DEFAULT, "")
 
 
 def filled(name, hint, facts=FACTS):
     trust = Trust(Registry.discover())
-    value = fill(parameter(name, hint), facts, f"architecture.{name}", "architecture 'a'", trust)
+    value = fill(parameter(name, hint), facts, LOSS, trust)
     return value and value.make()
 
 
@@ -48,9 +53,9 @@ def test_a_fact_that_does_not_fit_the_type_is_an_error():
     """Data that is not square cannot go into one number."""
     with pytest.raises(InvalidValueError) as caught:
         filled("image_size", int, TALL)
-    assert caught.value.what == (
-        "architecture 'a' takes image_size as int, and data tall has [4, 6]"
-    )
+    assert caught.value.what == ("loss 'a' takes image_size as int, and data tall has [4, 6]")
+    assert caught.value.where == "a.yaml, line 3, loss.image_size"
+    assert caught.value.fix == "choose another loss, one that takes such data"
 
 
 def test_the_exact_name_wins_over_its_synonyms():

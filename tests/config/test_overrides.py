@@ -97,3 +97,9 @@ def test_a_malformed_key_is_refused():
     """Two dots in a row name nothing."""
     with pytest.raises(ConfigError, match=r"'trainer\.\.x' is not a dotted key"):
         overridden("{}", ("trainer..x", "1"))
+
+
+def test_replacing_a_list_comes_before_appending():
+    """Whatever stands first, nothing that was appended is lost."""
+    for order in itertools.permutations([("callbacks+", "lr_monitor"), ("callbacks", "[ema]")]):
+        assert overridden("{}", *order) == {"callbacks": ["ema", "lr_monitor"]}

@@ -14,15 +14,18 @@ def node(text):
 
 def test_the_seed_is_a_number_or_drawn(monkeypatch):
     """0 when nothing is said; true draws one."""
-    for variable in ("WORLD_SIZE", "LOCAL_RANK", "PL_GLOBAL_SEED"):
+    for variable in ("WORLD_SIZE", "SLURM_NTASKS", "LOCAL_RANK", "PL_GLOBAL_SEED"):
         monkeypatch.delenv(variable, raising=False)
     assert read_seed(None) == 0 and read_seed(node("7")) == 7
     assert {read_seed(node("true")) for _ in range(3)} != {read_seed(node("true"))}
 
 
-def test_all_processes_draw_one_seed(monkeypatch):
+@pytest.mark.parametrize("variable", ["WORLD_SIZE", "SLURM_NTASKS"])
+def test_all_processes_draw_one_seed(monkeypatch, variable):
     """Lightning hands its seed to the processes it starts; those of others need a number."""
-    monkeypatch.setenv("WORLD_SIZE", "2")
+    for other in ("WORLD_SIZE", "SLURM_NTASKS", "LOCAL_RANK", "PL_GLOBAL_SEED"):
+        monkeypatch.delenv(other, raising=False)
+    monkeypatch.setenv(variable, "2")
     with pytest.raises(ConfigError, match="would draw another seed in each process"):
         read_seed(node("true"))
     monkeypatch.setenv("LOCAL_RANK", "1")

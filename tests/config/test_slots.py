@@ -43,6 +43,7 @@ def test_slots_and_kinds_fit():
         ("loss.losses.0.loss", "losses"),
         ("architecture.depth", None),
         ("trainer.callbacks", None),
+        ("data.command", None),
         ("name", None),
     ],
 )

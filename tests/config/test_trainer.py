@@ -39,7 +39,17 @@ def test_only_what_differs_from_the_default_is_passed_on(resolved):
 
 @pytest.mark.parametrize(
     ("text", "epochs"),
-    [("{}", 10), ("null", 10), ("{max_steps: 5}", None), ("{max_epochs: null}", None)],
+    [
+        ("{}", 10),
+        ("null", 10),
+        ("{max_steps: 5}", None),
+        ("{max_epochs: -1}", -1),
+        # the default, spelt out, sets no length
+        ("{max_epochs: null}", 10),
+        ("{max_steps: -1}", 10),
+        ("{fast_dev_run: false}", 10),
+        ("{max_steps: 5, max_epochs: null}", None),
+    ],
 )
 def test_ten_epochs_unless_a_length_is_given(resolved, text, epochs):
     """Lightning would warn and train for a thousand."""

@@ -1,7 +1,7 @@
 """Trees of values with origins."""
 
 from dlplug.config.document import parse
-from dlplug.config.tree import COMMAND_LINE, Origin, from_plain
+from dlplug.config.tree import COMMAND_LINE, DEFAULTS, Node, Origin, from_plain
 
 
 def test_an_origin_reads_as_file_and_line():
@@ -23,4 +23,14 @@ def test_rewritten_data_keeps_the_origins_of_what_stays():
     new = from_plain({"a": 2, "b": ["x", "z"], "c": 3}, Origin("upgraded"), like=old)
     assert new.plain() == {"a": 2, "b": ["x", "z"], "c": 3}
     assert str(new.nearest(["b", "1"]).origin) == "f, line 2"
-    assert str(new.nearest(["c"]).origin) == "f, line 1"
+    assert str(new.nearest(["a"]).origin) == "f, line 1"
+    assert str(new.nearest(["c"]).origin) == "upgraded"
+
+
+def test_rewritten_scalars_that_stay_keep_their_text():
+    """A name of digits stays what was typed; a default that is replaced is no default."""
+    old = Node({"name": Node(7, COMMAND_LINE, "007"), "loss": Node("mse", DEFAULTS)}, COMMAND_LINE)
+    same = from_plain({"name": 7, "loss": "mse"}, Origin("upgraded"), like=old)
+    assert same == old
+    new = from_plain({"name": True, "loss": "mae"}, Origin("upgraded"), like=old)
+    assert new.value["name"].text is None and str(new.value["loss"].origin) == "upgraded"

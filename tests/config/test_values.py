@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import pytest
 import torch
+from lightning.pytorch.profilers import Profiler
 from torch import nn
 
 from dlplug.config.document import parse
@@ -190,3 +191,19 @@ def test_plain_forms():
     """Tuples and sets become lists, enums their names; objects have none."""
     assert plain_form((1, {2}, {"a": Colour.red})) == [1, [2], {"a": "red"}]
     assert plain_form([object()]) is plain_form({(1, 2): 3}) is NOT_PLAIN
+
+
+def test_a_plain_argument_of_a_nested_class_is_no_import_path(checked):
+    """``profile`` and ``code`` are modules; a file's name may still begin like that."""
+    text = (
+        "{class_path: lightning.pytorch.profilers.SimpleProfiler,"
+        " init_args: {filename: profile.txt, dirpath: code.d}}"
+    )
+    assert checked(Profiler | str | None, text).make().filename == "profile.txt"
+
+
+def test_an_untyped_argument_of_a_nested_class_is_still_looked_into(checked):
+    """Only a type that holds plain data makes a string harmless."""
+    text = "{class_path: torch.nn.Sequential, init_args: {args: [profile.run]}}"
+    with pytest.raises(UntrustedError):
+        checked(nn.Module, text)

@@ -1,0 +1,106 @@
+"""What stands in a slot that the config leaves open."""
+
+import pytest
+
+from dlplug.config import load
+from dlplug.errors import UnknownKeyError
+from dlplug.plugin import Registry
+from tests.config.toys import BASE
+
+SOURCE = """
+from lightning.pytorch import LightningModule
+
+
+class Own(LightningModule):
+    slot_defaults = {
+        "loss": {"name": "focal", "gamma": 3.0},
+        "optimizer": "sgd",
+        "metrics": ["f1"],
+    }
+
+    def __init__(self, architecture, loss, optimizer, metrics):
+        super().__init__()
+
+
+class Bare(LightningModule):
+    slot_defaults = {"loss": None}
+
+    def __init__(self, architecture, loss):
+        super().__init__()
+
+
+def accuracy():
+    pass
+"""
+
+
+@pytest.fixture
+def own(experiment, fake_distribution):
+    """Configs beside a plugin with tasks, and with components called like dlplug's defaults."""
+    lines = {
+        "dlplug.tasks": {"own": "acme_own:Own", "bare": "acme_own:Bare"},
+        "dlplug.losses": {"cross_entropy": "acme_own:accuracy"},
+        "dlplug.optimizers": {"adamw": "acme_own:accuracy"},
+        "dlplug.metrics": {"accuracy": "acme_own:accuracy"},
+    }
+    fake_distribution("acme-own", "1", entry_points=lines, modules={"acme_own": SOURCE})
+    return experiment
+
+
+def test_arguments_without_a_name_belong_to_the_tasks_default(own):
+    """They are laid over the arguments that the task sets itself."""
+    text = BASE + "task: own\nloss: {alpha: [1, 2, 3]}\n"
+    made = own(text, ("optimizer.lr", "0.1"))
+    assert made.resolved["loss"]["name"] == "dlplug:focal"
+    assert made.resolved["loss"]["gamma"] == 3.0 and made.resolved["loss"]["alpha"] == [1, 2, 3]
+    assert made.resolved["optimizer"]["name"] == "dlplug:sgd"
+    assert made.where("loss.alpha").endswith("line 4")
+
+
+def test_what_is_appended_comes_after_the_tasks_default(own):
+    """Not after dlplug's."""
+    made = own(BASE + "task: own\n", ("metrics+", "{name: f1}"))
+    assert [metric["name"] for metric in made.resolved["metrics"]] == ["dlplug:f1", "dlplug:f1"]
+    assert made.given["metrics"][0] == "f1"
+
+
+def test_an_element_that_only_dlplugs_default_has_is_unknown(own):
+    """The task's elements are the ones that can be addressed."""
+    with pytest.raises(UnknownKeyError, match="metrics has no element 'accuracy'") as caught:
+        own(BASE + "task: own\n", ("metrics.accuracy.top_k", "2"))
+    assert (caught.value.known, caught.value.where) == ("f1", "command line, metrics.accuracy")
+
+
+def test_a_plugin_with_the_name_of_a_default_changes_nothing(own):
+    """Arguments without a name, and a list that is appended to, mean dlplug's component."""
+    made = own(
+        BASE + "loss: {label_smoothing: 0.1}\ntask: {}\n",
+        ("optimizer.lr", "0.1"),
+        ("metrics.accuracy.top_k", "2"),
+        ("metrics+", "f1"),
+    )
+    assert made.resolved["loss"]["name"] == "dlplug:cross_entropy"
+    assert made.resolved["optimizer"]["name"] == "dlplug:adamw"
+    names = [metric["name"] for metric in made.resolved["metrics"]]
+    assert names == ["dlplug:accuracy", "dlplug:f1"] and made.resolved["metrics"][0]["top_k"] == 2
+
+
+def test_the_given_config_says_what_was_meant(own, tmp_path):
+    """It can be loaded again, beside the same plugins."""
+    made = own(BASE + "task: own\nloss: {alpha: [1, 2, 3]}\n", ("metrics+", "f1"))
+    overrides = [(key, value) for key, value in made.given.items()]
+    assert load([], overrides, Registry.discover()).given["loss"] == made.given["loss"]
+
+
+def test_arguments_for_no_component_name_the_place(own):
+    """A task without a default loss cannot use arguments alone."""
+    with pytest.raises(Exception, match="loss has arguments but names no loss") as caught:
+        own(BASE + "task: bare\nloss: {gamma: 1}\n")
+    assert caught.value.where.endswith("line 4, loss")
+
+
+def test_a_wrong_argument_of_a_default_has_its_line(own):
+    """The name was not written, but its arguments were."""
+    with pytest.raises(UnknownKeyError) as caught:
+        own(BASE + "loss: {gama: 1}\n")
+    assert caught.value.where.endswith("a.yaml, line 3, loss.gama")
