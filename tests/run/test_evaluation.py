@@ -66,7 +66,8 @@ def test_another_architecture_is_refused_by_name(trained, digits_file):
     with pytest.raises(CheckpointError) as error:
         verbs.test(other, run=Run(trained.run), progress=False)
     text = str(error.value)
-    assert "architecture mlp(" in text and "hidden=[16]" in text and "names vit(" in text
+    assert "architecture dlplug:mlp(" in text and "hidden=[16]" in text
+    assert "names dlplug:vit(" in text
     with pytest.raises(CheckpointError, match="vit"):
         verbs.fit(other, ckpt_path=Run(trained.run).last, root="unused", progress=False)
 
@@ -81,7 +82,7 @@ def test_another_width_is_refused_by_weight(trained, digits_file):
 def test_no_test_split_is_an_error(trained):
     """test_fraction 0 leaves nothing to test on."""
     empty = config.load([Run(trained.run).resolved], [("data.test_fraction", "0.0")])
-    with pytest.raises(ConfigError, match="data digits has no test split"):
+    with pytest.raises(ConfigError, match="data dlplug:digits has no test split"):
         verbs.test(empty, run=Run(trained.run), progress=False)
 
 

@@ -122,12 +122,12 @@ static void differentiate(const ScoreBlock& block, const float* lse, const float
 }
 
 // A block of queries [first, first + count) against the keys of `chunk`; the item's keys begin at
-// `first_key`.
+// `first_key`. The gradients are added to where the item has other blocks too.
 template <class T, class Element, bool kPlain>
 static void differentiate_block(const AttentionBackward& args,
                                 const BackwardScratch<Element>& space, int64_t batch, int64_t head,
                                 int64_t first, int64_t count, Span chunk, int64_t first_key,
-                                Factor<Element> key_rows) {
+                                Factor<Element> key_rows, bool accumulate) {
   const ScoreBlock block(args, batch, head, first, count, chunk, space.columns);
   if (block.is_empty()) return;
   const int64_t keys = block.span.end - block.span.begin, vectors = block.columns / kWidth;
@@ -150,26 +150,26 @@ static void differentiate_block(const AttentionBackward& args,
   auto rows = second_factor(grad_out, args.grad_out.row, count, args.value_width, space.grad_rows);
   multiply<true>(keys, space.value_width / kWidth, depth_of<Element>(count), factor.data,
                  factor.stride, rows.data, rows.stride,
-                 space.grad_values + in_item * space.value_width, space.value_width, true);
+                 space.grad_values + in_item * space.value_width, space.value_width, accumulate);
   factor = transposed_first_factor(space.score_grads, space.columns, count, block.columns,
                                    space.factors);
   rows = second_factor(query, args.query.row, count, args.width, space.query_rows);
   multiply<true>(keys, space.width / kWidth, depth_of<Element>(count), factor.data, factor.stride,
                  rows.data, rows.stride, space.grad_keys + in_item * space.width, space.width,
-                 true);
+                 accumulate);
   factor = first_factor(space.score_grads, space.columns, count, block.columns, space.factors);
   multiply<false>(count, space.width / kWidth, depth_of<Element>(keys), factor.data, factor.stride,
                   key_rows.data + depth_of<Element>(in_chunk) * key_rows.stride, key_rows.stride,
-                  space.grad_queries + first * space.width, space.width, true);
+                  space.grad_queries + first * space.width, space.width, accumulate);
 }
 
 template <class T, class Element, bool kPlain>
 static void differentiate_head(const AttentionBackward& args, const BackwardScratch<Element>& space,
                                int64_t batch, int64_t head, Span keys, Span& packed,
-                               Factor<Element>& key_rows) {
+                               Factor<Element>& key_rows, bool accumulate) {
   const int64_t kv_head = head / (args.heads / args.kv_heads);
   const int64_t block = block_size(args.num_queries);
-  set_zero(space.grad_queries, args.num_queries * space.width);
+  if (accumulate) set_zero(space.grad_queries, args.num_queries * space.width);
   for (int64_t i = 0; i < args.num_queries; ++i)
     space.deltas[i] = dot(rows_at<const T>(args.out, batch, head, i),
                           rows_at<const T>(args.grad_out, batch, head, i), args.value_width);
@@ -191,7 +191,7 @@ static void differentiate_head(const AttentionBackward& args, const BackwardScra
     for (int64_t i = 0; i < args.num_queries; i += block)
       differentiate_block<T, Element, kPlain>(
           args, space, batch, head, i, block < args.num_queries - i ? block : args.num_queries - i,
-          chunk, keys.begin, key_rows);
+          chunk, keys.begin, key_rows, accumulate);
   }
 }
 
@@ -205,13 +205,19 @@ static void differentiate_item(const AttentionBackward& args, const BackwardScra
   const Span keys =
       intersect({range * args.item_keys, (range + 1) * args.item_keys}, {0, args.num_keys});
   const int64_t count = keys.end - keys.begin;
-  set_zero(space.grad_keys, count * space.width);
-  set_zero(space.grad_values, count * space.value_width);
+  const Span seen = keys_seen_by(args, 0, args.num_queries - 1);
+  const bool is_one_block = group == 1 && args.num_queries <= kMaxBlock && count <= args.chunk &&
+                            seen.begin <= keys.begin && seen.end >= keys.end;
+  if (!is_one_block) {
+    set_zero(space.grad_keys, count * space.width);
+    set_zero(space.grad_values, count * space.value_width);
+  }
 
   Span packed{-1, -1};  // the chunk that lies in the scratch; query heads that share it follow
   Factor<Element> key_rows{};
   for (int64_t head = kv_head * group; head < (kv_head + 1) * group; ++head) {
-    differentiate_head<T, Element, kPlain>(args, space, batch, head, keys, packed, key_rows);
+    differentiate_head<T, Element, kPlain>(args, space, batch, head, keys, packed, key_rows,
+                                           !is_one_block);
     if (args.query_shares != nullptr) {
       const int64_t share = (range * args.batch + batch) * args.heads + head;
       write<Element>(space.grad_queries, space.width, args.num_queries, args.width, args.scale,
