@@ -77,6 +77,7 @@ def task_of(experiment: "Experiment", checkpoint: Path) -> lightning.LightningMo
 def evaluation_trainer(experiment: "Experiment", progress: bool) -> lightning.Trainer:
     """A Trainer that writes nothing."""
     callbacks = [c for c in experiment.build_callbacks() if not isinstance(c, Checkpoint)]
+    progress = progress and experiment.trainer_arguments.get("enable_progress_bar", True)
     if progress and not any(isinstance(c, ProgressBar) for c in callbacks):
         callbacks.append(progress_bar())
     return build_trainer(

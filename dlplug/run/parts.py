@@ -7,6 +7,7 @@ import lightning
 from lightning.pytorch.utilities import rank_zero_only
 
 from dlplug.errors import DataError, DlplugError
+from dlplug.plugin import CORE
 from dlplug.tasks.checkpoint import FORMAT
 
 if TYPE_CHECKING:
@@ -51,8 +52,8 @@ def record_of(experiment: "Experiment") -> dict[str, Any]:
 
 
 def name_of(experiment: "Experiment", slot: str) -> str:
-    """Short name of what stands in a slot, for messages."""
+    """Name of what stands in a slot, for messages; the id of what is not built in."""
     chosen = experiment.resolved.get(slot)
     if isinstance(chosen, Mapping):
         chosen = chosen.get("name", chosen.get("class_path"))
-    return str(chosen)
+    return str(chosen).removeprefix(f"{CORE}:")

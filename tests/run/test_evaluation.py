@@ -82,7 +82,7 @@ def test_another_width_is_refused_by_weight(trained, digits_file):
 def test_no_test_split_is_an_error(trained):
     """test_fraction 0 leaves nothing to test on."""
     empty = config.load([Run(trained.run).resolved], [("data.test_fraction", "0.0")])
-    with pytest.raises(ConfigError, match="data dlplug:digits has no test split"):
+    with pytest.raises(ConfigError, match="data digits has no test split"):
         verbs.test(empty, run=Run(trained.run), progress=False)
 
 
@@ -104,3 +104,11 @@ def test_the_test_split_stays_closed_while_validating(trained, monkeypatch):
     assert opened == []
     verbs.test(again(trained), run=Run(trained.run), progress=False)
     assert opened == ["test"]
+
+
+def test_a_run_without_a_progress_bar_is_evaluated_without_one(trained):
+    """What the run's own config says about the bar holds for every verb on it."""
+    overrides = [("trainer.enable_progress_bar", "false")]
+    quiet = config.load([Run(trained.run).resolved], overrides)
+    result = verbs.validate(quiet, run=Run(trained.run), progress=True)
+    assert set(result.metrics) == {"val_loss", "val_accuracy"}
