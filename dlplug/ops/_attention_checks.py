@@ -22,26 +22,25 @@ def check_tensors(query: Tensor, key: Tensor, value: Tensor, enable_gqa: bool) -
             known=_names(*FLOATING),
             fix="give all three the same one of these dtypes",
         )
-    if not query.device == key.device == value.device:
+    is_on_cpu = query.is_cpu and key.is_cpu and value.is_cpu  # a device itself takes longer
+    if not is_on_cpu and not query.device == key.device == value.device:
         raise OpError(
             f"query, key and value are on {query.device}, {key.device} and {value.device}",
             where="attention",
             fix="move them to one device",
         )
-    ranks = (query.dim(), key.dim(), value.dim())
-    if min(ranks) < 2:
+    q, k, v = query.shape, key.shape, value.shape
+    if min(len(q), len(k), len(v)) < 2:
         raise _shape_error("at least 2 dimensions each are needed", query, key, value)
-    if query.size(-1) != key.size(-1):
+    if q[-1] != k[-1]:
         raise _shape_error("the last size of query and key differs", query, key, value)
-    if key.size(-2) != value.size(-2):
+    if k[-2] != v[-2]:
         raise _shape_error("the number of keys and of values differs", query, key, value)
     if enable_gqa:
         _check_groups(query, key, value)
-        return
-    # Equal shapes are the usual case and need no further look.
-    if not query.shape[:-2] == key.shape[:-2] == value.shape[:-2]:
+    elif not q[:-2] == k[:-2] == v[:-2]:  # equal sizes need no further look
         try:
-            torch.broadcast_shapes(query.shape[:-2], key.shape[:-2], value.shape[:-2])
+            torch.broadcast_shapes(q[:-2], k[:-2], v[:-2])
         except RuntimeError:
             raise _shape_error(
                 "the leading sizes do not broadcast",

@@ -20,6 +20,7 @@ MAX_WIDTH = 256  # head dimensions that the kernels take
 # Multiply-adds of the scores below which 9 us more for a call, 25 us with gradients, count.
 SMALLEST_WORK = {torch.float32: 200_000, torch.bfloat16: 50_000, torch.float16: 50_000}
 FEWEST_QUERIES = 4  # of float32
+NO_EXTRAS = (None,) * 4  # alibi_slopes, softcap, sinks, cu_seqlens
 IS_MEASURED = platform.machine().lower() in ("x86_64", "amd64")
 
 
@@ -200,21 +201,20 @@ def _run_torch(
 
 def _refuse(query, key, value, attn_mask, dropout_p, window, query_offset, alibi_slopes, *_):
     """Why the kernels cannot take a call, or None."""
-    if torch._C._are_functorch_transforms_active():  # in compiled code too
-        return "a torch.func transform is active"
     if query.dtype not in KERNEL_DTYPES:
         return f"{query.dtype} is not float32, bfloat16 or float16"
     if attn_mask is not None:
         return "the kernels take no attn_mask"
-    if not (0 < query.size(-1) <= MAX_WIDTH and 0 < value.size(-1) <= MAX_WIDTH):
-        return f"head dimensions {query.size(-1)} and {value.size(-1)} are not 1 to {MAX_WIDTH}"
-    if not query.dim() == key.dim() == value.dim():
+    q, k, v = query.shape, key.shape, value.shape
+    if not (0 < q[-1] <= MAX_WIDTH and 0 < v[-1] <= MAX_WIDTH):
+        return f"head dimensions {q[-1]} and {v[-1]} are not 1 to {MAX_WIDTH}"
+    if not len(q) == len(k) == len(v):
         return "query, key and value differ in their number of axes"
-    if query.shape[:-3] != key.shape[:-3] or key.shape[:-2] != value.shape[:-2]:
+    if q[:-3] != k[:-3] or k[:-2] != v[:-2]:
         return "the leading sizes of query, key and value are broadcast"
-    if query.dim() > 2 and key.size(-3) > query.size(-3):
+    if len(q) > 2 and k[-3] > q[-3]:
         return "the heads of query are broadcast"
-    if key.numel() == 0 or query.numel() == 0:
+    if 0 in q or 0 in k:
         return "a tensor is empty"
     if alibi_slopes is not None and alibi_slopes.requires_grad and torch.is_grad_enabled():
         return "the kernels give no gradient of alibi_slopes"
@@ -225,9 +225,9 @@ def _decline(query, key, value, attn_mask, dropout_p, window, query_offset, *ext
     """Why PyTorch's own op is faster, or None; measured on a Zen 5 with AVX-512, torch 2.13."""
     if torch.compiler.is_compiling():  # a bound would become a guard on the sizes
         return None
-    if dropout_p != 0 or window is not None or query_offset != 0:
+    if dropout_p != 0 or window is not None or query_offset != 0 or extras != NO_EXTRAS:
         return None
-    if not query.is_cpu or any(extra is not None for extra in extras):
+    if not query.is_cpu:
         return None
     if not IS_MEASURED:
         return f"the kernels' speed on {platform.machine()} is not known"
@@ -239,21 +239,21 @@ def _decline(query, key, value, attn_mask, dropout_p, window, query_offset, *ext
     return None
 
 
-class _Attention(_backend.Op):
-    def route(self, query: Tensor, *args) -> str:
-        """As every op's, but PyTorch's own takes only what it can do, by a mask if need be."""
-        route = super().route(query, *args)
-        if route != "torch":
-            return route
-        # PyTorch's CPU kernel has no rules for transforms and forward mode.
-        if torch._C._are_functorch_transforms_active() or forward_ad._current_level >= 0:
-            return "reference"
-        _, _, _, dropout_p, _, _, alibi_slopes, softcap, sinks, _ = args
-        # Its dropout draws from another generator: the same seed would drop other weights.
-        has_equal = dropout_p == 0 and alibi_slopes is None and softcap is None and sinks is None
-        return "torch" if has_equal else "reference"
+def _otherwise(
+    query, key, value, attn_mask, dropout_p, window, query_offset, alibi_slopes, softcap, sinks, *_
+):
+    """PyTorch's own op for what it can do, by a mask if need be."""
+    # Its CPU kernel has no rules for transforms and forward mode.
+    if torch._C._are_functorch_transforms_active() or forward_ad._current_level >= 0:
+        return "reference"
+    # Its dropout draws from another generator: the same seed would drop other weights.
+    has_equal = dropout_p == 0 and alibi_slopes is None and softcap is None and sinks is None
+    return "torch" if has_equal else "reference"
 
+
+class _Attention(_backend.Op):
     def explain(self, *args) -> _backend.Explanation:
+        """As every op's, of what autocast makes of the arguments."""
         return super().explain(*_as_autocast(*args[:3]), *args[3:])
 
 
@@ -276,6 +276,6 @@ OP = _backend.register(
         kernels=(kernels.forward, kernels.backward),
         refuse=_refuse,
         decline=_decline,
-        otherwise="torch",
+        otherwise=_otherwise,
     )
 )
