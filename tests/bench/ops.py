@@ -2,11 +2,13 @@
 
 import argparse
 import json
+import os
 
 import torch
 
 from dlplug import ops
 from tests.bench import adamw, attention, norms, timing
+from tests.bench.record import write_record
 
 MODULES = [adamw, attention, norms]
 
@@ -17,6 +19,7 @@ def main(arguments=None) -> None:
     parser.add_argument("--seconds", type=float, default=1.0, help="time per case (default 1)")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--json", action="store_true", help="one JSON object as the last line")
+    parser.add_argument("--record", metavar="NAME", help="keep it in tests/bench/results")
     options = parser.parse_args(arguments)
     torch.set_num_threads(options.threads)
     print(f"torch {torch.__version__}, {options.threads} threads, {ops.current_isa()}")
@@ -26,8 +29,17 @@ def main(arguments=None) -> None:
             if all(word in case.name for word in options.words):
                 rows.append(timing.report(case, options.seconds))
                 print(format_row(rows[-1]), flush=True)
+    record = {
+        "cpus": os.cpu_count(),
+        "torch": torch.__version__,
+        "isa": ops.current_isa(),
+        "threads": options.threads,
+        "rows": rows,
+    }
+    if options.record:
+        write_record(options.record, record)
     if options.json:
-        print(json.dumps({"torch": torch.__version__, "isa": ops.current_isa(), "rows": rows}))
+        print(json.dumps(record))
 
 
 def format_row(row: dict) -> str:
