@@ -58,6 +58,12 @@ class Plugin:
         reasons = (entry.reason for entry in self.entries if entry.status is self.status)
         return self.problem or next(reasons, None)
 
+    @property
+    def is_remembered(self) -> bool:
+        """Whether all that is wrong is what an earlier process found."""
+        faults = [entry for entry in self.entries if entry.is_problem]
+        return not self.problem and bool(faults) and all(e.is_remembered for e in faults)
+
     def obey(self, rules: Iterable[Rule]) -> None:
         """Take the problem of the whole distribution for a note if the user's rules exclude it."""
         if self.problem and any(rule.objection(self.name, "") for rule in rules):

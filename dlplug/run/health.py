@@ -36,6 +36,7 @@ def examine(registry: Registry) -> dict[str, Any]:
                 "name": plugin.name,
                 "version": plugin.version,
                 "status": str(plugin.status),
+                "remembered": plugin.is_remembered,
                 "reason": plugin.reason,
                 "components": len(plugin.entries),
             }
@@ -47,7 +48,11 @@ def examine(registry: Registry) -> dict[str, Any]:
 
 
 def _problems(found: dict[str, Any]) -> list[str]:
-    """What somebody should act on. No CUDA where torch has no CUDA is none."""
+    """What somebody should act on.
+
+    No CUDA where torch has no CUDA is none, nor is a failure of which only an earlier process
+    knows: it may be mended by now.
+    """
     healthy = {str(Status.AVAILABLE), str(Status.LOADED), str(Status.DISABLED)}
     cpu = next(row for row in found["native"] if row["device"] == "cpu")
     problems = [] if cpu["loaded"] else [f"CPU kernels: {cpu['reason']}"]
@@ -57,7 +62,7 @@ def _problems(found: dict[str, Any]) -> list[str]:
     problems += [
         f"plugin {row['name']} {row['version']} is {row['status']}: {row['reason']}"
         for row in found["plugins"]
-        if row["status"] not in healthy
+        if row["status"] not in healthy and not row["remembered"]
     ]
     problems += [
         f"{row['plugin']}, {row['check']}: {row['detail']}"

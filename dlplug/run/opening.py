@@ -1,6 +1,7 @@
 """Make or reopen a run folder for a training."""
 
 import json
+import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,7 +17,9 @@ from dlplug.run.checkpoint_io import read_checkpoint
 from dlplug.run.environment import environment
 from dlplug.run.files import write_text
 from dlplug.run.folder import Run
+from dlplug.run.lock import lock_difference
 from dlplug.tasks.checkpoint import KEY as RECORD_KEY
+from dlplug.tasks.checkpoint import identity
 
 if TYPE_CHECKING:
     from dlplug.config.experiment import Experiment
@@ -41,8 +44,13 @@ def reopen_run(run: Run, experiment: "Experiment", lock: str, checkpoint: Path) 
     """Prepare an old run for going on after ``checkpoint``.
 
     Metrics from after the checkpoint are taken out, since they will be written again. What has
-    changed in config or code stands beside the original, as in ``resolved.1.yaml``.
+    changed in config or code stands beside the original, as in ``resolved.1.yaml``, and a change of
+    code is said on standard error.
     """
+    if run.lock.exists():
+        difference = lock_difference(run.lock.read_text(encoding="utf-8"), lock)
+        if difference:
+            print(f"the code is not what {run.path} began with: {difference}", file=sys.stderr)
     times = run.status.get("resumed", 0) + 1
     for path, text in ((run.resolved, experiment.to_yaml()), (run.lock, lock)):
         if not path.exists() or path.read_text(encoding="utf-8") != text:
@@ -73,7 +81,8 @@ def check_optimizer(content: Mapping[str, Any], record: Mapping[str, Any], path:
     """
     saved = ((content.get(RECORD_KEY) or {}).get("resolved") or {}).get("optimizer") or {}
     ours = record["resolved"].get("optimizer") or {}
-    for key in saved.keys() & ours.keys():
+    saved, ours = (dict(chosen, name=identity(chosen)) for chosen in (saved, ours))
+    for key in sorted(saved.keys() & ours.keys(), key=lambda key: (key != "name", key)):
         if saved[key] != ours[key]:
             raise InvalidValueError(
                 f"the config sets optimizer.{key}: {ours[key]!r}, the checkpoint continues with"

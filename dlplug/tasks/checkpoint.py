@@ -71,7 +71,7 @@ def check_architecture(
     """
     theirs = _architecture(checkpoint.get(KEY))
     ours = _architecture(record)
-    if theirs and ours and _identity(theirs) != _identity(ours):
+    if theirs and ours and identity(theirs) != identity(ours):
         raise CheckpointError(
             f"the checkpoint is of architecture {_text(theirs)}, the config names {_text(ours)}",
             where=where,
@@ -94,10 +94,10 @@ def _architecture(record: Mapping[str, Any] | None) -> dict[str, Any]:
     return {"name": chosen} if isinstance(chosen, str) else dict(chosen)
 
 
-def _identity(architecture: Mapping[str, Any]) -> str:
-    """Id or class path; a short name is one of dlplug's, as older checkpoints write it."""
-    name = str(architecture.get("name") or architecture.get("class_path"))
-    return f"{CORE}:{name}" if "name" in architecture and ":" not in name else name
+def identity(chosen: Mapping[str, Any]) -> str:
+    """Id or class path of a component; a short name is one of dlplug's."""
+    name = str(chosen.get("name") or chosen.get("class_path"))
+    return f"{CORE}:{name}" if "name" in chosen and ":" not in name else name
 
 
 def _text(architecture: Mapping[str, Any]) -> str:

@@ -6,7 +6,7 @@ import pytest
 
 from dlplug import ops
 from dlplug.cli import doctor
-from dlplug.errors import UnknownKeyError
+from dlplug.errors import ComponentLoadError, UnknownKeyError
 from dlplug.plugin import Registry
 from dlplug.run import health
 
@@ -65,6 +65,25 @@ def test_a_plugin_reports_its_own_health(fake_distribution, capsys):
     registry = Registry.discover()
     assert doctor.main([], registry) == 1
     assert "problem: acme-licence:acme, licence: expired yesterday" in capsys.readouterr().out
+
+
+def test_a_failure_of_an_earlier_process_is_no_problem(fake_distribution, capsys):
+    """It is listed, but may be mended by now; the same failure now is a problem."""
+    fake_distribution(
+        "acme-broken",
+        entry_points={"dlplug.losses": {"broken": "acme_broken:Loss"}},
+        modules={"acme_broken": "raise OSError('no licence')"},
+    )
+    with pytest.raises(ComponentLoadError):
+        Registry.discover().find("losses", "broken").load()
+    doctor.main([], Registry.discover())
+    out = capsys.readouterr().out
+    assert "acme-broken" in out and "no problems" in out
+    registry = Registry.discover()
+    with pytest.raises(ComponentLoadError):
+        registry.find("losses", "broken").load()
+    assert doctor.main([], registry) == 1
+    assert "problem: plugin acme-broken" in capsys.readouterr().out
 
 
 def test_a_misspelt_option_is_refused(registry):

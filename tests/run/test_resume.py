@@ -199,6 +199,31 @@ def test_a_changed_optimizer_is_not_ignored(tmp_path, experiment):
         fit(changed, tmp_path, resume="tiny")
 
 
+def test_another_optimizer_is_refused_by_its_name(tmp_path, experiment):
+    """A short name and an id are the same optimizer; another one is named first."""
+    fit(experiment(), tmp_path)
+    longer = ("trainer.max_epochs", "3")
+    content = Run.find("tiny", tmp_path).last
+    record = torch.load(content, weights_only=True)
+    assert record["dlplug"]["resolved"]["optimizer"]["name"] == "dlplug:adamw"
+    record["dlplug"]["resolved"]["optimizer"]["name"] = "adamw"
+    torch.save(record, content)
+    with pytest.raises(InvalidValueError, match=r"sets optimizer.name: 'dlplug:sgd', .*adamw'"):
+        fit(experiment(longer, ("optimizer", "sgd")), tmp_path, resume="tiny")
+    fit(experiment(longer), tmp_path, resume="tiny")
+
+
+def test_changed_code_is_said(tmp_path, experiment, capsys):
+    """Resuming with other components than the run began with names the first difference."""
+    fit(experiment(), tmp_path)
+    run = Run.find("tiny", tmp_path)
+    entries = json.loads(run.lock.read_text())
+    entries[0]["version"] = "0.0.1"
+    run.lock.write_text(json.dumps(entries))
+    fit(experiment(("trainer.max_epochs", "3")), tmp_path, resume="tiny")
+    assert "version is 0.0.1 and" in capsys.readouterr().err
+
+
 def test_a_checkpoint_of_another_run_starts_a_new_one(tmp_path, experiment):
     """ckpt_path goes on in a folder of its own and leaves the old one as it was."""
     first = fit(experiment(), tmp_path)
