@@ -39,9 +39,9 @@ def help_text(slot: str, name: str | None, registry: Registry) -> str:
     Raises:
         PluginError: No such component, or it cannot be loaded.
     """
-    from dlplug.config.bases import base_class
-    from dlplug.config.calling import component_parameters
-    from dlplug.config.filling import FILLED_KINDS, decided_by_data
+    from dlplug.config.filling import decided_by_data
+    from dlplug.config.kinds import TRAITS
+    from dlplug.config.parameters import component_parameters
     from dlplug.config.trainer import trainer_parameters
     from dlplug.config.trust import Trust
 
@@ -63,7 +63,7 @@ def help_text(slot: str, name: str | None, registry: Registry) -> str:
     offered = {word for c in registry.components(kind) for word in (c.name, c.id)}
     # A hook may offer names with dots: what is installed comes before a class path.
     if "." in name and ":" not in name and name not in offered:
-        target = Trust(registry).import_class(name, base_class(kind), "command line")
+        target = Trust(registry).import_class(name, TRAITS[kind].base_class, "command line")
         head = f"{slot} by class path: {name}"
     else:
         component = registry.find(kind, name, where="command line")
@@ -71,7 +71,7 @@ def help_text(slot: str, name: str | None, registry: Registry) -> str:
         head = f"{component.label} of {component.provider}: {component.target}"
     parameters = component_parameters(kind, target)
     filled = set()
-    if kind in FILLED_KINDS:
+    if TRAITS[kind].is_filled:
         filled = {parameter.name for parameter, _ in decided_by_data(parameters)}
     lines = [head]
     doc = (inspect.getdoc(target) or "").partition("\n\nArgs:")[0].strip()

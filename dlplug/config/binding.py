@@ -2,12 +2,16 @@
 
 from dataclasses import dataclass, field
 
-from dlplug.config.bases import base_class
 from dlplug.config.bound import Bound
-from dlplug.config.calling import BUILT_FOR_TASKS, KNOWN_LATER, component_parameters
 from dlplug.config.choice import RESERVED, read_choice
-from dlplug.config.filling import FILLED_KINDS, DataFacts, compare, decided_by_data, fill
-from dlplug.config.parameters import Parameter, parameters_of, takes_anything
+from dlplug.config.filling import DataFacts, compare, decided_by_data, fill
+from dlplug.config.kinds import TRAITS
+from dlplug.config.parameters import (
+    Parameter,
+    component_parameters,
+    parameters_of,
+    takes_anything,
+)
 from dlplug.config.tree import DEFAULTS, Node
 from dlplug.config.trust import Trust
 from dlplug.config.values import NOT_PLAIN, Value, check, check_default
@@ -51,7 +55,7 @@ class Binder:
                 fix=f"--{key} NAME, or '{key}: {{name: NAME, ...}}'",
             )
         if choice.word == "class_path":
-            target = self.trust.import_class(choice.text, base_class(kind), where)
+            target = self.trust.import_class(choice.text, TRAITS[kind].base_class, where)
             component = _unregistered(kind, choice.text, target)
         else:
             component = self.registry.find(kind, choice.text, where=where)
@@ -76,12 +80,12 @@ class Binder:
         parameters = component_parameters(bound.kind, bound.target)
         self._refuse_unknown(bound, parameters)
         self._add_given(bound, parameters)
-        if bound.kind in FILLED_KINDS:
+        if bound.traits.is_filled:
             self._add_from_data(bound, parameters)
         self._refuse_missing(bound, parameters)
-        later = KNOWN_LATER.get(bound.kind, ())
         for parameter in parameters:
-            if parameter.name not in (*bound.values, *later) and not parameter.is_required:
+            is_unset = parameter.name not in (*bound.values, *bound.traits.known_later)
+            if is_unset and not parameter.is_required:
                 bound.defaults[parameter.name] = self._default(parameter)
         bound.order = [parameter.name for parameter in parameters]
         return bound
@@ -96,7 +100,7 @@ class Binder:
             if is_open:
                 fix = f"{fix} or " if fix else ""
                 fix += f"pass it on unchecked: {bound.key}: {{dict_kwargs: {{{name}: ...}}}}"
-            if bound.kind == "tasks" and name in BUILT_FOR_TASKS:
+            if name in bound.traits.supplied:
                 fix = f"'{name}' is a key of the config's top level"
             raise UnknownKeyError(
                 f"{bound.label} has no argument '{name}'",
@@ -126,7 +130,7 @@ class Binder:
         )
 
     def _add_given(self, bound: Bound, parameters: list[Parameter]) -> None:
-        given, later = bound.choice.arguments, KNOWN_LATER.get(bound.kind, ())
+        given, later = bound.choice.arguments, bound.traits.known_later
         for parameter in parameters:
             if parameter.name not in given:
                 continue
@@ -142,7 +146,7 @@ class Binder:
 
     def _data_knows(self, bound: Bound, parameter: Parameter) -> bool:
         spec = self.facts.spec
-        is_filled = bound.kind in FILLED_KINDS and spec is not None
+        is_filled = bound.traits.is_filled and spec is not None
         return is_filled and spec.value_for(parameter.name) is not None
 
     def _bind_nested(self, kind: str, node: Node, key: str) -> Bound | list[Bound] | Value:
@@ -165,11 +169,11 @@ class Binder:
                 self.filled[key] = f"from {self.facts.source}"
 
     def _refuse_missing(self, bound: Bound, parameters: list[Parameter]) -> None:
-        given = (*bound.values, *KNOWN_LATER.get(bound.kind, ()))
+        given = (*bound.values, *bound.traits.known_later)
         missing = [p for p in parameters if p.is_required and p.name not in given]
         if not missing:
             return
-        is_filled = bound.kind in FILLED_KINDS
+        is_filled = bound.traits.is_filled
         facts = {p.name for p, _ in decided_by_data(parameters)} if is_filled else set()
         needs = [
             f"{p.name} ({self.facts.source} publishes none)" if p.name in facts else p.name

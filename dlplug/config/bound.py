@@ -1,12 +1,10 @@
 """A component with its checked arguments, ready to be built."""
 
 import functools
-import inspect
 from dataclasses import dataclass, field
 
-from dlplug.config.bases import base_class
-from dlplug.config.calling import BUILT_CLASSES, CALLED_LATER, FUNCTIONS_CALLED_LATER
 from dlplug.config.choice import RESERVED, Choice
+from dlplug.config.kinds import TRAITS, Traits
 from dlplug.config.refusal import Culprit, PartialComponent, refusals_named
 from dlplug.config.values import NOT_PLAIN, Value
 from dlplug.errors import PluginError
@@ -65,9 +63,9 @@ class Bound:
         return Culprit(self.label, self.component.provider, self.where, fix)
 
     @property
-    def is_function(self) -> bool:
-        """The target is a function, not a class."""
-        return not inspect.isclass(self.target)
+    def traits(self) -> Traits:
+        """How dlplug handles components of this kind."""
+        return TRAITS[self.kind]
 
     def resolved(self) -> dict:
         """Plain data that names the component and all its arguments; a valid config value."""
@@ -97,16 +95,15 @@ class Bound:
         """
         arguments = {name: _made(value) for name, value in self.values.items()}
         arguments |= self.open_arguments | supplied
-        if self.kind in CALLED_LATER:
+        if self.traits.passed_to_class:
             partial = PartialComponent(self.target, **arguments)
             partial.culprit = self.culprit
             return partial
-        if self.kind in FUNCTIONS_CALLED_LATER and self.is_function:
+        if self.traits.num_passed(self.target):
             return functools.partial(self.target, **arguments)
         with refusals_named(self.culprit):
             made = self.target(**arguments)
-        if self.kind in BUILT_CLASSES and not isinstance(made, base_class(self.kind)):
-            base = base_class(self.kind)
+        if self.traits.must_descend and not isinstance(made, base := self.traits.base_class):
             raise PluginError(
                 f"{self.label} of {self.component.provider} makes a {_class_name(type(made))}, "
                 f"not a {_class_name(base)}",

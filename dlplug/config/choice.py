@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from dlplug.config.tree import Node
+from dlplug.config.tree import DEFAULTS, Node
 from dlplug.errors import InvalidValueError
 
 RESERVED = ("name", "class_path", "init_args", "dict_kwargs")
@@ -87,6 +87,14 @@ def read_choice(node: Node, key: str) -> Choice:
                 fix="delete one of the two",
             )
     return Choice(words[0] if words else None, name, values | inner, node, open_arguments)
+
+
+def is_placeholder(node: Node) -> bool:
+    """Whether the component's name was put there by composing, not written by anyone."""
+    if isinstance(node.value, dict):
+        name = node.value.get("name", node.value.get("class_path"))
+        return name is not None and name.origin == DEFAULTS
+    return isinstance(node.value, str) and node.origin == DEFAULTS
 
 
 def same_name(old: str, new: str) -> bool:

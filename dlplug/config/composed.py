@@ -4,15 +4,19 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from dlplug.config.composition import merge, normalised
-from dlplug.config.document import load_file
-from dlplug.config.overrides import Override, apply_overrides
+import yaml
+
+from dlplug.config.document import load_file, parse
+from dlplug.config.merging import merge, normalised
 from dlplug.config.slots import OTHER_WORDS, SLOTS
-from dlplug.config.tree import COMMAND_LINE, DEFAULTS, Node, Origin, from_plain
-from dlplug.errors import UnknownKeyError, suggestion
+from dlplug.config.tree import COMMAND_LINE, DEFAULTS, PYTHON, Node, Origin, from_plain
+from dlplug.config.yaml_dialect import Loader
+from dlplug.errors import ConfigError, InvalidValueError, UnknownKeyError, suggestion
 
 # Keys that LightningCLI has in its configs and that are options here.
 FLAGS = ("ckpt_path", "resume", "run")
+
+Override = tuple[str, object]
 
 
 @dataclass(frozen=True)
@@ -70,6 +74,47 @@ def compose(files: Iterable[str | Path], overrides: Iterable[Override] = ()) -> 
     return Composed(tree, files[-1].stem if files else None)
 
 
+def apply_overrides(config: Node, overrides: Iterable[Override]) -> Node:
+    """``config`` with the overrides laid on top, in an order that does not matter to the user.
+
+    Names go first, so that ``--optimizer.lr 0.1 --optimizer sgd`` sets the rate of the new
+    optimizer; a list is replaced before it is appended to. Among equals the later one wins.
+
+    Args:
+        config: The composed files.
+        overrides: Pairs of dotted key and value; a string is read like a YAML value.
+    """
+    for key, value in sorted(overrides, key=_rank):
+        parts = key.split(".")
+        if not all(parts):
+            raise ConfigError(f"'{key}' is not a dotted key", where=str(COMMAND_LINE))
+        node = read_value(value, key) if isinstance(value, str) else from_plain(value, PYTHON)
+        for part in reversed(parts):
+            node = Node({part: node}, node.origin)
+        config = normalised(merge(config, node))
+    return config
+
+
+def read_value(text: str, key: str) -> Node:
+    """A value as the command line gives it.
+
+    Scalars are read as in YAML; only text that opens with a bracket, brace or quote is parsed as
+    more, so that ``a: b`` stays text.
+    """
+    if not text:
+        return Node("", COMMAND_LINE)
+    if text[0] not in "[{'\"":
+        return Node(_scalar(text), COMMAND_LINE, text)
+    try:
+        return from_plain(parse(text, "command line").plain(), COMMAND_LINE)
+    except ConfigError as error:
+        raise InvalidValueError(
+            f"cannot read the value {text!r}: {error.what}",
+            where=f"command line, {key}",
+            fix="quote it for the shell, for example '[1, 2]' or '{name: x}'",
+        ) from None
+
+
 def _refuse_unknown_slots(config: Node) -> None:
     for key, node in config.value.items():
         name = str(key).removesuffix("+")
@@ -80,12 +125,24 @@ def _refuse_unknown_slots(config: Node) -> None:
             f"no key '{key}' in a config",
             where=where,
             known=", ".join(SLOTS),
-            fix=f"'{key}' is an option: --{key}" if name in FLAGS else slot_suggestion(name),
+            fix=f"'{key}' is an option: --{key}" if name in FLAGS else _slot_suggestion(name),
         )
 
 
-def slot_suggestion(name: str) -> str | None:
+def _slot_suggestion(name: str) -> str | None:
     """``did you mean 'architecture'?`` for ``model`` and for near misses."""
     if name in OTHER_WORDS:
         return f"did you mean '{OTHER_WORDS[name]}'?"
     return suggestion(name, SLOTS)
+
+
+def _scalar(text: str) -> object:
+    loader = Loader("")
+    tag = loader.resolve(yaml.ScalarNode, text, (True, False))
+    return loader.construct_object(yaml.ScalarNode(tag, text))
+
+
+def _rank(override: Override) -> tuple[int, bool]:
+    parts = override[0].split(".")
+    # `optimizer.name` chooses just as `optimizer` does.
+    return len(parts) - (parts[-1] in ("name", "class_path")), parts[-1].endswith("+")

@@ -1,14 +1,14 @@
 """What stands in a slot that the config leaves open, in whole or in part.
 
 Composing cannot know the task, so where arguments come without a name (``loss: {gamma: 1}``), or
-where a default list is added to, it puts dlplug's default with the origin `DEFAULTS`. Once the task
-is known, its own default takes that place.
+where a default list is added to or changed, it puts placeholders: dlplug's default, or the address
+of an element, with the origin `DEFAULTS`. Once the task is known, its default takes their place.
 """
 
 from collections.abc import Mapping
 
-from dlplug.config.choice import Choice, read_choice
-from dlplug.config.composition import element_name, merge
+from dlplug.config.choice import Choice, is_placeholder, read_choice
+from dlplug.config.merging import merge, merge_elements
 from dlplug.config.slots import Slot
 from dlplug.config.tree import DEFAULTS, Node, from_plain
 from dlplug.plugin import CORE
@@ -35,30 +35,24 @@ def settled(node: Node, slot: Slot, default: Node | None) -> Node:
         slot: The slot.
         default: From `default_of`.
     Raises:
-        UnknownKeyError: An element of dlplug's default list is addressed that this list lacks.
+        UnknownKeyError: An element is addressed that the whole list lacks.
     """
     if not slot.is_list:
         return merge(default, _nameless(node), slot.name) if is_placeholder(node) else node
     elements = node.value if isinstance(node.value, list) else []
     placeholders = [element for element in elements if is_placeholder(element)]
-    if not placeholders:
+    if not placeholders and node.origin != DEFAULTS:
         return node
+    own = [] if default is None or default.value is None else default.value
+    own = own if isinstance(own, list) else [default]
+    written = [element for element in elements if not is_placeholder(element)]
     changes = {
-        str(element_name(element)): _nameless(element)
+        read_choice(element, slot.name).text: _nameless(element)
         for element in placeholders
         if isinstance(element.value, dict)
     }
-    base = Node([], DEFAULTS) if default is None or default.value is None else default
-    first = merge(base, Node(changes, node.origin), slot.name)
-    return Node([*first.value, *(e for e in elements if e not in placeholders)], node.origin)
-
-
-def is_placeholder(node: Node) -> bool:
-    """Whether the component's name was put there by composing."""
-    if not isinstance(node.value, str | dict):
-        return False
-    name = read_choice(node, "").name
-    return name is not None and name.origin == DEFAULTS
+    whole = Node([*own, *written], node.origin)
+    return merge_elements(whole, Node(changes, node.origin), slot.name)
 
 
 def _nameless(node: Node) -> Node:

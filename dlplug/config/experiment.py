@@ -8,8 +8,9 @@ from pathlib import Path
 from dlplug.config.bound import Bound
 from dlplug.config.data_module import build_data, facts_of, refuse_other_data
 from dlplug.config.filling import DataFacts
-from dlplug.config.render import render
+from dlplug.config.refusal import try_optimizer
 from dlplug.config.trainer import TrainerConfig
+from dlplug.config.yaml_dialect import render
 from dlplug.data.spec import DataSpec
 from dlplug.errors import InvalidValueError
 from dlplug.plugin import Component, Registry
@@ -81,8 +82,6 @@ class Experiment:
         """
         supplied = {slot: self._built(slot) for slot in self.task_slots}
         if supplied.get("architecture") and supplied.get("optimizer"):
-            from dlplug.config.trial import try_optimizer  # loads torch
-
             architecture, optimizer = supplied["architecture"], supplied["optimizer"]
             try_optimizer(architecture, optimizer, supplied.get("scheduler"))
         return self.parts["task"].build(**supplied)

@@ -13,9 +13,6 @@ from dlplug.data.spec import FIELDS, SYNONYMS, DataSpec
 from dlplug.errors import InvalidValueError
 from dlplug.plugin import KINDS
 
-# Kinds whose parameters may be facts about the data.
-FILLED_KINDS = ("architectures", "losses", "metrics")
-
 
 @dataclass(frozen=True)
 class DataFacts:

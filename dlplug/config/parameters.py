@@ -7,7 +7,7 @@ import typing
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from dlplug.config.slots import COMPONENT_WORDS
+from dlplug.config.kinds import COMPONENT_WORDS, TRAITS
 from dlplug.config.types import is_plain, is_untyped, members, type_text
 from dlplug.errors import PluginError
 
@@ -56,6 +56,17 @@ class Parameter:
         if is_untyped(self.hint):
             return f"{self.name}" if self.is_required else f"{self.name} = {self.default!r}"
         return f"{self.name}: {type_text(self.hint)}"
+
+
+def component_parameters(kind: str, target: object) -> list[Parameter]:
+    """The parameters of a component that a config may set.
+
+    Args:
+        kind: Plural.
+        target: Its class or function.
+    """
+    traits = TRAITS[kind]
+    return parameters_of(target, traits.supplied, traits.num_passed(target))
 
 
 def parameters_of(target: object, skip: Iterable[str] = (), skip_first: int = 0) -> list[Parameter]:

@@ -1,11 +1,19 @@
 """Components that refuse their arguments: the error names the component and its place."""
 
 import functools
-from collections.abc import Iterator
+import inspect
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from dlplug.errors import DataError, DlplugError, InvalidValueError, PluginError
+
+if TYPE_CHECKING:
+    from torch import nn
+
+# Longer than any warm-up that is meant; the real number is known when the training starts.
+ENOUGH_STEPS = 10**9
 
 
 @dataclass(frozen=True)
@@ -59,3 +67,28 @@ def refusals_named(culprit: Culprit) -> Iterator[None]:
             where=culprit.where,
             fix=culprit.fix,
         ) from error
+
+
+def try_optimizer(
+    architecture: "nn.Module", optimizer: Callable, scheduler: Callable | None = None
+) -> None:
+    """Make the optimizer and its schedule once and throw them away: bad values show before a run.
+
+    Args:
+        architecture: Whose parameters are used; nothing is tried when it has none yet.
+        optimizer: ``optimizer(parameters)``.
+        scheduler: ``scheduler(optimizer[, total_steps=...])``, or None.
+    Raises:
+        DlplugError: One of them refuses its arguments.
+    """
+    from torch.nn.parameter import is_lazy
+
+    parameters = list(architecture.parameters())
+    if not parameters or any(is_lazy(parameter) for parameter in parameters):
+        return
+    made = optimizer(parameters)
+    if scheduler is None:
+        return
+    takes_steps = "total_steps" in inspect.signature(scheduler).parameters
+    is_told = "total_steps" in getattr(scheduler, "keywords", {})
+    scheduler(made, **({"total_steps": ENOUGH_STEPS} if takes_steps and not is_told else {}))

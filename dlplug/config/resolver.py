@@ -5,18 +5,18 @@ from collections.abc import Iterable, Mapping
 from dlplug.config.binding import Binder
 from dlplug.config.bound import Bound
 from dlplug.config.callback_order import in_run_order
-from dlplug.config.calling import BUILT_FOR_TASKS
-from dlplug.config.choice import read_choice
+from dlplug.config.choice import is_placeholder, read_choice
 from dlplug.config.composed import Composed
 from dlplug.config.data_module import build_data, facts_of
-from dlplug.config.defaults import default_of, is_placeholder, settled
+from dlplug.config.defaults import default_of, settled
 from dlplug.config.experiment import Experiment
 from dlplug.config.filling import DataFacts
+from dlplug.config.kinds import TRAITS
 from dlplug.config.parameters import Parameter, parameters_of
 from dlplug.config.settings import read_name, read_seed
 from dlplug.config.slots import COMPONENT_SLOTS, SLOTS
 from dlplug.config.trainer import TrainerConfig, resolve_trainer
-from dlplug.config.tree import Node
+from dlplug.config.tree import DEFAULTS, Node, Origin
 from dlplug.config.trust import Trust
 from dlplug.data.spec import DataSpec
 from dlplug.errors import InvalidValueError, UnknownKeyError
@@ -24,6 +24,8 @@ from dlplug.plugin import KINDS, Registry
 
 # Bound before the data is built: a wrong name or type shows at once.
 INDEPENDENT_OF_DATA = ("optimizer", "scheduler", "loggers")
+# A task's parameters that are slots of their own, and the data spec.
+BUILT_FOR_TASKS = TRAITS["tasks"].supplied
 
 
 def resolve(
@@ -133,7 +135,7 @@ class _Resolver:
                 used = ", ".join(slot for slot in slots if slot != "data_spec")
                 raise UnknownKeyError(
                     f"{task.label} uses no {name}",
-                    where=f"{node.origin}, {name}",
+                    where=f"{_written_at(node)}, {name}",
                     known=f"it uses: {used or 'none of these'}",
                     fix=f"delete '{name}', or choose another task",
                 )
@@ -208,6 +210,12 @@ class _Resolver:
         plain["trainer"] = trainer.plain
         plugins = self.config.get("plugins")
         return plain | ({"plugins": plugins.plain()} if plugins else {})
+
+
+def _written_at(node: Node) -> Origin:
+    """Where a value was written, or what was added to a default."""
+    origins = [node.origin, *(child.origin for _, child in node.children())]
+    return next((origin for origin in origins if origin != DEFAULTS), node.origin)
 
 
 def _with_article(word: str) -> str:

@@ -26,8 +26,7 @@ task has a parameter of that name. A task whose defaults differ says so in a cla
 
 from dataclasses import dataclass
 
-from dlplug.config.bases import BASES
-from dlplug.plugin import KINDS
+from dlplug.config.kinds import COMPONENT_WORDS
 
 
 @dataclass(frozen=True)
@@ -88,14 +87,6 @@ OTHER_WORDS = {
     "seed": "seed_everything",
     "plugin": "plugins",
 }
-
-# A key with one of these words holds a component (or a list of them), at any depth.
-COMPONENT_WORDS: dict[str, str] = {
-    word: kind.plural
-    for kind in KINDS.values()
-    if kind.plural in BASES  # commands are functions that no config builds
-    for word in (kind.singular, kind.plural)
-} | {"data": "datamodules"}
 
 
 def component_kind(key: str) -> str | None:

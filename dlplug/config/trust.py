@@ -11,13 +11,23 @@ import inspect
 import sys
 from collections.abc import Iterable
 
-from dlplug.config.bases import BASES, PARTS, load_class
+from dlplug.config.kinds import TRAITS, load_class
 from dlplug.errors import ComponentLoadError, InvalidValueError, UntrustedError, suggestion
 from dlplug.plugin import Registry
 
 TRUSTED = ("torch", "lightning", "torchmetrics", "dlplug")
 # Functions without side effects, wanted wherever an activation or initialisation is a parameter.
 FUNCTION_MODULES = ("torch.nn.functional", "torch.nn.init")
+# Besides components, what an argument may hold as a class: the parts of Lightning's Trainer.
+PARTS = (
+    "lightning.pytorch.accelerators:Accelerator",
+    "lightning.pytorch.strategies:Strategy",
+    "lightning.pytorch.plugins:Precision",
+    "lightning.pytorch.plugins:LayerSync",
+    "lightning.pytorch.profilers:Profiler",
+    "lightning.fabric.plugins:CheckpointIO",
+    "lightning.fabric.plugins:ClusterEnvironment",
+)
 
 
 class Trust:
@@ -66,7 +76,8 @@ class Trust:
 
         A parameter without a type would admit any class, such as one that starts a process.
         """
-        bases = (*asked, *(load_class(target) for target in (*BASES.values(), *PARTS)))
+        known = (*(traits.base for traits in TRAITS.values()), *PARTS)
+        bases = (*asked, *map(load_class, known))
         value = self.import_class(path, None, where)
         if not self.is_named_by_user(path) and not issubclass(value, bases):
             raise UntrustedError(

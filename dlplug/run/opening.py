@@ -10,7 +10,7 @@ from lightning.pytorch.callbacks import Callback
 
 from dlplug.callbacks.ema import EMA
 from dlplug.callbacks.ema import KEY as EMA_KEY
-from dlplug.config.render import render
+from dlplug.config.yaml_dialect import render
 from dlplug.errors import CheckpointError, InvalidValueError, RunError
 from dlplug.loggers.metrics_file import cut_metrics
 from dlplug.run.checkpoint_io import read_checkpoint

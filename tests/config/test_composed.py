@@ -1,9 +1,14 @@
 """Files and overrides before any name is looked up."""
 
+import itertools
+
 import pytest
 
 from dlplug.config import compose
-from dlplug.errors import UnknownKeyError
+from dlplug.config.composed import apply_overrides, read_value
+from dlplug.config.document import parse
+from dlplug.config.merging import normalised
+from dlplug.errors import ConfigError, InvalidValueError, UnknownKeyError
 
 
 @pytest.fixture
@@ -78,3 +83,98 @@ def test_a_rewritten_config_keeps_what_was_typed(files):
     assert rewritten.get("name").text == "20240105"
     assert rewritten.where("loss.gamma") == "upgraded by a plugin"
     assert rewritten.where("loss.name").endswith("a.yaml, line 1")
+
+
+def overridden(text, *overrides):
+    return apply_overrides(normalised(parse(text, "a.yaml")), overrides).plain()
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("3", 3),
+        ("3e-4", 3e-4),
+        ("true", True),
+        ("null", None),
+        ("", ""),
+        ("a: b", "a: b"),
+        ("# no comment", "# no comment"),
+        ("x,y", "x,y"),
+        ("[1, a]", [1, "a"]),
+        ("{a: 1}", {"a": 1}),
+        ("'3'", "3"),
+        ("-1", -1),
+    ],
+)
+def test_text_is_read_as_a_value(text, value):
+    """Numbers, words, lists and mappings; only brackets and quotes open more than a word."""
+    found = read_value(text, "x")
+    assert found.plain() == value and type(found.plain()) is type(value)
+
+
+def test_a_value_that_cannot_be_read_is_refused():
+    """The error shows the text and how to quote it."""
+    with pytest.raises(InvalidValueError) as caught:
+        read_value("[1, 2", "callbacks")
+    assert str(caught.value) == (
+        "cannot read the value '[1, 2': not valid YAML: expected ',' or ']', but got "
+        "'<stream end>' (while parsing a flow sequence begun in line 1)\n"
+        "  where: command line, callbacks\n"
+        "  fix:   quote it for the shell, for example '[1, 2]' or '{name: x}'"
+    )
+
+
+def test_the_order_does_not_matter():
+    """The name counts before its arguments, wherever it stands."""
+    for order in itertools.permutations([("optimizer", "sgd"), ("optimizer.lr", "0.1")]):
+        result = overridden("optimizer: {name: adamw, eps: 1}", *order)
+        assert result == {"optimizer": {"name": "sgd", "lr": 0.1}}
+
+
+@pytest.mark.parametrize(
+    ("overrides", "result"),
+    [
+        ([("architecture.name", "mlp"), ("architecture.depth", "2")], {"name": "mlp", "depth": 2}),
+        ([("architecture.depth", "2"), ("architecture.name", "mlp")], {"name": "mlp", "depth": 2}),
+        ([("architecture.init_args.depth", "2")], {"name": "vit", "heads": 3, "depth": 2}),
+        ([("architecture.heads", "1"), ("architecture.heads", "2")], {"name": "vit", "heads": 2}),
+        ([("architecture", {"name": "mlp", "widths": (1, 2)})], {"name": "mlp", "widths": [1, 2]}),
+        (
+            [("architecture.init_args.name", "x")],
+            {"name": "vit", "init_args": {"heads": 3, "name": "x"}},
+        ),
+    ],
+)
+def test_dotted_keys_reach_arguments(overrides, result):
+    """Names, arguments, LightningCLI's init_args, and plain Python values."""
+    assert overridden("architecture: {name: vit, heads: 3}", *overrides) == {"architecture": result}
+
+
+def test_list_elements_are_appended_and_addressed_in_one_go():
+    """The appended callback exists before its argument is set."""
+    overrides = [
+        ("callbacks.ema.decay", "0.9"),
+        ("callbacks+", "ema"),
+        ("callbacks.0.patience", "3"),
+    ]
+    assert overridden("callbacks: [early_stopping]", *overrides) == {
+        "callbacks": [{"name": "early_stopping", "patience": 3}, {"name": "ema", "decay": 0.9}]
+    }
+
+
+def test_a_single_name_is_a_list_that_can_be_addressed():
+    """``--callbacks ema --callbacks.ema.decay 0.9``."""
+    overrides = [("callbacks", "ema"), ("callbacks.ema.decay", "0.9")]
+    assert overridden("{}", *overrides) == {"callbacks": [{"name": "ema", "decay": 0.9}]}
+
+
+def test_a_malformed_key_is_refused():
+    """Two dots in a row name nothing."""
+    with pytest.raises(ConfigError, match=r"'trainer\.\.x' is not a dotted key"):
+        overridden("{}", ("trainer..x", "1"))
+
+
+def test_replacing_a_list_comes_before_appending():
+    """Whatever stands first, nothing that was appended is lost."""
+    for order in itertools.permutations([("callbacks+", "lr_monitor"), ("callbacks", "[ema]")]):
+        assert overridden("{}", *order) == {"callbacks": ["ema", "lr_monitor"]}

@@ -7,6 +7,7 @@ from dlplug.errors import UnknownKeyError
 from dlplug.plugin import Registry
 from tests.config.toys import BASE
 
+LISTED = ["dlplug:f1", "dlplug:calibration_error"]
 SOURCE = """
 from lightning.pytorch import LightningModule
 
@@ -19,6 +20,16 @@ class Own(LightningModule):
     }
 
     def __init__(self, architecture, loss, optimizer, metrics):
+        super().__init__()
+
+
+class Listed(LightningModule):
+    slot_defaults = {
+        "metrics": ["f1", {"name": "calibration_error", "num_bins": 5}],
+        "callbacks": ["early"],
+    }
+
+    def __init__(self, architecture, metrics):
         super().__init__()
 
 
@@ -38,7 +49,11 @@ def accuracy():
 def own(experiment, fake_distribution):
     """Configs beside a plugin with tasks, and with components called like dlplug's defaults."""
     lines = {
-        "dlplug.tasks": {"own": "acme_own:Own", "bare": "acme_own:Bare"},
+        "dlplug.tasks": {
+            "own": "acme_own:Own",
+            "bare": "acme_own:Bare",
+            "listed": "acme_own:Listed",
+        },
         "dlplug.losses": {"cross_entropy": "acme_own:accuracy"},
         "dlplug.optimizers": {"adamw": "acme_own:accuracy"},
         "dlplug.metrics": {"accuracy": "acme_own:accuracy"},
@@ -64,11 +79,78 @@ def test_what_is_appended_comes_after_the_tasks_default(own):
     assert made.given["metrics"][0] == "f1"
 
 
-def test_an_element_that_only_dlplugs_default_has_is_unknown(own):
-    """The task's elements are the ones that can be addressed."""
-    with pytest.raises(UnknownKeyError, match="metrics has no element 'accuracy'") as caught:
-        own(BASE + "task: own\n", ("metrics.accuracy.top_k", "2"))
-    assert (caught.value.known, caught.value.where) == ("f1", "command line, metrics.accuracy")
+@pytest.mark.parametrize("address", ["calibration_error", "1"])
+@pytest.mark.parametrize("has_file", [True, False])
+def test_an_element_of_the_tasks_default_can_be_addressed(own, address, has_file):
+    """By name or index, from a file or the command line, though the config gives no list."""
+    text = BASE + "task: listed\n"
+    overrides = [(f"metrics.{address}.num_bins", "7")]
+    if has_file:
+        text, overrides = f"{text}metrics: {{{address}: {{num_bins: 7}}}}\n", []
+    made = own(text, *overrides)
+    assert [metric["name"] for metric in made.resolved["metrics"]] == LISTED
+    assert made.resolved["metrics"][1]["num_bins"] == 7
+    assert made.given["metrics"] == ["f1", {"name": "calibration_error", "num_bins": 7}]
+
+
+def test_defaults_and_what_is_appended_are_addressed_alike(own):
+    """An index counts through the whole list; a name means the element that has it."""
+    overrides = [
+        ("metrics+", "dlplug:accuracy"),
+        ("metrics.2.top_k", 2),
+        ("metrics.calibration_error.num_bins", 7),
+        ("callbacks+", "late"),
+    ]
+    for order in (overrides, overrides[::-1]):
+        made = own(BASE + "task: listed\n", *order)
+        assert made.given["metrics"][1:] == [
+            {"name": "calibration_error", "num_bins": 7},
+            {"name": "dlplug:accuracy", "top_k": 2},
+        ]
+        assert made.given["callbacks"] == ["early", "late"]
+
+
+@pytest.mark.parametrize(
+    ("key", "what", "known"),
+    [
+        ("metrics.accuracy.top_k", "metrics has no element 'accuracy'", "f1, calibration_error"),
+        ("metrics.mae.x", "metrics has no element 'mae'", "f1, calibration_error"),
+        ("metrics.2.x", "metrics has no element '2'", "f1, calibration_error"),
+        ("callbacks.ema.decay", "callbacks has no element 'ema'", "early"),
+        ("loggers.csv.name", "loggers has no element 'csv'", "the list is empty"),
+    ],
+)
+def test_an_element_that_the_tasks_default_lacks_is_unknown(own, key, what, known):
+    """The error says what is there, and how to add the element."""
+    with pytest.raises(UnknownKeyError) as caught:
+        own(BASE + "task: listed\n", (key, "2"))
+    slot, name, _ = key.split(".")
+    assert (caught.value.what, caught.value.known) == (what, known)
+    assert caught.value.where == f"command line, {slot}.{name}"
+    assert name.isdecimal() or caught.value.fix == f"add it: --{slot}+ {name}"
+
+
+@pytest.mark.parametrize("key", ["metrics+", "metrics.accuracy", "metrics.f1"])
+def test_a_slot_that_the_task_lacks_is_refused_where_it_was_written(own, key):
+    """Not at the defaults to which something was added."""
+    value = "f1" if key.endswith("+") else {"top_k": 2}
+    with pytest.raises(UnknownKeyError, match="task 'bare' uses no metrics") as caught:
+        own(BASE + "task: bare\n", (key, value))
+    assert caught.value.where.endswith(", metrics") and "defaults" not in caught.value.where
+
+
+def test_a_suggestion_comes_from_the_tasks_default(own):
+    """Not from dlplug's."""
+    with pytest.raises(UnknownKeyError) as caught:
+        own(BASE + "task: listed\n", ("metrics.calibration_eror.num_bins", "2"))
+    assert caught.value.fix == "did you mean 'calibration_error'?"
+
+
+def test_an_element_that_dlplugs_default_lacks_is_unknown(own):
+    """A task without defaults has dlplug's."""
+    with pytest.raises(UnknownKeyError, match="metrics has no element 'mae'") as caught:
+        own(BASE, ("metrics.mae.x", "1"))
+    assert caught.value.known == "accuracy"
 
 
 def test_a_plugin_with_the_name_of_a_default_changes_nothing(own):

@@ -5,10 +5,12 @@ import functools
 import typing
 
 import pytest
+import torch
 from torch import nn
 
-from dlplug.config.parameters import parameters_of, takes_anything
+from dlplug.config.parameters import component_parameters, parameters_of, takes_anything
 from dlplug.errors import PluginError
+from dlplug.tasks.classification import Classification
 
 
 class Base:
@@ -122,3 +124,29 @@ def test_what_has_no_signature_is_named():
     """Something that cannot be called cannot be configured."""
     with pytest.raises(PluginError, match="cannot read the parameters of 3: "):
         parameters_of(3)
+
+
+def loss(output, target, scale=1.0):
+    return scale
+
+
+class Loss:
+    def __init__(self, scale=1.0):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("kind", "target", "names"),
+    [
+        ("optimizers", torch.optim.SGD, ["lr", "momentum"]),
+        ("losses", loss, ["scale"]),
+        ("losses", Loss, ["scale"]),
+        ("transforms", loss, ["target", "scale"]),
+        ("architectures", Loss, ["scale"]),
+        ("tasks", Classification, []),
+    ],
+)
+def test_a_config_gives_what_the_caller_does_not(kind, target, names):
+    """Parameters of an optimizer, outputs and targets of a loss, parts of a task are passed in."""
+    found = [parameter.name for parameter in component_parameters(kind, target)]
+    assert found[: len(names)] == names and (names or not found)

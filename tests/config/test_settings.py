@@ -2,8 +2,8 @@
 
 import pytest
 
+from dlplug.config.composed import read_value
 from dlplug.config.document import parse
-from dlplug.config.overrides import read_value
 from dlplug.config.settings import read_name, read_plugin_control, read_seed
 from dlplug.errors import ConfigError
 

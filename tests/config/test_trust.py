@@ -1,9 +1,12 @@
 """What a config may import."""
 
+import inspect
+
 import pytest
 from torch import nn
 
-from dlplug.config.trust import Trust
+from dlplug.config.kinds import load_class
+from dlplug.config.trust import PARTS, Trust
 from dlplug.errors import ComponentLoadError, InvalidValueError, UntrustedError
 from dlplug.plugin import Registry
 
@@ -128,3 +131,8 @@ def test_words_with_dots_are_no_import_paths(trust):
     trust.check_function("data set.csv", (), "here")
     trust.check_function("plain", (), "here")
     trust.check_function("torch.nn.functional.gelu", (), "here")
+
+
+def test_every_part_of_the_trainer_is_a_class():
+    """Each stands where its string says, in the installed versions."""
+    assert all(inspect.isclass(load_class(target)) for target in PARTS)

@@ -10,8 +10,8 @@ import torch
 from lightning.pytorch.profilers import Profiler
 from torch import nn
 
+from dlplug.config.composed import read_value
 from dlplug.config.document import parse
-from dlplug.config.overrides import read_value
 from dlplug.config.parameters import NO_DEFAULT, Parameter
 from dlplug.config.trust import Trust
 from dlplug.config.values import NOT_PLAIN, check, check_default, plain_form

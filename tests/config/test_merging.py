@@ -2,8 +2,8 @@
 
 import pytest
 
-from dlplug.config.composition import element_name, merge, normalised
 from dlplug.config.document import parse
+from dlplug.config.merging import element_name, merge, normalised
 from dlplug.errors import ConfigError, UnknownKeyError
 
 
@@ -123,7 +123,21 @@ def test_an_element_that_is_not_there_gets_a_suggestion():
         composed("callbacks: []", "callbacks: {ema: {decay: 1}}")
     assert caught.value.fix == "add it: --callbacks+ ema"
     with pytest.raises(UnknownKeyError, match="callbacks has no element 'ema'"):
-        composed("callbacks: {ema: {decay: 1}}")
+        composed("callbacks: null", "callbacks: {ema: {decay: 1}}")
+
+
+@pytest.mark.parametrize(
+    ("texts", "result"),
+    [
+        (("callbacks: {ema: {decay: 1}}",), [{"name": "ema", "decay": 1}]),
+        (("callbacks: {0: {a: 1}}", "callbacks: {0: {b: 2}}"), [{"name": "0", "a": 1, "b": 2}]),
+        (("metrics: {f1: {a: 1}}",), ["accuracy", {"name": "f1", "a": 1}]),
+        (("metrics+: f1", "metrics: {f1: {a: 1}}"), ["accuracy", {"name": "f1", "a": 1}]),
+    ],
+)
+def test_arguments_wait_for_a_default_that_composing_cannot_know(texts, result):
+    """The task may have the element in its own default list: it is not known yet."""
+    assert next(iter(composed(*texts).values())) == result
 
 
 def test_an_element_of_an_ambiguous_name_needs_its_index():

@@ -1,6 +1,6 @@
 """Laying one config over another: the later value wins, a new component drops old arguments."""
 
-from dlplug.config.choice import Choice, read_choice, same_name
+from dlplug.config.choice import Choice, is_placeholder, read_choice, same_name
 from dlplug.config.slots import COMPONENT_SLOTS, SLOTS, component_kind
 from dlplug.config.tree import DEFAULTS, Node, from_plain
 from dlplug.errors import ConfigError, UnknownKeyError, suggestion
@@ -18,19 +18,17 @@ def merge(base: Node | None, over: Node, key: str = "") -> Node:
         over: The later value.
         key: Dotted key of both; empty for whole configs.
     Raises:
-        UnknownKeyError: An element is addressed that the list does not have.
+        UnknownKeyError: An element is addressed that the written list does not have.
     """
-    if component_kind(key) and base is not None and _holds_component(base):
-        if isinstance(over.value, str):
-            return _merge_choices(read_choice(base, key), read_choice(over, key), key)
-        if isinstance(over.value, dict):
-            return _merge_choices(read_choice(base, key), read_choice(over, key), key)
+    names_component = component_kind(key) and base is not None and _holds_component(base)
+    if names_component and isinstance(over.value, str | dict):
+        return _merge_choices(read_choice(base, key), read_choice(over, key), key)
     if not isinstance(over.value, dict):
         return over
-    if base is None:
-        base = _default_list(key)
+    if base is None or (base.value is None and _is_list_slot(key)):
+        base = _default_list(key) if base is None else Node([], base.origin)
     if base is not None and isinstance(base.value, list) and not _holds_component(over):
-        return _merge_elements(base, over, key)
+        return merge_elements(base, over, key, _is_open(base, key))
     merged = dict(base.value) if base is not None and isinstance(base.value, dict) else {}
     return Node(_merge_children(merged, over.value, key), over.origin)
 
@@ -100,37 +98,63 @@ def normalised(config: Node) -> Node:
 
 def _default_list(key: str) -> Node | None:
     """What stands in a slot for several components before anything is said."""
-    slot = SLOTS.get(key)
-    return from_plain(slot.default, DEFAULTS) if slot and slot.is_list else None
+    return from_plain(SLOTS[key].default, DEFAULTS) if _is_list_slot(key) else None
+
+
+def _is_list_slot(key: str) -> bool:
+    return key in SLOTS and SLOTS[key].is_list
+
+
+def _is_open(node: Node, key: str) -> bool:
+    """Whether a slot's list begins with defaults, which are known only when the task is."""
+    begins_with_defaults = node.origin == DEFAULTS or any(map(is_placeholder, node.value))
+    return _is_list_slot(key) and begins_with_defaults
 
 
 def _appended(base: Node | None, value: Node, key: str) -> Node:
     base = _default_list(key) if base is None else base
-    if base is None or base.value is None:
-        elements = []
-    else:
-        elements = list(base.value) if isinstance(base.value, list) else [base]
     added = value.value if isinstance(value.value, list) else [value]
-    return Node([*elements, *added], value.origin)
+    if base is None or base.value is None:
+        return Node(added, value.origin)
+    if not isinstance(base.value, list):
+        return Node([base, *added], value.origin)
+    origin = DEFAULTS if _is_open(base, key) else value.origin
+    return Node([*base.value, *added], origin)
 
 
-def _merge_elements(base: Node, over: Node, key: str) -> Node:
+def merge_elements(base: Node, over: Node, key: str, is_open: bool = False) -> Node:
+    """A list with changes laid over its elements.
+
+    Args:
+        base: The list.
+        over: Changes by the index or name of an element.
+        key: Dotted key of the list.
+        is_open: Defaults are to come: arguments for an element that is not there yet wait in a
+            placeholder, for `dlplug.config.defaults.settled`.
+    Raises:
+        UnknownKeyError: An element is addressed that the list does not have.
+        ConfigError: Several elements have that name.
+    """
     elements = list(base.value)
     for address, value in over.value.items():
-        index = _index(elements, str(address), key, value)
+        names = [element_name(element) for element in elements]
+        is_argument = isinstance(value.value, dict) and not _holds_component(value)
+        if is_open and is_argument and names.count(str(address)) != 1:
+            name = Node(str(address), DEFAULTS)
+            elements.append(Node({"name": name, **value.value}, value.origin))
+            continue
+        index = _index(names, str(address), key, value)
         elements[index] = merge(elements[index], value, f"{key}.{index}")
     return Node(elements, base.origin)
 
 
-def _index(elements: list[Node], address: str, key: str, value: Node) -> int:
-    names = [element_name(element) for element in elements]
+def _index(names: list[str | None], address: str, key: str, value: Node) -> int:
     where = f"{value.origin}, {key}.{address}"
-    if address.isdecimal():
-        if int(address) < len(elements):
-            return int(address)
-    elif names.count(address) == 1:
+    if names.count(address) == 1:
         return names.index(address)
-    elif address in names:
+    if address.isdecimal() and int(address) < len(names):
+        return int(address)
+    if address in names:
         indices = ", ".join(str(i) for i, name in enumerate(names) if name == address)
         raise ConfigError(
             f"{key} has several elements called '{address}'",
