@@ -15,7 +15,7 @@ class MLP(nn.Module):
     x -> [Linear -> ReLU -> Dropout] for each hidden width -> Linear -> scores.
 
     Args:
-        num_classes: C, width of the output.
+        num_outputs: C, width of the output.
         num_features: D, numbers in a record; None to count the pixels of an image.
         in_channels: Channels of an image; used only without ``num_features``.
         image_size: Height and width of an image in pixels; used only without ``num_features``.
@@ -27,7 +27,7 @@ class MLP(nn.Module):
 
     def __init__(
         self,
-        num_classes: int,
+        num_outputs: int,
         num_features: int | None = None,
         in_channels: int | None = None,
         image_size: int | tuple[int, int] | None = None,
@@ -44,7 +44,7 @@ class MLP(nn.Module):
         layers: list[nn.Module] = [nn.Flatten()]
         for width, next_width in pairwise(widths):
             layers += [nn.Linear(width, next_width), nn.ReLU(), nn.Dropout(dropout)]
-        self.layers = nn.Sequential(*layers, nn.Linear(widths[-1], num_classes))
+        self.layers = nn.Sequential(*layers, nn.Linear(widths[-1], num_outputs))
 
     def forward(self, x: Tensor) -> Tensor:
         """Scores ``(B, C)`` of records ``(B, D)`` or of anything that flattens to that."""

@@ -21,7 +21,7 @@ class ViT(nn.Module):
     """Images to class scores through patches, learned positions and pre-norm blocks.
 
     Args:
-        num_classes: Width of the output.
+        num_outputs: Width of the output.
         in_channels: C.
         image_size: H and W in pixels; one number when they are equal. Multiples of P.
         patch_size: P in pixels.
@@ -39,7 +39,7 @@ class ViT(nn.Module):
 
     def __init__(
         self,
-        num_classes: int,
+        num_outputs: int,
         in_channels: int,
         image_size: int | tuple[int, int],
         patch_size: int = 4,
@@ -62,11 +62,11 @@ class ViT(nn.Module):
         self.position_TD = nn.Parameter(torch.empty(num_patches + (pool == "cls"), dim))
         self.blocks = nn.ModuleList(Block(dim, heads, mlp_ratio, dropout) for _ in range(depth))
         self.norm = LayerNorm(dim)
-        self.head = nn.Linear(dim, num_classes)
+        self.head = nn.Linear(dim, num_outputs)
         self._initialise()
 
     def forward(self, x_BCHW: Tensor) -> Tensor:
-        """Scores ``(B, num_classes)`` of images ``(B, C, H, W)``."""
+        """Scores ``(B, num_outputs)`` of images ``(B, C, H, W)``."""
         tokens_BTD = self.embed(patches(x_BCHW, self.patch_size))
         if self.cls_1D is not None:
             cls_B1D = self.cls_1D.expand(len(x_BCHW), -1, -1)

@@ -145,9 +145,7 @@ class Binder:
                 bound.values[parameter.name] = check(parameter, node, key, self.trust)
 
     def _data_knows(self, bound: Bound, parameter: Parameter) -> bool:
-        spec = self.facts.spec
-        is_filled = bound.traits.is_filled and spec is not None
-        return is_filled and spec.value_for(parameter.name) is not None
+        return bound.traits.is_filled and self.facts.value_for(parameter.name) is not None
 
     def _bind_nested(self, kind: str, node: Node, key: str) -> Bound | list[Bound] | Value:
         if node.value is None:
@@ -166,7 +164,7 @@ class Binder:
             value = fill(parameter, self.facts, bound, self.trust)
             if value is not None:
                 bound.values[parameter.name] = value
-                self.filled[key] = f"from {self.facts.source}"
+                self.filled[key] = f"from {self.facts.source_for(parameter.name)}"
 
     def _refuse_missing(self, bound: Bound, parameters: list[Parameter]) -> None:
         given = (*bound.values, *bound.traits.known_later)

@@ -67,6 +67,10 @@ class Bound:
         """How dlplug handles components of this kind."""
         return TRAITS[self.kind]
 
+    def argument(self, name: str) -> object:
+        """The value of an argument: what is given, else the default."""
+        return _made(self.values[name]) if name in self.values else self.defaults.get(name)
+
     def resolved(self) -> dict:
         """Plain data that names the component and all its arguments; a valid config value."""
         arguments = {}

@@ -69,6 +69,8 @@ class Experiment:
         if self.built_data is not None:
             return self.built_data
         datamodule = build_data(self.parts["data"], self.seed)
+        if hasattr(datamodule, "adopt"):
+            datamodule.adopt(self.data_spec)
         found = facts_of(self.parts["data"], datamodule, self.seed)
         refuse_other_data(found, self.facts, self.parts["data"].where)
         return datamodule

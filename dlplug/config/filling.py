@@ -1,10 +1,12 @@
-"""Parameters that the data decides: filled from its spec, or compared with it."""
+"""Parameters that the data and the task decide: filled from a spec, or compared with it."""
 
+import inspect
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from dlplug.config.bound import Bound
 from dlplug.config.parameters import Parameter
+from dlplug.config.refusal import refusals_named
 from dlplug.config.tree import Node, Origin, from_plain
 from dlplug.config.trust import Trust
 from dlplug.config.types import type_text
@@ -16,15 +18,49 @@ from dlplug.plugin import KINDS
 
 @dataclass(frozen=True)
 class DataFacts:
-    """What is known about the data.
+    """What is known about the data, and what the task makes of it.
 
     Attributes:
-        spec: The published spec; None when the config names no data.
-        source: Who says so, such as ``data mnist`` or ``the run's data``.
+        spec: The published spec, completed by the task; None when the config names no data.
+        source: Who publishes it, such as ``data mnist`` or ``the run's data``.
+        published: The spec before the task completed it; None until then.
+        task: Who completed it, such as ``task regression``; None until then.
     """
 
     spec: DataSpec | None
     source: str
+    published: DataSpec | None = None
+    task: str | None = None
+
+    def value_for(self, parameter: str) -> object:
+        """The value for a parameter of that name, or None if unknown."""
+        return self.spec.value_for(parameter) if self.spec else None
+
+    def source_for(self, parameter: str) -> str:
+        """Who gives that value."""
+        is_of_data = not self.published or self.published.value_for(parameter) == self.value_for(
+            parameter
+        )
+        return self.source if is_of_data else self.task
+
+
+def completed_by(task: Bound, facts: DataFacts) -> DataFacts:
+    """The facts after the task's ``complete(spec, ...)``, if it has one.
+
+    Args:
+        task: With its arguments; those that ``complete`` names are passed on.
+        facts: Of the data.
+    Raises:
+        DlplugError: the data is of no use for this task.
+    """
+    complete = getattr(task.target, "complete", None)
+    if facts.spec is None or complete is None:
+        return facts
+    wanted = inspect.signature(complete).parameters
+    arguments = {name: task.argument(name) for name in task.order if name in wanted}
+    with refusals_named(task.culprit):
+        spec = complete(facts.spec, **arguments)
+    return replace(facts, spec=spec, published=facts.spec, task=f"task {task.name}")
 
 
 def decided_by_data(parameters: list[Parameter]) -> Iterator[tuple[Parameter, str]]:
@@ -54,10 +90,10 @@ def fill(parameter: Parameter, facts: DataFacts, bound: Bound, trust: Trust) -> 
     Raises:
         InvalidValueError: The data's value is not of the parameter's type.
     """
-    value = facts.spec.value_for(parameter.name) if facts.spec else None
+    value, source = facts.value_for(parameter.name), facts.source_for(parameter.name)
     if value is None:
         return None
-    origin = Origin(f"from {facts.source}")
+    origin = Origin(f"from {source}")
     for form in _forms(parameter.name, value):
         try:
             return check(
@@ -67,7 +103,7 @@ def fill(parameter: Parameter, facts: DataFacts, bound: Bound, trust: Trust) -> 
             continue
     raise InvalidValueError(
         f"{bound.label} takes {parameter.name} as {type_text(parameter.hint)}, "
-        f"and {facts.source} has {_forms(parameter.name, value)[0]!r}",
+        f"and {source} has {_forms(parameter.name, value)[0]!r}",
         where=f"{bound.where}.{parameter.name}",
         fix=f"choose another {KINDS[bound.kind].singular}, one that takes such data",
     )
@@ -79,11 +115,11 @@ def compare(parameter: Parameter, facts: DataFacts, node: Node, key: str) -> Non
     Raises:
         InvalidValueError: Naming both sides.
     """
-    value = facts.spec.value_for(parameter.name) if facts.spec else None
+    value = facts.value_for(parameter.name)
     if value is None or node.plain() in _forms(parameter.name, value):
         return
     raise InvalidValueError(
-        f"the config sets {key}: {node.plain()!r}, {facts.source} has "
+        f"the config sets {key}: {node.plain()!r}, {facts.source_for(parameter.name)} has "
         f"{parameter.name}: {_forms(parameter.name, value)[0]!r}",
         where=f"{node.origin}, {key}",
         fix=f"delete {key} or set it to null: the data decides it",

@@ -111,12 +111,25 @@ def _read(target: object) -> list:
 
 
 def takes_anything(target: object) -> bool:
-    """Whether the signature ends in ``**kwargs``, so that more names may be accepted."""
+    """Whether ``**kwargs`` of the signature may accept names beyond those that can be found.
+
+    Those of a class that hands them to a base class without ``**kwargs`` are all found.
+    """
     try:
-        signature = inspect.signature(target)
+        if not _has_keywords(target):
+            return False
+        if not inspect.isclass(target):
+            return True
+        bases = (base for base in target.__mro__[1:] if "__init__" in vars(base))
+        closed = next((base for base in bases if not _has_keywords(base)), object)
+        known = set(inspect.signature(closed).parameters)
     except (TypeError, ValueError):
         return False
-    kinds = [parameter.kind for parameter in signature.parameters.values()]
+    return not known or not known <= {parameter.name for parameter in parameters_of(target)}
+
+
+def _has_keywords(target: object) -> bool:
+    kinds = [parameter.kind for parameter in inspect.signature(target).parameters.values()]
     return inspect.Parameter.VAR_KEYWORD in kinds
 
 

@@ -10,7 +10,7 @@ from dlplug.config.composed import Composed
 from dlplug.config.data_module import build_data, facts_of
 from dlplug.config.defaults import default_of, settled
 from dlplug.config.experiment import Experiment
-from dlplug.config.filling import DataFacts
+from dlplug.config.filling import DataFacts, completed_by
 from dlplug.config.kinds import TRAITS
 from dlplug.config.parameters import Parameter, parameters_of
 from dlplug.config.settings import read_name, read_seed
@@ -75,9 +75,10 @@ class _Resolver:
         for slot in INDEPENDENT_OF_DATA:
             self._bind(slot, task, slots)
         self._bind_data()
+        self.parts["task"] = self.binder.bind_arguments(task)
+        self.binder.facts = completed_by(task, self.binder.facts)
         for slot in ("architecture", "loss", "metrics", "callbacks"):
             self._bind(slot, task, slots)
-        self.parts["task"] = self.binder.bind_arguments(task)
         self.parts["callbacks"] = in_run_order(self.parts["callbacks"])
         name = read_name(self.config.get("name"), self._default_name())
         return Experiment(

@@ -1,7 +1,5 @@
 """Handwritten digits: 1,797 images of 8 x 8 pixels, from scikit-learn."""
 
-from collections.abc import Callable
-
 import numpy as np
 import torch
 from torch import Tensor
@@ -20,28 +18,12 @@ class Digits(LabelledData):
     """1,797 digits; batches ``(B, 1, 8, 8)`` or ``(B, 64)`` float32, standardised.
 
     Args:
-        batch_size: Images per batch of each process.
-        num_workers: Processes that read ahead; 0 reads in the training process.
-        validation_fraction: Share of each digit kept for validation.
-        test_fraction: Share of each digit kept for the test.
-        split_seed: Which images go where; not the seed of the training.
         flatten: Give rows of 64 numbers instead of images, for architectures that take features.
-        transform: Called on the inputs of every training batch.
+        loading: Arguments of `SplitData`, such as ``batch_size``.
     """
 
-    def __init__(
-        self,
-        batch_size: int = 64,
-        num_workers: int = 0,
-        validation_fraction: float = 0.1,
-        test_fraction: float = 0.2,
-        split_seed: int = 0,
-        flatten: bool = False,
-        transform: Callable[[Tensor], Tensor] | None = None,
-    ):
-        super().__init__(
-            batch_size, num_workers, validation_fraction, test_fraction, split_seed, transform
-        )
+    def __init__(self, flatten: bool = False, **loading):
+        super().__init__(**loading)
         self.flatten = flatten
 
     @property
@@ -51,7 +33,7 @@ class Digits(LabelledData):
         names = tuple("0123456789")
         return DataSpec(num_features=64, num_classes=10, class_names=names, **image)
 
-    def load(self) -> tuple[Tensor, Tensor]:
+    def read(self) -> tuple[Tensor, Tensor]:
         """All 1,797 images and their digits.
 
         Raises:

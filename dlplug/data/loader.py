@@ -1,7 +1,6 @@
 """Data loaders whose order is a function of seed and epoch, and whose position can be saved."""
 
 import warnings
-from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -9,38 +8,12 @@ from torch.utils.data import Dataset
 from torch.utils.data.distributed import DistributedSampler
 from torchdata.stateful_dataloader import StatefulDataLoader
 
+from dlplug.data.sampling import WeightedSampler
 from dlplug.errors import DataError
 
 
-class Records(Dataset):
-    """Records in memory, read a batch at a time.
-
-    Args:
-        inputs: Shape ``(N, ...)``.
-        labels: Shape ``(N,)``, int64.
-        indices: Which of them belong to this data set, shape ``(n,)``.
-    """
-
-    def __init__(self, inputs: Tensor, labels: Tensor, indices: Tensor):
-        self.inputs = inputs
-        self.labels = labels
-        self.indices = indices
-
-    def __len__(self) -> int:
-        return len(self.indices)
-
-    def __getitem__(self, position: int) -> tuple[Tensor, Tensor]:
-        record = self.indices[position]
-        return self.inputs[record], self.labels[record]
-
-    def __getitems__(self, positions: Sequence[int]) -> tuple[Tensor, Tensor]:
-        """A whole batch by two gathers; torch's loader prefers it to single records."""
-        records = self.indices[torch.as_tensor(positions)]
-        return self.inputs[records], self.labels[records]
-
-
 def as_is(batch):
-    """Collate nothing: `Records` gives whole batches."""
+    """Collate nothing: the data sets give whole batches."""
     return batch
 
 
@@ -68,6 +41,7 @@ def training_loader(
     epoch: int,
     rank: int,
     world_size: int,
+    weights: Tensor | None = None,
     pin_memory: bool = False,
 ) -> StatefulDataLoader:
     """Shuffled batches of this process's share; the order follows from ``(seed, epoch)`` alone.
@@ -83,11 +57,15 @@ def training_loader(
         epoch: In which the loader starts; Lightning sets the later ones.
         rank: Number of this process.
         world_size: Number of processes.
+        weights: Draw the records by these, shape ``(n,)``; None to take each once.
         pin_memory: Put batches where a GPU can fetch them by itself.
     """
     # A DistributedSampler even for one process: Lightning replaces any other sampler when there
     # are several, and calls `set_epoch` on this one.
-    sampler = DistributedSampler(dataset, world_size, rank, shuffle=True, seed=seed)
+    if weights is None:
+        sampler = DistributedSampler(dataset, world_size, rank, shuffle=True, seed=seed)
+    else:
+        sampler = WeightedSampler(dataset, weights, world_size, rank, seed)
     # Worker processes prefetch as soon as they start, which is before Lightning's first set_epoch.
     sampler.set_epoch(epoch)
     return _loader(dataset, batch_size, sampler, num_workers, seed, pin_memory)

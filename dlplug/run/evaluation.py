@@ -88,7 +88,8 @@ def evaluation_trainer(experiment: "Experiment", progress: bool) -> lightning.Tr
 def has_test_data(task: lightning.LightningModule, data: lightning.LightningDataModule) -> bool:
     """Whether both sides know of a test; a test split of no records does not count."""
     is_known = is_overridden("test_step", task) and is_overridden("test_dataloader", data)
-    return is_known and getattr(data, "test_fraction", 1) > 0
+    sizes = getattr(data, "split_sizes", None)
+    return is_known and (sizes is None or sizes["test"] > 0)
 
 
 def record_test(run: Run, checkpoint: Path | None, metrics: dict[str, float]) -> int:

@@ -3,23 +3,23 @@
 import csv
 import io
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import lightning
-import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from dlplug.data.spec import DataSpec
-from dlplug.errors import ConfigError, DataError
+from dlplug.data.split_data import read_array
+from dlplug.errors import ConfigError
 from dlplug.run.evaluation import evaluation_trainer, task_of
 from dlplug.run.files import write_text
 from dlplug.run.folder import Run
 from dlplug.run.parts import build_data, name_of
 from dlplug.run.result import Result
+from dlplug.tasks.task import number_table
 
 if TYPE_CHECKING:
     from dlplug.config.experiment import Experiment
@@ -39,8 +39,8 @@ def predict_to_file(
         experiment: Names the data and the architecture.
         run: Whose folder takes the file when ``target`` is None.
         checkpoint: Whose weights.
-        source: ``.npy`` file of raw inputs; None for the data's test split. With a file, no data
-            is loaded.
+        source: Raw inputs, in a form that the data module reads; None for the data's test split.
+            With a source, no training data is loaded.
         target: CSV file, which may exist; None for a new file in the run folder.
         progress: Whether to show a progress bar.
     Raises:
@@ -55,7 +55,7 @@ def predict_to_file(
     arguments = (
         {"datamodule": build_data(experiment)}
         if source is None
-        else {"dataloaders": array_loader(experiment, source)}
+        else {"dataloaders": input_loader(experiment, source)}
     )
     trainer = evaluation_trainer(experiment, progress)
     batches = trainer.predict(task, ckpt_path=checkpoint, weights_only=True, **arguments)
@@ -64,31 +64,25 @@ def predict_to_file(
     result.is_main = trainer.is_global_zero
     if result.is_main:
         result.predictions = target or free_path(run.path)
-        write_predictions(rows, experiment.data_spec, result.predictions)
+        table = getattr(task, "prediction_table", number_table)
+        write_table(*table(rows), result.predictions)
     result.seconds = round(time.monotonic() - started, 3)
     return result
 
 
-def array_loader(experiment: "Experiment", path: Path) -> DataLoader:
-    """Batches of the inputs in a ``.npy`` file, prepared as the data module says.
+def input_loader(experiment: "Experiment", path: Path) -> DataLoader:
+    """Batches of the inputs at ``path``, read as the data module says.
 
     Raises:
-        DataError: the file is missing or no array of numbers, or does not look like the data.
+        DataError: the file is missing, or does not look like the data.
         ConfigError: the data module cannot take inputs from outside.
     """
-    datamodule = experiment.datamodule
-    name = name_of(experiment, "data")
+    datamodule, name = experiment.datamodule, name_of(experiment, "data")
+    if hasattr(datamodule, "input_loader"):
+        return datamodule.input_loader(path)
     if not hasattr(datamodule, "prepare_input"):
         raise ConfigError(f"data {name} takes no inputs from outside: it has no prepare_input()")
-    try:
-        array = np.load(path, allow_pickle=False)
-    except (OSError, ValueError) as error:
-        raise DataError(f"{path} cannot be read as an array: {error}") from error
-    if not isinstance(array, np.ndarray):
-        raise DataError(
-            f"{path} is an archive of several arrays", fix="save one array with np.save"
-        )
-    inputs = datamodule.prepare_input(array)
+    inputs = datamodule.prepare_input(read_array(path))
     return DataLoader(inputs, batch_size=getattr(datamodule, "batch_size", 64))
 
 
@@ -108,24 +102,14 @@ def in_order(batches: Sequence[Tensor], trainer: lightning.Trainer) -> Tensor:
     return rows
 
 
-def write_predictions(probabilities: Tensor, spec: DataSpec, path: Path) -> None:
-    """CSV with index, predicted class, and the probability of each class.
-
-    Raises:
-        DataError: the predictions are no class probabilities.
-    """
-    if probabilities.ndim != 2:
-        raise DataError(
-            f"predictions of shape {tuple(probabilities.shape)} are no table of probabilities"
-        )
-    count = probabilities.shape[1]
-    names = spec.class_names or tuple(str(label) for label in range(count))
+def write_table(columns: Sequence[str], rows: Iterable[Sequence], path: Path) -> None:
+    """CSV with an index in front; numbers with six digits."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["index", "predicted", *(f"p_{name}" for name in names)])
-    for index, row in enumerate(probabilities.tolist()):
-        best = max(range(count), key=row.__getitem__)
-        writer.writerow([index, names[best], *(f"{p:.6g}" for p in row)])
+    writer.writerow(["index", *columns])
+    for index, row in enumerate(rows):
+        cells = (f"{cell:.6g}" if isinstance(cell, float) else cell for cell in row)
+        writer.writerow([index, *cells])
     write_text(path, text.getvalue())
 
 

@@ -1,26 +1,36 @@
-"""What every task shares: optimizer, schedule and sharding."""
+"""What every task shares: steps, losses and metrics by stage, optimizer, schedule, sharding."""
 
 import inspect
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, ClassVar
 
 import lightning
-from torch import nn
+from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import ReduceLROnPlateau
-from torchmetrics import Metric
+from torchmetrics import Metric, MetricCollection
 
 from dlplug.data.spec import DataSpec
-from dlplug.errors import InvalidValueError
+from dlplug.errors import ConfigError, InvalidValueError
+from dlplug.metrics.record_mean import RecordMean
 from dlplug.optim import weight_decay_groups
+from dlplug.tasks.checks import MISFIT, call, check_supervised, describe, naming_inputs
 from dlplug.tasks.sharding import shard
+from dlplug.transforms.mixed import Mixed
+
+STAGES = ("train", "val", "test")
+# Of the training that a trial run stands for: longer than any warm-up that is meant.
+TRIAL_STEPS = 10**9
 
 
 class Task(lightning.LightningModule):
-    """Base of the tasks: a subclass says what a batch means, in its ``*_step`` methods.
+    """Learn from batches ``(inputs, targets)``; a subclass says what they and the outputs mean.
+
+    Logs ``<stage>_loss`` and ``<stage>_<metric>`` for the stages train, val and test, once per
+    epoch, and ``train_loss_step`` every ``trainer.log_every_n_steps``.
 
     Args:
-        architecture: The network.
+        architecture: The network; called with the inputs, see `dlplug.tasks.checks.call`.
         loss: ``loss(output, target)`` giving a scalar.
         optimizer: ``optimizer(parameters)``.
         scheduler: ``scheduler(optimizer)``, or ``scheduler(optimizer, total_steps=...)`` which is
@@ -29,6 +39,9 @@ class Task(lightning.LightningModule):
         metrics: By name; each stage counts in a copy of its own.
         data_spec: What the data knows about itself.
     """
+
+    slot_defaults: ClassVar[Mapping[str, object]] = {}
+    """Defaults of the config's slots, by slot: ``{"loss": "mse", "metrics": ["mae"]}``."""
 
     def __init__(
         self,
@@ -44,8 +57,80 @@ class Task(lightning.LightningModule):
         self.loss = loss
         self.make_optimizer = optimizer
         self.make_scheduler = scheduler
+        self.make_groups: Callable[[nn.Module, float], list[dict]] = weight_decay_groups
+        """Parameter groups for an optimizer with weight decay; a callback may set another."""
         self.metrics = dict(metrics or {})
         self.data_spec = data_spec or DataSpec()
+        self.mean_losses = nn.ModuleDict({f"{s}_": RecordMean() for s in STAGES})
+        # The prefix is the key as well: a ModuleDict cannot have the key "train".
+        self.counters = nn.ModuleDict(
+            {f"{s}_": MetricCollection(self.metrics, prefix=f"{s}_").clone() for s in STAGES}
+        )
+
+    @classmethod
+    def complete(cls, spec: DataSpec) -> DataSpec:
+        """The spec with what the task decides for architecture, loss and metrics.
+
+        A subclass that needs arguments of its own for that names them as keyword parameters; they
+        get the values of the config.
+
+        Args:
+            spec: Of the data.
+        Returns:
+            With ``num_outputs`` and, where it matters, ``per_position``, ``is_causal`` and
+            ``quantiles``.
+        Raises:
+            DlplugError: the data is of no use for this task.
+        """
+        return spec
+
+    def forward(self, inputs: Any) -> Any:
+        """The architecture's output."""
+        return call(self.architecture, inputs)
+
+    def output_and_target(self, batch: Any) -> tuple[Any, Any]:
+        """What the loss compares, for one batch."""
+        inputs, target = batch
+        return self(inputs), target
+
+    def count(self, target: Any) -> int:
+        """Over how many records, or positions, the loss of a batch is a mean."""
+        return len(target)
+
+    def measured(self, output: Any, target: Any) -> tuple[Any, Any]:
+        """What the metrics compare; without gradient."""
+        return output, target
+
+    def predicted(self, output: Any) -> Any:
+        """What a prediction is, made of an output: a tensor ``(B, ...)``."""
+        return output
+
+    def prediction_table(self, predictions: Any) -> tuple[list[str], Iterable[list]]:
+        """Columns, and one row for each record, of all predictions.
+
+        Args:
+            predictions: As `predicted` gives them, of all batches together.
+        """
+        return number_table(predictions)
+
+    def training_step(self, batch: Any, batch_idx: int) -> Tensor:
+        """Loss of a training batch."""
+        loss = self._step(batch, "train")
+        self.log("train_loss_step", loss, on_step=True, on_epoch=False)
+        return loss
+
+    def validation_step(self, batch: Any, batch_idx: int) -> None:
+        """Count a validation batch."""
+        self._step(batch, "val")
+
+    def test_step(self, batch: Any, batch_idx: int) -> None:
+        """Count a test batch."""
+        self._step(batch, "test")
+
+    def predict_step(self, batch: Any, batch_idx: int) -> Any:
+        """Predictions for a batch with or without targets, on the CPU."""
+        is_pair = isinstance(batch, (tuple, list)) and len(batch) == 2
+        return self.predicted(self(batch[0] if is_pair else batch)).cpu()
 
     def check_batch(self, batch: Any) -> None:
         """Take one batch through the model and the loss, before anything is trained or written.
@@ -53,6 +138,38 @@ class Task(lightning.LightningModule):
         Raises:
             DlplugError: names both sides of what does not fit.
         """
+        check_supervised(batch, f"a {type(self).__name__} task")
+        with naming_inputs(batch[0]):
+            output, target = self.output_and_target(batch)
+        self.check_output(output, batch)
+        self.check_loss(output, target)
+
+    def check_output(self, output: Any, batch: Any) -> None:
+        """The architecture's output, and the targets, are of the shape that the task needs.
+
+        Raises:
+            DlplugError: names both sides.
+        """
+
+    def check_loss(self, output: Any, target: Any) -> None:
+        """The loss can be taken, and is one number.
+
+        Raises:
+            ConfigError: it is not.
+        """
+        try:
+            loss = self.loss(output, target)
+        except MISFIT as error:
+            raise ConfigError(
+                f"the loss cannot compare the output {describe(output)} with the target"
+                f" {describe(target)}: {error}",
+                fix="choose a loss for this task: python -m dlplug plugins list --kind losses",
+            ) from error
+        if not isinstance(loss, Tensor) or loss.ndim != 0:
+            raise ConfigError(
+                f"the loss gives {describe(loss)} for the output {describe(output)}",
+                known="a scalar tensor",
+            )
 
     def configure_model(self) -> None:
         """Shard the parameters when Lightning's model-parallel strategy gives a mesh."""
@@ -78,15 +195,52 @@ class Task(lightning.LightningModule):
         scheduler = self.make_scheduler(optimizer, **arguments)
         schedule = {"scheduler": scheduler, "interval": "step" if is_per_step else "epoch"}
         if isinstance(scheduler, ReduceLROnPlateau):
-            schedule["monitor"] = "val_loss"
+            schedule["monitor"] = getattr(scheduler, "monitor", "val_loss")
         return {"optimizer": optimizer, "lr_scheduler": schedule}
+
+    def _step(self, batch: Any, stage: str) -> Tensor:
+        output, target = self.output_and_target(batch)
+        loss = self.loss_of(output, target)
+        if isinstance(target, Mixed):
+            target = target.main
+        count = self.count(target)
+        shared = {"on_step": False, "on_epoch": True, "batch_size": count}
+        mean_loss, counter = self.mean_losses[f"{stage}_"], self.counters[f"{stage}_"]
+        mean_loss.update(loss.detach(), count)
+        self.log(f"{stage}_loss", mean_loss, prog_bar=True, **shared)
+        if len(counter):
+            counter.update(*self.measured(detached(output), target))
+            self.log_dict(counter, prog_bar=stage == "val", **shared)
+        return loss
+
+    def loss_of(self, output: Any, target: Any) -> Tensor:
+        """The loss; of mixed targets, the mean of the losses of both, weighted by their shares."""
+        if not isinstance(target, Mixed):
+            return self.loss(output, target)
+        first, second = self.loss(output, target.first), self.loss(output, target.second)
+        return target.share * first + (1 - target.share) * second
 
     def _parameter_groups(self):
         """Groups for an optimizer that has a weight decay, else all parameters."""
         decay = inspect.signature(self.make_optimizer).parameters.get("weight_decay")
         if decay is None or decay.default is inspect.Parameter.empty:
             return list(self.parameters())
-        return weight_decay_groups(self, decay.default)
+        return self.make_groups(self, decay.default)
+
+
+def number_table(predictions: Tensor) -> tuple[list[str], list[list]]:
+    """One column for each number of a prediction."""
+    flat = predictions.reshape(len(predictions), -1)
+    return [f"output_{i}" for i in range(flat.shape[1])], flat.tolist()
+
+
+def detached(output: Any) -> Any:
+    """An output without its gradient; tuples and mappings are gone through."""
+    if isinstance(output, Tensor):
+        return output.detach()
+    if isinstance(output, Mapping):
+        return {name: detached(value) for name, value in output.items()}
+    return type(output)(map(detached, output)) if isinstance(output, (tuple, list)) else output
 
 
 def total_steps(trainer: lightning.Trainer) -> int:
@@ -95,6 +249,9 @@ def total_steps(trainer: lightning.Trainer) -> int:
     Raises:
         InvalidValueError: the training has no end.
     """
+    if trainer.fast_dev_run:
+        # A trial of one step of what would be a long training.
+        return TRIAL_STEPS
     steps = trainer.estimated_stepping_batches
     # Lightning builds the loader to count its batches, and would then skip loading the saved
     # position of a resumed epoch (pytorch-lightning#20550, seen up to 2.6.6).

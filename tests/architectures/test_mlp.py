@@ -10,7 +10,7 @@ from dlplug.errors import InvalidValueError
 
 def test_it_is_linear_layers_with_relus_between():
     """The scores equal those of the same layers written out."""
-    model = MLP(num_classes=3, num_features=4, hidden=[5])
+    model = MLP(num_outputs=3, num_features=4, hidden=[5])
     first, second = (m for m in model.modules() if isinstance(m, nn.Linear))
     x = torch.randn(7, 4)
     assert torch.equal(model(x), second(first(x).relu()))
@@ -28,17 +28,17 @@ def test_it_is_linear_layers_with_relus_between():
 )
 def test_rows_and_images_are_both_records(arguments, shape):
     """Images are flattened, and their pixels counted when nobody gives the number of features."""
-    assert MLP(num_classes=3, **arguments)(torch.randn(shape)).shape == (2, 3)
+    assert MLP(num_outputs=3, **arguments)(torch.randn(shape)).shape == (2, 3)
 
 
 def test_no_hidden_layer_is_a_linear_model():
     """One matrix and one bias."""
-    assert len(list(MLP(num_classes=3, num_features=4, hidden=[]).parameters())) == 2
+    assert len(list(MLP(num_outputs=3, num_features=4, hidden=[]).parameters())) == 2
 
 
 def test_dropout_acts_while_training_only():
     """Two passes differ in training and agree in evaluation."""
-    model = MLP(num_classes=3, num_features=4, dropout=0.5)
+    model = MLP(num_outputs=3, num_features=4, dropout=0.5)
     x = torch.randn(8, 4)
     assert not torch.equal(model(x), model(x))
     model.eval()
@@ -48,7 +48,7 @@ def test_dropout_acts_while_training_only():
 def test_an_unknown_input_size_is_refused():
     """The message says what would be enough."""
     with pytest.raises(InvalidValueError, match="size of the input is unknown") as error:
-        MLP(num_classes=3, in_channels=1)
+        MLP(num_outputs=3, in_channels=1)
     assert "num_features, or in_channels and image_size" in str(error.value)
 
 
@@ -56,4 +56,4 @@ def test_an_unknown_input_size_is_refused():
 def test_values_out_of_range_are_refused(arguments):
     """The message holds the value."""
     with pytest.raises(InvalidValueError, match="dropout = "):
-        MLP(num_classes=3, num_features=4, **arguments)
+        MLP(num_outputs=3, num_features=4, **arguments)

@@ -12,7 +12,7 @@ from dlplug.ops import use_backend
 def vit(**arguments):
     torch.manual_seed(0)
     chosen = {"patch_size": 4, "dim": 16, "depth": 2, "heads": 2, "mlp_ratio": 2.0} | arguments
-    return ViT(num_classes=5, in_channels=3, image_size=(8, 12), **chosen)
+    return ViT(num_outputs=5, in_channels=3, image_size=(8, 12), **chosen)
 
 
 def by_the_paper(model, x):

@@ -22,7 +22,7 @@ def task():
 
     def make(architecture=None):
         lightning.seed_everything(0, verbose=False)
-        model = architecture or MLP(num_classes=10, num_features=64, hidden=[16])
+        model = architecture or MLP(num_outputs=10, num_features=64, hidden=[16])
         return Classification(
             model,
             CrossEntropyLoss(),

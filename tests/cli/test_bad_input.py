@@ -195,7 +195,7 @@ def test_unknown_precision_strategy_and_accelerator(refused, argument, value, wh
             ("--scheduler.min_ratio", "2", "--scheduler", "warmup_cosine"),
             "min_ratio = 2.0 is not in",
         ),
-        (("--architecture.num_classes", "7"), "the config sets architecture.num_classes: 7, data "),
+        (("--architecture.num_outputs", "7"), "the config sets architecture.num_outputs: 7, data "),
         (("--callbacks.emma.decay", "0.9"), "callbacks has no element 'emma'"),
         (("--architecture.class_path", "torch.hub.load"), "'torch.hub.load' is not a subclass of"),
         (("--loss", "{class_path: os.system}"), "'os.system' is not in a trusted module"),

@@ -30,7 +30,7 @@ def test_fit_makes_a_run_and_reports_it(run, tmp_path):
     given = parse(folder.config.read_text(), "given").plain()
     assert given["architecture"] == {"name": "mlp", "hidden": [8]}
     resolved = parse(folder.resolved.read_text(), "resolved").plain()
-    assert resolved["architecture"]["num_classes"] == 10 and resolved["name"] == "tiny"
+    assert resolved["architecture"]["num_outputs"] == 10 and resolved["name"] == "tiny"
 
 
 def test_every_verb_takes_a_run_and_nothing_else(run, command, tmp_path):
@@ -89,7 +89,7 @@ def test_print_config_prints_a_config_and_stops(command, tmp_path):
     """Filled values are marked; the text is a config; no folder is made."""
     done = command("fit", *TINY, "--print_config")
     assert done.code == 0 and not (tmp_path / "runs").exists()
-    assert "  num_classes: 10  # from data digits\n" in done.out
+    assert "  num_outputs: 10  # from data digits\n" in done.out
     (tmp_path / "mlp_digits.yaml").write_text(done.out)
     again = command("fit", "--config", "mlp_digits.yaml", "--print_config", "--json")
     assert again.json == parse(done.out, "x").plain()

@@ -41,7 +41,9 @@ def test_the_data_decides_what_it_knows(experiment):
         "metrics.0.num_classes": "from data squares",
     }
     assert "  image_size: 4  # from data squares\n" in made.to_yaml()
-    assert made.data_spec == DataSpec(image_size=4, num_classes=3, in_channels=1)
+    facts = {"image_size": 4, "num_classes": 3, "in_channels": 1}
+    decided = {"num_outputs": 3, "per_position": False}
+    assert made.data_spec == DataSpec(**facts, **decided)
 
 
 def test_a_contradiction_is_an_error_with_its_line(experiment, tmp_path):

@@ -1,11 +1,13 @@
 """What the data decides."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
 
-from dlplug.config.filling import DataFacts, compare, decided_by_data, fill
+from dlplug.config.filling import DataFacts, compare, completed_by, decided_by_data, fill
 from dlplug.config.parameters import NO_DEFAULT, Parameter
+from dlplug.config.refusal import Culprit
 from dlplug.config.tree import COMMAND_LINE, Node, from_plain
 from dlplug.config.trust import Trust
 from dlplug.data.spec import DataSpec
@@ -47,6 +49,44 @@ def filled(name, hint, facts=FACTS):
 def test_a_fact_takes_the_form_that_the_parameter_wants(name, hint, facts, value):
     """A square's size is a number or a pair; what the data does not know stays open."""
     assert filled(name, hint, facts) == value
+
+
+class Halving:
+    """A task that decides a width from the data and an argument of its own."""
+
+    @staticmethod
+    def complete(spec, parts=2):
+        if spec.num_features is None:
+            raise InvalidValueError("halving needs features")
+        return replace(spec, num_outputs=spec.num_features // parts, is_causal=True)
+
+
+def task(target, **arguments):
+    culprit = Culprit("task 'halving'", "acme 1", "a.yaml, line 1, task", "fix it")
+    names = ["other", "parts"]
+    return SimpleNamespace(
+        target=target, name="halving", order=names, culprit=culprit, argument=arguments.get
+    )
+
+
+def test_a_task_completes_what_the_data_knows():
+    """`complete` gets the arguments that it names; each fact has its own source."""
+    facts = DataFacts(DataSpec(num_features=12, num_classes=3), "data digits")
+    done = completed_by(task(Halving, parts=4, other=1), facts)
+    assert done.value_for("num_outputs") == 3 and done.value_for("is_causal") is True
+    assert done.source_for("is_causal") == "task halving"
+    assert done.source_for("num_features") == done.source_for("num_outputs") == "data digits"
+    other = completed_by(task(Halving, parts=2), facts)
+    assert other.value_for("num_outputs") == 6 and other.source_for("num_outputs") == "task halving"
+
+
+def test_a_task_may_find_the_data_useless_or_say_nothing():
+    """Its error stands as it is; without data, or without `complete`, nothing changes."""
+    with pytest.raises(InvalidValueError, match="halving needs features"):
+        completed_by(task(Halving, parts=2), FACTS)
+    assert completed_by(task(object), FACTS) is FACTS
+    nothing = DataFacts(None, "the data")
+    assert completed_by(task(Halving, parts=2), nothing) is nothing
 
 
 def test_a_fact_that_does_not_fit_the_type_is_an_error():

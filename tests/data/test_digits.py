@@ -15,8 +15,8 @@ def test_images_and_rows_hold_the_same_numbers():
     images, rows = Digits(), Digits(flatten=True)
     for data in (images, rows):
         data.setup("fit")
-    assert images._records[0].shape == (1797, 1, 8, 8)
-    assert torch.equal(images._records[0].flatten(1), rows._records[0])
+    assert images.read()[0].shape == (1797, 1, 8, 8)
+    assert torch.equal(images.read()[0].flatten(1), rows.read()[0])
     assert DataSpec.of(images).image_size == 8
     assert DataSpec.of(rows).image_size is None
     assert DataSpec.of(images).num_features == DataSpec.of(rows).num_features == 64
@@ -26,7 +26,7 @@ def test_the_inputs_are_standardised():
     """Mean near 0 and deviation near 1 over all pixels."""
     data = Digits()
     data.setup("fit")
-    inputs = data._records[0]
+    inputs, _ = data.read()
     assert abs(float(inputs.mean())) < 0.01 and abs(float(inputs.std()) - 1) < 0.01
 
 
@@ -37,7 +37,7 @@ def test_prepared_input_equals_the_training_data():
     data = Digits()
     data.setup("fit")
     prepared = data.prepare_input(load_digits().images[:5])
-    assert torch.equal(prepared, data._records[0][:5])
+    assert torch.equal(prepared, data.read()[0][:5])
 
 
 def test_a_missing_package_is_named(monkeypatch):

@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from dlplug.data.loader import Records, equal_batch_count, evaluation_loader, training_loader
+from dlplug.data.loader import equal_batch_count, evaluation_loader, training_loader
+from dlplug.data.records import Records
 from dlplug.errors import DataError
 
 

@@ -19,7 +19,7 @@ def data():
 
 def test_the_images_are_what_the_spec_says(data):
     """5,000 images of 28 x 28, 500 of each digit, with a mean near 0 and a deviation near 1."""
-    inputs, labels = data._records
+    inputs, labels = data.read()
     spec = DataSpec.of(data)
     assert inputs.shape == (5000, spec.in_channels, spec.image_size, spec.image_size)
     assert inputs.dtype == torch.float32
@@ -30,14 +30,14 @@ def test_the_images_are_what_the_spec_says(data):
 
 def test_the_split_keeps_the_shares_of_the_digits(data):
     """350 of each digit to train, 50 to validate, 100 to test."""
-    labels = data._records[1]
-    counts = {name: labels[i].bincount().tolist() for name, i in data._indices.items()}
+    names = ("train", "validation", "test")
+    counts = {name: data.split(name).labels.bincount().tolist() for name in names}
     assert counts == {"train": [350] * 10, "validation": [50] * 10, "test": [100] * 10}
 
 
 def test_prepared_input_equals_the_training_data(data):
     """An image from outside, as pixels 0 ... 255, becomes what the model was trained on."""
-    image = data._records[0][7]
+    image = data.read()[0][7]
     pixels = ((image * STD + MEAN) * 255).round().numpy().astype("uint8")
     torch.testing.assert_close(data.prepare_input(pixels)[0], image)
 

@@ -165,14 +165,14 @@ def test_labels_out_of_range_come_before_the_folder(tmp_path, experiment, monkey
     """Split, record and label are named."""
     from dlplug.data.digits import Digits
 
-    load = Digits.load
+    read = Digits.read
 
     def broken(self):
-        inputs, labels = load(self)
+        inputs, labels = read(self)
         labels[1234] = 10
         return inputs, labels
 
-    monkeypatch.setattr(Digits, "load", broken)
+    monkeypatch.setattr(Digits, "read", broken)
     with pytest.raises(DataError, match="record 1234: label 10 is out of range"):
         fit(experiment(), tmp_path)
     assert os.listdir(tmp_path) == []

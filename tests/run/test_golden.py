@@ -14,7 +14,7 @@ architecture: {name: vit, patch_size: 2, dim: 32, depth: 2, heads: 4, mlp_ratio:
 loss: {name: cross_entropy, label_smoothing: 0.1}
 optimizer: {name: adamw, lr: 0.003, weight_decay: 0.05}
 scheduler: {name: warmup_cosine, warmup: 0.2}
-data: {name: digits, batch_size: 64, transform: {name: random_shift, max_shift: 1}}
+data: {name: digits, batch_size: 64, transforms: [{name: random_shift, max_shift: 1}]}
 trainer: {max_steps: 20, log_every_n_steps: 1, accelerator: cpu, limit_val_batches: 0}
 """
 # Recorded with the backend "reference" on torch 2.13.0, one thread.

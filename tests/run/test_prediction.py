@@ -12,7 +12,7 @@ from dlplug.data.spec import DataSpec
 from dlplug.errors import ConfigError, DataError
 from dlplug.run import verbs
 from dlplug.run.folder import Run
-from dlplug.run.prediction import free_path, in_order, write_predictions
+from dlplug.run.prediction import free_path, in_order, write_table
 
 
 @pytest.fixture(scope="module")
@@ -123,19 +123,14 @@ def test_there_must_be_a_place_to_write_to(trained, tmp_path):
         predict(trained, output=tmp_path / "no" / "x.csv")
 
 
-def test_class_names_are_used(tmp_path):
-    """Names in the column predicted and in the header; numbers when there are none."""
-    probabilities = torch.tensor([[0.25, 0.75], [0.5, 0.5]])
-    write_predictions(probabilities, DataSpec(class_names=("cat", "dog")), tmp_path / "a.csv")
+def test_a_table_is_written_with_an_index(tmp_path):
+    """Numbers have six digits, words stay as they are."""
+    write_table(["word", "number"], [["a,b", 1 / 3], ["c", 2.0]], tmp_path / "a.csv")
     assert (tmp_path / "a.csv").read_text().splitlines() == [
-        "index,predicted,p_cat,p_dog",
-        "0,dog,0.25,0.75",
-        "1,cat,0.5,0.5",
+        "index,word,number",
+        '0,"a,b",0.333333',
+        "1,c,2",
     ]
-    write_predictions(probabilities, DataSpec(), tmp_path / "b.csv")
-    assert (tmp_path / "b.csv").read_text().splitlines()[0] == "index,predicted,p_0,p_1"
-    with pytest.raises(DataError, match="no table of probabilities"):
-        write_predictions(torch.zeros(3), DataSpec(), tmp_path / "c.csv")
 
 
 def test_parts_of_several_processes_are_put_in_order(monkeypatch):

@@ -62,7 +62,7 @@ def test_it_leaves_no_trace():
 
 def test_a_training_gives_the_same_bits_without_it(tmp_path, experiment, monkeypatch):
     """Weights, optimizer and random states, with dropout and random shifts."""
-    overrides = [("data.transform", "{name: random_shift, max_shift: 1}")]
+    overrides = [("data.transforms", "[{name: random_shift, max_shift: 1}]")]
     contents = []
     for root in ("with", "without"):
         if root == "without":

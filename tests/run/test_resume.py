@@ -15,7 +15,7 @@ from dlplug.run.folder import Run
 
 FOUR_EPOCHS = ("trainer.max_epochs", "4")
 EMA = ("callbacks", "[{name: ema, decay: 0.9}]")
-IMAGES = ("data.transform", "{name: random_shift, max_shift: 1}")
+IMAGES = ("data.transforms", "[{name: random_shift, max_shift: 1}]")
 
 
 class Interrupt(lightning.Callback):

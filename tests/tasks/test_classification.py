@@ -89,6 +89,17 @@ def test_predictions_are_probabilities():
     torch.testing.assert_close(rows, module(inputs).softmax(1))
 
 
+def test_class_names_are_used():
+    """Names in the column predicted and in the header; numbers when there are none."""
+    rows = torch.tensor([[0.25, 0.75], [0.5, 0.5]])
+    named = task(classes=2, data_spec=DataSpec(num_classes=2, class_names=("cat", "dog")))
+    columns, table = named.prediction_table(rows)
+    assert columns == ["predicted", "p_cat", "p_dog"]
+    assert list(table) == [["dog", 0.25, 0.75], ["cat", 0.5, 0.5]]
+    columns, table = task(classes=2, data_spec=DataSpec()).prediction_table(rows)
+    assert columns == ["predicted", "p_0", "p_1"] and next(iter(table))[0] == "1"
+
+
 def test_half_precision_scores_give_float32_probabilities():
     """bfloat16 is raised, float64 is kept."""
     assert probabilities(torch.zeros(1, 2, dtype=torch.bfloat16)).dtype == torch.float32
@@ -113,7 +124,7 @@ def test_inputs_that_do_not_fit_name_both_sides():
 @pytest.mark.parametrize(
     ("batch", "message"),
     [
-        (BATCH[0], "batches \\(inputs, labels\\), the data gives \\(4, 1, 8, 8\\) float32"),
+        (BATCH[0], "batches \\(inputs, targets\\), the data gives \\(4, 1, 8, 8\\) float32"),
         ((*BATCH, 1), "the data gives \\(\\(4, 1, 8, 8\\) float32, \\(4,\\) int64, int\\)"),
         ((BATCH[0], BATCH[1] + 1), "label 10 for an architecture of 10 scores"),
         ((BATCH[0], BATCH[1] - 1), "label -1 for"),

@@ -25,6 +25,9 @@ class Toy(Task):
         data = torch.utils.data.TensorDataset(torch.ones(10, 4))
         return torch.utils.data.DataLoader(data, batch_size=2)
 
+    def val_dataloader(self):
+        return []
+
 
 def task(optimizer=torch.optim.SGD, scheduler=None, architecture=None):
     architecture = architecture or nn.Sequential(nn.Linear(4, 4), nn.LayerNorm(4))

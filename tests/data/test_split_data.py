@@ -15,7 +15,7 @@ class Toy(LabelledData):
     data_spec = DataSpec(num_features=1, num_classes=2)
     labels = torch.arange(100) % 2
 
-    def load(self):
+    def read(self):
         return torch.arange(100.0)[:, None], self.labels
 
 
@@ -142,7 +142,7 @@ def test_the_transform_sees_training_batches_only():
     class Trainer:
         training = True
 
-    data = ready(transform=lambda inputs: inputs + 1000)
+    data = ready(transforms=[lambda inputs: inputs + 1000])
     batch = (torch.zeros(2, 1), torch.zeros(2))
     assert data.on_after_batch_transfer(batch, 0)[0].tolist() == [[0], [0]]
     data.trainer = Trainer()

@@ -1,0 +1,61 @@
+"""Which training records an epoch sees, and how often."""
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+from torch.utils.data.distributed import DistributedSampler
+
+from dlplug.errors import DataError
+
+SAMPLINGS = ("uniform", "balanced", "weighted")
+
+
+class WeightedSampler(DistributedSampler):
+    """As many draws with replacement as there are records; the order follows from seed and epoch.
+
+    A `DistributedSampler`, because Lightning replaces any other sampler when there are several
+    processes: all draw the same sequence, and each takes its share.
+
+    Args:
+        dataset: Map-style data set.
+        weights: Of its records, shape ``(n,)``; they need not add up to 1.
+        num_replicas: Number of processes.
+        rank: Number of this process.
+        seed: Of the training.
+    """
+
+    def __init__(self, dataset: Dataset, weights: Tensor, num_replicas: int, rank: int, seed: int):
+        super().__init__(dataset, num_replicas, rank, shuffle=True, seed=seed)
+        self.weights = weights.double()
+
+    def __iter__(self) -> Iterator[int]:
+        generator = torch.Generator().manual_seed(self.seed + self.epoch)
+        drawn = torch.multinomial(self.weights, self.total_size, True, generator=generator)
+        return iter(drawn[self.rank :: self.num_replicas].tolist())
+
+
+def record_weights(dataset: Dataset, sampling: str) -> Tensor | None:
+    """How often each record is drawn, relative to the others; None when each comes once.
+
+    Args:
+        dataset: With ``labels`` ``(n,)`` for ``balanced``, ``weights`` ``(n,)`` for ``weighted``.
+        sampling: One of `SAMPLINGS`.
+    Raises:
+        DataError: the data set has no classes, or no weights.
+    """
+    if sampling == "uniform":
+        return None
+    if sampling == "balanced":
+        labels = getattr(dataset, "labels", None)
+        if labels is None or labels.ndim != 1 or labels.is_floating_point():
+            raise DataError("data: sampling = 'balanced' needs one class for each record")
+        counts = torch.bincount(labels).clamp(min=1)
+        return 1.0 / counts[labels]
+    weights = getattr(dataset, "weights", None)
+    if weights is None:
+        raise DataError("data: sampling = 'weighted' needs weights, and these records have none")
+    if not bool((weights >= 0).all()) or not float(weights.sum()) > 0:
+        raise DataError("data: the records' weights must be 0 or more, and not all 0")
+    return weights

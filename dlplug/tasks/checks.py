@@ -1,0 +1,99 @@
+"""Calls of the architecture, and what a batch must look like before it is trained on."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from torch import Tensor, nn
+
+from dlplug.errors import ConfigError, DataError, DlplugError
+
+# What a network raises when its input has another shape or type than it was built for.
+MISFIT = (RuntimeError, ValueError, TypeError, IndexError)
+
+
+def call(architecture: nn.Module, inputs: Any) -> Any:
+    """The architecture's output.
+
+    Args:
+        architecture: The network.
+        inputs: A mapping becomes keyword arguments, a tuple or list positional ones, anything else
+            is the one argument.
+    """
+    if isinstance(inputs, Mapping):
+        return architecture(**inputs)
+    return architecture(*inputs) if isinstance(inputs, (tuple, list)) else architecture(inputs)
+
+
+def check_supervised(batch: Any, task: str) -> None:
+    """The batch is a pair of inputs and targets.
+
+    Raises:
+        DataError: it is something else.
+    """
+    if not isinstance(batch, (tuple, list)) or len(batch) != 2:
+        raise DataError(f"{task} needs batches (inputs, targets), the data gives {describe(batch)}")
+
+
+@contextmanager
+def naming_inputs(inputs: Any) -> Iterator[None]:
+    """Give what the architecture raises the shapes of its inputs.
+
+    Raises:
+        ConfigError: the architecture cannot take the inputs.
+    """
+    try:
+        yield
+    except DlplugError:
+        raise
+    except MISFIT as error:
+        raise ConfigError(
+            f"the architecture cannot take the data's inputs {describe(inputs)}: {error}",
+            fix="an architecture for features needs rows (B, D), one for images (B, C, H, W), one"
+            " for series (B, T, F), one for text tokens (B, T); some data can give several, such"
+            " as digits with data.flatten",
+        ) from error
+
+
+def check_rows(output: Any, inputs: Any, width: int | None, what: str) -> None:
+    """The output is ``(B, width)``.
+
+    Args:
+        output: The architecture's.
+        inputs: One batch.
+        width: Of a row; None when anything will do.
+        what: The meaning of the columns, such as ``classes``.
+    Raises:
+        ConfigError: it is not.
+    """
+    rows = next(iter(tensors(inputs)))
+    if not isinstance(output, Tensor) or output.ndim != 2 or len(output) != len(rows):
+        raise ConfigError(
+            f"the architecture gives {describe(output)} for inputs {describe(inputs)}",
+            known="scores (B, C), one row for each record",
+        )
+    if width is not None and output.shape[1] != width:
+        raise ConfigError(
+            f"the architecture gives {output.shape[1]} scores, the data has {width} {what}",
+            fix=f"leave out the number of {what}: it is filled in from the data",
+        )
+
+
+def tensors(value: Any):
+    """The tensors in a batch's inputs."""
+    if isinstance(value, Tensor):
+        yield value
+    else:
+        for part in value.values() if isinstance(value, Mapping) else value:
+            yield from tensors(part)
+
+
+def describe(value: Any) -> str:
+    """Shape and dtype of a tensor, or the type of anything else."""
+    if isinstance(value, Tensor):
+        return f"{tuple(value.shape)} {str(value.dtype).removeprefix('torch.')}"
+    if isinstance(value, (tuple, list)):
+        return f"({', '.join(describe(item) for item in value)})"
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{name}: {describe(v)}" for name, v in value.items()) + "}"
+    return type(value).__name__
