@@ -21,6 +21,9 @@ from dlplug.run.parts import build_data, name_of
 from dlplug.run.result import Result
 from dlplug.tasks.task import number_table
 
+# Of a batch or of many: a tensor ``(N, ...)``, or one object for each record.
+Predictions = Tensor | list
+
 if TYPE_CHECKING:
     from dlplug.config.experiment import Experiment
 
@@ -86,20 +89,31 @@ def input_loader(experiment: "Experiment", path: Path) -> DataLoader:
     return DataLoader(inputs, batch_size=getattr(datamodule, "batch_size", 64))
 
 
-def in_order(batches: Sequence[Tensor], trainer: lightning.Trainer) -> Tensor:
-    """All processes' predictions ``(N, C)`` in the order of the records.
+def in_order(batches: Sequence[Predictions], trainer: lightning.Trainer) -> Predictions:
+    """All processes' predictions in the order of the records.
 
     Process r of w predicts the records r, r + w, r + 2w, ...
+
+    Returns:
+        One tensor where those of all batches fit together, else a list with one for each record.
     """
-    mine = torch.cat(list(batches)) if batches else torch.empty(0)
+    mine = joined(batches)
     if trainer.world_size == 1:
         return mine
-    parts: list[Tensor | None] = [None] * trainer.world_size
+    parts: list[Predictions | None] = [None] * trainer.world_size
     torch.distributed.all_gather_object(parts, mine)
-    rows = mine.new_empty((sum(map(len, parts)), *mine.shape[1:]))
+    rows: list = [None] * sum(map(len, parts))
     for rank, part in enumerate(parts):
         rows[rank :: trainer.world_size] = part
-    return rows
+    return joined([torch.stack(rows)] if isinstance(mine, Tensor) else [rows])
+
+
+def joined(batches: Sequence[Predictions]) -> Predictions:
+    """The predictions of several batches as one tensor, or as one list."""
+    shapes = {batch.shape[1:] if isinstance(batch, Tensor) else None for batch in batches}
+    if len(shapes) == 1 and None not in shapes:
+        return torch.cat(list(batches))
+    return [row for batch in batches for row in batch]
 
 
 def write_table(columns: Sequence[str], rows: Iterable[Sequence], path: Path) -> None:

@@ -102,14 +102,15 @@ class Task(lightning.LightningModule):
         return output, target
 
     def predicted(self, output: Any) -> Any:
-        """What a prediction is, made of an output: a tensor ``(B, ...)``."""
+        """Predictions made of an output: a tensor ``(B, ...)``, or a list of B objects."""
         return output
 
     def prediction_table(self, predictions: Any) -> tuple[list[str], Iterable[list]]:
         """Columns, and one row for each record, of all predictions.
 
         Args:
-            predictions: As `predicted` gives them, of all batches together.
+            predictions: As `predicted` gives them, of all batches together: a tensor, or a list
+                when their shapes differ.
         """
         return number_table(predictions)
 
@@ -130,7 +131,8 @@ class Task(lightning.LightningModule):
     def predict_step(self, batch: Any, batch_idx: int) -> Any:
         """Predictions for a batch with or without targets, on the CPU."""
         is_pair = isinstance(batch, (tuple, list)) and len(batch) == 2
-        return self.predicted(self(batch[0] if is_pair else batch)).cpu()
+        predicted = self.predicted(self(batch[0] if is_pair else batch))
+        return predicted.cpu() if isinstance(predicted, Tensor) else predicted
 
     def check_batch(self, batch: Any) -> None:
         """Take one batch through the model and the loss, before anything is trained or written.

@@ -147,6 +147,24 @@ def test_parts_of_several_processes_are_put_in_order(monkeypatch):
     assert in_order(mine, Trainer()).flatten().tolist() == [0, 1, 2, 3, 4]
 
 
+def test_predictions_of_different_shapes_become_a_list(monkeypatch):
+    """One for each record, put in order like a tensor's rows."""
+
+    class Trainer:
+        world_size = 1
+
+    batches = [torch.zeros(2, 3), torch.ones(1, 4)]
+    assert [len(row) for row in in_order(batches, Trainer())] == [3, 3, 4]
+    assert in_order([["a", "b"], ["c"]], Trainer()) == ["a", "b", "c"]
+
+    def gather(parts, mine):
+        parts[:] = [mine, ["b"]]
+
+    monkeypatch.setattr(torch.distributed, "all_gather_object", gather)
+    monkeypatch.setattr(Trainer, "world_size", 2)
+    assert in_order([["a", "c"]], Trainer()) == ["a", "b", "c"]
+
+
 def test_free_paths_count(tmp_path):
     """predictions.csv, predictions-2.csv, ..."""
     names = []
