@@ -98,12 +98,17 @@ def cuda_version(path: str) -> str:
 
 
 def sources_digest(folder: Path) -> str:
-    """SHA-256 of names and contents of the C++ and CUDA files; as in dlplug/ops/_library.py."""
+    """SHA-256 of what a library is made of; as in dlplug/ops/_library.py.
+
+    Names and contents of the C++ and CUDA files in ``folder``, and of the CMakeLists.txt beside it.
+    """
     digest = hashlib.sha256()
     suffixes = {".h", ".cpp", ".cu", ".cuh"}
-    for path in sorted(path for path in folder.rglob("*") if path.suffix in suffixes):
+    sources = [path for path in folder.rglob("*") if path.suffix in suffixes]
+    for path in sorted([*sources, *folder.parent.glob("CMakeLists.txt")]):
         content = path.read_bytes()
-        digest.update(f"{path.relative_to(folder).as_posix()} {len(content)}\n".encode())
+        name = path.relative_to(folder.parent).as_posix()
+        digest.update(f"{name} {len(content)}\n".encode())
         digest.update(content)
     return digest.hexdigest()
 

@@ -171,12 +171,17 @@ def _obstacle(device: str, path: Path, info: dict) -> str:
 
 
 def sources_digest(folder: Path) -> str:
-    """SHA-256 of names and contents of the C++ and CUDA files; as in setup.py, and about 1 ms."""
+    """SHA-256 of what a library is made of; as in setup.py, and about 1 ms.
+
+    Names and contents of the C++ and CUDA files in ``folder``, and of the CMakeLists.txt beside it.
+    """
     digest = hashlib.sha256()
     suffixes = {".h", ".cpp", ".cu", ".cuh"}
-    for path in sorted(path for path in folder.rglob("*") if path.suffix in suffixes):
+    sources = [path for path in folder.rglob("*") if path.suffix in suffixes]
+    for path in sorted([*sources, *folder.parent.glob("CMakeLists.txt")]):
         content = path.read_bytes()
-        digest.update(f"{path.relative_to(folder).as_posix()} {len(content)}\n".encode())
+        name = path.relative_to(folder.parent).as_posix()
+        digest.update(f"{name} {len(content)}\n".encode())
         digest.update(content)
     return digest.hexdigest()
 

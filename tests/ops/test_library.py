@@ -40,6 +40,7 @@ def test_obstacles_are_told_apart(device, info, reason):
 
 def checkout(folder: Path) -> Path:
     """The sources beside a package, in a folder of their own."""
+    shutil.copy(PACKAGE.parent / "CMakeLists.txt", folder)
     return Path(shutil.copytree(PACKAGE.parent / "csrc", folder / "csrc"))
 
 
@@ -64,13 +65,18 @@ def test_a_library_of_other_sources_is_not_opened(tmp_path, monkeypatch):
     with open(sources / "ops" / "adamw.h", "a") as file:
         file.write("// changed\n")
     assert "built from other sources" in _library._obstacle("cpu", library, record)
+    shutil.copy(PACKAGE.parent / "csrc" / "ops" / "adamw.h", sources / "ops")
+    assert _library._obstacle("cpu", library, record) == ""
+    with open(tmp_path / "CMakeLists.txt", "a") as file:
+        file.write("# other flags give another library\n")
+    assert "built from other sources" in _library._obstacle("cpu", library, record)
     shutil.rmtree(sources)  # an installed package has none to compare with
     assert _library._obstacle("cpu", library, record) == ""
 
 
 @needs_sources
 def test_only_what_is_compiled_counts_as_source(tmp_path):
-    """Names and contents of C++ and CUDA files, not notes or what an editor leaves."""
+    """Names and contents of C++, CUDA and CMake files, not notes or what an editor leaves."""
     sources = checkout(tmp_path)
     digest = _library.sources_digest(sources)
     (sources / "README.md").write_text("other words")
