@@ -1,7 +1,7 @@
 """Which parameters the AdamW kernel can take, and the table of addresses that it is given."""
 
 from array import array
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from operator import is_
 
 import torch
@@ -246,15 +246,40 @@ def _is_dense(tensor: Tensor) -> bool:
 
 def _sharing_memory(rows: Sequence[tuple[Tensor, Sequence[Tensor], Tensor]]) -> set[int]:
     """Rows that write where another does; they would race, as rows run in parallel."""
-    blocks = sorted(
+    return _overlapping(
         (tensor.data_ptr(), tensor.data_ptr() + tensor.nbytes, i)
         for i, (param, states, _) in enumerate(rows)
         for tensor in (param, *states)
         if tensor.numel()
     )
+
+
+def sharing_gradients(grads: Sequence[Tensor]) -> set[int]:
+    """Which of these plain tensors of any strides lie where another does, or between its elements.
+
+    Others (sparse ones, subclasses) share nothing.
+    """
+    return _overlapping(
+        (grad.data_ptr(), grad.data_ptr() + _reach(grad) * grad.itemsize, i)
+        for i, grad in enumerate(grads)
+        if type(grad) in PLAIN_TYPES and grad.layout is torch.strided and grad.numel()
+    )
+
+
+def _reach(tensor: Tensor) -> int:
+    """Elements of memory from the first to the last."""
+    if tensor.is_contiguous():
+        return tensor.numel()
+    return 1 + sum(
+        (size - 1) * step for size, step in zip(tensor.shape, tensor.stride(), strict=True)
+    )
+
+
+def _overlapping(blocks: Iterable[tuple[int, int, int]]) -> set[int]:
+    """Owners of blocks of memory, each its start, end and owner, that overlap."""
     found = set()
     last, owner = 0, -1  # where the blocks so far end, and whose that is
-    for start, end, i in blocks:
+    for start, end, i in sorted(blocks):
         if start < last:
             found |= {i, owner}
         if end > last:

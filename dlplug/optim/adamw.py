@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 from torch.optim.adamw import adamw as torch_adamw
 
+from dlplug.ops._adamw_rows import sharing_gradients
 from dlplug.ops.adamw import OP, Rows, count_versions, update
 from dlplug.optim._local_tensors import local_lists
 
@@ -91,6 +92,8 @@ class FusedAdamW(torch.optim.AdamW):
         if closure is not None:
             with torch.enable_grad():
                 loss = closure()
+        if getattr(self, "grad_scale", None) is not None:
+            self._unscale_where_rows_cannot()
         try:
             with torch.set_grad_enabled(self.defaults["differentiable"]):
                 for index, group in enumerate(self.param_groups):
@@ -183,6 +186,25 @@ class FusedAdamW(torch.optim.AdamW):
         scale = getattr(self, "grad_scale", None)
         return 1.0 if scale is None else scale.item()
 
+    def _unscale_where_rows_cannot(self) -> None:
+        """Divide all gradients now if the rows of the update, each its own, would do it wrongly.
+
+        Gradients that share memory, in whatever groups, would be divided once for each of them;
+        the op that a compiler traces divides none.
+        """
+        if self._is_skipped():
+            return
+        params = [param for group in self.param_groups for param in group["params"]]
+        grads = [param.grad for param in params if param.grad is not None]
+        if torch.compiler.is_compiling():
+            _divide(grads, self._scale())
+        elif sharing := sharing_gradients(local_lists((grads, []))[0]):
+            _divide_at_once([grads[i] for i in sharing], self._scale())
+            _divide([grad for i, grad in enumerate(grads) if i not in sharing], self._scale())
+        else:
+            return
+        self.grad_scale = None  # as GradScaler says it
+
     def _update_by_both(self, index: int, group: dict, rows: Rows, lists: Lists) -> None:
         """The kernel for the parameters that it takes, PyTorch's code for the others."""
         if any([grad.is_sparse for grad in lists[1]]):
@@ -262,6 +284,13 @@ def _divide(grads: list[Tensor], scale: float) -> None:
         with torch.no_grad():
             for grad in {id(grad): grad for grad in grads}.values():  # one may be listed twice
                 grad.div_(scale)
+
+
+def _divide_at_once(grads: list[Tensor], scale: float) -> None:
+    """The same for gradients that overlap: all quotients are there before one is written."""
+    with torch.no_grad():
+        for grad, quotient in [(grad, grad / scale) for grad in grads]:
+            grad.copy_(quotient)
 
 
 def _subset(lists: Lists, indices: list[int]) -> Lists:

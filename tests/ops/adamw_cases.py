@@ -1,13 +1,16 @@
 """Lists of tensors for the AdamW tests, and the rule by which results are judged."""
 
+import pytest
 import torch
 from torch import Tensor
 from torch.optim.adamw import adamw as torch_adamw
 
+from dlplug import ops
 from dlplug.ops.fallback import adamw as reference
 
 OPTIONS = dict(lr=3e-2, beta1=0.9, beta2=0.99, eps=1e-6, weight_decay=0.1)
 DTYPES = [torch.float32, torch.bfloat16, torch.float16]
+each_isa = pytest.mark.parametrize("isa", ops.isas())
 # Around the vector widths 4, 8 and 16, around the 64 elements of a unit of work, odd, empty.
 SIZES = [0, 1, 3, 4, 5, 7, 8, 9, 15, 16, 17, 31, 32, 33, 63, 64, 65, 127, 129, 1000]
 
@@ -74,3 +77,21 @@ def assert_within_twice(found: Lists, oracle: Lists, *peers: Lists) -> None:
 def run_reference(lists: Lists, maximize: bool = False, **options) -> None:
     """The op in plain PyTorch."""
     reference.adamw_(*lists, *options.values(), maximize)
+
+
+def assert_same_bits(lists, others):
+    """Equal bit for bit, NaN equal to NaN."""
+    for kind, other in zip(lists, others, strict=True):
+        for a, b in zip(kind, other, strict=True):
+            torch.testing.assert_close(a, b, rtol=0, atol=0, equal_nan=True)
+
+
+def in_memory_order(tensor, order):
+    """The same values with the axes laid out in another order."""
+    back = [order.index(axis) for axis in range(tensor.dim())]
+    return tensor.permute(order).contiguous().permute(back)
+
+
+def replaced(lists, change):
+    """The lists with every tensor but the steps changed."""
+    return [*([change(tensor) for tensor in kind] for kind in lists[:5]), lists[5]]

@@ -1,0 +1,67 @@
+"""The AdamW op itself, and in compiled graphs."""
+
+import pytest
+import torch
+
+from dlplug import ops
+from tests.ops.adamw_cases import (
+    DTYPES,
+    OPTIONS,
+    assert_same_bits,
+    copy_of,
+    make_lists,
+    replaced,
+)
+
+pytestmark = pytest.mark.usefixtures("cpu_kernels", "one_thread")
+
+
+def numbers():
+    return torch.tensor(list(OPTIONS.values()), dtype=torch.float64)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("amsgrad", [False, True])
+def test_opcheck(dtype, amsgrad):
+    """Schema, fake kernel and tracing of the op agree with what it does."""
+    lists = make_lists([(5,), (3, 2)], dtype, amsgrad=amsgrad, step=1)
+    torch.library.opcheck(torch.ops.dlplug.adamw_.default, (*lists, numbers(), False))
+
+
+def test_the_op_guards_itself():
+    """Called past the public function, the kernel still refuses what it would read wrongly."""
+    for change, words in (
+        (lambda x: copy_of(x, torch.float64), "expected float32, bfloat16 or float16"),
+        (lambda x: [x[0], x[1], [torch.zeros(4)], *x[3:]], "must have its shape"),
+        (lambda x: [*x[:5], [torch.zeros((), dtype=torch.float64)]], "step 0 be a float32"),
+        (lambda x: [*x[:5], []], "lists of the same length"),
+        (lambda x: replaced(x, lambda t: torch.zeros(10)[::2].copy_(t)), "must be dense"),
+    ):
+        with pytest.raises(RuntimeError, match=words):
+            torch.ops.dlplug.adamw_(*change(make_lists([(5,)])), numbers(), False)
+    with pytest.raises(RuntimeError, match="contiguous int64 table of 7 columns"):
+        torch.ops.dlplug.adamw_table_(
+            torch.zeros(6, dtype=torch.int64), False, *OPTIONS.values(), False, 1.0
+        )
+
+
+@pytest.mark.parametrize("amsgrad", [False, True])
+def test_compiled_calls_keep_the_op(amsgrad):
+    """In a full graph the call is one op, and gives the bits of the eager call."""
+    graphs = []
+
+    def capture(module, _):
+        graphs.append([str(node.target) for node in module.graph.nodes])
+        return module
+
+    @torch.compile(fullgraph=True, backend=capture)
+    def step(*lists):
+        ops.adamw_(*lists, **OPTIONS)
+
+    found = make_lists([(5,), (3, 2)], amsgrad=amsgrad)
+    found[1][1] = found[1][1].T.contiguous().T
+    expected = copy_of(found)
+    step(*found)
+    ops.adamw_(*expected, **OPTIONS)
+    assert_same_bits(found, expected)
+    assert graphs[0].count("dlplug.adamw_.default") == 1
