@@ -6,6 +6,11 @@
 #include "csrc/common/simd.h"
 #include "csrc/common/types.h"
 
+#if defined(__SANITIZE_ADDRESS__)
+extern "C" void __asan_loadN(void* address, long size);
+extern "C" void __asan_storeN(void* address, long size);
+#endif
+
 namespace dlplug::DLPLUG_ISA {
 
 // ---- bits of the narrow types in registers ----
@@ -101,7 +106,23 @@ DLPLUG_INLINE void store(T* to, Float value) {
 
 // ---- the first n lanes, 0 <= n < kWidth; the other lanes read as 0 and are not touched ----
 
+// AddressSanitizer does not look at masked instructions.
+template <class T>
+DLPLUG_INLINE void will_read([[maybe_unused]] const T* from, [[maybe_unused]] int64_t n) {
+#if defined(__SANITIZE_ADDRESS__)
+  if (n > 0) __asan_loadN((void*)from, n * sizeof(T));
+#endif
+}
+
+template <class T>
+DLPLUG_INLINE void will_write([[maybe_unused]] T* to, [[maybe_unused]] int64_t n) {
+#if defined(__SANITIZE_ADDRESS__)
+  if (n > 0) __asan_storeN((void*)to, n * sizeof(T));
+#endif
+}
+
 DLPLUG_INLINE Float load(const float* from, int n) {
+  will_read(from, n);
 #if defined(__AVX512F__)
   return (Float)_mm512_maskz_loadu_ps((__mmask16)((1u << n) - 1), from);
 #elif defined(__AVX2__)
@@ -115,6 +136,7 @@ DLPLUG_INLINE Float load(const float* from, int n) {
 
 template <class T>
 DLPLUG_INLINE Float load(const T* from, int n) {
+  will_read(from, n);
 #if defined(__AVX512BW__) && defined(__AVX512VL__)
   return to_float((UShort)_mm256_maskz_loadu_epi16((__mmask16)((1u << n) - 1), from), T{});
 #else
@@ -125,6 +147,7 @@ DLPLUG_INLINE Float load(const T* from, int n) {
 }
 
 DLPLUG_INLINE void store(float* to, Float value, int n) {
+  will_write(to, n);
 #if defined(__AVX512F__)
   _mm512_mask_storeu_ps(to, (__mmask16)((1u << n) - 1), (__m512)value);
 #elif defined(__AVX2__)
@@ -136,6 +159,7 @@ DLPLUG_INLINE void store(float* to, Float value, int n) {
 
 template <class T>
 DLPLUG_INLINE void store(T* to, Float value, int n) {
+  will_write(to, n);
   UShort bits = from_float(value, T{});
 #if defined(__AVX512BW__) && defined(__AVX512VL__)
   _mm256_mask_storeu_epi16(to, (__mmask16)((1u << n) - 1), (__m256i)bits);

@@ -25,6 +25,16 @@ constexpr int64_t kMinQueries = 128;
 // Heads are split into ranges where there are fewer of them than this.
 constexpr int64_t kEnoughItems = 16;
 
+// Each range of keys has its own share of grad_query. The backward goes over the queries in passes
+// so short that the shares together are this many times grad_query, but not shorter than
+// kMinQueries, which pay for packing the keys again.
+constexpr int64_t kMaxShares = 2;
+
+// Positions up to here, in whatever sums, stay within int64; as in dlplug/ops/_attention_checks.py.
+constexpr int64_t kMaxOffset = int64_t{1} << 60;
+
+constexpr int64_t kMaxWidth = 16;  // floats in a vector of any instruction set
+
 // Multiply-adds below which waking another thread costs more than it brings.
 constexpr int64_t kGrain = 1 << 19;
 
@@ -124,6 +134,8 @@ Args args_of(const Tensor& query, const Tensor& key, const Tensor& value, const 
   args.scale = static_cast<float>(options.scale);
   args.softcap = static_cast<float>(options.softcap.value_or(0.0));
   args.alibi_slopes = per_head(options.alibi_slopes, args.heads);
+  STD_TORCH_CHECK(std::abs(options.query_offset / 2) < kMaxOffset / 2, "query_offset is ",
+                  options.query_offset);
   args.query_offset = options.query_offset;
   // A bound beyond every distance is none; sums with it stay far from overflowing.
   const int64_t farthest = args.num_queries + args.num_keys + std::abs(options.query_offset);
@@ -172,6 +184,24 @@ Tensor empty_heads(const Tensor& like, int64_t width, bool is_contiguous) {
   const int64_t batch = like.size(0), heads = like.size(1), rows = like.size(2);
   if (is_contiguous) return empty(like, {batch, heads, rows, width}, dtype);
   return torch::stable::transpose(empty(like, {batch, rows, heads, width}, dtype), 1, 2);
+}
+
+// The ranges of keys that the queries of a pass see: at least one, and all in the last pass, which
+// writes the gradients of keys and values.
+void set_key_items(AttentionBackward& args, int64_t ranges) {
+  args.first_key_item = 0;
+  args.num_key_items = ranges;
+  if (args.last_query == args.num_queries) return;
+  int64_t begin = args.first_query + args.query_offset - args.left;
+  int64_t end = args.last_query + args.query_offset + args.right;
+  if (args.document_begin != nullptr) {
+    begin = std::max<int64_t>(begin, args.document_begin[args.first_query]);
+    end = std::min<int64_t>(end, args.document_end[args.last_query - 1]);
+  }
+  begin = std::clamp<int64_t>(begin, 0, args.num_keys - 1);
+  end = std::clamp<int64_t>(end, begin + 1, args.num_keys);
+  args.first_key_item = begin / args.item_keys;
+  args.num_key_items = divide_up(end, args.item_keys) - args.first_key_item;
 }
 
 }  // namespace
@@ -233,8 +263,8 @@ std::tuple<Tensor, Tensor, Tensor> attention_backward(
   Tensor grad_query = empty_heads(query, args.width, query.is_contiguous());
   Tensor grad_key = empty_heads(key, args.width, key.is_contiguous());
   Tensor grad_value = empty_heads(value, args.value_width, value.is_contiguous());
-  if (key.numel() == 0 && value.numel() == 0) {
-    torch::stable::zero_(grad_query);
+  if (lse.numel() == 0 || (key.numel() == 0 && value.numel() == 0)) {
+    for (Tensor* grad : {&grad_query, &grad_key, &grad_value}) torch::stable::zero_(*grad);
     return {grad_query, grad_key, grad_value};
   }
   args.out = rows_of_heads(o);
@@ -248,21 +278,38 @@ std::tuple<Tensor, Tensor, Tensor> attention_backward(
   const int64_t ranges =
       std::min(divide_up(kEnoughItems, heads), divide_up(args.num_keys, kMaxChunk));
   args.item_keys = round_up(divide_up(args.num_keys, ranges), kChunkStep);
-  args.num_key_items = divide_up(args.num_keys, args.item_keys);
   args.chunk = chunk_of(std::min(args.item_keys, args.num_keys));
-  std::optional<Tensor> shares;
-  const int64_t rows = args.batch * args.heads * args.num_queries;
-  if (args.num_key_items > 1) {
-    shares = empty(query, {args.num_key_items, rows, args.width}, ScalarType::Float);
+  const int64_t key_items = divide_up(args.num_keys, args.item_keys);
+  const int64_t wanted = divide_up(kMaxShares * args.num_queries, key_items);
+  args.most_queries = std::min(args.num_queries, std::max(kMinQueries, wanted));
+  const int64_t query_heads = args.batch * args.heads;
+  std::optional<Tensor> shares, key_sums, value_sums;
+  if (key_items > 1) {
+    shares =
+        empty(query, {key_items, query_heads * args.most_queries, args.width}, ScalarType::Float);
     args.query_shares = static_cast<float*>(shares->mutable_data_ptr());
   }
-  run(DLPLUG_SELECT_KERNEL(attention_backward), args, heads * args.num_key_items,
-      args.num_queries * (args.heads / args.kv_heads) * args.item_keys *
-          (3 * args.width + 2 * args.value_width));
-  if (shares.has_value()) {
-    const auto sum_shares = DLPLUG_SELECT_KERNEL(attention_sum_shares);
-    torch::stable::parallel_for(0, rows, 64,
-                                [&](int64_t begin, int64_t end) { sum_shares(args, begin, end); });
+  if (args.most_queries < args.num_queries) {
+    const int64_t rows = heads * args.num_keys;
+    key_sums = empty(query, {rows, round_up(args.width, kMaxWidth)}, ScalarType::Float);
+    value_sums = empty(query, {rows, round_up(args.value_width, kMaxWidth)}, ScalarType::Float);
+    args.key_sums = static_cast<float*>(torch::stable::zero_(*key_sums).mutable_data_ptr());
+    args.value_sums = static_cast<float*>(torch::stable::zero_(*value_sums).mutable_data_ptr());
+  }
+  const auto kernel = DLPLUG_SELECT_KERNEL(attention_backward);
+  const auto sum_shares = DLPLUG_SELECT_KERNEL(attention_sum_shares);
+  for (int64_t first = 0; first < args.num_queries; first = args.last_query) {
+    args.first_query = first;
+    args.last_query = std::min(first + args.most_queries, args.num_queries);
+    const int64_t queries = args.last_query - first;
+    set_key_items(args, key_items);
+    run(kernel, args, heads * args.num_key_items,
+        queries * (args.heads / args.kv_heads) * args.item_keys *
+            (3 * args.width + 2 * args.value_width));
+    if (shares.has_value())
+      torch::stable::parallel_for(0, query_heads * queries, 64, [&](int64_t begin, int64_t end) {
+        sum_shares(args, begin, end);
+      });
   }
   return {grad_query, grad_key, grad_value};
 }

@@ -10,6 +10,8 @@ from dlplug.errors import DtypeError, OpError, ShapeError
 
 Window = int | tuple[int | None, int | None] | None
 
+MAX_OFFSET = 2**60  # beyond it the kernels' positions could leave int64
+
 FLOATING = (torch.float32, torch.bfloat16, torch.float16, torch.float64)
 
 
@@ -140,6 +142,8 @@ def check_offset(query_offset: int, is_positional: bool) -> None:
     """An int, and something that depends on it."""
     if isinstance(query_offset, bool) or not isinstance(query_offset, int | torch.SymInt):
         raise OpError(f"query_offset is {query_offset!r}", where="attention", fix="pass an int")
+    if isinstance(query_offset, int) and abs(query_offset) >= MAX_OFFSET:
+        raise OpError(f"query_offset is {query_offset}", where="attention", fix="stay within 2**60")
     if query_offset and not is_positional:
         raise OpError(
             f"query_offset is {query_offset}, and nothing depends on positions",

@@ -136,7 +136,9 @@ class Crossover:
         if elements < self.forward:
             return "PyTorch's own op is faster for so few elements"
         limit = self.backward if x.dtype is torch.float32 else self.backward_narrow
-        if elements < limit and requires_grad(x, *others):
+        if elements < limit and (
+            (x.requires_grad and torch.is_grad_enabled()) or requires_grad(*others)
+        ):
             return "PyTorch's own op with its gradient is faster for so few elements"
         return None
 

@@ -81,6 +81,18 @@ def attention(
     References: Vaswani et al. 2017, arXiv:1706.03762; Dao et al. 2022, arXiv:2205.14135; Press et
     al. 2022, arXiv:2108.12409 (ALiBi); arXiv:2408.00118 (softcap); arXiv:2508.10925 (sinks).
     """
+    if (
+        attn_mask is window is alibi_slopes is softcap is sinks is cu_seqlens is None
+        and (dropout_p == 0 and type(query_offset) is int and query_offset == 0)
+        and (scale is None or type(scale) is float)
+        and _is_left_to_torch(query, key, value)
+    ):
+        try:
+            return F.scaled_dot_product_attention(
+                query, key, value, is_causal=is_causal, scale=scale
+            )
+        except RuntimeError:
+            pass  # the checks below say what is wrong as they do on every backend
     query, key, value = _as_autocast(query, key, value)
     checks.check_tensors(query, key, value, enable_gqa)
     checks.check_numbers(dropout_p, scale, softcap)
@@ -130,6 +142,26 @@ def attention(
         return reference.attention(query, key, value, sinks, options, attn_mask)
     with torch.autocast(query.device.type, enabled=False):  # it sums in float32
         return reference.attention(query, key, value, sinks, options, attn_mask)
+
+
+def _is_left_to_torch(query: Tensor, key: Tensor, value: Tensor) -> bool:
+    """Whether a plain call of these is one that ``OP.route`` gives to PyTorch.
+
+    Those that are seen at a glance: checking and routing the others takes 7 us, twice as long as
+    the smallest of them.
+    """
+    if (
+        torch.compiler.is_compiling()
+        or not (_backend.is_auto() and query.is_cpu and "cpu" in kernels.forward.devices)
+        or torch.is_autocast_enabled("cpu")
+        or torch._C._are_functorch_transforms_active()
+        or forward_ad._current_level >= 0
+    ):
+        return False
+    q, k = query.shape, key.shape
+    if len(q) < 3 or k != value.shape or (q != k and (q[:-2] != k[:-2] or q[-1] != k[-1])):
+        return False
+    return 0 < query.numel() * k[-2] < SMALLEST_WORK.get(query.dtype, 0)
 
 
 def _as_autocast(*tensors: Tensor) -> tuple[Tensor, ...]:
@@ -232,7 +264,7 @@ def _decline(query, key, value, attn_mask, dropout_p, window, query_offset, *ext
     if not IS_MEASURED:
         return f"the kernels' speed on {platform.machine()} is not known"
     work = query.numel() * key.size(-2)
-    if work < SMALLEST_WORK[query.dtype]:
+    if work < SMALLEST_WORK[query.dtype]:  # as in _is_left_to_torch
         return f"{work} multiply-adds for the scores take less time than the call"
     if query.dtype == torch.float32 and query.size(-2) < FEWEST_QUERIES:
         return f"{query.size(-2)} queries do not pay for packing the keys"

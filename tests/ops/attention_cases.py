@@ -2,12 +2,15 @@
 
 import math
 
+import pytest
 import torch
 from torch import Tensor
 
+from dlplug import ops
 from dlplug.ops.fallback import philox
 
 DTYPES = [torch.float32, torch.bfloat16, torch.float16]
+each_isa = pytest.mark.parametrize("isa", ops.isas())
 
 
 def draw(*shape, dtype=torch.float32, seed=0) -> Tensor:
@@ -116,3 +119,15 @@ def assert_within_twice(found, oracle, peer, unit=0.0) -> None:
         limit = 2 * (other.double() - true).abs().max().item()
         error = (result.double() - true).abs().max().item()
         assert error <= limit + ulp, f"{name}: {error:.3g}, allowed {limit:.3g} + {ulp:.3g}"
+
+
+def oracle(tensors, grad, **options):
+    """The reference in float64."""
+    doubled = {
+        name: x.double() if isinstance(x, torch.Tensor) and x.is_floating_point() else x
+        for name, x in options.items()
+    }
+    with ops.use_backend("reference"):
+        return with_gradients(
+            ops.attention, [x.double() for x in tensors], grad.double(), **doubled
+        )

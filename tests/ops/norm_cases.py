@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -19,6 +20,12 @@ SHAPES = [
 ]  # fmt: skip
 EMPTY = [(0,), (0, 4), (3, 0), (2, 0, 5)]
 EPS = 1e-5
+
+needs_kernels = pytest.mark.skipif(
+    not ops.isas(), reason="the CPU kernels are not compiled: see python -m dlplug doctor"
+)
+each_isa = pytest.mark.parametrize("isa", ops.isas() or [None])
+each_dtype = pytest.mark.parametrize("dtype", DTYPES, ids=lambda dtype: str(dtype)[6:])
 
 
 @dataclass(frozen=True)

@@ -44,6 +44,8 @@ WRONG = [
     ((Q, K, K), {"window": (1.5, None)}, OpError, "window is (1.5, None)"),
     ((Q, K, K), {"query_offset": 2}, OpError, "nothing depends on positions"),
     ((Q, K, K), {"query_offset": 1.0, "is_causal": True}, OpError, "query_offset is 1.0"),
+    ((Q, K, K), {"query_offset": 2**60, "is_causal": True}, OpError, "stay within 2**60"),
+    ((Q, K, K), {"query_offset": -(2**63), "is_causal": True}, OpError, "stay within 2**60"),
     ((Q, K, K), {"sinks": torch.zeros(3)}, ShapeError, "sinks is (3,) for a query (2, 4, 3, 8)"),
     ((Q[0, 0], K[0, 0], K[0, 0]), {"sinks": torch.zeros(4)}, ShapeError, "sinks is (4,)"),
     ((Q, K, K), {"sinks": torch.zeros(4).half()}, DtypeError, "sinks is float16"),

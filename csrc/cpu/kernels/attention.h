@@ -46,15 +46,22 @@ struct AttentionForward : AttentionScores {
   int64_t chunk;  // keys that are packed and multiplied at a time, a multiple of 64
 };
 
-// Items: (batch, key-value head, range of keys).
+// Items: (batch, key-value head, range of keys), one pass over queries after the other: an item
+// adds the queries [first_query, last_query) to the gradients of its keys.
 struct AttentionBackward : AttentionScores {
   HeadRows out, grad_out, grad_query, grad_key, grad_value;
   const float* lse;
-  int64_t item_keys, num_key_items;
+  int64_t item_keys;
+  int64_t first_key_item, num_key_items;  // ranges of keys of this pass
   int64_t chunk;
-  // With several ranges of keys each has its own share of grad_query, (num_key_items, batch, heads,
-  // num_queries, width) floats, added up afterwards; null when there is one range.
+  int64_t first_query, last_query;
+  int64_t most_queries;  // of any pass
+  // With several ranges of keys each has its own share of the pass's grad_query, (num_key_items,
+  // batch, heads, last_query - first_query, width) floats, added up after it; else null.
   float* query_shares;
+  // With several passes the sums of grad_key and grad_value between them, which begin as 0: floats,
+  // (batch, kv_heads, num_keys, width rounded up to whole vectors); else null.
+  float *key_sums, *value_sums;
 };
 
 }  // namespace dlplug
@@ -65,6 +72,6 @@ DLPLUG_DECLARE_KERNEL(attention_forward, const AttentionForward& args, int64_t b
                       char* scratch, int64_t* scratch_bytes)
 DLPLUG_DECLARE_KERNEL(attention_backward, const AttentionBackward& args, int64_t begin, int64_t end,
                       char* scratch, int64_t* scratch_bytes)
-// Adds up the shares of grad_query, rows [begin, end) of batch * heads * num_queries.
+// Adds up the shares of grad_query, rows [begin, end) of batch * heads * queries of the pass.
 DLPLUG_DECLARE_KERNEL(attention_sum_shares, const AttentionBackward& args, int64_t begin,
                       int64_t end)

@@ -5,7 +5,8 @@
 // with dropout applied to G and to the P of grad_value, and the softcap's slope to S.
 //
 // An item is one key-value head's range of keys and belongs to one thread; the query heads that
-// share it are added up. Order of loops: query head, chunk of keys, block of queries.
+// share it are added up. Order of loops: pass over queries (csrc/cpu/attention.cpp), query head,
+// chunk of keys, block of queries.
 // Work: 10 * queries * keys * width flops.
 #include "csrc/cpu/kernels/attention.h"
 #include "csrc/cpu/kernels/attention_pack.h"
@@ -31,10 +32,10 @@ struct BackwardScratch {
   Element* factors;            // (block, columns): weights or their gradient
   float* weights;              // (block, columns)
   float* score_grads;          // (block, columns)
-  float* grad_queries;         // (num_queries, width)
+  float* grad_queries;         // (queries of the pass, width)
+  float* deltas;               // (queries of the pass,)
   float* grad_keys;            // (item_keys, width)
   float* grad_values;          // (item_keys, value_width)
-  float* deltas;               // (num_queries,)
 
   BackwardScratch(const AttentionBackward& args, char* block)
       : scratch{block},
@@ -51,10 +52,10 @@ struct BackwardScratch {
         factors(scratch.take<Element>(kMaxBlock * columns)),
         weights(scratch.take<float>(kMaxBlock * columns)),
         score_grads(scratch.take<float>(kMaxBlock * columns)),
-        grad_queries(scratch.take<float>(args.num_queries * width)),
-        grad_keys(scratch.take<float>(args.item_keys * width)),
-        grad_values(scratch.take<float>(args.item_keys * value_width)),
-        deltas(scratch.take<float>(args.num_queries)) {}
+        grad_queries(scratch.take<float>(args.most_queries * width)),
+        deltas(scratch.take<float>(args.most_queries)),
+        grad_keys(args.key_sums ? nullptr : scratch.take<float>(args.item_keys * width)),
+        grad_values(args.key_sums ? nullptr : scratch.take<float>(args.item_keys * value_width)) {}
 };
 
 static void set_zero(float* x, int64_t count) {
@@ -143,7 +144,8 @@ static void differentiate_block(const AttentionBackward& args,
   multiply<false>(count, vectors, depth_of<Element>(args.value_width), factor.data, factor.stride,
                   space.values + in_chunk, space.columns, space.score_grads, space.columns, false);
   differentiate<kPlain>(block, args.lse + (batch * args.heads + head) * args.num_queries + first,
-                        space.deltas + first, space.weights, space.score_grads);
+                        space.deltas + (first - args.first_query), space.weights,
+                        space.score_grads);
 
   factor =
       transposed_first_factor(space.weights, space.columns, count, block.columns, space.factors);
@@ -160,7 +162,8 @@ static void differentiate_block(const AttentionBackward& args,
   factor = first_factor(space.score_grads, space.columns, count, block.columns, space.factors);
   multiply<false>(count, space.width / kWidth, depth_of<Element>(keys), factor.data, factor.stride,
                   key_rows.data + depth_of<Element>(in_chunk) * key_rows.stride, key_rows.stride,
-                  space.grad_queries + first * space.width, space.width, accumulate);
+                  space.grad_queries + (first - args.first_query) * space.width, space.width,
+                  accumulate);
 }
 
 template <class T, class Element, bool kPlain>
@@ -168,13 +171,14 @@ static void differentiate_head(const AttentionBackward& args, const BackwardScra
                                int64_t batch, int64_t head, Span keys, Span& packed,
                                Factor<Element>& key_rows, bool accumulate) {
   const int64_t kv_head = head / (args.heads / args.kv_heads);
-  const int64_t block = block_size(args.num_queries);
-  if (accumulate) set_zero(space.grad_queries, args.num_queries * space.width);
-  for (int64_t i = 0; i < args.num_queries; ++i)
-    space.deltas[i] = dot(rows_at<const T>(args.out, batch, head, i),
-                          rows_at<const T>(args.grad_out, batch, head, i), args.value_width);
+  const int64_t queries = args.last_query - args.first_query, block = block_size(queries);
+  if (accumulate) set_zero(space.grad_queries, queries * space.width);
+  for (int64_t i = 0; i < queries; ++i)
+    space.deltas[i] =
+        dot(rows_at<const T>(args.out, batch, head, args.first_query + i),
+            rows_at<const T>(args.grad_out, batch, head, args.first_query + i), args.value_width);
 
-  const Span seen = intersect(keys_seen_by(args, 0, args.num_queries - 1), keys);
+  const Span seen = intersect(keys_seen_by(args, args.first_query, args.last_query - 1), keys);
   for (int64_t key = keys.begin; key < seen.end; key += args.chunk) {
     const Span chunk = intersect(keys, {key, key + args.chunk});
     if (chunk.end <= seen.begin) continue;
@@ -188,27 +192,33 @@ static void differentiate_head(const AttentionBackward& args, const BackwardScra
                                space.columns);
       key_rows = second_factor(key_data, args.key.row, rows, args.width, space.key_rows);
     }
-    for (int64_t i = 0; i < args.num_queries; i += block)
-      differentiate_block<T, Element, kPlain>(
-          args, space, batch, head, i, block < args.num_queries - i ? block : args.num_queries - i,
-          chunk, keys.begin, key_rows, accumulate);
+    for (int64_t i = 0; i < queries; i += block)
+      differentiate_block<T, Element, kPlain>(args, space, batch, head, args.first_query + i,
+                                              block < queries - i ? block : queries - i, chunk,
+                                              keys.begin, key_rows, accumulate);
   }
 }
 
 template <class T, class Element, bool kPlain>
-static void differentiate_item(const AttentionBackward& args, const BackwardScratch<Element>& space,
+static void differentiate_item(const AttentionBackward& args, BackwardScratch<Element>& space,
                                int64_t item) {
-  const int64_t range = fold(item % args.num_key_items, args.num_key_items);
+  const int64_t share = fold(item % args.num_key_items, args.num_key_items);
+  const int64_t range = args.first_key_item + share;
   const int64_t batch = item / args.num_key_items / args.kv_heads;
   const int64_t kv_head = item / args.num_key_items % args.kv_heads;
   const int64_t group = args.heads / args.kv_heads;
   const Span keys =
       intersect({range * args.item_keys, (range + 1) * args.item_keys}, {0, args.num_keys});
   const int64_t count = keys.end - keys.begin;
+  const int64_t queries = args.last_query - args.first_query;
   const Span seen = keys_seen_by(args, 0, args.num_queries - 1);
   const bool is_one_block = group == 1 && args.num_queries <= kMaxBlock && count <= args.chunk &&
                             seen.begin <= keys.begin && seen.end >= keys.end;
-  if (!is_one_block) {
+  if (args.key_sums != nullptr) {
+    const int64_t first_row = (batch * args.kv_heads + kv_head) * args.num_keys + keys.begin;
+    space.grad_keys = args.key_sums + first_row * space.width;
+    space.grad_values = args.value_sums + first_row * space.value_width;
+  } else if (!is_one_block) {
     set_zero(space.grad_keys, count * space.width);
     set_zero(space.grad_values, count * space.value_width);
   }
@@ -219,14 +229,16 @@ static void differentiate_item(const AttentionBackward& args, const BackwardScra
     differentiate_head<T, Element, kPlain>(args, space, batch, head, keys, packed, key_rows,
                                            !is_one_block);
     if (args.query_shares != nullptr) {
-      const int64_t share = (range * args.batch + batch) * args.heads + head;
-      write<Element>(space.grad_queries, space.width, args.num_queries, args.width, args.scale,
-                     args.query_shares + share * args.num_queries * args.width, args.width);
+      const int64_t first_row = ((share * args.batch + batch) * args.heads + head) * queries;
+      write<Element>(space.grad_queries, space.width, queries, args.width, args.scale,
+                     args.query_shares + first_row * args.width, args.width);
     } else {
-      write<Element>(space.grad_queries, space.width, args.num_queries, args.width, args.scale,
-                     rows_at<T>(args.grad_query, batch, head, 0), args.grad_query.row);
+      write<Element>(space.grad_queries, space.width, queries, args.width, args.scale,
+                     rows_at<T>(args.grad_query, batch, head, args.first_query),
+                     args.grad_query.row);
     }
   }
+  if (args.last_query < args.num_queries) return;
   write<Element>(space.grad_keys, space.width, count, args.width, args.scale,
                  rows_at<T>(args.grad_key, batch, kv_head, keys.begin), args.grad_key.row);
   write<Element>(space.grad_values, space.value_width, count, args.value_width, 1.0f,
@@ -236,7 +248,7 @@ static void differentiate_item(const AttentionBackward& args, const BackwardScra
 template <class T, class Element>
 static void differentiate_items(const AttentionBackward& args, int64_t begin, int64_t end,
                                 char* scratch, int64_t* scratch_bytes) {
-  const BackwardScratch<Element> space(args, scratch);
+  BackwardScratch<Element> space(args, scratch);
   *scratch_bytes = space.scratch.used;
   for (int64_t item = begin; item < end; ++item) {
     if (args.is_plain)
@@ -264,15 +276,16 @@ void attention_backward(const AttentionBackward& args, int64_t begin, int64_t en
 
 template <class T>
 static void sum_shares(const AttentionBackward& args, int64_t begin, int64_t end) {
-  const int64_t share = args.batch * args.heads * args.num_queries * args.width;
+  const int64_t queries = args.last_query - args.first_query;
+  const int64_t share = args.batch * args.heads * queries * args.width;
   for (int64_t row = begin; row < end; ++row) {
-    const int64_t batch_head = row / args.num_queries;
+    const int64_t batch_head = row / queries;
     float* total = args.query_shares + row * args.width;
     for (int64_t i = 1; i < args.num_key_items; ++i)
       for (int64_t j = 0; j < args.width; ++j) total[j] += total[i * share + j];
     write_rows(total, 0, 1, args.width, 1.0f,
                rows_at<T>(args.grad_query, batch_head / args.heads, batch_head % args.heads,
-                          row % args.num_queries),
+                          args.first_query + row % queries),
                0);
   }
 }

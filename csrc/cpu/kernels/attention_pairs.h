@@ -12,12 +12,14 @@ namespace dlplug::DLPLUG_ISA {
 // Up to 32 neighbouring bfloat16 as 16 pairs; `count` of them exist.
 DLPLUG_INLINE UInt load_pairs(const BFloat16* from, int64_t count) {
   if (count >= 32) return (UInt)_mm512_loadu_si512(from);
+  will_read(from, count);
   return (UInt)_mm512_maskz_loadu_epi16((__mmask32)((1ull << count) - 1), from);
 }
 
 // 16 bfloat16 in the low halves of 16 lanes; `count` of them exist.
 DLPLUG_INLINE UInt load_halves(const BFloat16* from, int64_t count) {
   if (count >= 16) return (UInt)_mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i*)from));
+  will_read(from, count);
   const auto mask = (__mmask16)((1u << count) - 1);
   return (UInt)_mm512_cvtepu16_epi32(_mm256_maskz_loadu_epi16(mask, from));
 }
@@ -126,6 +128,7 @@ static void transposed_second_factor(const BFloat16* from, int64_t stride, int64
       const Float high = count > 16 ? load(x + column + 16) * factor : Float{};
       const __m512i both = narrow(load(x + column) * factor, high);
       const auto mask = count >= 32 ? 0xffffffffu : (__mmask32)((1ull << count) - 1);
+      will_write(to + row * to_stride + column, count < 32 ? count : 32);
       _mm512_mask_storeu_epi16(to + row * to_stride + column, mask, both);
     }
   }

@@ -27,7 +27,9 @@ DLPLUG_INLINE Float row_from(const float* b) { return load(b); }
 DLPLUG_INLINE Float multiply_add(Float a, Float b, Float c) { return fma(a, b, c); }
 
 #if defined(__AVX512F__)
-DLPLUG_INLINE UInt broadcast_from(const uint32_t* a) { return UInt{} + *a; }
+// A pair may be two bfloat16 of a tensor, which lie at any even address.
+typedef uint32_t __attribute__((may_alias, aligned(2))) PairInPlace;
+DLPLUG_INLINE UInt broadcast_from(const uint32_t* a) { return UInt{} + *(const PairInPlace*)a; }
 DLPLUG_INLINE UInt row_from(const uint32_t* b) { return (UInt)_mm512_loadu_si512(b); }
 // c += a.low * b.low + a.high * b.high. Spelled out because the intrinsic needs the whole file
 // compiled with -mavx512bf16, and the file serves processors without it too.

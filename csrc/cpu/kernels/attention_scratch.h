@@ -4,9 +4,14 @@
 #include "csrc/common/simd.h"
 #include "csrc/cpu/kernels/attention.h"
 
+#if defined(__SANITIZE_ADDRESS__)
+extern "C" void __asan_poison_memory_region(const volatile void* address, unsigned long size);
+#endif
+
 namespace dlplug::DLPLUG_ISA {
 
-// Hands out pieces aligned to 64 bytes. Without a block it only counts.
+// Hands out pieces aligned to 64 bytes. Without a block it only counts. AddressSanitizer, which
+// sees one block, is told where each piece ends.
 struct Scratch {
   char* block;
   int64_t used = 0;
@@ -15,6 +20,11 @@ struct Scratch {
   Piece* take(int64_t count) {
     const int64_t offset = used;
     used += (count * (int64_t)sizeof(Piece) + 63) / 64 * 64;
+#if defined(__SANITIZE_ADDRESS__)
+    used += 64;
+    const int64_t end = offset + count * (int64_t)sizeof(Piece);
+    if (block != nullptr) __asan_poison_memory_region(block + end, used - end);
+#endif
     return block == nullptr ? nullptr : (Piece*)(block + offset);
   }
 };

@@ -1,0 +1,138 @@
+"""Which backend a call of attention takes."""
+
+import importlib
+import math
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from dlplug import ops
+from dlplug.errors import BackendError
+from dlplug.ops.fallback import philox
+from tests.ops.attention_cases import (
+    draw,
+    make_inputs,
+    naive,
+)
+
+
+@pytest.mark.parametrize("mode", ["auto", "reference"])
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_autocast_gives_torchs_dtype(mode, dtype):
+    """Plain and with extras; float64 stays; mixed inputs are cast to one dtype."""
+    q, k, v, _ = make_inputs(1, 2, 2, 5, 5, 8, 8)
+    with torch.autocast("cpu", dtype), ops.use_backend(mode):
+        for inputs in (
+            (q, k, v),
+            (q, k.bfloat16(), v.half()),
+            (q.double(), k.double(), v.double()),
+        ):
+            expected = F.scaled_dot_product_attention(*inputs)
+            for options in ({}, {"softcap": 1e6}):
+                found = ops.attention(*inputs, **options)
+                assert found.dtype == expected.dtype
+                torch.testing.assert_close(found, expected, rtol=0.02, atol=0.02)
+
+
+def test_what_the_kernels_do_not_take_falls_back_and_is_right():
+    """Masks, float64, wide heads, broadcast batches, slopes that learn, no keys."""
+    q, k, v, _ = make_inputs(2, 2, 2, 5, 6, 8, 8)
+    wide = make_inputs(1, 1, 1, 3, 3, 300, 300)[:3]
+    mask = draw(5, 6) > -0.5
+    bias = draw(2, 1, 5, 6).masked_fill(~mask, -math.inf)
+    slopes = draw(2).abs().requires_grad_()
+    double = [x.double() for x in (q, k, v)]
+    cases = [
+        ((q, k, v, mask), {}, "torch"),
+        ((q, k, v, mask), {"is_causal": True, "window": 3, "query_offset": 1}, "torch"),
+        ((q, k, v, bias), {"is_causal": True, "query_offset": 1}, "torch"),
+        ((q, k, v, bias), {"softcap": 2.0}, "reference"),
+        ((q, k, v, mask), {"sinks": draw(2)}, "reference"),
+        (double, {"window": (2, 1)}, "torch"),
+        (double, {"window": (None, 1)}, "torch"),
+        ((q, k, v, mask), {"is_causal": True}, "torch"),
+        (double, {"dropout_p": 0.5}, "reference"),
+        (wide, {}, "torch"),
+        ((q, k[:1], v[:1]), {}, "torch"),
+        ((q, k, v), {"alibi_slopes": slopes}, "reference"),
+        ((q, k[:, :, :0], v[:, :, :0]), {}, "torch"),
+    ]
+    for inputs, options, backend in cases:
+        explanation = ops.explain(ops.attention, *inputs, **options)
+        assert explanation.backend == backend and explanation.refused["cpu"]
+        torch.manual_seed(0)
+        found = ops.attention(*inputs, **options)
+        torch.manual_seed(0)
+        seed = philox.draw_seed() if options.get("dropout_p") else None
+        q_, *kv = (x.double() for x in inputs[:3])
+        kv = [x.expand(q_.shape[0], -1, -1, -1) for x in kv]
+        true = naive(q_, *kv, *inputs[3:], seed=seed, **options)
+        torch.testing.assert_close(found.double(), true, rtol=1e-5, atol=1e-5)
+
+
+def test_the_backend_asked_for_refuses_with_its_reason(cpu_kernels):
+    """`cpu` never falls back; the message names the reason."""
+    q, k, v, _ = make_inputs(1, 2, 2, 5, 6, 8, 8)
+    with pytest.raises(BackendError, match="the kernels take no attn_mask"):
+        ops.attention(q, k, v, torch.ones(5, 6, dtype=torch.bool))
+    with pytest.raises(BackendError, match="float64 is not float32"):
+        ops.attention(q.double(), k.double(), v.double())
+    with pytest.raises(BackendError, match="head dimensions 300 and 8"):
+        ops.attention(*make_inputs(1, 2, 2, 5, 6, 300, 8)[:3])
+
+
+def test_calls_that_torch_does_faster_go_there():
+    """Small float32 calls, and few queries; never with extras, and not when `cpu` is asked for."""
+    if not ops.isas():
+        pytest.skip("no compiled CPU kernels here")
+    small, large = make_inputs(1, 1, 1, 8, 8, 16, 16)[:3], make_inputs(1, 4, 4, 50, 50, 32, 32)[:3]
+    one = make_inputs(8, 8, 8, 1, 500, 32, 32)[:3]
+
+    def backend(inputs, **options):
+        explanation = ops.explain(ops.attention, *inputs, **options)
+        return explanation.backend, explanation.refused.get("cpu", "")
+
+    assert backend(small) == (
+        "torch",
+        "1024 multiply-adds for the scores take less time than the call",
+    )
+    assert backend(one) == ("torch", "1 queries do not pay for packing the keys")
+    assert backend(large) == ("cpu", "")
+    assert backend(one, window=(3, 3)) == ("cpu", "")
+    assert backend([x.bfloat16() for x in one]) == ("cpu", "")
+    assert backend(small, sinks=torch.zeros(1)) == ("cpu", "")
+    with torch.autocast("cpu", torch.bfloat16):
+        assert backend(one) == ("cpu", "")
+    with ops.use_backend("cpu"):
+        assert backend(small) == ("cpu", "")
+    with ops.use_backend("reference"):
+        assert backend(small)[0] == "reference"
+
+
+def test_what_goes_to_torch_at_a_glance_is_what_explain_says():
+    """Whatever the arguments, few multiply-adds are routed as the long way would."""
+    if not ops.isas():
+        pytest.skip("no compiled CPU kernels here")
+    q, k, v, _ = make_inputs(1, 2, 2, 8, 9, 16, 16)
+    is_left = importlib.import_module("dlplug.ops.attention")._is_left_to_torch
+    for inputs in (
+        (q, k, v),
+        (q, q, q),
+        (q[0], k[0], v[0]),
+        (q[0, 0], k[0, 0], v[0, 0]),
+        (q, k, v[..., :3]),
+        (q.bfloat16(), k.bfloat16(), v.bfloat16()),
+        (q.double(), k.double(), v.double()),
+        (q.repeat(9, 9, 9, 1), k.repeat(9, 9, 9, 1), v.repeat(9, 9, 9, 1)),
+    ):
+        if is_left(*inputs):
+            assert ops.explain(ops.attention, *inputs).backend == "torch"
+            expected = F.scaled_dot_product_attention(*inputs, is_causal=True, scale=0.5)
+            assert ops.attention(*inputs, is_causal=True, scale=0.5).equal(expected)
+    assert is_left(q, k, v) and is_left(q[0], k[0], v[0])
+    for mode in ("cpu", "reference"):
+        with ops.use_backend(mode):
+            assert not is_left(q, k, v)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert not is_left(q, k, v)
