@@ -1,6 +1,6 @@
 """Every exception that dlplug raises on purpose.
 
-DlplugError                 all of the below; the command line prints it and exits with 2
+DlplugError                 all of the below; the command line prints it and exits with `exit_code`
 ├── ConfigError             the config or the command line is wrong
 │   ├── UnknownKeyError     a key, argument, command or option that does not exist
 │   ├── InvalidValueError   a value of the wrong type or range, or a required one that is missing
@@ -11,7 +11,8 @@ DlplugError                 all of the below; the command line prints it and exi
 │   └── ComponentLoadError      importing the component failed; `__cause__` is the reason
 ├── DataError               a file, record or label is missing or out of range
 ├── RunError                a run folder cannot be found, written or used for this
-│   └── CheckpointError     a checkpoint is damaged, unsafe or of another architecture
+│   ├── CheckpointError     a checkpoint is damaged, unsafe or of another architecture
+│   └── StorageError        the disk is full or fails; exits with 74, as in sysexits.h
 └── OpError                 a fused op was called wrongly
     ├── ShapeError          also a ValueError
     ├── DtypeError          also a TypeError
@@ -31,6 +32,9 @@ class DlplugError(Exception):
         known: The values that would have been accepted, as one line; None if not enumerable.
         fix: What to do now, as one line; None if ``what`` says it already.
     """
+
+    exit_code = 2
+    """Of the command line: 2 for what the user can correct."""
 
     def __init__(
         self,
@@ -98,6 +102,12 @@ class RunError(DlplugError):
 
 class CheckpointError(RunError):
     """A checkpoint is damaged, unsafe or of another architecture."""
+
+
+class StorageError(RunError):
+    """The disk is full, or fails."""
+
+    exit_code = 74
 
 
 class OpError(DlplugError):

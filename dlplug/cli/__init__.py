@@ -10,8 +10,8 @@ from dlplug.errors import DlplugError
 
 __all__ = ["main"]
 
-# Exit codes: 2 for what the user can correct, 1 (Python's own) for a bug, 130 for Ctrl-C.
-USER_ERROR, INTERRUPTED = 2, 130
+# Exit codes: the error's own, 1 (Python's) for a bug, 130 for Ctrl-C.
+INTERRUPTED = 130
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -20,8 +20,8 @@ def main(arguments: list[str] | None = None) -> int:
     Args:
         arguments: Without the program's name; None for those of this process.
     Returns:
-        The exit code: 0, or 2 after an error that the user can correct (told on standard error),
-        or 130 after Ctrl-C. Any other exception is a bug and is raised.
+        The exit code: 0, or that of a `DlplugError` (told on standard error), or 130 after Ctrl-C.
+        Any other exception is a bug and is raised.
     """
     from dlplug.cli.dispatch import run
 
@@ -50,4 +50,4 @@ def _report(error: DlplugError, as_json: bool) -> int:
 
         fields = {name: getattr(error, name) for name in ("what", "where", "known", "fix")}
         print(json.dumps({"error": {"type": type(error).__name__, **fields}}), flush=True)
-    return USER_ERROR
+    return error.exit_code

@@ -2,23 +2,30 @@
 
 import os
 import pickle
-from collections.abc import Mapping
+import sys
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import torch
 from lightning.fabric.plugins import TorchCheckpointIO
 
-from dlplug.errors import CheckpointError
-from dlplug.run.files import write_file
+from dlplug.callbacks.checkpoint import LAST
+from dlplug.errors import CheckpointError, StorageError
+from dlplug.run import manifest
+from dlplug.run.files import link_file, write_file
 from dlplug.tasks.checkpoint import check_plain
+
+PREVIOUS = "previous.ckpt"
 
 
 class DurableCheckpointIO(TorchCheckpointIO):
     """Refuse what would not load safely; write beside the old file, synchronise, rename.
 
     Lightning 2.6.6 writes to the system's temporary folder and moves: across file systems that is
-    a copy, which a kill or a full disk leaves half done, in the place of the last good file.
+    a copy, which a kill or a full disk leaves half done, in the place of the last good file. The
+    manifest of the folder knows each file's content, and ``last.ckpt`` is kept as ``previous.ckpt``
+    when a newer one takes its place.
     """
 
     def save_checkpoint(self, checkpoint, path, storage_options=None) -> None:
@@ -30,13 +37,80 @@ class DurableCheckpointIO(TorchCheckpointIO):
         if storage_options is not None:
             raise TypeError("storage_options belong to remote storage; this writes local files")
         check_plain(checkpoint)
-        Path(path).parent.mkdir(parents=True, exist_ok=True)
-        write_file(path, lambda file: torch.save(checkpoint, file))
+        path = Path(path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        hashed = None
+
+        def write(file: IO[bytes]) -> None:
+            nonlocal hashed
+            hashed = manifest.HashedFile(file)
+            try:
+                torch.save(checkpoint, hashed)
+            except RuntimeError as error:
+                # torch 2.13 hides the disk's error behind one about the end of the archive.
+                raise hashed.error or error from error
+
+        def before_rename() -> None:
+            if path.name == LAST and path.is_file():
+                previous = path.with_name(PREVIOUS)
+                manifest.expect_copy(path, previous)
+                link_file(path, previous)
+            manifest.expect(path, hashed.entry)
+
+        try:
+            write_file(path, write, before_rename)
+        except StorageError as error:
+            raise StorageError(
+                error.what,
+                where=error.where,
+                known=f"the checkpoint has {_size(checkpoint):,} bytes; {error.known or ''}",
+                fix=error.fix,
+            ) from error
+
+    def load_checkpoint(self, path, map_location=None, weights_only=None) -> dict[str, Any]:
+        """A checkpoint's content; runs no code from it, whatever ``weights_only`` says.
+
+        Raises:
+            CheckpointError: it is damaged or holds objects.
+        """
+        return read_checkpoint(path, map_location or "cpu")
+
+    def remove_checkpoint(self, path) -> None:
+        """Remove a file, and what the manifest says of it."""
+        manifest.forget(Path(path))
+        super().remove_checkpoint(path)
 
 
-def read_checkpoint(path: str | os.PathLike) -> dict[str, Any]:
-    """A checkpoint's content, tensors mapped from the file and on the CPU; runs no code from it.
+def _size(value: Any) -> int:
+    """Bytes of all tensors in ``value``."""
+    if isinstance(value, torch.Tensor):
+        return value.numel() * value.element_size()
+    if isinstance(value, Mapping):
+        return sum(map(_size, value.values()))
+    return sum(map(_size, value)) if isinstance(value, (list, tuple)) else 0
 
+
+def newest_intact(checkpoints: Iterable[Path]) -> Path | None:
+    """The first of several checkpoints that is not damaged; damaged ones are named on stderr."""
+    for path in checkpoints:
+        if not path.is_file():
+            continue
+        problem = manifest.damage(path)
+        if problem is None:
+            return path
+        print(f"{path} is damaged ({problem}): the one before it is used", file=sys.stderr)
+    return None
+
+
+def read_checkpoint(path: str | os.PathLike, map_location: Any = "cpu") -> dict[str, Any]:
+    """A checkpoint's content, tensors mapped from the file; runs no code from it.
+
+    Damage is found before anything is unpickled: by the folder's manifest, or by the checksums in
+    a file that the manifest does not know.
+
+    Args:
+        path: A file.
+        map_location: Where the tensors go, as in ``torch.load``.
     Raises:
         CheckpointError: there is none, it is damaged, or it holds objects.
     """
@@ -44,8 +118,13 @@ def read_checkpoint(path: str | os.PathLike) -> dict[str, Any]:
     if not path.is_file():
         near = sorted(p.name for p in path.parent.glob("*.ckpt")) if path.parent.is_dir() else []
         raise CheckpointError(f"there is no checkpoint {path}", known=", ".join(near) or None)
+    problem = manifest.damage(path)
+    if problem is not None:
+        raise CheckpointError(
+            f"{path} is damaged or no checkpoint: {problem}", fix="use another checkpoint"
+        )
     try:
-        checkpoint = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+        checkpoint = torch.load(path, map_location=map_location, weights_only=True, mmap=True)
     except pickle.UnpicklingError as error:
         raise CheckpointError(
             f"{path} holds objects besides tensors and plain data: {error}",

@@ -1,40 +1,109 @@
 """Files that are complete or not there."""
 
 import os
+import shutil
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import IO
 
+from dlplug.errors import StorageError
 
-def write_file(path: str | os.PathLike, write: Callable[[IO[bytes]], object]) -> None:
+
+def write_file(
+    path: str | os.PathLike,
+    write: Callable[[IO[bytes]], object],
+    before_rename: Callable[[], object] = lambda: None,
+) -> None:
     """Let ``write`` fill a file that takes the name ``path`` only when it is safe on the disk.
 
     A crash, a kill or a full disk leaves the previous file as it was: the new one is written
-    beside it, in the same file system, synchronised, and renamed.
+    beside it, in the same file system, synchronised, and renamed. What a kill leaves beside it,
+    `remove_litter` removes.
+
+    Args:
+        path: Name of the file; its folder exists.
+        write: Gets the open file.
+        before_rename: Called when the new file is safe, and the old one still in its place.
+    Raises:
+        StorageError: the disk is full or fails; there is the old file or the new one, whole.
     """
     path = Path(path)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    temporary = None
     try:
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
         with os.fdopen(handle, "wb") as file:
             write(file)
             file.flush()
             os.fsync(file.fileno())
         os.chmod(temporary, 0o666 & ~_umask())  # mkstemp's files are their owner's alone
+        before_rename()
         os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
+        temporary = None
+        _synchronise(path.parent)
+    except OSError as error:
+        raise _storage_error(path, error) from error
     finally:
-        os.close(folder)
+        if temporary is not None:
+            Path(temporary).unlink(missing_ok=True)
 
 
 def write_text(path: str | os.PathLike, text: str) -> None:
     """`write_file` with UTF-8 text."""
     write_file(path, lambda file: file.write(text.encode()))
+
+
+def link_file(source: Path, target: Path) -> None:
+    """Give the file ``source`` the second name ``target`` as well, in place of what had it.
+
+    Where the file system knows no second names, it is a copy.
+    """
+    temporary = source.with_name(f".{target.name}.{os.getpid()}.link")
+    temporary.unlink(missing_ok=True)
+    try:
+        os.link(source, temporary)
+    except OSError:
+        write_file(target, lambda file: file.write(source.read_bytes()))
+        return
+    try:
+        os.replace(temporary, target)
+    except OSError:
+        temporary.unlink()
+        raise
+    _synchronise(target.parent)
+
+
+def remove_litter(folder: Path) -> list[Path]:
+    """Remove what killed processes left of `write_file`; nobody else may be writing there.
+
+    Returns:
+        What was removed.
+    """
+    litter = [path for path in folder.glob(".*.*.*") if path.is_file()]
+    for path in litter:
+        path.unlink()
+    return litter
+
+
+def _storage_error(path: Path, error: OSError) -> StorageError:
+    try:
+        free = f"{shutil.disk_usage(path.parent).free:,} bytes are free"
+    except OSError:
+        free = None
+    return StorageError(
+        f"{path} cannot be written: {error.strerror or error}",
+        where=str(path.parent.absolute()),
+        known=free,
+        fix="make room or mend the disk; nothing that was there is lost",
+    )
+
+
+def _synchronise(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def _umask() -> int:

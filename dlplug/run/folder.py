@@ -155,6 +155,11 @@ class Run:
         return self.checkpoints / "last.ckpt"
 
     @property
+    def previous(self) -> Path:
+        """The checkpoint before the last one: where a training continues if that is damaged."""
+        return self.checkpoints / "previous.ckpt"
+
+    @property
     def best(self) -> Path:
         """The best checkpoint: what is tested and used."""
         return self.checkpoints / "best.ckpt"

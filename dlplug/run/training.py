@@ -18,6 +18,7 @@ from dlplug.callbacks.termination import Termination
 from dlplug.loggers.metrics_file import MetricsFile, read_metrics
 from dlplug.run.checkpoint_io import read_checkpoint
 from dlplug.run.evaluation import has_test_data, record_test
+from dlplug.run.files import remove_litter
 from dlplug.run.folder import Run
 from dlplug.run.lock import lock_entries, lock_text
 from dlplug.run.metrics import Rows, best_epoch, metrics_of_epoch
@@ -139,6 +140,8 @@ class Training:
         if self.continued is None:
             fill_run(run, self.experiment, self.lock)
         else:
+            for folder in (run.path, run.checkpoints):
+                remove_litter(folder)
             reopen_run(run, self.experiment, self.lock, self.checkpoint)
         return run
 

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import lightning
 
-from dlplug.errors import ConfigError, RunError
+from dlplug.errors import CheckpointError, ConfigError, RunError
+from dlplug.run.checkpoint_io import newest_intact
 from dlplug.run.evaluation import evaluate
 from dlplug.run.folder import ROOT, Run
 from dlplug.run.prediction import predict_to_file
@@ -51,9 +52,7 @@ def fit(
     continued = None
     if resume is not None:
         continued = Run.unfinished(root, name) if resume == AUTO else Run.find(resume, root)
-    checkpoint = Path(ckpt_path) if ckpt_path is not None else continued and continued.last
-    if continued is not None and not checkpoint.is_file():
-        raise RunError(f"{continued.path} ended before its first checkpoint", fix="start a new run")
+    checkpoint = Path(ckpt_path) if ckpt_path is not None else continued and _newest(continued)
     with quiet():
         lightning.seed_everything(experiment.seed, workers=True, verbose=False)
         return Training(experiment, Path(root), name, continued, checkpoint, progress)()
@@ -119,6 +118,24 @@ def predict(
         checkpoint = _checkpoint("predict", run, ckpt_path)
         source, target = (None if p is None else Path(p) for p in (input, output))
         return predict_to_file(experiment, run, checkpoint, source, target, progress)
+
+
+def _newest(run: Run) -> Path:
+    """Where a run goes on: its last checkpoint, or the one before when that is damaged.
+
+    Raises:
+        RunError: it has none.
+        CheckpointError: all are damaged.
+    """
+    found = newest_intact([run.last, run.previous])
+    if found is not None:
+        return found
+    if run.last.is_file():
+        raise CheckpointError(
+            f"the checkpoints last.ckpt and previous.ckpt of {run.path} are damaged or missing",
+            fix=f"fit --ckpt_path {run.best} starts a new run from the best one, if it is intact",
+        )
+    raise RunError(f"{run.path} ended before its first checkpoint", fix="start a new run")
 
 
 def _checkpoint(verb: str, run: Run | None, ckpt_path: str | os.PathLike | None) -> Path:

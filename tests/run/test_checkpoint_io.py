@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from dlplug.errors import CheckpointError
+from dlplug.errors import CheckpointError, StorageError
 from dlplug.run.checkpoint_io import DurableCheckpointIO, read_checkpoint
 
 
@@ -32,8 +32,9 @@ def test_a_failed_save_leaves_the_last_good_one(tmp_path, monkeypatch):
     path = tmp_path / "a.ckpt"
     DurableCheckpointIO().save_checkpoint({"state_dict": {}, "n": 1}, path)
     monkeypatch.setattr(torch, "save", full)
-    with pytest.raises(OSError, match="No space left"):
-        DurableCheckpointIO().save_checkpoint({"state_dict": {}, "n": 2}, path)
+    with pytest.raises(StorageError, match="No space left") as error:
+        DurableCheckpointIO().save_checkpoint({"state_dict": {"w": torch.ones(7)}, "n": 2}, path)
+    assert "the checkpoint has 28 bytes" in error.value.known
     assert read_checkpoint(path)["n"] == 1
 
 

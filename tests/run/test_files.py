@@ -4,7 +4,8 @@ import os
 
 import pytest
 
-from dlplug.run.files import write_file, write_text
+from dlplug.errors import StorageError
+from dlplug.run.files import link_file, remove_litter, write_file, write_text
 
 
 def test_a_failed_write_leaves_the_old_file(tmp_path):
@@ -16,7 +17,7 @@ def test_a_failed_write_leaves_the_old_file(tmp_path):
         file.write(b"half")
         raise OSError("no space left on device")
 
-    with pytest.raises(OSError, match="no space"):
+    with pytest.raises(StorageError, match=r"a\.txt cannot be written: no space"):
         write_file(path, fail)
     assert path.read_text() == "old"
     assert os.listdir(tmp_path) == ["a.txt"]
@@ -39,3 +40,23 @@ def test_others_may_read_it_as_any_new_file(tmp_path):
     write_text(tmp_path / "a.txt", "")
     modes = {(tmp_path / name).stat().st_mode for name in ("plain", "a.txt")}
     assert len(modes) == 1
+
+
+def test_a_second_name_is_the_same_content(tmp_path, monkeypatch):
+    """A link, or a copy where the file system has none; it replaces what had the name."""
+    for number, link in enumerate((os.link, None)):
+        if link is None:
+            monkeypatch.setattr(os, "link", lambda *names: (_ for _ in ()).throw(OSError("no")))
+        write_text(tmp_path / "a.txt", f"new {number}")
+        write_text(tmp_path / "b.txt", "old")
+        link_file(tmp_path / "a.txt", tmp_path / "b.txt")
+        assert (tmp_path / "b.txt").read_text() == f"new {number}"
+        assert sorted(os.listdir(tmp_path)) == ["a.txt", "b.txt"]
+
+
+def test_litter_of_a_killed_process_is_removed(tmp_path):
+    """Temporary files go, everything else stays."""
+    for name in (".a.ckpt.x8f3", ".b.ckpt.77.link", ".lock", "a.ckpt", "manifest.json"):
+        (tmp_path / name).write_text("")
+    assert len(remove_litter(tmp_path)) == 2
+    assert sorted(os.listdir(tmp_path)) == [".lock", "a.ckpt", "manifest.json"]

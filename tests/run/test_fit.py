@@ -42,7 +42,8 @@ def test_the_folder_holds_everything(tmp_path, experiment):
         "run.json",
         "test.json",
     ]
-    assert sorted(os.listdir(run.checkpoints)) == ["best.ckpt", "last.ckpt"]
+    files = ["best.ckpt", "last.ckpt", "manifest.json", "previous.ckpt"]
+    assert sorted(os.listdir(run.checkpoints)) == files
     given = yaml.safe_load(run.config.read_text())
     assert given["architecture"] == {"name": "mlp", "hidden": [16], "dropout": 0.2}
     ids = {entry["id"] for entry in json.loads(run.lock.read_text())}

@@ -11,6 +11,7 @@ import torch
 from dlplug.errors import CheckpointError, ConfigError, InvalidValueError, RunError
 from dlplug.loggers.metrics_file import read_metrics
 from dlplug.run import verbs
+from dlplug.run.checkpoint_io import DurableCheckpointIO
 from dlplug.run.folder import Run
 
 FOUR_EPOCHS = ("trainer.max_epochs", "4")
@@ -207,7 +208,7 @@ def test_another_optimizer_is_refused_by_its_name(tmp_path, experiment):
     record = torch.load(content, weights_only=True)
     assert record["dlplug"]["resolved"]["optimizer"]["name"] == "dlplug:adamw"
     record["dlplug"]["resolved"]["optimizer"]["name"] = "adamw"
-    torch.save(record, content)
+    DurableCheckpointIO().save_checkpoint(record, content)
     with pytest.raises(InvalidValueError, match=r"sets optimizer.name: 'dlplug:sgd', .*adamw'"):
         fit(experiment(longer, ("optimizer", "sgd")), tmp_path, resume="tiny")
     fit(experiment(longer), tmp_path, resume="tiny")
