@@ -1,11 +1,16 @@
-"""End a training between two batches when the process is told to end (SIGTERM)."""
+"""End a training between two batches when the process is told to end (SIGTERM, Ctrl-C)."""
 
+import os
 import signal
+import sys
 import threading
 from typing import Any
 
 import lightning
 from lightning.pytorch.callbacks import Callback
+
+SIGNALS = (signal.SIGTERM, signal.SIGINT)
+NOTICE = "\n{}: saving after this step, then ending; once more ends at once\n"
 
 
 class Termination(Callback):
@@ -14,23 +19,27 @@ class Termination(Callback):
     Lightning 2.6.6's own handler talks to the other processes from within the signal, in the
     middle of whatever they are doing: two processes wait for each other for ever. This one takes a
     note, and the processes agree at the end of each batch. A validation is finished first, since
-    Lightning cannot go on from the middle of one. After the training the signal has its old effect.
+    Lightning cannot go on from the middle of one. A second signal ends the process at once. After
+    the training the signals have their old effect.
+
+    Attributes:
+        received: The signal that this process was told to end by, or None.
     """
 
     def __init__(self):
-        self._is_noted = False
+        self.received: signal.Signals | None = None
         self._is_agreed = False
-        self._old_handler: Any = None
+        self._old_handlers: dict[signal.Signals, Any] = {}
 
     def on_train_start(self, trainer: lightning.Trainer, pl_module) -> None:
-        """Take the place of Lightning's handler; only the main thread may."""
-        self._is_noted = self._is_agreed = False
+        """Take the place of the handlers; only the main thread may."""
+        self.received, self._is_agreed = None, False
         if threading.current_thread() is threading.main_thread():
-            self._old_handler = signal.signal(signal.SIGTERM, self._note)
+            self._old_handlers = {s: signal.signal(s, self._note) for s in SIGNALS}
 
     def on_train_batch_end(self, trainer: lightning.Trainer, pl_module, *args) -> None:
         """Agree; Lightning looks at its mark next, and ends everything in good order."""
-        if trainer.strategy.reduce_boolean_decision(self._is_noted, all=False):
+        if trainer.strategy.reduce_boolean_decision(self.received is not None, all=False):
             trainer._signal_connector.received_sigterm = True
 
     def on_validation_start(self, trainer: lightning.Trainer, pl_module) -> None:
@@ -43,17 +52,22 @@ class Termination(Callback):
         trainer._signal_connector.received_sigterm = self._is_agreed
 
     def on_train_end(self, trainer: lightning.Trainer, pl_module) -> None:
-        """Give the signal its old effect."""
+        """Give the signals their old effect."""
         self._restore()
 
     def on_exception(self, trainer: lightning.Trainer, pl_module, exception) -> None:
-        """Give the signal its old effect."""
+        """Give the signals their old effect."""
         self._restore()
 
     def _note(self, signum: int, frame: Any) -> None:
-        self._is_noted = True
+        if self.received is not None:
+            signal.signal(signum, signal.SIG_DFL)
+            os.kill(os.getpid(), signum)
+        self.received = signal.Signals(signum)
+        # A handler may interrupt a print, so it writes by itself.
+        os.write(sys.__stderr__.fileno(), NOTICE.format(self.received.name).encode())
 
     def _restore(self) -> None:
-        if self._old_handler is not None:
-            signal.signal(signal.SIGTERM, self._old_handler)
-            self._old_handler = None
+        for signum, handler in self._old_handlers.items():
+            signal.signal(signum, handler)
+        self._old_handlers = {}

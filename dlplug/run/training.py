@@ -71,6 +71,7 @@ class Training:
         self.checkpoint = checkpoint
         self.run: Run | None = None
         self.held = ExitStack()
+        self.termination = Termination()
         self.started = time.monotonic()
         self.metrics_file = MetricsFile()
         self.datamodule = build_data(experiment)
@@ -118,7 +119,7 @@ class Training:
 
     def _callbacks(self, progress: bool) -> tuple[Checkpoint | None, list[Callback]]:
         own = [RandomState(), FiniteLoss()]
-        callbacks = [*own, *self.experiment.build_callbacks(), Termination()]
+        callbacks = [*own, *self.experiment.build_callbacks(), self.termination]
         best = next((c for c in callbacks if isinstance(c, Checkpoint)), None)
         # Lightning's trial run writes nothing, so it gets no folder.
         is_trial = bool(self.arguments.get("fast_dev_run"))
@@ -167,7 +168,8 @@ class Training:
         except SIGTERMException as error:
             # Lightning's exception carries no code, which a shell takes for success. The other
             # processes end with 0: Lightning kills the first one when another ends with a code.
-            raise SystemExit(128 + signal.SIGTERM if self.trainer.is_global_zero else 0) from error
+            code = 128 + (self.termination.received or signal.SIGTERM)
+            raise SystemExit(code if self.trainer.is_global_zero else 0) from error
         except SystemExit as error:
             # How Lightning ends after Ctrl-C.
             raise KeyboardInterrupt from error

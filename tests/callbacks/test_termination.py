@@ -2,18 +2,20 @@
 
 import os
 import signal
+import time
 
 import lightning
 import pytest
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
-from dlplug.callbacks.termination import Termination
+from dlplug.callbacks.termination import SIGNALS, Termination
 
 
 class Kill(lightning.Callback):
-    """Send SIGTERM to this process in one hook, and count what is still done."""
+    """Send a signal to this process in one hook, and count what is still done."""
 
-    def __init__(self, hook):
+    def __init__(self, hook, signum=signal.SIGTERM):
+        self.signum = signum
         self.batches = 0
         self.validated = 0
         self.was_sent = False
@@ -24,7 +26,7 @@ class Kill(lightning.Callback):
             return
         if not self.was_sent and (trainer.global_step == 5 or not trainer.training):
             self.was_sent = True
-            os.kill(os.getpid(), signal.SIGTERM)
+            os.kill(os.getpid(), self.signum)
 
     def on_train_batch_end(self, *args):
         self.batches += 1
@@ -33,6 +35,7 @@ class Kill(lightning.Callback):
         self.validated += not trainer.sanity_checking
 
 
+@pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
 @pytest.mark.parametrize(
     ("hook", "batches", "validated"),
     [
@@ -42,19 +45,36 @@ class Kill(lightning.Callback):
         ("on_validation_batch_start", 6, 2),
     ],
 )
-def test_it_ends_after_the_batch(task, fit, hook, batches, validated):
-    """A batch is finished, a validation too."""
-    kill = Kill(hook)
+def test_it_ends_after_the_batch(task, fit, capfd, hook, batches, validated, signum):
+    """A batch is finished, a validation too; what happens is said."""
+    kill, termination = Kill(hook, signum), Termination()
     with pytest.raises(SIGTERMException):
-        fit(task(), kill, Termination())
+        fit(task(), kill, termination)
     assert (kill.batches, kill.validated) == (batches, validated)
+    assert termination.received is signum
+    assert f"{signum.name}: saving after this step" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
+def test_a_second_signal_ends_at_once(signum):
+    """Whatever the process is doing: here, waiting for ever."""
+    child = os.fork()
+    if child == 0:
+        termination = Termination()
+        termination.on_train_start(None, None)
+        os.kill(os.getpid(), signum)
+        os.kill(os.getpid(), signum)
+        while True:
+            time.sleep(1)
+    _, status = os.waitpid(child, 0)
+    assert os.WIFSIGNALED(status) and os.WTERMSIG(status) == signum
 
 
 def test_the_signal_has_its_old_effect_afterwards(task, fit):
     """After a training as after an interrupted one."""
-    before = signal.getsignal(signal.SIGTERM)
+    before = [signal.getsignal(signum) for signum in SIGNALS]
     fit(task(), Termination())
-    assert signal.getsignal(signal.SIGTERM) is before
+    assert [signal.getsignal(signum) for signum in SIGNALS] == before
     with pytest.raises(SIGTERMException):
         fit(task(), Kill("on_train_batch_start"), Termination())
-    assert signal.getsignal(signal.SIGTERM) is before
+    assert [signal.getsignal(signum) for signum in SIGNALS] == before

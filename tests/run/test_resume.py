@@ -118,15 +118,18 @@ def test_mid_epoch_checkpoints_by_steps(tmp_path, experiment, num_workers):
     assert_same(state(Run(whole.run).last), state(run.last))
 
 
-def test_sigterm_ends_with_a_code_that_says_so(tmp_path, experiment):
-    """Lightning alone exits with 0, which a scheduler takes for success."""
+@pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_with_a_code_that_says_so(tmp_path, experiment, signum):
+    """The step is saved; Lightning alone exits with 0, which a scheduler takes for success."""
     with pytest.raises(SystemExit) as exit:
-        fit(experiment(), tmp_path, Interrupt(5, terminate))
-    assert exit.value.code == 128 + signal.SIGTERM
+        fit(experiment(), tmp_path, Interrupt(5, lambda: os.kill(os.getpid(), signum)))
+    assert exit.value.code == 128 + signum
+    run = Run.find("tiny", tmp_path)
+    assert state(run.last)["global_step"] == 5 and run.status["status"] == "interrupted"
 
 
-def test_ctrl_c_is_an_interruption(tmp_path, experiment):
-    """The run says interrupted, and the exception is Python's own."""
+def test_an_exception_of_ctrl_c_is_an_interruption(tmp_path, experiment):
+    """One that a library raises: the run says interrupted, and the exception is Python's own."""
 
     def ctrl_c():
         raise KeyboardInterrupt
