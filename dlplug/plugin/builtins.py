@@ -56,6 +56,10 @@ COMPONENTS: dict[str, dict[str, tuple]] = {
             "dlplug.callbacks.checkpoint:Checkpoint",
             "Keeps the best and the last checkpoint.",
         ),
+        "finite_steps": (
+            "dlplug.callbacks.finite_steps:FiniteSteps",
+            "Leaves out steps that are not finite; always on.",
+        ),
         "lr_monitor": ("dlplug.callbacks.lr_monitor:LRMonitor", "Logs the learning rate."),
     },
     "datamodules": {

@@ -11,7 +11,7 @@ from lightning.pytorch.callbacks import Callback, ProgressBar
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 from dlplug.callbacks.checkpoint import Checkpoint
-from dlplug.callbacks.finite_loss import FiniteLoss
+from dlplug.callbacks.finite_steps import FiniteSteps
 from dlplug.callbacks.progress import progress_bar
 from dlplug.callbacks.random_state import RandomState
 from dlplug.callbacks.termination import Termination
@@ -118,8 +118,9 @@ class Training:
         return result
 
     def _callbacks(self, progress: bool) -> tuple[Checkpoint | None, list[Callback]]:
-        own = [RandomState(), FiniteLoss()]
-        callbacks = [*own, *self.experiment.build_callbacks(), self.termination]
+        given = self.experiment.build_callbacks()
+        own = [] if any(isinstance(c, FiniteSteps) for c in given) else [FiniteSteps()]
+        callbacks = [RandomState(), *own, *given, self.termination]
         best = next((c for c in callbacks if isinstance(c, Checkpoint)), None)
         # Lightning's trial run writes nothing, so it gets no folder.
         is_trial = bool(self.arguments.get("fast_dev_run"))

@@ -61,7 +61,7 @@ class Task(lightning.LightningModule):
         """Parameter groups for an optimizer with weight decay; a callback may set another."""
         self.metrics = dict(metrics or {})
         self.data_spec = data_spec or DataSpec()
-        self.mean_losses = nn.ModuleDict({f"{s}_": RecordMean() for s in STAGES})
+        self.mean_losses = nn.ModuleDict({f"{s}_": RecordMean(s == "train") for s in STAGES})
         # The prefix is the key as well: a ModuleDict cannot have the key "train".
         self.counters = nn.ModuleDict(
             {f"{s}_": MetricCollection(self.metrics, prefix=f"{s}_").clone() for s in STAGES}

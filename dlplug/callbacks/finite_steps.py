@@ -1,0 +1,166 @@
+"""Skip the steps that would put NaN or infinity into the weights."""
+
+import math
+import sys
+from functools import reduce
+from typing import Any
+
+import lightning
+import torch
+from lightning.pytorch.callbacks import Callback
+from torch import Tensor
+from torch.distributed.tensor import DTensor
+
+from dlplug.callbacks.non_finite import origin
+from dlplug.errors import InvalidValueError, RunError
+
+
+class FiniteSteps(Callback):
+    """No step of the optimizer with a loss or gradient that is not finite; too many end the run.
+
+    The step is left out before the optimizer runs, statistics such as BatchNorm's are put back, and
+    a line on standard error names batch and layer. Weights and optimizer stay as after the last
+    good step. On a GPU, with an optimizer that can leave a step out on the device (``found_inf``,
+    as FusedAdamW's), the host reads the mark when the next step is under way: it waits for nothing.
+
+    Under float16 scaling, leaving steps out is the scaler's part; only the epoch's loss is checked.
+
+    Args:
+        limit: Steps in a row that may be left out; one more ends the training.
+    Raises:
+        InvalidValueError: ``limit`` is below 0.
+    """
+
+    def __init__(self, limit: int = 10):
+        if limit < 0:
+            raise InvalidValueError(f"finite_steps: limit = {limit} is below 0")
+        self.limit = limit
+        self.skipped = 0
+        self._in_a_row = 0
+        self._loss_flag: Tensor | None = None
+        self._batch: tuple[Any, int] | None = None
+        self._buffers: dict[str, Tensor] = {}
+        self._pending: tuple[Tensor, torch.cuda.Event, tuple[Any, int]] | None = None
+
+    def on_train_batch_start(self, trainer, pl_module, batch, batch_idx) -> None:
+        """Remember what a bad step must not change."""
+        if self._loss_flag is None:  # the first batch of an accumulated step
+            self._buffers = {name: b.clone() for name, b in pl_module.named_buffers()}
+        self._batch = batch, batch_idx
+
+    def on_before_backward(self, trainer, pl_module, loss: Tensor) -> None:
+        """Note a loss that is not finite."""
+        flag = ~torch.isfinite(loss.detach())
+        self._loss_flag = flag if self._loss_flag is None else self._loss_flag | flag
+
+    def on_before_optimizer_step(self, trainer, pl_module, optimizer) -> None:
+        """Leave the step out when something is not finite.
+
+        Raises:
+            RunError: too many in a row.
+        """
+        flag, self._loss_flag = self._flag(trainer, optimizer), None
+        if getattr(trainer.precision_plugin, "scaler", None) is not None or flag is None:
+            return
+        if flag.device.type == "cuda" and getattr(optimizer, "_step_supports_amp_scaling", False):
+            self._skip_on_device(trainer, pl_module, optimizer, flag)
+        elif bool(flag):
+            where = origin(pl_module, self._batch[0])
+            for group in optimizer.param_groups:
+                for parameter in group["params"]:
+                    parameter.grad = None
+            self._restore(pl_module)
+            self._count(trainer, where, self._batch[1])
+        else:
+            self._in_a_row = 0
+
+    def on_train_epoch_end(
+        self, trainer: lightning.Trainer, pl_module: lightning.LightningModule
+    ) -> None:
+        """Look at the epoch's loss, if the task logs one; `Checkpoint` comes after this.
+
+        Raises:
+            RunError: it is not finite; names epoch and value.
+        """
+        self._read_pending(trainer, pl_module)
+        if self.skipped:
+            pl_module.log("skipped_steps", float(self.skipped))
+        loss = trainer.callback_metrics.get("train_loss")
+        if loss is not None and not math.isfinite(loss):
+            raise RunError(
+                f"the training loss is {float(loss)} in epoch {trainer.current_epoch + 1}",
+                fix=FIX,
+            )
+
+    def state_dict(self) -> dict[str, Any]:
+        """How many steps were left out."""
+        return {"skipped": self.skipped}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Continue to count."""
+        self.skipped = state_dict["skipped"]
+
+    def _flag(self, trainer: lightning.Trainer, optimizer) -> Tensor | None:
+        """One bool on the device, the same in every process; None without gradients."""
+        parameters = (p for group in optimizer.param_groups for p in group["params"])
+        gradients = [p.grad for p in parameters if p.grad is not None]
+        if not gradients:
+            return None
+        is_sharded = isinstance(gradients[0], DTensor)
+        local = [g.to_local() if isinstance(g, DTensor) else g for g in gradients]
+        # Not finite if anything is, or above 1e19; the maximum norm would take six times as long.
+        dtype = reduce(torch.promote_types, {g.dtype for g in local}, torch.float32)
+        norms = torch._foreach_norm([g for g in local if g.numel()], 2, dtype=dtype)
+        flag = ~torch.isfinite(torch.stack(norms)).all()
+        if trainer.world_size == 1:
+            return flag if self._loss_flag is None else flag | self._loss_flag
+        if is_sharded:  # otherwise the processes have the same, reduced gradients
+            flag = flag.float()
+            torch.distributed.all_reduce(flag, torch.distributed.ReduceOp.MAX)
+        return flag.bool()
+
+    def _skip_on_device(self, trainer, pl_module, optimizer, flag: Tensor) -> None:
+        self._read_pending(trainer, pl_module)
+        optimizer.grad_scale, optimizer.found_inf = None, flag.float()
+        buffers = dict(pl_module.named_buffers())
+        for name, old in self._buffers.items():
+            buffers[name].copy_(torch.where(flag, old, buffers[name]))
+        mark = torch.empty((), dtype=torch.bool, pin_memory=True)
+        mark.copy_(flag, non_blocking=True)
+        event = torch.cuda.Event()
+        event.record()
+        self._pending = mark, event, self._batch
+
+    def _read_pending(self, trainer, pl_module) -> None:
+        if self._pending is None:
+            return
+        (mark, event, (batch, batch_idx)), self._pending = self._pending, None
+        event.synchronize()
+        if bool(mark):
+            self._count(trainer, origin(pl_module, batch), batch_idx)
+        else:
+            self._in_a_row = 0
+
+    def _restore(self, pl_module) -> None:
+        buffers = dict(pl_module.named_buffers())
+        for name, old in self._buffers.items():
+            buffers[name].copy_(old)
+
+    def _count(self, trainer: lightning.Trainer, where: str, batch_idx: int) -> None:
+        self.skipped += 1
+        self._in_a_row += 1
+        place = f"epoch {trainer.current_epoch + 1}, batch {batch_idx + 1}"
+        if self._in_a_row > self.limit:
+            raise RunError(
+                f"{self._in_a_row} steps in a row were not finite; the last: {where}",
+                where=place,
+                fix=FIX,
+            )
+        if trainer.is_global_zero:
+            print(f"{place}: the step was left out: {where}", file=sys.stderr)
+
+
+FIX = (
+    "lower optimizer.lr, or set trainer.gradient_clip_val, or look for bad records;"
+    " trainer.detect_anomaly names the operation"
+)

@@ -1,0 +1,142 @@
+"""FiniteSteps: what is not finite never reaches the weights, and is named."""
+
+import lightning
+import pytest
+import torch
+from torch import nn
+
+from dlplug.callbacks.checkpoint import Checkpoint
+from dlplug.callbacks.finite_steps import FiniteSteps
+from dlplug.callbacks.non_finite import origin
+from dlplug.errors import InvalidValueError, RunError
+from dlplug.losses.cross_entropy import cross_entropy
+
+
+class Spoil(lightning.Callback):
+    """Put a value into one record of some batches of the second epoch."""
+
+    def __init__(self, batches=(3,), value=float("nan")):
+        self.batches, self.value, self.times = batches, value, 0
+
+    def on_train_batch_start(self, trainer, pl_module, batch, batch_idx):
+        if trainer.current_epoch == 1 and batch_idx in self.batches:
+            batch[0][5, 0, 0, 0] = self.value
+            self.times += 1
+
+
+class Watch(lightning.Callback):
+    """Every weight, buffer and state of the optimizer after each batch."""
+
+    def __init__(self):
+        self.seen = []
+
+    def on_train_batch_end(self, trainer, pl_module, *arguments):
+        state = trainer.optimizers[0].state_dict()["state"]
+        moments = [v.clone() for s in state.values() for v in s.values() if v.ndim]
+        tensors = pl_module.architecture.state_dict().values()
+        self.seen.append([*(t.clone() for t in tensors), *moments])
+
+
+def normed():
+    """With statistics that a bad batch would spoil; the same weights every time."""
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Flatten(), nn.Linear(64, 16), nn.BatchNorm1d(16), nn.Linear(16, 10))
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_a_bad_batch_changes_nothing(task, fit, capsys, value):
+    """Weights, statistics and optimizer are as before it; the record is named; training goes on."""
+    spoil, watch, finite = Spoil(value=value), Watch(), FiniteSteps()
+    trainer = fit(task(normed()), spoil, finite, watch)
+    assert spoil.times == 1 and finite.skipped == 1
+    assert all(bool(torch.isfinite(t).all()) for tensors in watch.seen for t in tensors)
+    before, after = watch.seen[7], watch.seen[8]
+    assert all(torch.equal(a, b) for a, b in zip(before, after, strict=True))
+    assert any(not torch.equal(a, b) for a, b in zip(after, watch.seen[9], strict=True))
+    kind = "NaN" if value != value else "infinity"
+    text = f"epoch 2, batch 4: the step was left out: batch[0] holds {kind} in its record 5"
+    assert text in capsys.readouterr().err
+    logged = trainer.callback_metrics
+    assert logged["skipped_steps"] == 1 and torch.isfinite(logged["train_loss"])
+
+
+def test_the_step_of_an_accumulation_is_left_out_whole(task, fit):
+    """Statistics are those from before its first batch, whichever batch was bad."""
+    watch, finite = Watch(), FiniteSteps()
+    fit(task(normed()), Spoil(batches=(3,)), finite, watch, accumulate_grad_batches=2)
+    assert finite.skipped == 1
+    assert all(torch.equal(a, b) for a, b in zip(watch.seen[6], watch.seen[8], strict=True))
+
+
+def test_too_many_in_a_row_end_the_training(task, fit):
+    """With the good weights kept, and the last place named; a good step between starts anew."""
+    keep, spoil = Checkpoint(), Spoil(batches=(1, 2, 3))
+    with pytest.raises(RunError, match="3 steps in a row were not finite") as error:
+        fit(task(), spoil, FiniteSteps(limit=2), keep, max_epochs=3)
+    assert error.value.where == "epoch 2, batch 4" and "optimizer.lr" in error.value.fix
+    content = torch.load(keep.last_model_path, weights_only=True)
+    assert all(w.isfinite().all() for w in content["state_dict"].values())
+    finite = FiniteSteps(limit=2)
+    fit(task(), Spoil(batches=(0, 1, 3, 4)), finite, max_epochs=2)
+    assert finite.skipped == 4
+
+
+def test_an_epoch_without_a_finite_loss_is_an_error(task, fit):
+    """Whatever the limit."""
+    with pytest.raises(RunError, match="training loss is nan in epoch 2"):
+        fit(task(), Spoil(batches=range(5)), FiniteSteps(limit=100))
+
+
+def test_a_good_training_is_the_same_with_it(task, fit):
+    """Bit by bit."""
+    weights = []
+    for callbacks in ([], [FiniteSteps()]):
+        module = task(normed())
+        fit(module, *callbacks)
+        weights.append(list(module.state_dict().values()))
+    assert all(torch.equal(a, b) for a, b in zip(*weights, strict=True))
+
+
+def test_a_negative_limit_is_refused():
+    """0 ends at the first."""
+    with pytest.raises(InvalidValueError, match="limit = -1"):
+        FiniteSteps(limit=-1)
+
+
+class Spoiling(nn.Module):
+    """Gives NaN whatever comes in."""
+
+    def forward(self, x):
+        return x * float("nan")
+
+
+class Function(nn.Module):
+    """A loss that is a function."""
+
+    def __init__(self, function):
+        super().__init__()
+        self.forward = function
+
+
+@pytest.mark.parametrize(
+    ("layer", "loss", "text"),
+    [
+        (Spoiling(), cross_entropy, "the output of architecture.1 holds NaN"),
+        (nn.Identity(), lambda output, target: output.sum() / 0, "the loss is infinity"),
+        (nn.Identity(), lambda output, target: (output - output).sum().sqrt(), "the gradient of"),
+    ],
+)
+def test_the_origin_is_named_and_nothing_is_changed(task, layer, loss, text):
+    """A layer, the loss, or a gradient; random state and statistics stay."""
+    layers = [nn.Flatten(), layer, nn.BatchNorm1d(64), nn.Dropout(), nn.Linear(64, 10)]
+    module = task(nn.Sequential(*layers))
+    module.loss = Function(loss)
+    batch = (torch.rand(8, 1, 8, 8), torch.arange(8))
+    module.loss_of(*module.output_and_target(batch)).backward()
+    state = torch.get_rng_state()
+    before = [buffer.clone() for buffer in module.buffers()]
+    assert text in origin(module, batch)
+    assert torch.equal(state, torch.get_rng_state())
+    assert all(
+        torch.equal(a, b) or a.isnan().any() for a, b in zip(before, module.buffers(), strict=True)
+    )
