@@ -116,6 +116,7 @@ COMPONENTS: dict[str, dict[str, tuple]] = {
         "validate": ("dlplug.cli.validate:main", "Measure on the validation split."),
         "test": ("dlplug.cli.test:main", "Measure on the test split."),
         "predict": ("dlplug.cli.predict:main", "Use a trained model on new data."),
+        "runs": ("dlplug.cli.runs:main", "List, show, verify and remove runs."),
         "plugins": ("dlplug.cli.plugins:main", "List and describe what is installed."),
         "doctor": ("dlplug.cli.doctor:main", "Check the installation and this machine."),
     },

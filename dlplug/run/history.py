@@ -1,0 +1,112 @@
+"""The runs that are there: listed, shown, verified, and removed when nobody needs them."""
+
+import json
+import os
+import shutil
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from dlplug.errors import RunError
+from dlplug.run import manifest
+from dlplug.run.files import remove_litter
+from dlplug.run.folder import Run
+
+
+def all_runs(root: str | os.PathLike, name: str | None = None) -> list[Run]:
+    """Every run under ``root``, or those of one name, the newest first.
+
+    Raises:
+        RunError: there is none of that name.
+    """
+    if name is not None:
+        runs = Run.of_name(root, name)
+        if not runs:
+            Run.find(name, root)  # says what there is
+    else:
+        folders = sorted(p for p in Path(root).iterdir()) if Path(root).is_dir() else []
+        runs = [run for folder in folders for run in Run.of_name(root, folder.name)]
+    return sorted(runs, key=lambda run: (run.status["started"], run.number), reverse=True)
+
+
+def summary(run: Run) -> dict[str, Any]:
+    """What a list shows of a run, as plain data.
+
+    Returns:
+        ``name``, ``number``, ``path``, ``status``, ``started`` (seconds since 1970), ``seconds``,
+        ``tests`` (how often the test split was looked at), ``metrics`` of the last test, and
+        ``bytes`` on the disk.
+    """
+    status = run.status
+    state = status["status"]
+    if state == "running" and not run.is_held():
+        state = "died"  # its process ended without a word
+    end = status.get("finished") or (time.time() if state == "running" else None)
+    metrics = json.loads(run.test.read_text())["metrics"] if run.test.is_file() else {}
+    return {
+        "name": run.name,
+        "number": run.number,
+        "path": str(run.path),
+        "status": state,
+        "started": status["started"],
+        "seconds": None if end is None else round(end - status["started"], 1),
+        "tests": status.get("tests", 0),
+        "metrics": metrics,
+        "bytes": sum(path.stat().st_size for path in _files(run)),
+    }
+
+
+def checkpoints(run: Run) -> list[dict[str, Any]]:
+    """Each checkpoint with its size and what is wrong with it (None when it is intact)."""
+    return [
+        {"name": path.name, "bytes": path.stat().st_size, "damage": manifest.damage(path)}
+        for path in sorted(run.checkpoints.glob("*.ckpt"))
+    ]
+
+
+def removable(
+    runs: list[Run], statuses: tuple[str, ...] = (), keep: int = 0, days: float = 0.0
+) -> list[Run]:
+    """Those runs that a clean-up would remove; never one that is being trained.
+
+    Args:
+        runs: The newest first.
+        statuses: Only runs in one of these states; empty for any.
+        keep: The newest so many of each name stay.
+        days: Only runs that started longer ago.
+    """
+    kept: dict[str, int] = {}
+    found = []
+    for run in runs:
+        kept[run.name] = kept.get(run.name, 0) + 1
+        shown = summary(run)
+        is_old = time.time() - shown["started"] >= days * 86400
+        is_meant = not statuses or shown["status"] in statuses
+        if kept[run.name] > keep and is_old and is_meant and shown["status"] != "running":
+            found.append(run)
+    return found
+
+
+def remove(run: Run) -> int:
+    """Delete a run's folder; returns the bytes that it took.
+
+    Raises:
+        RunError: it is being trained, or the folder is no run's.
+    """
+    if not (run.path / "run.json").is_file():
+        raise RunError(f"{run.path} is no run")
+    size = sum(path.stat().st_size for path in _files(run))
+    with run.hold():
+        remove_litter(run.path)
+        shutil.rmtree(run.path)
+    return size
+
+
+def _files(run: Run) -> Iterator[Path]:
+    """Every file once: a checkpoint may have two names."""
+    seen: set[int] = set()
+    for path in run.path.rglob("*"):
+        if path.is_file() and path.stat().st_ino not in seen:
+            seen.add(path.stat().st_ino)
+            yield path
