@@ -8,6 +8,9 @@ from torch import Tensor, nn
 
 from dlplug.errors import InvalidValueError
 
+# Target of a record, or position, that is left out.
+IGNORED = -100
+
 
 def cross_entropy(
     output: Tensor, target: Tensor, label_smoothing: float = 0.0, weight: Tensor | None = None
@@ -20,16 +23,20 @@ def cross_entropy(
 
     Args:
         output: Unnormalised scores, shape ``(B, C)``.
-        target: Class of each record, shape ``(B,)``, int64.
+        target: Class of each record, shape ``(B,)``, int64; -100 leaves a record out. Masks of
+            images do as well: scores ``(B, C, H, W)``, classes ``(B, H, W)``.
         label_smoothing: Share of the target spread over all classes, in ``[0, 1)``.
         weight: Weight of each class, shape ``(C,)``, or None for 1.
     Returns:
-        Scalar, float32 (float64 for float64 scores).
+        Scalar, float32 (float64 for float64 scores); 0, with a gradient of 0, where every record
+        is left out.
     References: Szegedy et al. 2016, arXiv:1512.00567, section 7 (label smoothing).
     """
     scores = output if output.dtype == torch.float64 else output.float()
     weight = None if weight is None else weight.to(scores.dtype)
-    return F.cross_entropy(scores, target, weight=weight, label_smoothing=label_smoothing)
+    loss = F.cross_entropy(scores, target, weight=weight, label_smoothing=label_smoothing)
+    # torch divides 0 by 0 where nothing is to be predicted, and NaN would end the training.
+    return torch.where((target == IGNORED).all(), scores.sum() * 0.0, loss)
 
 
 class CrossEntropyLoss(nn.Module):

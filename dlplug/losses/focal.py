@@ -16,10 +16,11 @@ def focal(
     """Mean over the batch of ``-alpha_t (1 - p_t)^gamma log p_t``, p = softmax(output).
 
     With gamma 0 and no alpha it is the cross-entropy. Half-precision scores are raised to float32.
+    What has the target -100 takes no part.
 
     Args:
-        output: Unnormalised scores, shape ``(B, C)``.
-        target: Class of each record, shape ``(B,)``, int64.
+        output: Unnormalised scores, shape ``(B, C)`` or ``(B, C, ...)``.
+        target: Class of each record or pixel, shape ``(B,)`` or ``(B, ...)``, int64.
         gamma: How fast the weight of a record falls as its probability rises; >= 0.
         alpha: Weight of each class, shape ``(C,)``, or None for 1.
     Returns:
@@ -27,14 +28,18 @@ def focal(
     References: Lin et al. 2017, arXiv:1708.02002, eq. 5, over several classes.
     """
     scores = output if output.dtype == torch.float64 else output.float()
-    log_p = F.log_softmax(scores, dim=-1).gather(-1, target.unsqueeze(-1)).squeeze(-1)
+    is_known = target != IGNORED
+    target = target.where(is_known, 0)
+    log_p = F.log_softmax(scores, dim=1).gather(1, target.unsqueeze(1)).squeeze(1)
     # -expm1 keeps 1 - p exact where p is near 1, which is where gamma matters.
     loss = -((-torch.expm1(log_p)).clamp_min(TINY) ** gamma) * log_p
     if alpha is not None:
         loss = loss * alpha.to(loss.dtype)[target]
-    return loss.mean()
+    # A product instead of a selection: its size is known without waiting for a GPU.
+    return (loss * is_known).sum() / is_known.sum()
 
 
+IGNORED = -100
 # The derivative of x ** gamma is infinite at 0 for gamma < 1; this is far below any effect.
 TINY = 1e-12
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from dlplug.errors import InvalidValueError
-from dlplug.losses.cross_entropy import CrossEntropyLoss, cross_entropy
+from dlplug.losses.cross_entropy import IGNORED, CrossEntropyLoss, cross_entropy
 
 SCORES = torch.randn(16, 5, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
 TARGET = torch.arange(16) % 5
@@ -55,3 +55,25 @@ def test_values_out_of_range_are_refused(arguments):
     """The message names the parameter."""
     with pytest.raises(InvalidValueError, match=next(iter(arguments))):
         CrossEntropyLoss(**arguments)
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+def test_records_without_a_class_are_left_out(smoothing):
+    """Targets of -100 change neither the mean nor the other gradients."""
+    target = TARGET.clone()
+    target[::2] = IGNORED
+    scores = SCORES.clone().requires_grad_()
+    loss = cross_entropy(scores, target, smoothing)
+    torch.testing.assert_close(loss, cross_entropy(SCORES[1::2], TARGET[1::2], smoothing))
+    loss.backward()
+    assert not scores.grad[::2].any() and scores.grad[1::2].all()
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+@pytest.mark.parametrize("weight", [None, torch.ones(5)])
+def test_a_batch_without_any_class_has_no_loss(smoothing, weight):
+    """0 and a gradient of 0, not NaN, which would end the training."""
+    scores = SCORES.clone().requires_grad_()
+    loss = cross_entropy(scores, torch.full_like(TARGET, IGNORED), smoothing, weight)
+    loss.backward()
+    assert float(loss.detach()) == 0 and not scores.grad.any()

@@ -50,3 +50,16 @@ def test_a_negative_gamma_is_refused():
     """The message holds the value."""
     with pytest.raises(InvalidValueError, match="gamma = -1"):
         FocalLoss(gamma=-1)
+
+
+def test_pixels_and_ignored_targets():
+    """(B, C, H, W) is one record for each pixel, and -100 takes no part."""
+    torch.manual_seed(0)
+    scores, target = torch.randn(2, 9, 3, 4), torch.randint(0, 9, (2, 3, 4))
+    target[1, 0] = -100
+    rows, flat = scores.movedim(1, -1).reshape(-1, 9), target.flatten()
+    kept = flat != -100
+    torch.testing.assert_close(focal(scores, target), focal(rows[kept], flat[kept]))
+    weights = torch.rand(9)
+    expected = focal(rows[kept], flat[kept], alpha=weights)
+    torch.testing.assert_close(focal(scores, target, alpha=weights), expected)

@@ -1,0 +1,112 @@
+"""A raw column as numbers or as words, with every bad cell named."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pyarrow
+import pyarrow.compute as pc
+
+from dlplug.data.tables.source import MISSING, Source
+from dlplug.errors import DataError
+
+# A column is one of numbers when at least this share of its known cells are numbers: the others
+# are then faults to be named. Below it, the column is one of words.
+NUMBER_SHARE = 0.9
+NUMBER = r"^[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?$"
+
+
+class Columns:
+    """The columns of one file, as what they mean.
+
+    Args:
+        source: The file.
+        missing: Cells that mean that nothing is known.
+    """
+
+    def __init__(self, source: Source, missing: Sequence[str] = MISSING):
+        self.source = source
+        self.missing = list(missing)
+
+    def is_number(self, name: str) -> bool:
+        """Whether the column is one of numbers: see `NUMBER_SHARE`.
+
+        Raises:
+            DataError: it is neither of numbers nor of words.
+        """
+        column = self._simple(name)
+        if not pyarrow.types.is_string(column.type):
+            return True
+        text = self._text(column)
+        known = len(text) - text.null_count
+        numbers = pc.sum(pc.match_substring_regex(text, NUMBER)).as_py() or 0
+        # A column without any known cell holds nothing to tell it from numbers.
+        return numbers >= NUMBER_SHARE * known
+
+    def numbers(self, name: str) -> np.ndarray:
+        """The column as float64 ``(N,)``, NaN where nothing is known.
+
+        Raises:
+            DataError: names the first cell that is no finite number.
+        """
+        column = self._simple(name)
+        if not pyarrow.types.is_string(column.type):
+            values = column.cast(pyarrow.float64(), safe=False).to_numpy()
+            wrong = np.isinf(values)
+        else:
+            text = self._text(column)
+            is_number = pc.match_substring_regex(text, NUMBER)
+            plain = pc.utf8_ltrim(pc.if_else(is_number, text, None), "+")
+            values = plain.cast(pyarrow.float64()).to_numpy()
+            wrong = pc.fill_null(pc.invert(is_number), False).to_numpy() | np.isinf(values)
+        if wrong.any():
+            row = int(np.flatnonzero(wrong)[0])
+            raise self.source.bad(
+                row,
+                name,
+                f"{column[row].as_py()!r} is no finite number"
+                + (f" (and {int(wrong.sum()) - 1} more)" if wrong.sum() > 1 else ""),
+                fix=f"correct it, add it to data.missing, or name {name!r} in data.categorical",
+            )
+        # What Arrow gives may be its own memory, which cannot be written to.
+        return np.array(values)
+
+    def words(self, name: str) -> pyarrow.ChunkedArray:
+        """The column as text without blanks around it, null where nothing is known."""
+        column = self._simple(name)
+        if pyarrow.types.is_floating(column.type):
+            whole = pc.round(column)
+            if pc.all(pc.equal(whole, column)).as_py() and pc.is_finite(whole):
+                column = column.cast(pyarrow.int64())
+        if not pyarrow.types.is_string(column.type):
+            column = column.cast(pyarrow.string())
+        return self._text(column)
+
+    def _text(self, column: pyarrow.ChunkedArray) -> pyarrow.ChunkedArray:
+        text = pc.utf8_trim_whitespace(column)
+        is_missing = pc.is_in(text, value_set=pyarrow.array(self.missing, pyarrow.string()))
+        return pc.if_else(is_missing, pyarrow.scalar(None, pyarrow.string()), text)
+
+    def _simple(self, name: str) -> pyarrow.ChunkedArray:
+        """Numbers or plain text; dictionaries are unpacked, times become days since 1970."""
+        column, types = self.source.column(name), pyarrow.types
+        if types.is_dictionary(column.type):
+            column = column.cast(column.type.value_type)
+        kind = column.type
+        if types.is_float16(kind):
+            # Arrow computes nothing with them.
+            return column.cast(pyarrow.float32())
+        if types.is_large_string(kind) or types.is_string_view(kind):
+            return column.cast(pyarrow.string())
+        if types.is_boolean(kind):
+            return column.cast(pyarrow.int8())
+        if types.is_timestamp(kind) or types.is_date(kind):
+            seconds = column.cast(pyarrow.timestamp("us"), safe=False).cast(pyarrow.int64())
+            return pc.divide(seconds.cast(pyarrow.float64()), 86_400_000_000.0)
+        if types.is_string(kind) or types.is_integer(kind) or types.is_floating(kind):
+            return column
+        if types.is_decimal(kind) or types.is_null(kind):
+            return column.cast(pyarrow.float64())
+        raise DataError(
+            f"{self.source.name}, column {name!r}: {kind} is neither a number nor a word",
+            fix=f"name it in data.ignore: [{name}]",
+        )

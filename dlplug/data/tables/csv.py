@@ -1,0 +1,54 @@
+"""Records of a CSV file."""
+
+import codecs
+from collections.abc import Sequence
+from pathlib import Path
+
+from dlplug.data.paths import resolve_path
+from dlplug.data.tables.source import Source, need_arrow
+from dlplug.data.tables.table_data import TableData
+from dlplug.errors import InvalidValueError
+
+
+class CSV(TableData):
+    """A CSV file, packed (``.gz``) or not; the first line holds the names of the columns.
+
+    Args:
+        path: The file; ``package:NAME/inner/path`` for one inside an installed package.
+        target: Column to predict, or several: of numbers, or of labels 0 and 1.
+        delimiter: One character between cells.
+        column_names: For a file without a line of names.
+        encoding: Of the text.
+        table: Arguments of `TableData`.
+    Raises:
+        InvalidValueError: a value out of range.
+    """
+
+    def __init__(
+        self,
+        path: str,
+        target: str | list[str],
+        delimiter: str = ",",
+        column_names: Sequence[str] | None = None,
+        encoding: str = "utf8",
+        **table,
+    ):
+        super().__init__(path, target, **table)
+        if len(delimiter) != 1:
+            raise InvalidValueError(f"data csv: delimiter = {delimiter!r} is not one character")
+        try:
+            codecs.lookup(encoding)
+        except LookupError as error:
+            raise InvalidValueError(
+                f"data csv: encoding = {encoding!r} is unknown", known="utf8, latin1, utf16, ..."
+            ) from error
+        self.delimiter = delimiter
+        self.column_names = column_names
+        self.encoding = encoding
+
+    def read(self, path: str | Path) -> Source:
+        """See `TableData.read`."""
+        need_arrow("csv")
+        from dlplug.data.tables.csv_file import read_csv
+
+        return read_csv(resolve_path(path), self.delimiter, self.column_names, self.encoding)

@@ -1,0 +1,119 @@
+"""Numbers for each record, or quantiles of them."""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from dlplug.data.spec import DataSpec
+from dlplug.errors import DataError, InvalidValueError
+from dlplug.losses.quantile import check_quantiles
+from dlplug.tasks.checks import check_rows, describe
+from dlplug.tasks.task import Task
+
+
+class Regression(Task):
+    """Learn K numbers for each record from batches ``(inputs, targets)``, targets ``(B, K)``.
+
+    The architecture gives ``(B, K)``, or with Q quantiles ``(B, K * Q)``: those of the first target
+    first. The loss sees standardised targets, as the data module gives them; metrics and
+    predictions are in the original unit.
+
+    Args:
+        quantiles: Which quantiles to predict for each target, such as ``[0.1, 0.5, 0.9]``, with the
+            loss ``quantile``; 0.5, the median, is among them, and is what the metrics measure.
+            None to predict one number, with a loss such as ``mse``.
+        slots: Arguments of `Task`.
+    Raises:
+        InvalidValueError: the quantiles are none, or lack the median.
+    """
+
+    slot_defaults: ClassVar = {"loss": "mse", "metrics": ["mae", "rmse", "r2"]}
+
+    def __init__(
+        self,
+        architecture: nn.Module,
+        loss: Callable,
+        quantiles: Sequence[float] | None = None,
+        **slots,
+    ):
+        super().__init__(architecture, loss, **slots)
+        self.quantiles = checked(quantiles)
+        spec = self.data_spec
+        for name, values in (("target_mean", spec.target_mean), ("target_std", spec.target_std)):
+            tensor = None if values is None else torch.tensor(values, dtype=torch.float32)
+            # They are in the data spec, which every checkpoint has.
+            self.register_buffer(name, tensor, persistent=False)
+
+    @classmethod
+    def complete(cls, spec: DataSpec, quantiles: Sequence[float] | None = None) -> DataSpec:
+        """One output for each target, or for each quantile of each target."""
+        quantiles = checked(quantiles)
+        if spec.num_targets is None:
+            raise DataError(
+                "the data has no numbers to predict: it publishes no num_targets",
+                fix="use a task for what it has, such as classification",
+            )
+        width = spec.num_targets * len(quantiles or (1,))
+        return replace(spec, num_outputs=width, quantiles=quantiles, per_position=False)
+
+    def measured(self, output: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+        """Predictions (the medians) and targets ``(B, K)`` in the original unit."""
+        predicted = self.predicted(output)
+        if self.quantiles is not None:
+            predicted = predicted[..., self.quantiles.index(0.5)]
+        return predicted, self._in_unit(target)
+
+    def predicted(self, output: Tensor) -> Tensor:
+        """``(B, K)``, or ``(B, K, Q)`` with rising quantiles, in the original unit; float32."""
+        if self.quantiles is None:
+            return self._in_unit(output)
+        values_BKQ = output.float().unflatten(-1, (-1, len(self.quantiles)))
+        # Quantiles that a network gets in the wrong order: sorting them never adds to the error
+        # (Chernozhukov et al. 2010, Econometrica 78(3), proposition 4).
+        values_BKQ = values_BKQ.sort(dim=-1).values
+        return self._in_unit(values_BKQ.transpose(1, 2)).transpose(1, 2)
+
+    def prediction_table(self, predictions: Tensor) -> tuple[list[str], Iterable[list]]:
+        """One column for each target, or for each of its quantiles: ``price_q0.9``."""
+        names = self.data_spec.target_names
+        names = names or tuple(f"target_{i}" for i in range(predictions.shape[1]))
+        if self.quantiles is not None:
+            names = tuple(f"{name}_q{q:g}" for name in names for q in self.quantiles)
+        return list(names), predictions.flatten(1).tolist()
+
+    def check_output(self, output: Any, batch: Any) -> None:
+        """Targets ``(B, K)``, and one output for each quantile of each."""
+        inputs, target = batch
+        if not isinstance(target, Tensor) or target.ndim != 2 or not target.is_floating_point():
+            raise DataError(
+                f"a Regression task needs targets (B, K) float32, the data gives {describe(target)}"
+            )
+        width = target.shape[1] * len(self.quantiles or (1,))
+        check_rows(output, inputs, width, "targets" if self.quantiles is None else "quantiles")
+
+    def _in_unit(self, values: Tensor) -> Tensor:
+        """Standardised values ``(..., K)`` in the original unit."""
+        values = values if values.dtype == torch.float64 else values.float()
+        if self.target_std is not None:
+            values = values * self.target_std
+        return values if self.target_mean is None else values + self.target_mean
+
+
+def checked(quantiles: Sequence[float] | None) -> tuple[float, ...] | None:
+    """The quantiles as a tuple.
+
+    Raises:
+        InvalidValueError: they are none, or lack the median.
+    """
+    if quantiles is None:
+        return None
+    check_quantiles(quantiles, "task regression")
+    if 0.5 not in quantiles:
+        raise InvalidValueError(
+            f"task regression: quantiles = {list(quantiles)} lack 0.5",
+            fix="add 0.5, the median: it is what the metrics measure",
+        )
+    return tuple(quantiles)

@@ -1,0 +1,80 @@
+"""Target: what it is found to be, and bad targets."""
+
+import pyarrow as pa
+import pytest
+import torch
+
+from dlplug.data.tables.columns import Columns
+from dlplug.data.tables.source import Source
+from dlplug.data.tables.target import Target
+from dlplug.errors import DataError
+
+
+def columns(**cells):
+    return Columns(Source("t.csv", pa.table(cells), lambda row: f"line {row + 2}"))
+
+
+def found(kind="auto", **cells):
+    return Target.find(columns(**cells), list(cells), kind)
+
+
+def test_words_and_few_whole_numbers_are_classes():
+    """In the order of the alphabet, or of the numbers."""
+    assert found(y=["b", "a", "b"]).classes == ("a", "b")
+    assert found(y=["10", "9", "10"]).classes == ("9", "10")
+    assert found(y=pa.array([True, False])).classes == ("0", "1")
+    assert found(y=["10", "9", "10"]).read(columns(y=["9", "10"])).tolist() == [0, 1]
+
+
+def test_other_numbers_are_numbers():
+    """Fractions, and more than 20 whole numbers; and anything when told so."""
+    assert found(y=["0.5", "1"]).kind == "number"
+    assert found(y=list(map(str, range(21)))).kind == "number"
+    assert found(y=list(map(str, range(20)))).kind == "class"
+    assert found("number", y=["1", "2"]).kind == "number"
+
+
+def test_columns_of_0_and_1_are_labels():
+    """Several; other numbers make several targets."""
+    target = found(a=["0", "1"], b=["1", "1"])
+    assert target.kind == "labels"
+    labels = target.read(columns(a=["0", "1"], b=["1", "1"]))
+    assert labels.tolist() == [[0, 1], [1, 1]] and labels.dtype == torch.float32
+    assert target.facts() == {"num_classes": 2, "class_names": ("a", "b")}
+    assert found(a=["0", "2"], b=["1", "1"]).kind == "number"
+
+
+def test_numbers_are_standardised_by_the_training_records():
+    """And far from 0 without losing digits."""
+    target = found("number", y=["2000000001", "2000000003", "2000000009"])
+    values = target.read(columns(y=["2000000001", "2000000003", "2000000009"]))
+    target = target.fitted(values, torch.tensor([0, 1]))
+    assert target.facts()["target_mean"] == (2000000002.0,) and target.std == (1.0,)
+    assert target.prepared(values).tolist() == [[-1], [1], [7]]
+
+
+def test_it_survives_as_plain_data():
+    """Lists become tuples again."""
+    for target in (found(y=["b", "a"]), Target("number", ("y",), (), (1.0,), (2.0,))):
+        assert Target.from_dict(target.to_dict()) == target
+
+
+@pytest.mark.parametrize("cells", [["a", "", "b", ""], ["1.5", "", "2", ""]])
+def test_a_missing_target_is_named(cells):
+    """By line, and how many there are."""
+    with pytest.raises(DataError, match="line 3, column 'y': the target is missing, as in 1 more"):
+        found(y=cells).read(columns(y=cells))
+
+
+def test_targets_that_cannot_be_learned_are_refused():
+    """One class only, words among several columns, a label of 2, a class that training lacked."""
+    with pytest.raises(DataError, match="every record has the class 'a'"):
+        found(y=["a", "a"])
+    with pytest.raises(DataError, match="the target column 'b' is one of words"):
+        found(a=["1", "2"], b=["x", "y"])
+    with pytest.raises(DataError, match="a class is one column"):
+        found("class", a=["1", "2"], b=["1", "2"])
+    with pytest.raises(DataError, match="line 3, column 'a': the label 2 is not 0 or 1"):
+        found("labels", a=["1", "2"]).read(columns(a=["1", "2"]))
+    with pytest.raises(DataError, match="line 2, column 'y': no class 'c'; known: a, b"):
+        found(y=["a", "b"]).read(columns(y=["c", "b"]))
