@@ -25,16 +25,7 @@ def stratified_split(
     Raises:
         InvalidValueError: the fractions leave nothing to train on.
     """
-    fractions = {"validation": validation_fraction, "test": test_fraction}
-    for name, fraction in fractions.items():
-        if not 0 <= fraction < 1:
-            raise InvalidValueError(f"data.{name}_fraction = {fraction} is not in [0, 1)")
-    if validation_fraction + test_fraction >= 1:
-        raise InvalidValueError(
-            f"data: validation_fraction = {validation_fraction} and test_fraction = {test_fraction}"
-            " leave nothing to train on",
-            fix="let them add up to less than 1",
-        )
+    check_fractions(validation_fraction, test_fraction)
     # RandomState's stream is frozen by numpy's compatibility policy; newer generators' is not.
     random = np.random.RandomState(seed)
     parts: dict[str, list[Tensor]] = {"train": [], "validation": [], "test": []}
@@ -47,3 +38,47 @@ def stratified_split(
         parts["test"].append(records[num_validation : num_validation + num_test])
         parts["train"].append(records[num_validation + num_test :])
     return {name: torch.cat(indices).sort().values for name, indices in parts.items()}
+
+
+def position_split(
+    count: int, validation_fraction: float, test_fraction: float
+) -> dict[str, range]:
+    """Divide what is in an order, such as a text or a series: first train, last test.
+
+    What comes later never helps to predict what comes before it.
+
+    Args:
+        count: Number of positions.
+        validation_fraction: Share of them kept for validation.
+        test_fraction: Share of them kept for the test.
+    Returns:
+        Positions under ``train``, ``validation`` and ``test``.
+    Raises:
+        InvalidValueError: the fractions leave nothing to train on.
+    """
+    check_fractions(validation_fraction, test_fraction)
+    test = count - round(count * test_fraction)
+    validation = test - round(count * validation_fraction)
+    return {
+        "train": range(validation),
+        "validation": range(validation, test),
+        "test": range(test, count),
+    }
+
+
+def check_fractions(validation_fraction: float, test_fraction: float) -> None:
+    """Both are shares, and leave something to train on.
+
+    Raises:
+        InvalidValueError: they do not.
+    """
+    fractions = {"validation": validation_fraction, "test": test_fraction}
+    for name, fraction in fractions.items():
+        if not 0 <= fraction < 1:
+            raise InvalidValueError(f"data.{name}_fraction = {fraction} is not in [0, 1)")
+    if validation_fraction + test_fraction >= 1:
+        raise InvalidValueError(
+            f"data: validation_fraction = {validation_fraction} and test_fraction = {test_fraction}"
+            " leave nothing to train on",
+            fix="let them add up to less than 1",
+        )

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from dlplug.data.split import stratified_split
+from dlplug.data.split import position_split, stratified_split
 from dlplug.errors import InvalidValueError
 
 LABELS = torch.tensor([0] * 50 + [1] * 30 + [2] * 20)
@@ -50,3 +50,12 @@ def test_fractions_must_leave_training_records(validation, test):
 def test_a_fraction_of_zero_gives_an_empty_split():
     """Without a validation split there are no validation records."""
     assert len(stratified_split(LABELS, 0.0, 0.2, seed=0)["validation"]) == 0
+
+
+def test_positions_are_divided_in_order():
+    """First train, last test; a share of 0 is empty."""
+    parts = position_split(10, 0.1, 0.2)
+    assert parts == {"train": range(7), "validation": range(7, 8), "test": range(8, 10)}
+    assert position_split(10, 0.0, 0.0)["train"] == range(10)
+    with pytest.raises(InvalidValueError, match="leave nothing to train on"):
+        position_split(10, 0.5, 0.5)

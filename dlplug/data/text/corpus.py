@@ -1,0 +1,163 @@
+"""One long text for language modelling, divided by position."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from dlplug.data.loader import evaluation_loader
+from dlplug.data.paths import resolve_path
+from dlplug.data.records import ArrayRecords
+from dlplug.data.split import position_split
+from dlplug.data.text.jsonl_file import checked_text, read_fields
+from dlplug.data.text.token_data import TokenData, read_text
+from dlplug.data.text.tokenizer import PADDING, Tokenizer
+from dlplug.data.text.windows import Windows
+from dlplug.errors import ConfigError, DataError, InvalidValueError
+
+
+class Text(TokenData):
+    """Windows of a text; batches of tokens ``(B, T)`` and next tokens ``(B, T)``, int64.
+
+    The text is divided by position before it becomes tokens: the first part trains, the last one
+    tests, and no window reaches across. The rest of a part, shorter than a window, is left out.
+
+    Args:
+        path: A text file (UTF-8), a folder whose ``.txt`` files are read in the order of their
+            names, ``package:NAME/inner/path``, or a list of these; they are put one after another.
+        field: The files are JSON lines, and each line's text is that of this field.
+        tokenizer, vocab_size: See `TokenData`.
+        sequence_length: T.
+        stride: Tokens from one training window to the next; None for T, so that each token is
+            predicted once per epoch.
+        contiguous: Read ``batch_size`` places of the text side by side and in order: row b of a
+            batch goes on where row b of the batch before ended, for networks that keep their
+            state. Windows that do not fill a batch are left out.
+        loading: Arguments of `SplitData`, such as ``batch_size``.
+    Raises:
+        InvalidValueError: a value out of range, or ``contiguous`` with another stride than T.
+    """
+
+    def __init__(
+        self,
+        path: str | list[str],
+        field: str | None = None,
+        tokenizer: str = "byte",
+        vocab_size: int | None = None,
+        sequence_length: int = 256,
+        stride: int | None = None,
+        contiguous: bool = False,
+        **loading,
+    ):
+        super().__init__(tokenizer, vocab_size, sequence_length, **loading)
+        if stride is not None and stride < 1:
+            raise InvalidValueError(f"data text: stride = {stride} is below 1 token")
+        if contiguous and stride not in (None, sequence_length):
+            raise InvalidValueError(
+                f"data text: contiguous with stride = {stride}", fix="delete stride"
+            )
+        if contiguous and self.sampling != "uniform":
+            raise InvalidValueError(f"data text: contiguous with sampling = {self.sampling!r}")
+        self.paths = [path] if isinstance(path, str) else list(path)
+        self.field = field
+        self.stride = stride or sequence_length
+        self.contiguous = contiguous
+
+    def load(self) -> Mapping[str, Dataset]:
+        """Read, divide, learn the tokenizer from the first part, cut into windows.
+
+        Raises:
+            DataError: a file is missing or no text, or there is too little text.
+        """
+        text = "".join(self._read(file) for path in self.paths for file in self._files(path))
+        parts = {
+            name: text[where.start : where.stop]
+            for name, where in position_split(
+                len(text), self.validation_fraction, self.test_fraction
+            ).items()
+        }
+        tokenizer = self.learned_tokenizer([parts["train"]])
+        tokens = {name: tensor_of(tokenizer, part) for name, part in parts.items()}
+        for name, part in parts.items():
+            # An empty part has been asked for by a share of 0.
+            if part and len(tokens[name]) <= self.sequence_length:
+                raise DataError(
+                    f"data text: {len(tokens[name])} tokens to {WHAT_FOR[name]} on are fewer than"
+                    f" one window of {self.sequence_length} and its next token",
+                    fix="give more text, or a smaller data.sequence_length",
+                )
+        self.publish(tokenizer)
+        length = self.sequence_length
+        return {
+            name: Windows(t, length, self.stride if name == "train" else length)
+            for name, t in tokens.items()
+        }
+
+    def train_dataloader(self):
+        """Shuffled windows; in order where they are contiguous."""
+        return self._streams("train") if self.contiguous else super().train_dataloader()
+
+    def _evaluation(self, name: str):
+        if not self.contiguous or not len(self.split(name)):
+            return super()._evaluation(name)
+        return self._streams(name)
+
+    def _streams(self, name: str):
+        arguments = self._loader_arguments()
+        streams = self.batch_size * arguments["world_size"]
+        whole = self.split(name)
+        windows = Windows(whole.tokens, whole.length, whole.length, streams)
+        if not len(windows):
+            raise DataError(
+                f"data text: {len(whole)} windows to {WHAT_FOR[name]} on, for {streams} streams",
+                fix="choose a smaller data.batch_size or data.sequence_length",
+            )
+        return evaluation_loader(windows, self.batch_size, **arguments)
+
+    def read_input(self, path: Path) -> Dataset:
+        """A text file in windows of T tokens, the last one padded.
+
+        Raises:
+            DataError: it is empty, or no text.
+        """
+        tokens = tensor_of(self.saved_tokenizer(), read_text(Path(path)))
+        if not len(tokens):
+            raise DataError(f"{path} is empty")
+        missing = -len(tokens) % self.sequence_length
+        padded = torch.nn.functional.pad(tokens.long(), (0, missing), value=PADDING)
+        return ArrayRecords(padded.view(-1, self.sequence_length))
+
+    def _files(self, path: str) -> Sequence[Path]:
+        found = resolve_path(path)
+        if not found.is_dir():
+            return [found]
+        ending = ".txt" if self.field is None else ".jsonl"
+        files = sorted(file for file in found.iterdir() if file.suffix == ending)
+        if not files:
+            raise DataError(f"data text: the folder {path} has no {ending} files")
+        return files
+
+    def _read(self, file: Path) -> str:
+        if self.field is None:
+            if file.suffix == ".jsonl":
+                raise ConfigError(
+                    f"data text: {file} holds JSON lines, and no field is named",
+                    fix="set data.field to the field of the text, such as text",
+                )
+            text = read_text(file)
+            return text if text.endswith("\n") else f"{text}\n"
+        lines = (
+            checked_text(value, file, number, self.field)
+            for number, (value,) in read_fields(file, [self.field])
+        )
+        return "".join(f"{line}\n" for line in lines)
+
+
+WHAT_FOR = {"train": "train", "validation": "validate", "test": "test"}
+
+
+def tensor_of(tokenizer: Tokenizer, text: str) -> Tensor:
+    """Tokens of a text, shape ``(N,)``, int32, which takes half the memory of what models want."""
+    return torch.tensor(tokenizer.encode(text), dtype=torch.int32)

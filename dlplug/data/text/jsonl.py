@@ -1,0 +1,165 @@
+"""Texts in JSON lines, with a class each, or alone."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from dlplug.data.paths import resolve_path
+from dlplug.data.split import stratified_split
+from dlplug.data.text.jsonl_file import checked_text, read_fields
+from dlplug.data.text.padded import IGNORED, PaddedInputs, PaddedRecords, padded
+from dlplug.data.text.token_data import TokenData, read_text
+from dlplug.data.text.tokenizer import END, START, Tokenizer
+from dlplug.errors import DataError, InvalidValueError, suggestion
+
+
+class JSONL(TokenData):
+    """One text in each line; batches of tokens ``(B, T)``, padded to the longest of the batch.
+
+    With ``label``, targets are classes ``(B,)`` and every class has the same shares in all splits.
+    Without, each text is a document to model, divided at random: it begins with the start token,
+    ends with the end token, and targets are the next tokens ``(B, T)``, -100 where there is none.
+
+    Args:
+        path: File, or ``package:NAME/inner/path``.
+        text: Field of the text.
+        label: Field of the class: a text, number or truth value. None for texts alone.
+        classes: Names to put in place of labels, such as ``{Genesis: Old Testament}``; then each
+            label must be among them.
+        tokenizer, vocab_size: See `TokenData`.
+        sequence_length: Tokens of a text, at most; what is longer is cut off.
+        loading: Arguments of `SplitData`, such as ``batch_size``.
+    Raises:
+        InvalidValueError: a value out of range, or ``classes`` without ``label``.
+    """
+
+    def __init__(
+        self,
+        path: str,
+        text: str = "text",
+        label: str | None = None,
+        classes: dict[str, str] | None = None,
+        tokenizer: str = "byte",
+        vocab_size: int | None = None,
+        sequence_length: int = 256,
+        **loading,
+    ):
+        super().__init__(tokenizer, vocab_size, sequence_length, **loading)
+        if classes is not None and label is None:
+            raise InvalidValueError("data jsonl: classes are given, and no field of the label")
+        self.path = path
+        self.text = text
+        self.label = label
+        self.classes = classes
+
+    def load(self) -> Mapping[str, Dataset]:
+        """Read the file, divide it, learn the tokenizer from the training texts.
+
+        Raises:
+            DataError: names file and line of a bad record.
+        """
+        texts, labels = self._read(resolve_path(self.path))
+        names = self._class_names(labels)
+        index = {name: i for i, name in enumerate(names)}
+        classes = torch.tensor([index[label] for label in labels])
+        rows = stratified_split(
+            classes, self.validation_fraction, self.test_fraction, self.split_seed
+        )
+        tokenizer = self.learned_tokenizer([texts[row] for row in rows["train"].tolist()])
+        if self.label is None:
+            self.publish(tokenizer, prefix=[START])
+            inputs, targets = documents(texts, tokenizer, self.sequence_length)
+        else:
+            self.publish(tokenizer, num_classes=len(names), class_names=names)
+            inputs, targets = self._encoded(texts, tokenizer), classes
+        return {name: PaddedRecords(inputs, targets, where) for name, where in rows.items()}
+
+    def read_input(self, path: Path) -> Dataset:
+        """JSON lines with the field of the text, or one text in each line of another file.
+
+        Raises:
+            DataError: names file and line of a bad record, or there is none.
+        """
+        path = Path(path)
+        if path.suffix == ".jsonl":
+            read = read_fields(path, [self.text])
+            texts = [checked_text(value, path, number, self.text) for number, (value,) in read]
+        else:
+            texts = [line for line in read_text(path).split("\n") if line.strip()]
+        if not texts:
+            raise DataError(f"{path} holds no texts")
+        tokenizer = self.saved_tokenizer()
+        if self.label is not None:
+            return PaddedInputs(self._encoded(texts, tokenizer))
+        return PaddedInputs(whole_documents(texts, tokenizer, self.sequence_length))
+
+    def _encoded(self, texts: Sequence[str], tokenizer: Tokenizer) -> Tensor:
+        return padded([tokenizer.encode(text) for text in texts], self.sequence_length)
+
+    def _read(self, path: Path) -> tuple[list[str], list[str]]:
+        fields = [self.text] if self.label is None else [self.text, self.label]
+        texts, labels = [], []
+        for number, (text, *label) in read_fields(path, fields):
+            texts.append(checked_text(text, path, number, self.text))
+            labels.append(self._class_of(label[0], path, number) if label else "")
+        if not texts:
+            raise DataError(f"{path} holds no records")
+        return texts, labels
+
+    def _class_of(self, value: object, path: Path, number: int) -> str:
+        where = f"{path}, line {number}: {self.label}"
+        if not isinstance(value, (str, int)) or value == "":
+            raise DataError(
+                f"{where} is {value!r}, which names no class", known="texts, whole numbers"
+            )
+        name = str(value)
+        if self.classes is None:
+            return name
+        if name not in self.classes:
+            raise DataError(
+                f"{where} {name!r} is not among data.classes",
+                known=", ".join(self.classes),
+                fix=suggestion(name, self.classes),
+            )
+        return self.classes[name]
+
+    def _class_names(self, labels: Sequence[str]) -> tuple[str, ...]:
+        """In the order of their first record; those of the run where there is one.
+
+        Raises:
+            DataError: a label that the run does not know, or no two classes.
+        """
+        found = tuple(dict.fromkeys(labels))
+        if self.label is None:
+            return found
+        if self.adopted is not None:
+            names = self.adopted.class_names or ()
+            for name in found:
+                if name not in names:
+                    raise DataError(
+                        f"data jsonl: the label {name!r} is none of the trained classes",
+                        known=", ".join(names),
+                    )
+            return names
+        if len(found) < 2:
+            raise DataError(f"data jsonl: every label is {found[0]!r}: there is nothing to learn")
+        return found
+
+
+def whole_documents(texts: Sequence[str], tokenizer: Tokenizer, length: int) -> Tensor:
+    """Start, text, end, as rows ``(N, length + 1)``; a text that is too long has no end."""
+    return padded([[START, *tokenizer.encode(text), END] for text in texts], length + 1)
+
+
+def documents(texts: Sequence[str], tokenizer: Tokenizer, length: int) -> tuple[Tensor, Tensor]:
+    """Inputs and next tokens of documents, both ``(N, length)``; targets are -100 at padding."""
+    rows = whole_documents(texts, tokenizer, length)
+    targets = rows[:, 1:].clone()
+    targets[targets == 0] = IGNORED
+    # The end token is nobody's input: nothing follows it.
+    inputs = rows[:, :-1].clone()
+    inputs[inputs == END] = 0
+    return inputs, targets

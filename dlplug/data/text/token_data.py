@@ -1,0 +1,108 @@
+"""Base of data modules of texts: the tokenizer, and how a saved one is found again."""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from dlplug.data.spec import DataSpec
+from dlplug.data.split_data import SplitData
+from dlplug.data.text.tokenizer import (
+    END,
+    MASK,
+    START,
+    Tokenizer,
+    kinds,
+    learn_tokenizer,
+    tokenizer_from_plain,
+)
+from dlplug.errors import DataError, InvalidValueError
+
+
+class TokenData(SplitData):
+    """Texts as tokens; a subclass gives `load`, which calls `publish`, and `read_input`.
+
+    Args:
+        tokenizer: ``byte``, ``character``, ``word`` or ``subword``; learned from the training
+            texts alone.
+        vocab_size: Number of tokens, of ``subword`` (2,000 unless given), or at most, of
+            ``character`` and ``word``.
+        sequence_length: Tokens of a record, at most.
+        loading: Arguments of `SplitData`, such as ``batch_size``.
+    Raises:
+        InvalidValueError: a value out of range.
+    """
+
+    def __init__(
+        self,
+        tokenizer: str = "byte",
+        vocab_size: int | None = None,
+        sequence_length: int = 256,
+        **loading,
+    ):
+        super().__init__(**loading)
+        if tokenizer not in kinds():
+            raise InvalidValueError(f"data: tokenizer = {tokenizer!r}", known=", ".join(kinds()))
+        if sequence_length < 2:
+            raise InvalidValueError(
+                f"data: sequence_length = {sequence_length} is below 2 tokens",
+            )
+        self.kind = tokenizer
+        self.vocab_size = vocab_size
+        self.sequence_length = sequence_length
+        self._spec: DataSpec | None = None
+
+    @property
+    def data_spec(self) -> DataSpec | None:
+        """Vocabulary, length and special tokens, once the texts have been read."""
+        return self._spec or self.adopted
+
+    def learned_tokenizer(self, texts: Iterable[str]) -> Tokenizer:
+        """The run's tokenizer if there is one, else one of these training texts."""
+        if self.adopted is not None:
+            return self.saved_tokenizer()
+        return learn_tokenizer(self.kind, texts, self.vocab_size)
+
+    def saved_tokenizer(self) -> Tokenizer:
+        """The tokenizer in the data spec.
+
+        Raises:
+            DataError: nothing has been learned yet.
+        """
+        spec = self.data_spec
+        return tokenizer_from_plain(spec and (spec.preparation or {}).get("tokenizer"))
+
+    def publish(self, tokenizer: Tokenizer, prefix: Sequence[int] = (), **facts: Any) -> None:
+        """Set the data spec.
+
+        Args:
+            tokenizer: Of the training texts.
+            prefix: Tokens that every text begins with.
+            facts: Further fields.
+        """
+        self._spec = DataSpec(
+            vocab_size=tokenizer.vocab_size,
+            sequence_length=self.sequence_length,
+            start_token=START,
+            end_token=END,
+            mask_token=MASK,
+            preparation={"tokenizer": tokenizer.to_plain(), "prefix": list(prefix)},
+            **facts,
+        )
+
+
+def read_text(path: Path) -> str:
+    """The text of a UTF-8 file.
+
+    Raises:
+        DataError: it cannot be read, or holds other bytes; names their line.
+    """
+    try:
+        return path.read_bytes().decode("utf-8-sig").replace("\r\n", "\n")
+    except UnicodeDecodeError as error:
+        line = error.object.count(b"\n", 0, error.start) + 1
+        raise DataError(
+            f"{path}, line {line}: byte 0x{error.object[error.start]:02x} is no UTF-8",
+            fix="convert the file: iconv -f LATIN1 -t UTF-8",
+        ) from error
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error}") from error

@@ -1,0 +1,93 @@
+"""What all tokenizers have in common, and how one is learned, kept and found again."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from dlplug.errors import DataError, InvalidValueError
+
+# The first tokens of every vocabulary, whether they are used or not, so that a model's special
+# tokens do not depend on its tokenizer.
+PADDING, UNKNOWN, START, END, MASK = range(5)
+NUM_SPECIAL = 5
+SPECIAL_NAMES = ("<padding>", "<unknown>", "<start>", "<end>", "<mask>")
+
+
+class Tokenizer(ABC):
+    """Text as a list of numbers, and back.
+
+    Tokens 0 to 4 are special: padding, unknown, start, end, mask. No text is ever encoded as one
+    of them, except as unknown, and `decode` leaves them out.
+    """
+
+    kind: str
+    """Name in configs."""
+
+    @property
+    @abstractmethod
+    def vocab_size(self) -> int:
+        """Number of different tokens, the special ones included."""
+
+    @abstractmethod
+    def encode(self, text: str) -> list[int]:
+        """Tokens of a text, without start and end."""
+
+    @abstractmethod
+    def decode(self, tokens: Sequence[int]) -> str:
+        """Text of tokens; special ones are left out."""
+
+    @abstractmethod
+    def state(self) -> dict[str, Any]:
+        """Plain data from which ``type(self)(**state)`` is the same tokenizer."""
+
+    def name_of(self, token: int) -> str:
+        """One token as text, for tables: special ones by their names."""
+        return SPECIAL_NAMES[token] if token < NUM_SPECIAL else self.decode([token])
+
+    def to_plain(self) -> dict[str, Any]:
+        """Plain data for `tokenizer_from_plain`."""
+        return {"kind": self.kind, **self.state()}
+
+
+def learn_tokenizer(kind: str, texts: Iterable[str], vocab_size: int | None = None) -> Tokenizer:
+    """A tokenizer of the training texts.
+
+    Args:
+        kind: One of `kinds`.
+        texts: Of the training split alone.
+        vocab_size: Largest number of tokens, the special ones included; for kinds whose vocabulary
+            has a natural end, None is no limit.
+    Raises:
+        InvalidValueError: there is no such kind, or it takes no such size.
+        DataError: a package is missing.
+    """
+    return _class_of(kind).learn(texts, vocab_size)
+
+
+def tokenizer_from_plain(plain: Mapping[str, Any] | None) -> Tokenizer:
+    """The tokenizer that `Tokenizer.to_plain` described.
+
+    Raises:
+        DataError: it is no such description.
+    """
+    if not isinstance(plain, Mapping) or "kind" not in plain:
+        raise DataError("the data has no tokenizer", fix="use data of texts, such as data text")
+    state = {name: value for name, value in plain.items() if name != "kind"}
+    return _class_of(plain["kind"])(**state)
+
+
+def kinds() -> dict[str, type]:
+    """The classes of tokenizers by their names in configs."""
+    from dlplug.data.text.byte_tokenizer import ByteTokenizer
+    from dlplug.data.text.subword_tokenizer import SubwordTokenizer
+    from dlplug.data.text.symbol_tokenizer import CharacterTokenizer, WordTokenizer
+
+    classes = (ByteTokenizer, CharacterTokenizer, WordTokenizer, SubwordTokenizer)
+    return {cls.kind: cls for cls in classes}
+
+
+def _class_of(kind: str) -> type:
+    known = kinds()
+    if kind not in known:
+        raise InvalidValueError(f"data: tokenizer = {kind!r}", known=", ".join(known))
+    return known[kind]

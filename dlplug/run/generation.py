@@ -1,0 +1,108 @@
+"""Let a trained language model continue a text."""
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from dlplug.data.text.tokenizer import END, NUM_SPECIAL, tokenizer_from_plain
+from dlplug.errors import ConfigError, InvalidValueError
+from dlplug.run.checkpoint_io import read_checkpoint
+from dlplug.run.evaluation import task_of
+from dlplug.run.parts import name_of
+from dlplug.tasks.generation import check_sampling, generate
+from dlplug.tasks.language_modelling import LanguageModelling
+
+if TYPE_CHECKING:
+    from dlplug.config.experiment import Experiment
+
+# Of the special tokens only the end is ever written.
+BANNED = tuple(token for token in range(NUM_SPECIAL) if token != END)
+
+
+@dataclass
+class Generated:
+    """A continued text.
+
+    Args:
+        prompt: What it continues.
+        text: What was added.
+        tokens: Number of tokens that were drawn.
+        ended: ``end`` where the model ended the text, ``max_tokens`` where it was cut off.
+        seconds: Time for drawing.
+        checkpoint: Whose weights.
+    """
+
+    prompt: str
+    text: str
+    tokens: int
+    ended: str
+    seconds: float
+    checkpoint: Path
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data."""
+        return {**vars(self), "verb": "generate", "checkpoint": str(self.checkpoint)}
+
+
+def generate_text(
+    experiment: "Experiment",
+    checkpoint: Path,
+    prompt: str,
+    *,
+    max_tokens: int = 100,
+    temperature: float = 1.0,
+    top_k: int | None = None,
+    top_p: float | None = None,
+    seed: int = 0,
+) -> Generated:
+    """Continue a prompt with a trained model; no training data is read.
+
+    Args:
+        experiment: Of the run, with the data spec of its checkpoint.
+        checkpoint: Whose weights.
+        prompt: May be empty where the training texts were documents with a start.
+        max_tokens, temperature, top_k, top_p: See `dlplug.tasks.generation.generate`.
+        seed: The same seed gives the same text.
+    Raises:
+        ConfigError: the run learned something else than to continue texts.
+        InvalidValueError: a value out of range, or an empty prompt.
+    """
+    check_sampling(max_tokens, temperature, top_k, top_p)
+    spec = experiment.data_spec
+    task = task_of(experiment, checkpoint)
+    if not isinstance(task, LanguageModelling) or task.objective != "causal":
+        raise ConfigError(
+            f"the run's task {name_of(experiment, 'task')} did not learn to continue texts",
+            known="task language_modelling with objective causal",
+        )
+    preparation = spec.preparation or {}
+    tokenizer = tokenizer_from_plain(preparation.get("tokenizer"))
+    tokens = [*preparation.get("prefix", []), *tokenizer.encode(prompt)]
+    if not tokens:
+        raise InvalidValueError("generate: the prompt is empty", fix='give --prompt "In the"')
+    task.load_state_dict(read_checkpoint(checkpoint)["state_dict"])
+    started = time.monotonic()
+    drawn = list(
+        generate(
+            task.architecture,
+            tokens,
+            max_tokens,
+            temperature=temperature,
+            top_k=top_k,
+            top_p=top_p,
+            generator=torch.Generator().manual_seed(seed),
+            end_token=spec.end_token,
+            banned=BANNED,
+            context=spec.sequence_length,
+        )
+    )
+    ended = "end" if drawn[-1] == spec.end_token else "max_tokens"
+    # Decoded together with the prompt: a character may have begun in it.
+    text = tokenizer.decode([*tokens, *drawn])
+    before = tokenizer.decode(tokens)
+    text = text.removeprefix(before) if text.startswith(before) else tokenizer.decode(drawn)
+    seconds = round(time.monotonic() - started, 3)
+    return Generated(prompt, text, len(drawn), ended, seconds, checkpoint)

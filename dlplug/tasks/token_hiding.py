@@ -1,0 +1,86 @@
+"""Hide tokens that a model is to guess from those around them."""
+
+import torch
+from torch import Tensor
+
+from dlplug.tasks.positions import IGNORED
+
+# Of the hidden tokens, these shares become the mask and a random token; the rest stays as it is,
+# so that a model has to know every token (Devlin et al. 2019, section 3.1).
+MASKED, RANDOM = 0.8, 0.1
+PADDING = 0
+
+
+def hide_tokens(
+    tokens: Tensor,
+    can_hide: Tensor,
+    fraction: float,
+    span_length: float,
+    mask_token: int,
+    vocab_size: int,
+    generator: torch.Generator | None = None,
+) -> tuple[Tensor, Tensor]:
+    """Tokens with some of them hidden, and targets that are the hidden tokens.
+
+    About ``fraction`` of all are hidden, in spans of geometric length that lie anywhere. Where
+    nothing at all would be hidden, one token is.
+
+    Args:
+        tokens: Shape ``(B, T)`` int64.
+        can_hide: Which ones may be hidden, shape ``(B, T)`` bool.
+        fraction: Share of them, in (0, 1).
+        span_length: Mean length of a span, in tokens, at least 1; 1 hides single tokens. A whole
+            span is masked, replaced, or left.
+        mask_token: Stands for hidden tokens.
+        vocab_size: Random tokens are 1 ... vocab_size - 1.
+        generator: Of random numbers, on the CPU; None for torch's global one.
+    Returns:
+        Both ``(B, T)`` int64; targets are -100 where nothing is hidden.
+    References: Devlin et al. 2019, arXiv:1810.04805 (masks); Joshi et al. 2020, arXiv:1907.10529
+        (spans).
+    """
+    device, (rows, length) = tokens.device, tokens.shape
+
+    def draw(*shape: int) -> Tensor:
+        return torch.rand(shape, generator=generator).to(device)  # the same on every device
+
+    is_hidden, first = spans(draw(rows, length), draw(rows, length), fraction, span_length)
+    is_hidden &= can_hide
+    if not is_hidden.any():
+        is_hidden.view(-1)[can_hide.flatten().nonzero()[:1]] = True
+    fate = draw(rows, length).gather(1, first)  # one draw for a span
+    random = (draw(rows, length) * (vocab_size - 1)).long() + 1
+    hidden = torch.where(fate < MASKED, torch.full_like(tokens, mask_token), tokens)
+    hidden = torch.where((fate >= MASKED) & (fate < MASKED + RANDOM), random, hidden)
+    targets = torch.where(is_hidden, tokens, torch.full_like(tokens, IGNORED))
+    return torch.where(is_hidden, hidden, tokens), targets
+
+
+def spans(
+    begins: Tensor, goes_on: Tensor, fraction: float, span_length: float
+) -> tuple[Tensor, Tensor]:
+    """Positions inside spans, and where the span of each begins.
+
+    A chain of two states: a span ends after each position with probability 1 / span_length, and
+    outside of a span one begins with that which keeps ``fraction`` of all positions inside.
+
+    Args:
+        begins, goes_on: Uniform random numbers ``(B, T)``.
+        fraction: Expected share of positions inside.
+        span_length: Mean length.
+    Returns:
+        ``(B, T)`` bool, and ``(B, T)`` int64 of no meaning outside.
+    """
+    if span_length == 1:
+        return begins < fraction, torch.arange(begins.shape[1], device=begins.device).expand(
+            begins.shape
+        )
+    begin = fraction / (fraction + span_length * (1 - fraction))
+    inside = torch.zeros_like(begins, dtype=torch.bool)
+    first = torch.zeros_like(begins, dtype=torch.int64)
+    inside[:, 0] = begins[:, 0] < fraction
+    for t in range(1, begins.shape[1]):
+        stays = inside[:, t - 1] & (goes_on[:, t] >= 1 / span_length)
+        inside[:, t] = stays | (begins[:, t] < begin)
+        first[:, t] = torch.where(stays, first[:, t - 1], t)
+    return inside, first

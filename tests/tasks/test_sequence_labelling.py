@@ -1,0 +1,134 @@
+"""Sequence labelling: labelled positions, the table of tokens, errors, and that it learns."""
+
+from itertools import pairwise
+
+import lightning
+import pytest
+import torch
+from torch import nn
+
+from dlplug.architectures.transformer import Transformer
+from dlplug.data.spec import DataSpec
+from dlplug.data.text.labelled_tokens import TokenLabels
+from dlplug.errors import ConfigError, DataError, InvalidValueError
+from dlplug.losses.cross_entropy import CrossEntropyLoss
+from dlplug.losses.focal import FocalLoss
+from dlplug.metrics.f1 import F1
+from dlplug.metrics.token_accuracy import TokenAccuracy
+from dlplug.optim import FusedAdamW
+from dlplug.run.quiet import quiet
+from dlplug.tasks.sequence_labelling import SequenceLabelling
+
+SPEC = DataSpec(vocab_size=9, num_classes=3, class_names=("A", "B", "C"), sequence_length=5)
+
+
+def task(classes=3, spec=SPEC, loss=None):
+    return SequenceLabelling(
+        nn.Embedding(9, classes),
+        loss or CrossEntropyLoss(),
+        FusedAdamW,
+        metrics={"token_accuracy": TokenAccuracy(), "f1": F1(3)},
+        data_spec=spec,
+    )
+
+
+BATCH = (torch.tensor([[5, 6, 7], [8, 0, 0]]), torch.tensor([[0, 1, 2], [1, -100, -100]]))
+
+
+def test_it_asks_for_an_encoder_with_an_output_of_each_position():
+    """For each class; data without classes is refused."""
+    spec = SequenceLabelling.complete(SPEC)
+    assert (spec.num_outputs, spec.per_position, spec.is_causal) == (3, True, False)
+    with pytest.raises(InvalidValueError, match="this has no num_classes"):
+        SequenceLabelling.complete(DataSpec(vocab_size=9))
+
+
+@pytest.mark.parametrize("loss", [CrossEntropyLoss(), FocalLoss()])
+def test_positions_without_a_label_do_not_count(loss):
+    """In any loss, also one that knows nothing of -100."""
+    module = task(loss=loss)
+    output, target = module.output_and_target(BATCH)
+    assert target.tolist() == [0, 1, 2, 1] and module.count(target) == 4
+    torch.testing.assert_close(output, module.architecture.weight[[5, 6, 7, 8]])
+    module.check_batch(BATCH)
+
+
+def test_the_table_has_a_row_for_each_token():
+    """Of batches of different widths; padding has none; tokens by name where it is known."""
+    module = task().eval()
+    rows = torch.cat([module.predict_step(BATCH, 0), module.predict_step(BATCH[0][:, :2], 1)])
+    assert rows.shape == (4, 5, 3)
+    columns, table = module.prediction_table(rows)
+    table = list(table)
+    assert columns == ["sequence", "position", "token", "predicted", "probability"]
+    assert [row[:3] for row in table] == [
+        [0, 0, 5], [0, 1, 6], [0, 2, 7], [1, 0, 8], [2, 0, 5], [2, 1, 6], [3, 0, 8]
+    ]  # fmt: skip
+    scores = module.architecture.weight[5].softmax(0)
+    assert table[0][3] == "ABC"[int(scores.argmax())]
+    assert table[0][4] == pytest.approx(float(scores.max().detach()))
+    preparation = {"tokenizer": {"kind": "word", "symbols": list("wxyz")}}
+    named = task(spec=DataSpec(**SPEC.to_dict() | {"preparation": preparation}))
+    assert [row[2] for row in named.prediction_table(rows)[1]][:4] == list("wxyz")
+
+
+@pytest.mark.parametrize(
+    ("batch", "classes", "error", "message"),
+    [
+        ((BATCH[0], BATCH[1][:, 0]), 3, DataError, "needs a label for each token"),
+        ((BATCH[0], BATCH[1] * 0 - 100), 3, DataError, "no labelled token"),
+        ((BATCH[0], BATCH[1].clamp(min=0) + 1), 3, DataError, "label 3 is out of range"),
+        (BATCH, 4, ConfigError, "gives 4 scores, the data has 3 classes"),
+    ],
+)
+def test_batches_that_do_not_fit_are_described(batch, classes, error, message):
+    """With both sides."""
+    with pytest.raises(error, match=message):
+        task(classes).check_batch(batch)
+
+
+def test_it_learns_from_neighbours(tmp_path):
+    """Labels that the token alone does not tell: whether the next one is smaller.
+
+    The baseline knows each token's most frequent label.
+    """
+    lightning.seed_everything(0, verbose=False)
+    words = torch.randint(10, 30, (400, 12)).tolist()
+    lines = [
+        "".join(f"{a} {'down' if b < a else 'up'}\n" for a, b in pairwise(row)) for row in words
+    ]
+    path = tmp_path / "a.conll"
+    path.write_text("\n".join(lines))
+    data = TokenLabels(str(path), batch_size=32, sequence_length=12)
+    data.setup("fit")
+    spec = SequenceLabelling.complete(data.data_spec)
+    model = Transformer(2, spec.vocab_size, per_position=True, dim=32, depth=2, heads=2)
+    module = SequenceLabelling(
+        model,
+        CrossEntropyLoss(),
+        lambda parameters: FusedAdamW(parameters, lr=5e-3),
+        metrics={"token_accuracy": TokenAccuracy()},
+        data_spec=spec,
+    )
+    with quiet():
+        trainer = lightning.Trainer(
+            max_epochs=15,
+            accelerator="cpu",
+            logger=False,
+            enable_checkpointing=False,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+        )
+        trainer.fit(module, datamodule=data)
+        found = trainer.validate(module, datamodule=data, verbose=False)[0]["val_token_accuracy"]
+    inputs, labels = data.split("train").__getitems__(range(len(data.split("train"))))
+    counts = torch.zeros(spec.vocab_size, 2)
+    is_known = labels >= 0
+    counts.index_put_(
+        (inputs[is_known], labels[is_known]), torch.ones(int(is_known.sum())), accumulate=True
+    )
+    inputs, labels = data.split("validation").__getitems__(range(len(data.split("validation"))))
+    is_known = labels >= 0
+    baseline = (counts.argmax(1)[inputs] == labels)[is_known].float().mean()
+    print(f"\nright labels: transformer {found:.3f}, each token's usual label {baseline:.3f}")
+    assert found > baseline + 0.05

@@ -1,0 +1,65 @@
+"""Hidden tokens: how many, in which spans, and what becomes of them."""
+
+import pytest
+import torch
+
+from dlplug.tasks.token_hiding import hide_tokens, spans
+
+VOCABULARY = 1000
+
+
+def hidden(span_length=1.0, fraction=0.15, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    tokens = torch.randint(5, VOCABULARY, (200, 200), generator=generator)
+    can_hide = torch.ones_like(tokens, dtype=torch.bool)
+    can_hide[:, 150:] = False
+    return tokens, *hide_tokens(tokens, can_hide, fraction, span_length, 4, VOCABULARY, generator)
+
+
+@pytest.mark.parametrize("span_length", [1.0, 3.0])
+def test_a_share_is_hidden_by_three_fates(span_length):
+    """15 % of what may be hidden; of these 80 % masked, 10 % random, 10 % as they are.
+
+    30,000 tokens: the tolerances are five standard deviations of as many independent spans.
+    """
+    tokens, found, targets = hidden(span_length)
+    is_target = targets != -100
+    assert not is_target[:, 150:].any()
+    assert torch.equal(targets[is_target], tokens[is_target])
+    assert torch.equal(found[~is_target], tokens[~is_target])
+    wide = span_length**0.5
+    assert abs(float(is_target[:, :150].float().mean()) - 0.15) < 0.011 * wide
+    share = (found[is_target] == 4).float().mean()
+    assert abs(float(share) - 0.8) < 0.03 * wide
+    assert abs(float((found == tokens)[is_target].float().mean()) - 0.1) < 0.023 * wide
+
+
+def test_spans_have_the_mean_length_that_was_asked_for():
+    """Those that touch are told apart by where they begin."""
+    generator = torch.Generator().manual_seed(0)
+    numbers = torch.rand(2, 300, 300, generator=generator)
+    inside, first = spans(*numbers, 0.15, 3.0)
+    rows = torch.arange(300)[:, None].expand(300, 300)
+    count = len(torch.unique(torch.stack([rows, first])[:, inside], dim=1)[0])
+    # 4,500 spans of standard deviation 2.4, cut at the ends of rows: five deviations are 0.2.
+    assert abs(int(inside.sum()) / count - 3.0) < 0.2
+    assert abs(float(inside.float().mean()) - 0.15) < 0.02
+
+
+def test_a_generator_decides():
+    """The same again, another by another seed; torch's global one without a generator."""
+    assert torch.equal(hidden()[1], hidden()[1])
+    assert not torch.equal(hidden()[2], hidden(seed=1)[2])
+    tokens = torch.full((4, 50), 9)
+    results = []
+    for _ in range(2):
+        torch.manual_seed(3)
+        results.append(hide_tokens(tokens, tokens > 0, 0.15, 1.0, 4, 20)[0])
+    assert torch.equal(*results)
+
+
+def test_something_is_always_hidden():
+    """One token, where chance would hide none."""
+    tokens = torch.tensor([[7, 8, 0]])
+    _, targets = hide_tokens(tokens, tokens != 0, 1e-9, 1.0, 4, 20)
+    assert targets.tolist() == [[7, -100, -100]]
