@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from dlplug.errors import InvalidValueError
 from dlplug.nn import LayerNorm
+from dlplug.nn.stochastic_depth import depth_rates, stochastic_depth
 from dlplug.ops import add_layer_norm, attention
 
 POOLS = ("cls", "mean")
@@ -33,6 +34,8 @@ class ViT(nn.Module):
             and value, and after the positions are added (the paper's appendix B.1).
         pool: What the scores are computed from: ``cls``, an extra token as in the paper, or
             ``mean``, the mean of the patches' tokens.
+        stochastic_depth: Share of the last block's updates left out while training; see
+            `dlplug.nn.stochastic_depth`.
     Raises:
         InvalidValueError: sizes that do not divide each other, or a value out of range.
     """
@@ -49,6 +52,7 @@ class ViT(nn.Module):
         mlp_ratio: float = 4.0,
         dropout: float = 0.0,
         pool: str = "cls",
+        stochastic_depth: float = 0.0,
     ):
         super().__init__()
         height, width = (image_size,) * 2 if isinstance(image_size, int) else image_size
@@ -60,7 +64,8 @@ class ViT(nn.Module):
         self.embed = nn.Linear(in_channels * patch_size**2, dim)
         self.cls_1D = nn.Parameter(torch.zeros(1, dim)) if pool == "cls" else None
         self.position_TD = nn.Parameter(torch.empty(num_patches + (pool == "cls"), dim))
-        self.blocks = nn.ModuleList(Block(dim, heads, mlp_ratio, dropout) for _ in range(depth))
+        rates = depth_rates(stochastic_depth, depth, "vit")
+        self.blocks = nn.ModuleList(Block(dim, heads, mlp_ratio, dropout, rate) for rate in rates)
         self.norm = LayerNorm(dim)
         self.head = nn.Linear(dim, num_outputs)
         self._initialise()
@@ -97,13 +102,15 @@ class Block(nn.Module):
         heads: N.
         mlp_ratio: Hidden width of the network, in units of D.
         dropout: See `ViT`.
+        rate: Of stochastic depth, for both updates.
     """
 
-    def __init__(self, dim: int, heads: int, mlp_ratio: float, dropout: float):
+    def __init__(self, dim: int, heads: int, mlp_ratio: float, dropout: float, rate: float = 0.0):
         super().__init__()
         hidden = round(dim * mlp_ratio)
         self.heads = heads
         self.dropout = dropout
+        self.rate = rate
         self.attention_norm = LayerNorm(dim)
         self.qkv = nn.Linear(dim, 3 * dim)
         self.out = nn.Linear(dim, dim)
@@ -116,10 +123,10 @@ class Block(nn.Module):
         """The network's update, not yet added, and the stream before it."""
         norm, drop, training = self.attention_norm, self.dropout, self.training
         x_BTD, stream_BTD = add_and_norm(update_BTD, stream_BTD, norm, drop, training)
-        attended_BTD = self._attend(x_BTD)
+        attended_BTD = stochastic_depth(self._attend(x_BTD), self.rate, training)
         norm = self.mlp_norm
         x_BTD, stream_BTD = add_and_norm(attended_BTD, stream_BTD, norm, drop, training)
-        return self.mlp(x_BTD), stream_BTD
+        return stochastic_depth(self.mlp(x_BTD), self.rate, training), stream_BTD
 
     def _attend(self, x_BTD: Tensor) -> Tensor:
         heads_BTNK = (*x_BTD.shape[:2], self.heads, -1)

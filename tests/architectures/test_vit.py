@@ -92,6 +92,16 @@ def test_dropout_acts_while_training_only():
     assert torch.equal(model(x), model(x))
 
 
+def test_stochastic_depth_leaves_whole_updates_out():
+    """The rates rise to the given one; it acts while training only."""
+    model = vit(stochastic_depth=0.5)
+    assert [block.rate for block in model.blocks] == [0.25, 0.5]
+    x = torch.randn(8, 3, 8, 12)
+    assert not torch.equal(model(x), model(x))
+    model.eval()
+    torch.testing.assert_close(model(x), vit()(x))
+
+
 def test_the_mean_needs_no_extra_token():
     """Six patches, and one token more for cls."""
     assert vit(pool="mean").position_TD.shape == (6, 16)
@@ -110,6 +120,7 @@ def test_it_works_in_double_precision():
         ({"heads": 3}, "dim = 16 is not divisible by heads = 3"),
         ({"pool": "max"}, "pool = 'max'"),
         ({"dropout": 1.0}, "dropout = 1.0"),
+        ({"stochastic_depth": 1.0}, "vit: stochastic_depth = 1.0"),
     ],
 )
 def test_sizes_that_do_not_fit_are_refused(arguments, message):

@@ -1,0 +1,119 @@
+"""Image files: finding them, reading them, bringing them to one size."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
+
+import numpy as np
+
+from dlplug.errors import DataError, InvalidValueError
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".pgm", ".ppm")
+FITS = ("crop", "stretch")
+
+
+def sides(image_size: int | Sequence[int], name: str) -> tuple[int, int]:
+    """Height and width.
+
+    Raises:
+        InvalidValueError: no size.
+    """
+    pair = (image_size,) * 2 if isinstance(image_size, int) else tuple(image_size)
+    if len(pair) != 2 or min(pair) < 1:
+        raise InvalidValueError(
+            f"data {name}: image_size = {image_size!r}", known="pixels, or [height, width]"
+        )
+    return pair
+
+
+def check_fit(fit: str, name: str) -> None:
+    """``fit`` is one of `FITS`.
+
+    Raises:
+        InvalidValueError: it is not.
+    """
+    if fit not in FITS:
+        raise InvalidValueError(f"data {name}: fit = {fit!r}", known=", ".join(FITS))
+
+
+def image_files(folder: Path) -> list[Path]:
+    """The image files in a folder and in those below it, sorted by their path."""
+    return sorted(path for path in folder.rglob("*") if is_image_file(path))
+
+
+def is_image_file(path: Path) -> bool:
+    """Whether the name is that of an image; hidden files are none."""
+    return path.suffix.lower() in SUFFIXES and not path.name.startswith(".") and path.is_file()
+
+
+def open_image(path: Path | BinaryIO, name: str | None = None) -> "Image":
+    """A decoded image, turned upright as its camera says.
+
+    Args:
+        path: Its file, or its content.
+        name: For the message; the path unless given.
+    Raises:
+        DataError: Pillow is not installed, or names a file that cannot be read.
+    """
+    try:
+        from PIL import Image, ImageOps
+    except ImportError as error:
+        raise DataError(
+            "images need the package pillow, which is not installed",
+            fix="pip install 'dlplug[images]'",
+        ) from error
+    try:
+        with Image.open(path) as image:
+            image.load()
+            return ImageOps.exif_transpose(image)
+    # Pillow answers a broken file with nearly anything: OSError, SyntaxError, struct.error, ...
+    except Exception as error:
+        raise DataError(
+            f"{name or path} cannot be read as an image: {error}", fix="repair or remove the file"
+        ) from error
+
+
+def fitted(image: "Image", size: tuple[int, int], fit: str, is_mask: bool = False) -> "Image":
+    """The image at another size.
+
+    Args:
+        image: Of any size.
+        size: Height and width.
+        fit: ``crop``, the largest central part of the right proportions; ``stretch``, all of it.
+        is_mask: Take the nearest pixel instead of a mean, so that no class is made up.
+    """
+    from PIL import Image, ImageOps
+
+    method = Image.Resampling.NEAREST if is_mask else Image.Resampling.BILINEAR
+    wanted = (size[1], size[0])
+    if image.size == wanted:
+        return image
+    if fit == "crop":
+        return ImageOps.fit(image, wanted, method)
+    return image.resize(wanted, method)
+
+
+def read_pixels(path: Path, size: tuple[int, int], fit: str, greyscale: bool) -> np.ndarray:
+    """The pixels of a file, ``(C, H, W)`` uint8; C is 1 for greyscale, else 3.
+
+    Raises:
+        DataError: names a file that cannot be read.
+    """
+    return image_pixels(open_image(path), size, fit, greyscale)
+
+
+def image_pixels(image: "Image", size: tuple[int, int], fit: str, greyscale: bool) -> np.ndarray:
+    """The pixels of an image, as `read_pixels` gives them."""
+    if image.mode.startswith(("I", "F")):
+        # Pillow would cut 16 bits off at 255 instead of scaling them.
+        values = np.asarray(image, np.float64)
+        from PIL import Image
+
+        top = 65535 if values.max() > 255 else 255
+        image = Image.fromarray((values * (255 / top)).clip(0, 255).astype(np.uint8))
+    pixels = np.asarray(fitted(image.convert("L" if greyscale else "RGB"), size, fit))
+    # A copy: what Pillow gives may not be written to, which torch warns of.
+    return np.array(pixels[None] if greyscale else pixels.transpose(2, 0, 1))

@@ -1,0 +1,114 @@
+"""Tables that Hugging Face's ``datasets`` has saved in a folder."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from dlplug.data.vision.pixels import image_pixels
+from dlplug.errors import DataError, suggestion
+
+# Names that a split may have in a DatasetDict.
+SPLIT_NAMES = {
+    "train": ("train",),
+    "validation": ("validation", "valid", "val", "dev"),
+    "test": ("test",),
+}
+
+
+def open_saved(root: Path) -> Any:
+    """The ``Dataset`` or ``DatasetDict`` in a folder.
+
+    Raises:
+        DataError: it is none, or ``datasets`` is not installed.
+    """
+    try:
+        from datasets import load_from_disk
+    except ImportError as error:
+        raise DataError(
+            "data huggingface needs the package datasets, which is not installed",
+            fix="pip install 'dlplug[huggingface]'",
+        ) from error
+    try:
+        return load_from_disk(str(root))
+    # pyarrow and the library answer a broken folder with many kinds of exception.
+    except Exception as error:
+        raise DataError(
+            f"{root} cannot be read as a saved data set: {error}",
+            known="a folder written by save_to_disk of datasets",
+        ) from error
+
+
+def named_splits(saved: Any, root: Path) -> dict[str, Any]:
+    """Tables by dlplug's names of the splits; one table alone is ``train``.
+
+    Raises:
+        DataError: a DatasetDict without training records.
+    """
+    if not isinstance(saved, Mapping):
+        return {"train": saved}
+    tables = {
+        split: next((saved[name] for name in names if name in saved), None)
+        for split, names in SPLIT_NAMES.items()
+    }
+    if tables["train"] is None:
+        raise DataError(f"{root} has no split 'train'", known=", ".join(saved))
+    return {split: table for split, table in tables.items() if table is not None}
+
+
+def column(table: Any, name: str) -> Sequence:
+    """The values of a column.
+
+    Raises:
+        DataError: there is no such column.
+    """
+    if name not in table.column_names:
+        raise DataError(
+            f"data huggingface: there is no column {name!r}",
+            known=", ".join(table.column_names),
+            fix=suggestion(name, table.column_names),
+        )
+    return table[name]
+
+
+def numbers(table: Any, names: Sequence[str]) -> Tensor:
+    """Columns of numbers as rows, ``(N, F)`` float64.
+
+    Raises:
+        DataError: names column and row of what is no finite number.
+    """
+    columns = []
+    for name in names:
+        values = list(column(table, name))
+        row = next((i for i, v in enumerate(values) if not is_finite_number(v)), None)
+        if row is not None:
+            raise DataError(
+                f"data huggingface: column {name}, row {row}: {values[row]!r} is no finite number"
+            )
+        columns.append(torch.tensor(values, dtype=torch.float64))
+    return torch.stack(columns, dim=1)
+
+
+def is_finite_number(value: object) -> bool:
+    """Whether ``value`` is a number, and neither NaN nor infinite."""
+    return isinstance(value, (int, float)) and bool(np.isfinite(value))
+
+
+def read_row(row: int, table: Any, image: str, **fitting) -> np.ndarray:
+    """The pixels of one row's image, ``(C, H, W)`` uint8.
+
+    Raises:
+        DataError: names the row whose image cannot be read.
+    """
+    try:
+        picture = table[row][image]
+    except Exception as error:
+        raise DataError(
+            f"data huggingface: column {image}, row {row} cannot be read: {error}"
+        ) from error
+    if picture is None:
+        raise DataError(f"data huggingface: column {image}, row {row} holds no image")
+    return image_pixels(picture, **fitting)

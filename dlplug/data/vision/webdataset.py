@@ -1,0 +1,147 @@
+"""Images with classes in tar shards, in WebDataset's layout."""
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path
+
+import torch
+from torch.utils.data import Dataset
+
+from dlplug.data.spec import DataSpec
+from dlplug.data.split import stratified_split
+from dlplug.data.split_data import SPLITS, SplitData
+from dlplug.data.vision.image_records import ImageInputs, ImageRecords, channel_statistics
+from dlplug.data.vision.pixels import check_fit, image_files, read_pixels, sides
+from dlplug.data.vision.shards import Member, read_member, read_shards
+from dlplug.errors import DataError, InvalidValueError
+
+
+class WebDataset(SplitData):
+    """Images ``(B, C, H, W)`` float32, standardised, with a class each, out of local tar files.
+
+    A record is ``KEY.png`` (or jpg, ...) and ``KEY.cls`` with its class as a number, side by side
+    in one shard. The shards' directories are read once, and each image from its place when it is
+    needed. So an epoch has a known size, any order, every record once whatever the number of
+    processes, and a resumed training goes on where it stopped: none of which a stream can do. The
+    price: shards must be uncompressed files on a disk that can be read from any place. Addresses
+    and compressed shards are refused.
+
+    Args:
+        shards: Files, as a path with ``*`` and ``?``, such as ``data/train-*.tar``.
+        validation: Shards of the validation split; None to take a share of the training records.
+        test: Shards of the test split; likewise.
+        class_names: Names of the classes 0, 1, ...; None for their numbers.
+        image_size, fit, greyscale: As for `ImageFolder`.
+        loading: Arguments of `SplitData`, such as ``batch_size``.
+    Raises:
+        InvalidValueError: a value out of range.
+    """
+
+    def __init__(
+        self,
+        shards: str,
+        validation: str | None = None,
+        test: str | None = None,
+        class_names: Sequence[str] | None = None,
+        image_size: int | tuple[int, int] = 64,
+        fit: str = "crop",
+        greyscale: bool = False,
+        **loading,
+    ):
+        super().__init__(**loading)
+        check_fit(fit, "webdataset")
+        self.shards = {"train": shards, "validation": validation, "test": test}
+        for pattern in self.shards.values():
+            if pattern is not None and ("://" in pattern or pattern.startswith("pipe:")):
+                raise InvalidValueError(
+                    f"data webdataset: {pattern!r} is no local file",
+                    fix="fetch the shards first: a stream has no size, order or place to resume at",
+                )
+        self.class_names = None if class_names is None else list(class_names)
+        self.size = sides(image_size, "webdataset")
+        self.fitting = {"size": self.size, "fit": fit, "greyscale": greyscale}
+        self._spec: DataSpec | None = None
+
+    @property
+    def data_spec(self) -> DataSpec | None:
+        """Channels, size and classes, once the shards' directories have been read."""
+        return self._spec or self.adopted
+
+    def load(self) -> Mapping[str, Dataset]:
+        """Read the directories, divide the records, learn mean and deviation.
+
+        Raises:
+            DataError: names the shard, and the record that is not whole.
+        """
+        found = {split: read_shards(p) for split, p in self.shards.items() if p is not None}
+        members, labels = found["train"]
+        shares = [
+            0.0 if split in found else getattr(self, f"{split}_fraction") for split in SPLITS[1:]
+        ]
+        rows = stratified_split(torch.tensor(labels), *shares, self.split_seed)
+        parts = {
+            split: ([members[row] for row in r.tolist()], [labels[row] for row in r.tolist()])
+            for split, r in rows.items()
+        } | {split: part for split, part in found.items() if split != "train"}
+        self._publish(parts["train"][0], [label for _, part in parts.values() for label in part])
+        read, learned = partial(read_member, **self.fitting), self._spec.preparation
+        return {
+            split: ShardRecords(
+                where, torch.tensor(classes).long(), read, learned["mean"], learned["std"]
+            )
+            for split, (where, classes) in parts.items()
+        }
+
+    def read_input(self, path: Path) -> ImageInputs:
+        """One image file, or all in a folder, sorted by their path.
+
+        Raises:
+            DataError: there is none, or nothing has been learned yet.
+        """
+        path = Path(path)
+        files = image_files(path) if path.is_dir() else [path] * path.is_file()
+        learned = self.data_spec and self.data_spec.preparation
+        if not files or not learned:
+            raise DataError(
+                f"{path}: there are no images"
+                if not files
+                else "data webdataset: mean and deviation are not known yet"
+            )
+        read = partial(read_pixels, **self.fitting)
+        return ImageInputs(files, read, learned["mean"], learned["std"])
+
+    def _publish(self, members: Sequence[Member], labels: Sequence[int]) -> None:
+        if self.adopted is not None:
+            names = self.adopted.class_names
+        elif self.class_names is not None:
+            names = self.class_names
+        else:
+            names = list(map(str, range(max(labels) + 1)))
+        if max(labels) >= len(names):
+            raise DataError(
+                f"data webdataset: a record has the class {max(labels)}",
+                known=", ".join(f"{i} {name}" for i, name in enumerate(names)),
+            )
+        if self.adopted is not None:
+            self._spec = self.adopted
+            return
+        mean, std = channel_statistics(members, partial(read_member, **self.fitting))
+        self._spec = DataSpec(
+            in_channels=len(mean),
+            image_size=self.size,
+            num_features=len(mean) * self.size[0] * self.size[1],
+            num_classes=len(names),
+            class_names=tuple(names),
+            preparation={"mean": mean, "std": std},
+        )
+
+
+class ShardRecords(ImageRecords):
+    """Images in shards, by their place."""
+
+    def digest(self) -> str:
+        """Names, places and classes of all records, in order."""
+        rows = zip(self.paths, self.labels.tolist(), strict=True)
+        return " ".join(
+            f"{Path(m.shard).name}:{m.name}:{m.start}:{m.size}:{label}" for m, label in rows
+        )

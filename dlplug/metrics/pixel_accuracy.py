@@ -1,0 +1,14 @@
+"""Share of pixels whose class is right."""
+
+from torchmetrics.classification import MulticlassAccuracy
+
+
+class PixelAccuracy(MulticlassAccuracy):
+    """Right pixels / all pixels but those with the target -100.
+
+    Args:
+        num_classes: Number of classes.
+    """
+
+    def __init__(self, num_classes: int):
+        super().__init__(num_classes=num_classes, average="micro", ignore_index=-100)

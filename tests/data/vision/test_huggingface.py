@@ -1,0 +1,112 @@
+"""Data sets saved by Hugging Face's library: images, rows, splits, and what is refused."""
+
+import warnings
+
+import numpy as np
+import pytest
+import torch
+
+from dlplug.data.vision.huggingface import HuggingFace
+from dlplug.errors import DataError, InvalidValueError
+from tests.data.vision.pictures import write_faces
+
+pytest.importorskip("datasets", reason="the extra huggingface is not installed")
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory):
+    """Folders: faces as images, wine as columns, wine with splits."""
+    import datasets
+    from PIL import Image
+    from skimage.data import lfw_subset
+    from sklearn.datasets import load_wine
+
+    root = tmp_path_factory.mktemp("saved")
+    datasets.disable_progress_bars()
+    pixels = (lfw_subset()[80:120] * 255).astype(np.uint8)
+    faces = datasets.Dataset.from_dict(
+        {"picture": [Image.fromarray(p) for p in pixels], "kind": ["face"] * 20 + ["other"] * 20}
+    )
+    faces.save_to_disk(root / "faces")
+    wine = load_wine()
+    columns = {"alcohol": wine.data[:, 0], "hue": wine.data[:, 10], "label": wine.target}
+    table = datasets.Dataset.from_dict({k: v.tolist() for k, v in columns.items()})
+    table.save_to_disk(root / "wine")
+    named = table.cast_column("label", datasets.ClassLabel(names=["one", "two", "three"]))
+    parts = named.train_test_split(test_size=40, seed=0)
+    parts.save_to_disk(root / "split")
+    return root
+
+
+def test_images_with_texts_as_classes(saved, tmp_path):
+    """Sizes, classes and standardised pixels; new inputs from files and from a saved set."""
+    data = HuggingFace(
+        str(saved / "faces"), image="picture", label="kind", image_size=25, greyscale=True
+    )
+    data.setup("fit")
+    spec = data.data_spec
+    assert (spec.in_channels, spec.image_size, spec.class_names) == (1, 25, ("face", "other"))
+    assert data.split_sizes == {"train": 28, "validation": 4, "test": 8}
+    images, labels = data.split("train").__getitems__(range(28))
+    assert images.shape == (28, 1, 25, 25) and labels.sum() == 14
+    assert abs(float(images.mean())) < 1e-4 and abs(float(images.std()) - 1) < 1e-3
+    again = HuggingFace("gone", image="picture", label="kind", image_size=25, greyscale=True)
+    again.adopt(type(spec).from_dict(spec.to_dict()))
+    assert again.read_input(saved / "faces").__getitems__([0]).shape == (1, 1, 25, 25)
+    assert len(again.read_input(write_faces(tmp_path, 4))) == 4
+    assert data.fingerprint()["sha256"]
+
+
+def test_columns_of_numbers(saved):
+    """Rows standardised by the training records, whole numbers as classes."""
+    data = HuggingFace(str(saved / "wine"), features=["alcohol", "hue"])
+    data.setup("fit")
+    assert data.data_spec.num_features == 2 and data.data_spec.class_names == ("0", "1", "2")
+    rows, labels = data.split("train").__getitems__(range(len(data.split("train"))))
+    torch.testing.assert_close(rows.mean(0), torch.zeros(2), atol=1e-5, rtol=0)
+    assert labels.unique().tolist() == [0, 1, 2]
+    assert len(data.read_input(saved / "wine")) == 178
+
+
+def test_splits_and_class_names_of_the_set_are_kept(saved):
+    """The test split as saved, the validation split from the training records."""
+    data = HuggingFace(
+        str(saved / "split"), features=["alcohol", "hue"], test_fraction=0.9, num_workers=0
+    )
+    data.setup("fit")
+    assert data.data_spec.class_names == ("one", "two", "three")
+    assert data.split_sizes == {"train": 124, "validation": 14, "test": 40}
+
+
+@pytest.mark.parametrize(
+    ("folder", "arguments", "message"),
+    [
+        ("wine", {"features": ["alcool"]}, "no column 'alcool'"),
+        ("wine", {"features": ["hue"], "label": "hue"}, "hue holds values that name no class"),
+        ("wine", {"image": "hue"}, "the column hue holds .* no images"),
+        ("faces", {"features": ["kind"], "label": "kind"}, "kind, row 0: 'face' is no finite"),
+        ("gone", {"features": ["hue"]}, "does not exist"),
+        (".", {"features": ["hue"]}, "cannot be read as a saved data set"),
+    ],
+)
+def test_what_does_not_fit_is_named(saved, folder, arguments, message):
+    """Columns, rows and folders."""
+    data = HuggingFace(str(saved / folder), **arguments)
+    with pytest.raises(DataError, match=message):
+        data.setup("fit")
+
+
+def test_images_or_features_but_not_both():
+    """One of them says what the inputs are."""
+    for arguments in ({}, {"image": "a", "features": ["b"]}):
+        with pytest.raises(InvalidValueError, match="data huggingface: image = "):
+            HuggingFace("x", **arguments)
+
+
+def test_a_missing_package_is_named(monkeypatch, saved):
+    """The message says what to install."""
+    import sys
+
+    monkeypatch.setitem(sys.modules, "datasets", None)
+    with warnings.catch_warnings(), pytest.raises(DataError, match="the package datasets"):
+        HuggingFace(str(saved / "wine"), features=["hue"]).setup("fit")

@@ -1,0 +1,115 @@
+"""Images and masks in two folders."""
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from dlplug.data.vision.segmentation_pairs import SegmentationPairs
+from dlplug.errors import DataError, InvalidValueError
+from tests.data.vision.pictures import write_pairs
+
+
+@pytest.fixture
+def root(tmp_path):
+    return write_pairs(tmp_path)
+
+
+def pairs(root, **arguments):
+    chosen = {"image_size": (40, 60), "batch_size": 4} | arguments
+    data = SegmentationPairs(str(root / "images"), str(root / "masks"), **chosen)
+    data.setup("fit")
+    return data
+
+
+def test_images_and_masks_belong_together(root):
+    """The dark pixels of the image are the mask's class 1; values become classes in order."""
+    data = pairs(root)
+    spec = data.data_spec
+    assert (spec.num_classes, spec.class_names) == (2, ("0", "255"))
+    assert (spec.in_channels, spec.image_size) == (3, (40, 60))
+    assert data.split_sizes == {"train": 9, "validation": 1, "test": 2}
+    images, masks = data.split("train").__getitems__(range(9))
+    assert images.shape == (9, 3, 40, 60) and masks.shape == (9, 40, 60)
+    mean, std = (torch.tensor(spec.preparation[k]).view(3, 1, 1) for k in ("mean", "std"))
+    grey = ((images * std + mean) * 255).mean(dim=1)
+    # A JPEG's pixels differ from those that the mask was made of.
+    assert bool((masks[grey < 70] == 1).all()) and bool((masks[grey > 110] == 0).all())
+    assert masks.dtype == torch.int64 and abs(float(images.mean())) < 1e-3
+
+
+def test_a_mask_of_another_size_is_fitted_without_new_values(root):
+    """Half the size: still two classes, and batches from workers."""
+    data = pairs(root, image_size=(20, 30), num_workers=1)
+    images, masks = next(iter(data.train_dataloader()))
+    assert images.shape == (4, 3, 20, 30) and masks.unique().tolist() == [0, 1]
+
+
+def test_named_classes_and_ignored_pixels(root):
+    """The order of the names is that of the classes; the ignored value is -100."""
+    for path in (root / "masks").iterdir():
+        mask = np.asarray(Image.open(path)).copy()
+        mask[:2] = 7
+        Image.fromarray(mask).save(path)
+    data = pairs(root, classes={"dark": 255, "light": 0}, ignore=7)
+    assert data.data_spec.class_names == ("dark", "light")
+    masks = data.split("train").__getitems__([0])[1]
+    raw = np.asarray(Image.open(data.split("train").pairs[0][1]))
+    assert torch.equal(masks[0] == 0, torch.from_numpy(raw == 255))
+    assert bool((masks[0, :2] == -100).all())
+    assert pairs(root, ignore=7).data_spec.class_names == ("0", "255")
+    with pytest.raises(DataError, match="holds the value 7, which is no class") as error:
+        pairs(root, classes={"dark": 255, "light": 0}).split("train").__getitems__([0])
+    assert "data.ignore" in str(error.value)
+
+
+def test_a_saved_spec_serves_new_inputs(root):
+    """Mean, deviation and values come from the run."""
+    spec = pairs(root, image_size=(20, 30)).data_spec
+    data = SegmentationPairs("gone", "gone", image_size=(20, 30))
+    data.adopt(type(spec).from_dict(spec.to_dict()))
+    assert data.read_input(root / "images").__getitems__([0, 1]).shape == (2, 3, 20, 30)
+    assert len(data.read_input(root / "images/00.jpg")) == 1
+    with pytest.raises(DataError, match="there are no images"):
+        data.read_input(root / "nowhere")
+
+
+def broken_mask(root):
+    Image.new("L", (60, 41)).save(root / "masks/03.png")
+
+
+def colour_mask(root):
+    Image.new("RGB", (60, 40)).save(root / "masks/03.png")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda root: (root / "masks/03.png").unlink(), r"03\.jpg has no partner in"),
+        (lambda root: (root / "images/03.jpg").unlink(), r"03\.png has no partner in"),
+        (lambda root: Image.new("L", (1, 1)).save(root / "masks/03.bmp"), "have the same name"),
+        (broken_mask, r"03\.jpg has 40 x 60 pixels, its mask .*03\.png 41 x 60"),
+        (colour_mask, r"03\.png has the mode RGB, a mask needs one channel"),
+        (lambda root: (root / "masks/03.png").write_bytes(b"x"), r"03\.png cannot be read"),
+    ],
+)
+def test_pairs_that_do_not_fit_are_named(root, change, message):
+    """Image and mask, with both sizes."""
+    change(root)
+    with pytest.raises(DataError, match=message):
+        data = pairs(root, classes={"a": 0, "b": 255}, test_fraction=0.0, validation_fraction=0.0)
+        data.split("train").__getitems__(range(12))
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"classes": {"a": 0}},
+        {"classes": {"a": 0, "b": 0}},
+        {"classes": {"a": 0, "b": 1}, "ignore": 1},
+    ],
+)
+def test_classes_without_values_of_their_own_are_refused(arguments):
+    """Before anything is read."""
+    with pytest.raises(InvalidValueError, match="each with a value of its own"):
+        SegmentationPairs("a", "b", **arguments)

@@ -1,0 +1,130 @@
+"""Tar shards: read from their places, in WebDataset's layout."""
+
+import gzip
+import io
+import tarfile
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from dlplug.data.vision.webdataset import WebDataset
+from dlplug.errors import DataError, InvalidValueError
+from tests.data.vision.pictures import write_faces
+
+
+def add(tar, name, content):
+    entry = tarfile.TarInfo(name)
+    entry.size = len(content)
+    tar.addfile(entry, io.BytesIO(content))
+
+
+@pytest.fixture
+def shards(tmp_path):
+    """40 faces and other crops in two shards, ``KEY.png`` and ``KEY.cls``."""
+    files = sorted(write_faces(tmp_path / "files", 40).rglob("*.png"))
+    for number in range(2):
+        with tarfile.open(tmp_path / f"train-{number}.tar", "w") as tar:
+            for path in files[number::2]:
+                add(tar, f"set/{path.stem}.png", path.read_bytes())
+                add(tar, f"set/{path.stem}.cls", b"0" if path.parent.name == "face" else b"1\n")
+    return tmp_path
+
+
+def data_of(shards, pattern="train-*.tar", **arguments):
+    chosen = {"image_size": 25, "greyscale": True, "batch_size": 8} | arguments
+    data = WebDataset(str(shards / pattern), **chosen)
+    data.setup("fit")
+    return data
+
+
+def test_records_are_read_from_their_places(shards):
+    """The very pixels of the files, standardised; classes from the .cls files."""
+    data = data_of(shards, class_names=["face", "other"])
+    spec = data.data_spec
+    assert spec.class_names == ("face", "other") and spec.image_size == 25
+    assert data.split_sizes == {"train": 28, "validation": 4, "test": 8}
+    train = data.split("train")
+    images, labels = train.__getitems__(range(28))
+    mean, std = spec.preparation["mean"][0], spec.preparation["std"][0]
+    for member, image, label in zip(train.paths, images, labels, strict=True):
+        folder = "other" if label else "face"
+        path = shards / "files" / folder / member.name.removeprefix("set/")
+        pixels = torch.from_numpy(np.asarray(Image.open(path)) / 255)
+        torch.testing.assert_close(image[0], ((pixels - mean) / std).float(), rtol=1e-4, atol=1e-4)
+    assert data.fingerprint() == data_of(shards).fingerprint()
+
+
+def test_workers_give_the_same_batches_and_a_loader_resumes(shards):
+    """Two processes give what one gives; a saved position leads to the batches that were left."""
+    alone, apart = data_of(shards), data_of(shards, num_workers=2)
+    batches = list(alone.train_dataloader())
+    for one, two in zip(batches, apart.train_dataloader(), strict=True):
+        assert torch.equal(one[0], two[0])
+    loader = alone.train_dataloader()
+    iterator = iter(loader)
+    next(iterator), next(iterator)
+    resumed = alone.train_dataloader()
+    resumed.load_state_dict(loader.state_dict())
+    for one, two in zip(batches[2:], resumed, strict=True):
+        assert torch.equal(one[0], two[0])
+
+
+def test_splits_may_have_shards_of_their_own(shards):
+    """The test split is a shard; the validation split comes from the training records."""
+    data = data_of(shards, "train-0.tar", test=str(shards / "train-1.tar"))
+    assert data.split_sizes == {"train": 18, "validation": 2, "test": 20}
+
+
+def test_a_saved_spec_serves_new_inputs(shards):
+    """A folder of images, without the shards."""
+    spec = data_of(shards).data_spec
+    data = WebDataset("gone", image_size=25, greyscale=True)
+    with pytest.raises(DataError, match="not known yet"):
+        data.read_input(shards / "files")
+    data.adopt(type(spec).from_dict(spec.to_dict()))
+    assert len(data.read_input(shards / "files")) == 40
+
+
+def test_compressed_shards_are_refused(shards):
+    """They cannot be read from any place."""
+    plain = (shards / "train-0.tar").read_bytes()
+    (shards / "train-0.tar").write_bytes(gzip.compress(plain))
+    with pytest.raises(DataError, match=r"train-0\.tar cannot be read as an uncompressed tar"):
+        data_of(shards)
+
+
+@pytest.mark.parametrize("address", ["https://x/{0..9}.tar", "pipe:cat x.tar", "s3://a/b.tar"])
+def test_addresses_are_refused(address):
+    """A stream has no size, and no place to resume at."""
+    with pytest.raises(InvalidValueError, match="is no local file"):
+        WebDataset(address)
+
+
+@pytest.mark.parametrize(
+    ("files", "message"),
+    [
+        ({"a.png": b""}, "the record a has no class"),
+        ({"d/a.cls": b"1"}, "the record d/a has no image"),
+        ({"a.png": b"", "a.cls": b"cat"}, r"a\.cls holds 'cat', which is no class"),
+        ({"a.png": b"broken", "a.cls": b"0"}, r"bad\.tar: a\.png cannot be read as an image"),
+        ({}, "holds no records"),
+    ],
+)
+def test_records_that_are_not_whole_are_named(tmp_path, files, message):
+    """Shard and file."""
+    with tarfile.open(tmp_path / "bad.tar", "w") as tar:
+        for name, content in files.items():
+            add(tar, name, content)
+    with pytest.raises(DataError, match=message):
+        data_of(tmp_path, "bad.tar", validation_fraction=0.0, test_fraction=0.0)
+
+
+def test_a_class_without_a_name_and_missing_shards_are_refused(shards):
+    """The names are listed; a pattern that nothing matches is told."""
+    with pytest.raises(DataError, match="a record has the class 1") as error:
+        data_of(shards, class_names=["face"])
+    assert error.value.known == "0 face"
+    with pytest.raises(DataError, match="no file is named"):
+        data_of(shards, "gone-*.tar")
