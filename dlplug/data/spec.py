@@ -30,6 +30,8 @@ class DataSpec:
         target_names: Their names.
         target_mean: What was subtracted from each target, and
         target_std: what it was divided by: metrics and predictions are in the original unit.
+        naive_error: Mean absolute error of each target's last value as the forecast, in the
+            training records and in the original unit.
         start_token: Begins a generated sequence.
         end_token: Ends it.
         mask_token: Stands for a token that is hidden from the model.
@@ -58,6 +60,7 @@ class DataSpec:
     target_names: tuple[str, ...] | None = None
     target_mean: tuple[float, ...] | None = None
     target_std: tuple[float, ...] | None = None
+    naive_error: tuple[float, ...] | None = None
     start_token: int | None = None
     end_token: int | None = None
     mask_token: int | None = None
@@ -144,6 +147,7 @@ NAMED = (
     ("target_names", "num_targets"),
     ("target_mean", "num_targets"),
     ("target_std", "num_targets"),
+    ("naive_error", "num_targets"),
 )
 
 # Parameter names that well-known libraries use for the same thing.

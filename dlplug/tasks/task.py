@@ -1,15 +1,18 @@
 """What every task shares: steps, losses and metrics by stage, optimizer, schedule, sharding."""
 
 import inspect
+import math
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, ClassVar
 
 import lightning
+from lightning.pytorch.callbacks import GradientAccumulationScheduler as AccumulationScheduler
 from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 from torchmetrics import Metric, MetricCollection
 
+from dlplug.callbacks.monitor import missing_metric
 from dlplug.data.spec import DataSpec
 from dlplug.errors import ConfigError, InvalidValueError
 from dlplug.metrics.record_mean import RecordMean
@@ -21,6 +24,8 @@ from dlplug.transforms.mixed import Mixed
 STAGES = ("train", "val", "test")
 # Of the training that a trial run stands for: longer than any warm-up that is meant.
 TRIAL_STEPS = 10**9
+# Epochs between two steps, for a scheduler that the task steps itself.
+NEVER = 10**9
 
 
 class Task(lightning.LightningModule):
@@ -128,6 +133,49 @@ class Task(lightning.LightningModule):
         """Count a test batch."""
         self._step(batch, "test")
 
+    def reset_states(self) -> None:
+        """Let every network that carries a state from batch to batch start anew.
+
+        Those are the modules with a ``reset_state()``, which forgets the state of the present
+        mode, training or evaluation.
+        """
+        for module in self.modules():
+            if hasattr(module, "reset_state"):
+                module.reset_state()
+
+    def on_train_epoch_start(self) -> None:
+        """The first batch of an epoch follows none."""
+        self.reset_states()
+
+    def on_train_epoch_end(self) -> None:
+        """Tell a scheduler that watches a metric, before a checkpoint is written.
+
+        Raises:
+            InvalidValueError: the metric is not logged.
+        """
+        trainer = self.trainer
+        for configured in trainer.lr_scheduler_configs:
+            monitor, every = configured.monitor, trainer.check_val_every_n_epoch or 1
+            if not configured.reduce_on_plateau or configured.frequency != NEVER:
+                continue
+            if monitor.startswith("val_") and (trainer.current_epoch + 1) % every:
+                continue
+            if monitor not in trainer.callback_metrics:
+                raise missing_metric("scheduler", monitor, trainer.callback_metrics)
+            configured.scheduler.step(trainer.callback_metrics[monitor])
+
+    def on_validation_epoch_start(self) -> None:
+        """As `on_train_epoch_start`."""
+        self.reset_states()
+
+    def on_test_epoch_start(self) -> None:
+        """As `on_train_epoch_start`."""
+        self.reset_states()
+
+    def on_predict_batch_start(self, *_: Any) -> None:
+        """Predictions are of records by themselves: no batch of them follows another."""
+        self.reset_states()
+
     def predict_step(self, batch: Any, batch_idx: int) -> Any:
         """Predictions for a batch with or without targets, on the CPU."""
         is_pair = isinstance(batch, (tuple, list)) and len(batch) == 2
@@ -198,6 +246,8 @@ class Task(lightning.LightningModule):
         schedule = {"scheduler": scheduler, "interval": "step" if is_per_step else "epoch"}
         if isinstance(scheduler, ReduceLROnPlateau):
             schedule["monitor"] = getattr(scheduler, "monitor", "val_loss")
+            # Lightning 2.6.6 would step it after the checkpoint, and a resume would lose a step.
+            schedule["frequency"] = NEVER
         return {"optimizer": optimizer, "lr_scheduler": schedule}
 
     def _step(self, batch: Any, stage: str) -> Tensor:
@@ -223,11 +273,14 @@ class Task(lightning.LightningModule):
         return target.share * first + (1 - target.share) * second
 
     def _parameter_groups(self):
-        """Groups for an optimizer that has a weight decay, else all parameters."""
+        """Groups, with a decay of their own where the optimizer has one."""
         decay = inspect.signature(self.make_optimizer).parameters.get("weight_decay")
-        if decay is None or decay.default is inspect.Parameter.empty:
+        if decay is not None and decay.default is not inspect.Parameter.empty:
+            return self.make_groups(self, decay.default)
+        if self.make_groups is weight_decay_groups:
             return list(self.parameters())
-        return self.make_groups(self, decay.default)
+        groups = self.make_groups(self, 0.0)
+        return [{k: v for k, v in group.items() if k != "weight_decay"} for group in groups]
 
 
 def number_table(predictions: Tensor) -> tuple[list[str], list[list]]:
@@ -255,6 +308,12 @@ def total_steps(trainer: lightning.Trainer) -> int:
         # A trial of one step of what would be a long training.
         return TRIAL_STEPS
     steps = trainer.estimated_stepping_batches
+    schedule = next((c for c in trainer.callbacks if isinstance(c, AccumulationScheduler)), None)
+    if schedule is not None and trainer.max_epochs > 0 and trainer.num_training_batches < math.inf:
+        # Lightning 2.6.6 counts as if the accumulation of now held for all epochs.
+        factors = map(schedule.get_accumulate_grad_batches, range(trainer.max_epochs))
+        steps = sum(math.ceil(trainer.num_training_batches / factor) for factor in factors)
+        steps = min(steps, trainer.max_steps) if trainer.max_steps != -1 else steps
     # Lightning builds the loader to count its batches, and would then skip loading the saved
     # position of a resumed epoch (pytorch-lightning#20550, seen up to 2.6.6).
     trainer.fit_loop._combined_loader = None

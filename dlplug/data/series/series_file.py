@@ -1,0 +1,119 @@
+"""Files of whole series with a class each: ``.ts`` of sktime and aeon, ``.txt``/``.tsv`` of UCR."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from dlplug.data.text.token_data import read_text
+from dlplug.errors import DataError
+
+MISSING = ("?", "NaN", "nan", "")
+
+
+@dataclass(frozen=True)
+class Series:
+    """One series of a file.
+
+    Args:
+        values: Shape ``(T, F)``, float32; NaN where a value is missing.
+        label: Its class as written; None in a file without classes.
+        line: Where it stands, from 1.
+    """
+
+    values: np.ndarray
+    label: str | None
+    line: int
+
+
+def read_series(path: Path) -> list[Series]:
+    """All series of a file, whose ending says its format.
+
+    ``.ts``: after a header and the line ``@data``, one series in each line: channels divided by
+    ``:``, values by ``,``, and the class last. ``.txt``, ``.tsv``, ``.csv``: one series of one
+    channel in each line, its class first, divided by white space or commas.
+
+    Raises:
+        DataError: names file and line of what is no series.
+    """
+    found = list(_ts(path) if path.suffix == ".ts" else _rows(path))
+    if not found:
+        raise DataError(f"{path} holds no series")
+    width = found[0].values.shape[1]
+    for series in found:
+        if series.values.shape[1] != width:
+            raise DataError(
+                f"{path}, line {series.line}: {series.values.shape[1]} channels,"
+                f" the first series has {width}"
+            )
+    return found
+
+
+def _ts(path: Path) -> Iterator[Series]:
+    is_data, has_label = False, True
+    for number, line in enumerate(read_text(path).splitlines(), 1):
+        line = line.strip()
+        if not line or line.startswith("#"):
+            continue
+        if is_data:
+            channels = line.split(":")
+            label = channels.pop().strip() if has_label else None
+            yield Series(_stacked(channels, path, number), label, number)
+            continue
+        key, *words = line.lower().split()
+        if not key.startswith("@"):
+            raise DataError(f"{path}, line {number}: no header line, and no @data before it")
+        if key == "@timestamps" and words[:1] == ["true"]:
+            raise DataError(
+                f"{path}, line {number}: values with time stamps are not read",
+                fix="write the values alone, with @timeStamps false",
+            )
+        if key in ("@classlabel", "@targetlabel"):
+            has_label = words[:1] == ["true"]
+        is_data = key == "@data"
+    if not is_data:
+        raise DataError(f"{path}: there is no line @data")
+
+
+def _rows(path: Path) -> Iterator[Series]:
+    for number, line in enumerate(read_text(path).splitlines(), 1):
+        label, *words = line.replace(",", " ").split() or [None]
+        if label is not None:
+            values = _stacked([",".join(words)], path, number)
+            # UCR's files write the class as a number, and some of them as 1.0000000e+00.
+            yield Series(values, _plain(label), number)
+
+
+def _plain(label: str) -> str:
+    try:
+        return str(int(float(label)))
+    except ValueError:
+        return label
+
+
+def _stacked(channels: list[str], path: Path, number: int) -> np.ndarray:
+    rows = [
+        [_value(word, path, number, channel) for word in text.split(",")]
+        for channel, text in enumerate(channels, 1)
+    ]
+    lengths = {len(row) for row in rows}
+    if len(lengths) != 1:
+        raise DataError(
+            f"{path}, line {number}: channels of {min(lengths, default=0)} and of"
+            f" {max(lengths, default=0)} values"
+        )
+    return np.array(rows, dtype=np.float32).T
+
+
+def _value(word: str, path: Path, number: int, channel: int) -> float:
+    word = word.strip()
+    if word in MISSING:
+        return float("nan")
+    try:
+        value = float(word)
+    except ValueError:
+        value = float("inf")
+    if value in (float("inf"), float("-inf")):
+        raise DataError(f"{path}, line {number}, channel {channel}: {word!r} is no number")
+    return value

@@ -1,0 +1,148 @@
+"""Columns of numbers in a file of separated values, in the order of time."""
+
+import csv
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+import numpy as np
+
+from dlplug.data.text.token_data import read_text
+from dlplug.errors import DataError, suggestion
+
+MISSING = ("", "na", "nan", "null", "none", "?")
+DELIMITERS = (",", ";", "\t")
+# Months differ by a tenth of their length, a step left out is twice as long.
+GAP = 1.5
+SECONDS = {"day": 86400.0, "week": 7 * 86400.0, "year": 365.2425 * 86400.0}
+
+
+@dataclass(frozen=True)
+class Table:
+    """Numbers of a file.
+
+    Args:
+        values: Shape ``(T, F)``, float64; NaN where a value is missing.
+        lines: Where each row stands, as an editor counts, from 1.
+        times: Seconds of each row, shape ``(T,)``; or its numbers; None without a column of time.
+        is_dated: Whether the times are dates.
+    """
+
+    values: np.ndarray
+    lines: list[int]
+    times: np.ndarray | None
+    is_dated: bool
+
+
+def read_table(path: Path, columns: Sequence[str], time: str | None = None) -> Table:
+    """Columns of a file whose first line has their names; divided by ``,``, ``;`` or tabs.
+
+    Args:
+        path: A file of UTF-8.
+        columns: In the order in which they are wanted.
+        time: Column of dates (ISO 8601, also with ``/``) or numbers, which must rise evenly.
+    Raises:
+        DataError: names file, line and column of what is missing or no number.
+    """
+    lines = read_text(path).splitlines()
+    header = lines[0] if lines else ""
+    delimiter = max(DELIMITERS, key=header.count)
+    reader = csv.reader(lines, delimiter=delimiter)
+    names = [name.strip() for name in next(reader, [])]
+    places = [_place(name, names, path) for name in [*columns, *([time] if time else [])]]
+    rows, numbers, times = [], [], []
+    for row in reader:
+        if not any(map(str.strip, row)):
+            continue
+        if len(row) != len(names):
+            raise DataError(
+                f"{path}, line {reader.line_num}: {len(row)} values for {len(names)} columns"
+            )
+        words = [row[place].strip() for place in places]
+        if time:
+            times.append(words.pop())
+        where = f"{path}, line {reader.line_num}"
+        rows.append([_number(w, where, c) for w, c in zip(words, columns, strict=True)])
+        numbers.append(reader.line_num)
+    if not rows:
+        raise DataError(f"{path} has no rows below its header")
+    seconds, is_dated = None, False
+    if time:
+        seconds, is_dated = _times(times, numbers, path, time)
+    return Table(np.array(rows, dtype=np.float64), numbers, seconds, is_dated)
+
+
+def calendar_features(times: np.ndarray, periods: Sequence[str]) -> np.ndarray:
+    """Where each time stands in a day, a week or a year, as sine and cosine.
+
+    Args:
+        times: Seconds since 1970, shape ``(T,)``.
+        periods: Of ``day``, ``week``, ``year``.
+    Returns:
+        Shape ``(T, 2 * len(periods))``.
+    """
+    phases = [2 * math.pi * times / SECONDS[period] for period in periods]
+    return np.stack([wave(phase) for phase in phases for wave in (np.sin, np.cos)], axis=1)
+
+
+def _place(name: str, names: list[str], path: Path) -> int:
+    if names.count(name) != 1:
+        raise DataError(
+            f"{path}: {names.count(name) or 'no'} columns {name!r}",
+            known=", ".join(names),
+            fix=suggestion(name, names),
+        )
+    return names.index(name)
+
+
+def _number(word: str, where: str, column: str) -> float:
+    if word.lower() in MISSING:
+        return math.nan
+    try:
+        value = float(word)
+    except ValueError:
+        value = math.inf
+    if math.isinf(value):
+        raise DataError(f"{where}, column {column!r}: {word!r} is no number")
+    return value
+
+
+def _times(words: list[str], lines: list[int], path: Path, column: str) -> tuple[np.ndarray, bool]:
+    found, is_dated = [], False
+    for word, line in zip(words, lines, strict=True):
+        try:
+            found.append(float(word))
+        except ValueError:
+            found.append(_seconds(word, f"{path}, line {line}, column {column!r}"))
+            is_dated = True
+    times = np.array(found)
+    steps = np.diff(times)
+    for i in np.flatnonzero(steps <= 0)[:1]:
+        raise DataError(
+            f"{path}, line {lines[i + 1]}, column {column!r}: {words[i + 1]!r} is not after"
+            f" {words[i]!r}",
+            fix="sort the rows by time, and leave one row for each time",
+        )
+    for i in np.flatnonzero(steps > GAP * np.median(steps) if len(steps) else [])[:1]:
+        raise DataError(
+            f"{path}, line {lines[i + 1]}, column {column!r}: there is a gap between"
+            f" {words[i]!r} and {words[i + 1]!r}",
+            fix="add the rows that are missing, with empty values, and set data.fill to forward;"
+            " or delete data.time to take the rows as evenly spaced",
+        )
+    return times, is_dated
+
+
+def _seconds(word: str, where: str) -> float:
+    try:
+        date = datetime.fromisoformat(word.replace("/", "-"))
+    except ValueError as error:
+        raise DataError(
+            f"{where}: {word!r} is no time",
+            known="ISO 8601, such as 2012-01-31 or 2012-01-31T18:00, or numbers",
+        ) from error
+    # Times without a zone are taken as they stand: no hour is left out or doubled in summer.
+    start = datetime(1970, 1, 1, tzinfo=date.tzinfo)
+    return (date - start).total_seconds()

@@ -1,0 +1,172 @@
+"""Pairs of texts: a source, and what is to be written for it."""
+
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from dlplug.data.paths import resolve_path
+from dlplug.data.records import ArrayRecords, Records
+from dlplug.data.split import stratified_split
+from dlplug.data.text.jsonl_file import checked_text, read_fields
+from dlplug.data.text.padded import IGNORED, PaddedInputs, padded, width_of
+from dlplug.data.text.token_data import TokenData, read_text
+from dlplug.data.text.tokenizer import END, START
+from dlplug.errors import DataError
+
+
+class PairRecords(Records):
+    """Pairs of tokens, as wide as the longest of each batch."""
+
+    def __getitems__(self, positions: Sequence[int]) -> tuple[dict[str, Tensor], Tensor]:
+        """Source ``(B, s)`` and target ``(B, t)``, and next target tokens ``(B, t)``, int64."""
+        inputs, following = super().__getitems__(positions)
+        source, target = inputs["source"], inputs["target"]
+        width = width_of(target)
+        batch = {"source": source[:, : width_of(source)].long(), "target": target[:, :width].long()}
+        return batch, following[:, :width].long()
+
+
+class SourceInputs(PaddedInputs):
+    """Sources alone."""
+
+    def __getitems__(self, positions: Sequence[int]) -> dict[str, Tensor]:
+        """Source ``(B, s)`` int64."""
+        return {"source": super().__getitems__(positions)}
+
+
+class PairData(TokenData):
+    """Base of data of pairs; a subclass gives `read_pairs`.
+
+    Batches are ``({"source": (B, S), "target": (B, T)}, next (B, T))``: the target begins with the
+    start token, the next tokens end with the end token, and are -100 at padding.
+
+    Args:
+        tokenizer: See `TokenData`; sources and targets have one vocabulary.
+        vocab_size: See `TokenData`.
+        sequence_length: Tokens of a source, and of a target with its end token, at most.
+        loading: Arguments of `SplitData`, such as ``batch_size``.
+    """
+
+    def __init__(
+        self,
+        tokenizer: str = "character",
+        vocab_size: int | None = None,
+        sequence_length: int = 64,
+        **loading,
+    ):
+        super().__init__(tokenizer, vocab_size, sequence_length, **loading)
+
+    @abstractmethod
+    def read_pairs(self) -> tuple[list[tuple[str, str]], list[str]]:
+        """All pairs, and in words where each stands."""
+
+    def load(self) -> Mapping[str, Dataset]:
+        """Read, divide at random, learn the tokenizer from the training pairs.
+
+        Raises:
+            DataError: names a pair that is damaged or too long.
+        """
+        pairs, places = self.read_pairs()
+        rows = stratified_split(
+            torch.zeros(len(pairs), dtype=torch.int64),
+            self.validation_fraction,
+            self.test_fraction,
+            self.split_seed,
+        )
+        training = [text for row in rows["train"].tolist() for text in pairs[row]]
+        tokenizer = self.learned_tokenizer(training)
+        self.publish(tokenizer)
+        sources = self._encoded([source for source, _ in pairs], places)
+        targets = self._encoded([target for _, target in pairs], places, [END])
+        following = targets.masked_fill(targets == 0, IGNORED)
+        # The end token is nobody's input: nothing follows it.
+        earlier = targets[:, :-1].masked_fill(targets[:, :-1] == END, 0)
+        shifted = torch.cat([torch.full_like(targets[:, :1], START), earlier], dim=1)
+        inputs = {"source": sources, "target": shifted}
+        return {name: PairRecords(inputs, following, where) for name, where in rows.items()}
+
+    def read_input(self, path: Path) -> ArrayRecords:
+        """Sources, one in each line of a text file.
+
+        Raises:
+            DataError: there is none, or one is too long.
+        """
+        lines = enumerate(read_text(Path(path)).split("\n"), 1)
+        found = [(line, f"{path}, line {number}") for number, line in lines if line.strip()]
+        if not found:
+            raise DataError(f"{path} holds no texts")
+        return SourceInputs(self._encoded(*map(list, zip(*found, strict=True))))
+
+    def _encoded(self, texts: list[str], places: list[str], end: Sequence[int] = ()) -> Tensor:
+        tokenizer, longest = self.saved_tokenizer(), self.sequence_length
+        rows = [[*tokenizer.encode(text), *end] for text in texts]
+        for row, text, place in zip(rows, texts, places, strict=True):
+            if len(row) > longest:
+                raise DataError(
+                    f"{place}: {text[:30]!r} has {len(row)} tokens, data.sequence_length is"
+                    f" {longest}",
+                    fix="delete what is too long, or set data.sequence_length higher",
+                )
+        return padded(rows, longest)
+
+
+class Pairs(PairData):
+    """Pairs of texts of a file.
+
+    Args:
+        path: File, or ``package:NAME/inner/path``: ``.jsonl``, or two columns divided by a tab.
+        source: Field of the source, in JSON lines.
+        target: Field of the target.
+        tokenizer, vocab_size, sequence_length, loading: See `PairData`.
+    """
+
+    def __init__(
+        self,
+        path: str,
+        source: str = "source",
+        target: str = "target",
+        tokenizer: str = "character",
+        vocab_size: int | None = None,
+        sequence_length: int = 64,
+        **loading,
+    ):
+        super().__init__(tokenizer, vocab_size, sequence_length, **loading)
+        self.path, self.fields = path, [source, target]
+
+    def read_pairs(self) -> tuple[list[tuple[str, str]], list[str]]:
+        """See `PairData.read_pairs`.
+
+        Raises:
+            DataError: names file and line of what is no pair.
+        """
+        path = resolve_path(self.path)
+        read = read_fields(path, self.fields) if path.suffix == ".jsonl" else columns(path)
+        pairs, places = [], []
+        for number, values in read:
+            named = zip(values, self.fields, strict=True)
+            pairs.append(tuple(checked_text(value, path, number, field) for value, field in named))
+            places.append(f"{path}, line {number}")
+        if not pairs:
+            raise DataError(f"{path} holds no pairs")
+        return pairs, places
+
+
+def columns(path: Path):
+    """Line number, from 1, and the two columns of each line that is not empty.
+
+    Raises:
+        DataError: names file and line of another number of columns.
+    """
+    for number, line in enumerate(read_text(path).split("\n"), 1):
+        values = line.split("\t")
+        if len(values) != 2 and line.strip():
+            raise DataError(
+                f"{path}, line {number}: {len(values)} columns",
+                known="two, divided by a tab: source and target",
+            )
+        if line.strip():
+            yield number, values
