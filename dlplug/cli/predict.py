@@ -2,7 +2,6 @@
 
 from dlplug.cli.options import Option, Parsed
 from dlplug.cli.verb import (
-    CKPT_PATH,
     RUN,
     SHARED,
     chosen_run,
@@ -18,7 +17,7 @@ ABOUT = "Write the class and the probabilities of each input as CSV."
 EXAMPLES = ("--run latest --input images.npy", "--run latest --output predictions.csv")
 OPTIONS = (
     RUN,
-    CKPT_PATH,
+    Option("ckpt_path", "another checkpoint than the best; of several, the mean", "FILE", True),
     Option("input", "array of raw inputs; without it, the test split", "FILE.npy"),
     Option("output", "where to write; without it, a new file in the run's folder", "FILE.csv"),
     *SHARED,
@@ -60,6 +59,6 @@ def spec_of_checkpoint(parsed: Parsed, run) -> object:
     from dlplug.run.checkpoint_io import read_checkpoint
     from dlplug.tasks.checkpoint import KEY
 
-    path = parsed.get("ckpt_path") or run.weights
+    path = next(iter(parsed.get("ckpt_path") or ()), None) or run.weights
     record = read_checkpoint(Path(path)).get(KEY) or {}
     return DataSpec.from_dict(record["data_spec"]) if "data_spec" in record else None

@@ -1,7 +1,7 @@
-"""Which parameters are decayed."""
+"""Which parameters are decayed, and at which rate they learn."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from torch import nn
 
@@ -53,3 +53,26 @@ def _undecayed_parameters(module: nn.Module) -> Iterator[nn.Parameter]:
             # `parameters()` and not `weight`: a parametrised weight is computed, and the
             # parameters that it is computed from belong to the part's children.
             yield from part.parameters()
+
+
+def scaled_groups(
+    groups: Iterable[dict], lr: float, scale: Callable[[nn.Parameter], float]
+) -> list[dict]:
+    """Split groups further, so that each has parameters of one learning rate only.
+
+    Args:
+        groups: For an optimizer; one without an ``lr`` has the optimizer's.
+        lr: Of the optimizer.
+        scale: Factor of the learning rate of a parameter.
+    Returns:
+        Groups with the entries of theirs and an ``lr``; those with the smallest factor first, where
+        they come from the same group.
+    """
+    split = []
+    for group in groups:
+        parts: dict[float, list[nn.Parameter]] = {}
+        for parameter in group["params"]:
+            parts.setdefault(scale(parameter), []).append(parameter)
+        base = group.get("lr", lr)
+        split += [group | {"params": parts[f], "lr": base * f} for f in sorted(parts)]
+    return split

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from lightning.pytorch.callbacks import Callback
 
 from dlplug.callbacks.ema import EMA
-from dlplug.callbacks.ema import KEY as EMA_KEY
+from dlplug.callbacks.swa import SWA
 from dlplug.config.yaml_dialect import render
 from dlplug.errors import CheckpointError, InvalidValueError, RunError
 from dlplug.loggers.metrics_file import cut_metrics
@@ -65,12 +65,15 @@ def check_average(content: Mapping[str, Any], callbacks: Iterable[Callback], pat
     Raises:
         CheckpointError: it is missing; the optimizer's state does not belong to the averages.
     """
-    if EMA_KEY in content and not any(isinstance(callback, EMA) for callback in callbacks):
-        raise CheckpointError(
-            "the checkpoint's weights are averages by the callback ema, which is not configured",
-            where=str(path),
-            fix="add ema to the callbacks",
-        )
+    callbacks = list(callbacks)
+    for kind in (EMA, SWA):
+        if kind.key in content and not any(isinstance(callback, kind) for callback in callbacks):
+            raise CheckpointError(
+                f"the checkpoint's weights are averages by the callback {kind.key}, which is not"
+                " configured",
+                where=str(path),
+                fix=f"add {kind.key} to the callbacks",
+            )
 
 
 def check_optimizer(content: Mapping[str, Any], record: Mapping[str, Any], path: Path) -> None:

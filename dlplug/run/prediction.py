@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 def predict_to_file(
     experiment: "Experiment",
     run: Run | None,
-    checkpoint: Path,
+    checkpoints: Sequence[Path],
     source: Path | None,
     target: Path | None,
     progress: bool,
@@ -41,7 +41,7 @@ def predict_to_file(
     Args:
         experiment: Names the data and the architecture.
         run: Whose folder takes the file when ``target`` is None.
-        checkpoint: Whose weights.
+        checkpoints: Whose weights; of several, the predictions are averaged.
         source: Raw inputs, in a form that the data module reads; None for the data's test split.
             With a source, no training data is loaded.
         target: CSV file, which may exist; None for a new file in the run folder.
@@ -54,16 +54,19 @@ def predict_to_file(
         raise ConfigError("there is no place for the predictions", fix="give --output FILE.csv")
     if target is not None and not target.absolute().parent.is_dir():
         raise ConfigError(f"{target}: the folder {target.absolute().parent} does not exist")
-    task = task_of(experiment, checkpoint)
+    tasks = [task_of(experiment, checkpoint) for checkpoint in checkpoints]
     arguments = (
         {"datamodule": build_data(experiment)}
         if source is None
         else {"dataloaders": input_loader(experiment, source)}
     )
-    trainer = evaluation_trainer(experiment, progress)
-    batches = trainer.predict(task, ckpt_path=checkpoint, weights_only=True, **arguments)
-    rows = in_order(batches, trainer)
-    result = Result("predict", run=run and run.path, checkpoint=checkpoint)
+    parts = []
+    for task, checkpoint in zip(tasks, checkpoints, strict=True):
+        trainer = evaluation_trainer(experiment, progress)
+        batches = trainer.predict(task, ckpt_path=checkpoint, weights_only=True, **arguments)
+        parts.append(in_order(batches, trainer))
+    rows = mean_of(parts)
+    result = Result("predict", run=run and run.path, checkpoint=checkpoints[0])
     result.is_main = trainer.is_global_zero
     if result.is_main:
         result.predictions = target or free_path(run.path)
@@ -114,6 +117,23 @@ def joined(batches: Sequence[Predictions]) -> Predictions:
     if len(shapes) == 1 and None not in shapes:
         return torch.cat(list(batches))
     return [row for batch in batches for row in batch]
+
+
+def mean_of(parts: Sequence[Predictions]) -> Predictions:
+    """The mean of several models' predictions of the same records.
+
+    Raises:
+        ConfigError: they are classes or objects, which have no mean.
+    """
+    if len(parts) == 1:
+        return parts[0]
+    if not all(isinstance(part, Tensor) and part.is_floating_point() for part in parts):
+        raise ConfigError(
+            "the predictions of several checkpoints cannot be averaged: they are no probabilities"
+            " or numbers",
+            fix="predict with one --ckpt_path",
+        )
+    return torch.stack(list(parts)).mean(dim=0)
 
 
 def write_table(columns: Sequence[str], rows: Iterable[Sequence], path: Path) -> None:

@@ -1,7 +1,7 @@
 """Lightning's Trainer for a run: the config's arguments, and what a run folder needs."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import lightning
@@ -26,6 +26,7 @@ def build_trainer(
     callbacks: Sequence[Callback] = (),
     loggers: Sequence[Logger] = (),
     root: str | os.PathLike = ".",
+    forced: Mapping[str, Any] | None = None,
     **arguments: Any,
 ) -> lightning.Trainer:
     """A Trainer whose checkpoints are durable single files.
@@ -35,13 +36,14 @@ def build_trainer(
         callbacks: In their order.
         loggers: Where metrics go.
         root: Folder for whatever else Lightning writes.
+        forced: Arguments of the Trainer, whatever the config says.
         arguments: Of the Trainer, where the config is silent.
     Raises:
         InvalidValueError: Lightning refuses the combination.
     """
     given = experiment.trainer_arguments
-    chosen = DEFAULTS | arguments | given
-    chosen["strategy"] = strategy_of(given.get("strategy", "auto"))
+    chosen = DEFAULTS | arguments | given | dict(forced or {})
+    chosen["strategy"] = strategy_of(chosen.get("strategy", "auto"))
     chosen["plugins"] = [*_as_list(given.get("plugins")), DurableCheckpointIO()]
     try:
         return lightning.Trainer(

@@ -12,6 +12,7 @@ from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 from dlplug.callbacks.checkpoint import Checkpoint
 from dlplug.callbacks.finite_steps import FiniteSteps
+from dlplug.callbacks.pretrained import Pretrained
 from dlplug.callbacks.progress import progress_bar
 from dlplug.callbacks.random_state import RandomState
 from dlplug.callbacks.termination import Termination
@@ -119,6 +120,8 @@ class Training:
 
     def _callbacks(self, progress: bool) -> tuple[Checkpoint | None, list[Callback]]:
         given = self.experiment.build_callbacks()
+        if self.checkpoint is not None:  # it has weights already, and the other file may be gone
+            given = [c for c in given if not isinstance(c, Pretrained)]
         own = [] if any(isinstance(c, FiniteSteps) for c in given) else [FiniteSteps()]
         callbacks = [RandomState(), *own, *given, self.termination]
         best = next((c for c in callbacks if isinstance(c, Checkpoint)), None)

@@ -1,6 +1,7 @@
 """What the commands fit, validate, test and predict do, through Lightning's Trainer."""
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -97,7 +98,7 @@ def predict(
     experiment: "Experiment",
     *,
     run: Run | None = None,
-    ckpt_path: str | os.PathLike | None = None,
+    ckpt_path: str | os.PathLike | Sequence[str | os.PathLike] | None = None,
     input: str | os.PathLike | None = None,
     output: str | os.PathLike | None = None,
     progress: bool = True,
@@ -107,7 +108,7 @@ def predict(
     Args:
         experiment: Names the data and the architecture.
         run: Whose best checkpoint is used, and whose folder takes the file.
-        ckpt_path: Another checkpoint.
+        ckpt_path: Another checkpoint, or several, whose predictions are averaged.
         input: ``.npy`` file of raw inputs, which needs no training data; None for the test split.
         output: CSV file; None for a new file in the run folder.
         progress: Whether to show a progress bar.
@@ -115,9 +116,10 @@ def predict(
         DlplugError: the checkpoint or the inputs do not fit.
     """
     with quiet():
-        checkpoint = _checkpoint("predict", run, ckpt_path)
+        chosen = ckpt_path if isinstance(ckpt_path, (list, tuple)) else [ckpt_path]
+        checkpoints = [_checkpoint("predict", run, path) for path in chosen]
         source, target = (None if p is None else Path(p) for p in (input, output))
-        return predict_to_file(experiment, run, checkpoint, source, target, progress)
+        return predict_to_file(experiment, run, checkpoints, source, target, progress)
 
 
 def _newest(run: Run) -> Path:

@@ -12,7 +12,7 @@ from dlplug.data.spec import DataSpec
 from dlplug.errors import ConfigError, DataError
 from dlplug.run import verbs
 from dlplug.run.folder import Run
-from dlplug.run.prediction import free_path, in_order, write_table
+from dlplug.run.prediction import free_path, in_order, mean_of, write_table
 
 
 @pytest.fixture(scope="module")
@@ -173,3 +173,24 @@ def test_free_paths_count(tmp_path):
         path.write_text("")
         names.append(path.name)
     assert names == ["predictions.csv", "predictions-2.csv", "predictions-3.csv"]
+
+
+def test_several_checkpoints_are_averaged(trained):
+    """The mean of the probabilities, and the class that is most probable then."""
+    paths = [trained.best, trained.previous]
+    alone = [rows_of(predict(trained, ckpt_path=path).predictions) for path in paths]
+    together = rows_of(predict(trained, ckpt_path=paths).predictions)
+    for first, second, mean in zip(*alone, together, strict=True):
+        expected = [(float(first[f"p_{d}"]) + float(second[f"p_{d}"])) / 2 for d in range(10)]
+        found = [float(mean[f"p_{d}"]) for d in range(10)]
+        assert found == pytest.approx(expected, abs=1e-5)
+        assert int(mean["predicted"]) == np.argmax(found)
+    assert alone[0] != alone[1]
+
+
+def test_classes_of_several_checkpoints_have_no_mean():
+    """Nor have texts."""
+    for parts in ([torch.zeros(2, dtype=torch.uint8)] * 2, [["a"], ["b"]]):
+        with pytest.raises(ConfigError, match="cannot be averaged"):
+            mean_of(parts)
+    assert mean_of([["a"]]) == ["a"]

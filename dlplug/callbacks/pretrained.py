@@ -1,0 +1,144 @@
+"""Start from the weights of another training."""
+
+import os
+import pickle
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from zipfile import BadZipFile, ZipFile
+
+import lightning
+import torch
+from lightning.pytorch.callbacks import Callback
+from torch import Tensor
+
+from dlplug.callbacks.patterns import check_patterns, matches
+from dlplug.errors import CheckpointError, InvalidValueError, suggestion
+
+PREFIX = "architecture."
+
+
+class Pretrained(Callback):
+    """Load another training's weights, except for parts that are to be learned anew.
+
+    Everything of the architecture is taken from the checkpoint but what ``replace`` matches; a line
+    on standard error says what was loaded and what was left. With a checkpoint of ``ema`` or
+    ``swa`` these are the averages. A resumed training loads nothing: it has weights of its own. ::
+
+        callbacks: [{name: pretrained, checkpoint: runs/mnist_vit/1, replace: [head]}]
+
+    Args:
+        checkpoint: A file; or a run, ``runs/NAME/NUMBER`` or NAME for the newest in ``runs``, of
+            which the best checkpoint is taken. It is read with ``weights_only=True``.
+        replace: Patterns (as in `fnmatch`) of parameters or modules of the architecture that stay
+            as they were initialised; the checkpoint may lack them, or have them in other shapes.
+    Raises:
+        InvalidValueError: a value out of range; a pattern that matches nothing.
+        CheckpointError: there is no such checkpoint, it is damaged, or it does not fit.
+    """
+
+    # Before anything that averages or freezes the weights.
+    order = -10
+
+    def __init__(self, checkpoint: str, replace: Sequence[str] = ()):
+        if not checkpoint:
+            raise InvalidValueError("pretrained: checkpoint is empty", known="a file, or a run")
+        self.checkpoint = os.fspath(checkpoint)
+        self.replace = check_patterns("pretrained", replace, "replace") if replace else []
+
+    def setup(
+        self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, stage: str
+    ) -> None:
+        """Load before the optimizer is built and anything is written."""
+        if stage != "fit":
+            return
+        path = find(self.checkpoint)
+        network = getattr(pl_module, "architecture", pl_module)
+        prefix = "" if network is pl_module else PREFIX
+        found = {n[len(prefix) :]: t for n, t in read(path).items() if n.startswith(prefix)}
+        fresh = self._fit(found, network.state_dict(), path)
+        network.load_state_dict({n: t for n, t in found.items() if n not in fresh}, strict=False)
+        if trainer.is_global_zero:
+            names = sorted(network.state_dict().keys() & fresh)
+            left = f"; left as initialised: {', '.join(names)}" if names else ""
+            loaded = len(network.state_dict()) - len(names)
+            print(f"{loaded} tensors are loaded from {path}{left}", file=sys.stderr)
+
+    def _fit(self, found: dict[str, Tensor], expected: dict[str, Tensor], path: Path) -> set[str]:
+        """The names that are not loaded.
+
+        Raises:
+            DlplugError: a pattern or a tensor does not fit.
+        """
+        for pattern in self.replace:
+            if not any(matches(name, pattern) for name in expected):
+                raise InvalidValueError(
+                    f"pretrained: nothing in the architecture is named {pattern!r}",
+                    fix=suggestion(pattern, [*expected, *{n.partition(".")[0] for n in expected}]),
+                )
+        fresh = {n for n in {*expected, *found} if any(matches(n, p) for p in self.replace)}
+        missing = expected.keys() - found.keys() - fresh
+        unknown = found.keys() - expected.keys() - fresh
+        problems = [f"the checkpoint lacks {name!r}" for name in missing]
+        problems += [f"the network lacks {name!r}" for name in unknown]
+        problems += [
+            f"{name!r} is {tuple(found[name].shape)} there and {tuple(expected[name].shape)} here"
+            for name in (found.keys() & expected.keys()) - fresh
+            if found[name].shape != expected[name].shape
+        ]
+        if problems:
+            more = f", and {len(problems) - 1} more" if len(problems) > 1 else ""
+            raise CheckpointError(
+                f"pretrained: {min(problems)}{more}",
+                where=str(path),
+                fix="name what is to be learned anew in replace, such as replace: [head]",
+            )
+        return fresh
+
+
+def find(text: str) -> Path:
+    """The file that ``text`` means.
+
+    Raises:
+        CheckpointError: there is none.
+    """
+    path = Path(text)
+    if path.is_file():
+        return path
+    runs = [path] if path.is_dir() else []
+    numbered = [p for p in Path("runs", text).glob("*") if p.name.isdigit()]
+    runs += [Path("runs", text), *sorted(numbered, key=lambda p: -int(p.name))]
+    for run in runs:
+        for name in ("best.ckpt", "last.ckpt"):
+            if (run / "checkpoints" / name).is_file():
+                return run / "checkpoints" / name
+    raise CheckpointError(
+        f"pretrained: there is no checkpoint or run {text!r}",
+        where=os.getcwd(),
+        fix="give a file, a run folder, or the name of a run",
+    )
+
+
+def read(path: Path) -> dict[str, Tensor]:
+    """The weights in a checkpoint; runs no code from it.
+
+    Raises:
+        CheckpointError: it is damaged, or holds objects.
+    """
+    try:
+        with ZipFile(path) as archive:
+            broken = archive.testzip()
+        if broken is not None:
+            raise BadZipFile(f"wrong checksum of {broken}")
+        content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+    except pickle.UnpicklingError as error:
+        raise CheckpointError(
+            f"{path} holds objects besides tensors and plain data: {error}",
+            fix="save it again without them; dlplug loads no objects, for they can run any code",
+        ) from error
+    except (BadZipFile, RuntimeError, EOFError, OSError, ValueError) as error:
+        raise CheckpointError(f"{path} is damaged or no checkpoint: {error}") from error
+    weights = content.get("state_dict") if isinstance(content, dict) else None
+    if not isinstance(weights, dict):
+        raise CheckpointError(f"{path} is no checkpoint of Lightning: it has no state_dict")
+    return weights

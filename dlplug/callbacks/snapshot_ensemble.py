@@ -1,0 +1,68 @@
+"""Several models from one training."""
+
+from pathlib import Path
+
+import lightning
+from lightning.pytorch.callbacks import Callback
+
+from dlplug.errors import InvalidValueError
+
+
+class SnapshotEnsemble(Callback):
+    """Write ``snapshot-1.ckpt``, ``snapshot-2.ckpt``, ... at the end of each cycle of the rate.
+
+    They stand beside ``best.ckpt`` in the run folder. Use them together::
+
+        scheduler: {name: cosine_cycles, cycles: 5}
+        callbacks: [snapshot_ensemble]
+
+        predict --run NAME --ckpt_path .../snapshot-4.ckpt --ckpt_path .../snapshot-5.ckpt
+
+    Raises:
+        InvalidValueError: at the start of a training, another scheduler than cosine_cycles.
+    References: Huang et al. 2017, arXiv:1704.00109.
+    """
+
+    def __init__(self):
+        self._written = 0
+
+    def on_fit_start(
+        self, trainer: lightning.Trainer, pl_module: lightning.LightningModule
+    ) -> None:
+        """There are cycles.
+
+        Raises:
+            InvalidValueError: there are none.
+        """
+        self._length(trainer)
+
+    def on_train_start(self, trainer, pl_module) -> None:
+        """A resumed training has passed some."""
+        self._written = trainer.global_step // self._length(trainer)
+
+    def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx) -> None:
+        """Write after the last step of a cycle."""
+        if trainer.global_step // self._length(trainer) > self._written:
+            self._write(trainer)
+
+    def on_train_end(self, trainer, pl_module) -> None:
+        """The last cycle may be shorter."""
+        if trainer.global_step > self._written * self._length(trainer):
+            self._write(trainer)
+
+    def _length(self, trainer: lightning.Trainer) -> int:
+        configured = trainer.lr_scheduler_configs
+        length = getattr(configured[0].scheduler, "steps_per_cycle", 0) if configured else 0
+        if not length:
+            raise InvalidValueError(
+                "snapshot_ensemble: the learning rate has no cycles",
+                fix="set scheduler: {name: cosine_cycles, cycles: 5}",
+            )
+        return length
+
+    def _write(self, trainer: lightning.Trainer) -> None:
+        self._written += 1
+        keep = trainer.checkpoint_callback
+        if trainer.fast_dev_run or keep is None or keep.dirpath is None:
+            return
+        trainer.save_checkpoint(Path(keep.dirpath, f"snapshot-{self._written}.ckpt"))

@@ -1,0 +1,89 @@
+"""Learning rate that rises and falls once, while the momentum does the opposite."""
+
+from typing import Any
+
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import OneCycleLR
+
+from dlplug.errors import InvalidValueError
+
+ANNEALING = ("cos", "linear")
+
+
+class OneCycle(OneCycleLR):
+    """torch's scheduler, of which a resumed training may be longer than the first one."""
+
+    def get_lr(self) -> list[float]:
+        """The rates of the present step; after the last one they stay."""
+        present, self.last_epoch = self.last_epoch, min(self.last_epoch, self.total_steps - 1)
+        try:
+            return super().get_lr()
+        finally:
+            self.last_epoch = present
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Continue to count; the length of the cycle is the config's."""
+        kept = {"total_steps": self.total_steps, "_schedule_phases": self._schedule_phases}
+        super().load_state_dict(state_dict | kept)
+
+
+def one_cycle(
+    optimizer: Optimizer,
+    total_steps: int,
+    warmup: float = 0.3,
+    start_factor: float = 25.0,
+    end_factor: float = 1e4,
+    anneal: str = "cos",
+    cycle_momentum: bool = True,
+    min_momentum: float = 0.85,
+    max_momentum: float = 0.95,
+) -> OneCycleLR:
+    """Rise from ``lr / start_factor`` to ``lr``, then fall to that start over ``end_factor``.
+
+    Args:
+        optimizer: Whose learning rates are the highest ones.
+        total_steps: Optimizer steps of the whole training.
+        warmup: Share of the steps in which the rate rises, in ``(0, 1)``.
+        start_factor: > 0.
+        end_factor: > 0.
+        anneal: ``cos`` or ``linear``.
+        cycle_momentum: Whether the momentum, or Adam's beta1, moves against the rate.
+        min_momentum: While the rate is highest, in ``[0, 1)``.
+        max_momentum: At both ends; not below ``min_momentum``, and below 1.
+    Returns:
+        Scheduler to be stepped after every optimizer step.
+    Raises:
+        InvalidValueError: a value out of range, or an optimizer without momentum.
+    References: Smith, Topin 2018, arXiv:1708.07120.
+    """
+    if not 0 < warmup < 1:
+        raise InvalidValueError(f"scheduler: warmup = {warmup} is not a share in (0, 1)")
+    if start_factor <= 0 or end_factor <= 0:
+        raise InvalidValueError(
+            f"scheduler: start_factor = {start_factor}, end_factor = {end_factor};"
+            " both must be above 0"
+        )
+    if anneal not in ANNEALING:
+        raise InvalidValueError(f"scheduler: anneal = {anneal!r}", known=", ".join(ANNEALING))
+    if not 0 <= min_momentum <= max_momentum < 1:
+        raise InvalidValueError(
+            f"scheduler: min_momentum = {min_momentum}, max_momentum = {max_momentum};"
+            " 0 <= min_momentum <= max_momentum < 1 is needed"
+        )
+    if cycle_momentum and not {"momentum", "betas"} & optimizer.defaults.keys():
+        raise InvalidValueError(
+            f"scheduler: {type(optimizer).__name__} has no momentum",
+            fix="set scheduler.cycle_momentum to false",
+        )
+    return OneCycle(
+        optimizer,
+        max_lr=[group["lr"] for group in optimizer.param_groups],
+        total_steps=total_steps,
+        pct_start=warmup,
+        anneal_strategy=anneal,
+        cycle_momentum=cycle_momentum,
+        base_momentum=min_momentum,
+        max_momentum=max_momentum,
+        div_factor=start_factor,
+        final_div_factor=end_factor,
+    )

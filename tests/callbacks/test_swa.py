@@ -1,0 +1,140 @@
+"""swa: the mean, its BatchNorm statistics, where it is used, and that checkpoints continue it."""
+
+import lightning
+import pytest
+import torch
+from torch import nn
+
+from dlplug.callbacks.checkpoint import Checkpoint
+from dlplug.callbacks.ema import EMA
+from dlplug.callbacks.swa import SWA
+from dlplug.data.digits import Digits
+from dlplug.errors import InvalidValueError
+from dlplug.run.quiet import quiet
+
+
+class Watch(lightning.Callback):
+    """Keeps the weights after each epoch's last step and within each validation."""
+
+    def __init__(self):
+        self.after_epoch = []
+        self.validated = []
+
+    def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx):
+        if batch_idx == 4:
+            self.after_epoch.append(copy(pl_module))
+
+    def on_validation_batch_start(self, trainer, pl_module, batch, batch_idx, dataloader_idx=0):
+        if not trainer.sanity_checking and batch_idx == 0:
+            self.validated.append(copy(pl_module))
+
+
+def copy(module):
+    return {name: tensor.clone() for name, tensor in module.state_dict().items()}
+
+
+def mean(states):
+    return {
+        n: torch.stack([s[n].double() for s in states]).mean(dim=0)
+        for n in states[0]
+        if "running" not in n and "num_batches" not in n
+    }
+
+
+def assert_close(found, expected):
+    for name, tensor in expected.items():
+        # One rounding of float32 for each epoch in the mean.
+        torch.testing.assert_close(found[name].double(), tensor, rtol=1e-5, atol=1e-6)
+
+
+def with_norm():
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Flatten(), nn.BatchNorm1d(64), nn.Linear(64, 10))
+
+
+@pytest.mark.parametrize("start", [2, 0.5])
+def test_it_is_the_mean_of_the_last_epochs(task, fit, start):
+    """Of the last two of four; before, the weights are used; the training is undisturbed."""
+    module, watch, keep = task(), Watch(), Checkpoint()
+    fit(module, SWA(start), watch, keep, max_epochs=4)
+    ends = watch.after_epoch
+    assert_close(watch.validated[1], mean([ends[1]]))
+    assert_close(watch.validated[2], mean([ends[2]]))
+    assert_close(watch.validated[3], mean(ends[2:]))
+    content = torch.load(keep.last_model_path, weights_only=True)
+    assert_close(content["state_dict"], mean(ends[2:]))
+    assert torch.equal(
+        content["swa"]["trained"]["architecture.layers.1.weight"],
+        ends[-1]["architecture.layers.1.weight"],
+    )
+    plain, undisturbed = task(), Watch()
+    fit(plain, undisturbed, max_epochs=4)
+    torch.testing.assert_close(ends, undisturbed.after_epoch, rtol=0, atol=0)
+    with quiet():
+        trainer = lightning.Trainer(logger=False, accelerator="cpu", enable_progress_bar=False)
+        trainer.test(module, datamodule=Digits(), ckpt_path=keep.last_model_path, verbose=False)
+    assert_close(copy(module), mean(ends[2:]))
+
+
+def test_batchnorm_has_the_statistics_of_the_mean(task, fit):
+    """As torch.optim.swa_utils.update_bn finds them; the trained statistics stay."""
+    module, watch, keep = task(with_norm()), Watch(), Checkpoint()
+    # Every record, so that the order of the batches does not matter.
+    fit(module, SWA(1), watch, keep, max_epochs=3, limit_train_batches=1.0)
+    found = torch.load(keep.last_model_path, weights_only=True)["state_dict"]
+    data = Digits()
+    data.setup("fit")
+    reference = with_norm()
+    weights = {n.removeprefix("architecture."): t for n, t in found.items() if n[:4] == "arch"}
+    reference.load_state_dict(weights)
+    torch.optim.swa_utils.update_bn(data.train_dataloader(), reference)
+    for name in ("running_mean", "running_var"):
+        # Means over batches that are drawn in another order, the last of them smaller.
+        torch.testing.assert_close(
+            weights[f"1.{name}"], reference.state_dict()[f"1.{name}"], rtol=0.05, atol=0.02
+        )
+    plain, other = task(with_norm()), Watch()
+    fit(plain, other, Checkpoint(), max_epochs=3, limit_train_batches=1.0)
+    torch.testing.assert_close(watch.after_epoch, other.after_epoch, rtol=0, atol=0)
+
+
+def test_statistics_are_taken_without_a_validation_too(task, fit):
+    """The checkpoint of an epoch without validation does not hold averaged statistics."""
+    keep = Checkpoint(monitor="train_loss")
+    fit(task(with_norm()), SWA(0), keep, max_epochs=2, limit_val_batches=0)
+    found = torch.load(keep.last_model_path, weights_only=True)["state_dict"]
+    assert found["architecture.1.num_batches_tracked"] == 5
+
+
+@pytest.mark.parametrize("at", [1, 3])
+def test_a_resumed_training_continues_both(task, fit, at):
+    """Resumed before and after the first mean: weights and mean, bit by bit."""
+    keep = Checkpoint()
+    fit(task(with_norm()), SWA(2), keep, max_epochs=4)
+    expected = torch.load(keep.last_model_path, weights_only=True)
+    first = Checkpoint()
+    fit(task(with_norm()), SWA(2), first, max_epochs=4, max_steps=5 * at)
+    resumed = Checkpoint()
+    fit(task(with_norm()), SWA(2), resumed, max_epochs=4, ckpt_path=first.last_model_path)
+    found = torch.load(resumed.last_model_path, weights_only=True)
+    for key in ("state_dict", "swa", "optimizer_states"):
+        for name in expected["state_dict"] if key == "state_dict" else []:
+            if "running" not in name:
+                assert torch.equal(found[key][name], expected[key][name]), name
+        if key != "state_dict":
+            torch.testing.assert_close(found[key], expected[key], rtol=0, atol=0)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: [SWA(-1)], "start = -1"),
+        (lambda: [SWA(1.5)], "start = 1.5"),
+        (lambda: [SWA(2)], "start = 2 comes after the 2 epochs"),
+        (lambda: [SWA(1), EMA()], "ema averages the weights as well"),
+    ],
+)
+def test_values_out_of_range_are_refused(task, fit, make, message):
+    """The message holds the value."""
+    with pytest.raises(InvalidValueError, match=message):
+        fit(task(), *make())

@@ -1,0 +1,53 @@
+"""generate_text: documents begin and end, and other runs are refused."""
+
+import json
+
+import pytest
+
+from dlplug import config
+from dlplug.data.spec import DataSpec
+from dlplug.errors import ConfigError
+from dlplug.run import verbs
+from dlplug.run.checkpoint_io import read_checkpoint
+from dlplug.run.folder import Run
+from dlplug.run.generation import generate_text
+
+CONFIG = """
+name: tiny
+task: {{name: language_modelling, objective: {objective}}}
+architecture: {{name: transformer, dim: 32, depth: 1, heads: 2}}
+optimizer: {{name: adamw, lr: 0.01}}
+data: {{name: jsonl, path: {path}, tokenizer: character, sequence_length: 20, batch_size: 8}}
+trainer: {{max_epochs: 8, accelerator: cpu}}
+"""
+
+
+def trained(folder, objective):
+    """A run on documents, all of them "straße", and its experiment without the data."""
+    path = folder / "a.jsonl"
+    path.write_text('{"text": "straße"}\n' * 80, encoding="utf-8")
+    file = folder / "tiny.yaml"
+    file.write_text(CONFIG.format(objective=objective, path=path))
+    run = Run(verbs.fit(config.load([file]), root=folder / "runs", progress=False).run)
+    spec = DataSpec.from_dict(read_checkpoint(run.weights)["dlplug"]["data_spec"])
+    path.unlink()
+    return run, config.load([run.resolved], data_spec=spec)
+
+
+def test_documents_begin_and_end(tmp_path):
+    """From nothing or from a prompt, up to the end token; no data is read."""
+    run, experiment = trained(tmp_path, "causal")
+    whole = generate_text(experiment, run.weights, "", temperature=0)
+    assert (whole.text, whole.ended, whole.tokens) == ("straße", "end", 7)
+    rest = generate_text(experiment, run.weights, "str", temperature=0).to_dict()
+    assert (rest["prompt"], rest["text"], rest["ended"]) == ("str", "aße", "end")
+    assert json.dumps(rest)
+    cut = generate_text(experiment, run.weights, "str", temperature=0, max_tokens=2)
+    assert (cut.text, cut.ended) == ("aß", "max_tokens")
+
+
+def test_an_encoder_continues_nothing(tmp_path):
+    """It has learned to fill gaps."""
+    run, experiment = trained(tmp_path, "masked")
+    with pytest.raises(ConfigError, match="task language_modelling did not learn to continue"):
+        generate_text(experiment, run.weights, "str")
