@@ -16,11 +16,21 @@ LAYERS = [
     {"architectures", "losses", "schedulers", "metrics", "transforms"},
     {"data", "tasks", "callbacks", "loggers"},
     {"config", "run"},
+    {"diagnostics"},
     {"cli", "__main__"},
 ]
 # Stands beside the layers: needs nothing but errors, and everything above ops may use it.
 PLUGIN = "plugin"
-LIGHTNING_MAY_BE_USED_BY = {"data", "tasks", "callbacks", "loggers", "config", "run", "cli"}
+LIGHTNING_MAY_BE_USED_BY = {
+    "data",
+    "tasks",
+    "callbacks",
+    "loggers",
+    "config",
+    "run",
+    "diagnostics",
+    "cli",
+}
 TORCH_MUST_NOT_BE_USED_BY = {"errors", PLUGIN, "__init__", "__main__"}
 
 

@@ -1,0 +1,105 @@
+"""Find units that never become active."""
+
+import sys
+
+import lightning
+from lightning.pytorch.callbacks import Callback
+from torch import Tensor, nn
+
+from dlplug.callbacks.blocks import log_step
+from dlplug.errors import InvalidValueError
+
+ACTIVATIONS = (nn.ReLU, nn.ReLU6, nn.GELU, nn.SiLU, nn.Mish, nn.ELU, nn.CELU, nn.SELU, nn.Hardswish)
+
+
+class DeadUnits(Callback):
+    """Log ``dead_units/<layer>``: the share of units that no training record of an epoch activates.
+
+    A unit is active when the output of its nonlinearity (ReLU, GELU, SiLU and the like) is above 0.
+    Units are the channels of images ``(B, C, H, W)`` and the last axis of everything else. Only
+    nonlinearities that are modules can be seen, not calls of functions. A layer with more than
+    ``warn_above`` dead units is named once on standard error. Counted on the device, read once an
+    epoch.
+
+    Args:
+        warn_above: Share of dead units that is told of, in ``[0, 1]``.
+    Raises:
+        InvalidValueError: a value out of range; when a training starts, a model without any
+            nonlinearity that can be seen.
+    """
+
+    def __init__(self, warn_above: float = 0.5):
+        if not 0 <= warn_above <= 1:
+            raise InvalidValueError(f"dead_units: warn_above = {warn_above:g} is not in [0, 1]")
+        self.warn_above = warn_above
+        self.shares: dict[str, float] = {}
+        self._active: dict[str, Tensor] = {}
+        self._handles: list = []
+        self._told: set[str] = set()
+
+    def on_fit_start(
+        self, trainer: lightning.Trainer, pl_module: lightning.LightningModule
+    ) -> None:
+        """Look for nonlinearities.
+
+        Raises:
+            InvalidValueError: there is none.
+        """
+        found = {n: m for n, m in pl_module.named_modules() if isinstance(m, ACTIVATIONS)}
+        if not found:
+            raise InvalidValueError(
+                "dead_units: the architecture has no nonlinearity that is a module",
+                known=", ".join(activation.__name__ for activation in ACTIVATIONS),
+                fix="take dead_units out of the callbacks: functions cannot be watched",
+            )
+        for name, module in found.items():
+            name = name.removeprefix("architecture.")
+            self._handles.append(module.register_forward_hook(self._watch(name)))
+
+    def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module) -> None:
+        """Read the counts, log and tell."""
+        self.shares = {}
+        for name, active in self._active.items():
+            if trainer.world_size > 1:  # a unit is dead when it is so in every process
+                active = trainer.strategy.reduce(active.float(), reduce_op="sum") > 0
+            self.shares[name] = 1 - active.float().mean().item()
+        self._active = {}
+        named = {f"dead_units/{name}": share for name, share in self.shares.items()}
+        log_step(trainer, named, max(trainer.global_step - 1, 0))
+        for name, share in self.shares.items():
+            if share > self.warn_above and name not in self._told and trainer.is_global_zero:
+                self._told.add(name)
+                print(
+                    f"dead_units: {share:.0%} of the units of {name} were never active in epoch"
+                    f" {trainer.current_epoch + 1}; lower optimizer.lr, or use another nonlinearity"
+                    " or initialisation",
+                    file=sys.stderr,
+                    flush=True,
+                )
+
+    def teardown(self, trainer: lightning.Trainer, pl_module, stage: str) -> None:
+        """Take the hooks away."""
+        for handle in self._handles:
+            handle.remove()
+        self._handles = []
+
+    def _watch(self, name: str):
+        def watch(module: nn.Module, inputs, output: Tensor) -> None:
+            if not module.training or output.ndim < 2:
+                return
+            axis = 1 if output.ndim == 4 else output.ndim - 1
+            others = [i for i in range(output.ndim) if i != axis]
+            active = (
+                (output.detach() > 0).any(dim=others[0])
+                if len(others) == 1
+                else ((output.detach() > 0).sum(dim=others) > 0)
+            )
+            key = name
+            # One module may serve several layers of different widths.
+            if key in self._active and self._active[key].shape != active.shape:
+                key = f"{name}[{len(active)}]"
+            before = self._active.get(key)
+            same = before is not None and before.shape == active.shape
+            self._active[key] = before | active if same else active
+
+        return watch

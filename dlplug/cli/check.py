@@ -1,0 +1,14 @@
+"""``dlplug check overfit`` and ``dlplug check gradients``: can this be trained at all?"""
+
+from dlplug.cli.group import run_form
+from dlplug.plugin import Registry
+
+FORMS = {
+    "overfit": ("dlplug.cli.check_overfit", "learn one batch by heart"),
+    "gradients": ("dlplug.cli.check_gradients", "autograd against finite differences"),
+}
+
+
+def main(arguments: list[str], registry: Registry) -> int:
+    """Run one of them; returns the exit code."""
+    return run_form("check", FORMS, arguments, registry)

@@ -1,0 +1,40 @@
+"""Amounts of memory."""
+
+import pytest
+import torch
+
+from dlplug.diagnostics.memory import PeakMemory, bytes_of, is_out_of_memory, mebibytes
+from dlplug.errors import InvalidValueError
+
+
+@pytest.mark.parametrize(
+    ("text", "count"), [("4GB", 4 * 2**30), ("512 MiB", 2**29), ("1.5k", 1536), ("100", 100)]
+)
+def test_amounts_are_read(text, count):
+    """With the usual units."""
+    assert bytes_of(text) == count
+
+
+@pytest.mark.parametrize("text", ["much", "-1GB", "0", "4 XB"])
+def test_what_is_no_amount_is_refused(text):
+    """The message holds it."""
+    with pytest.raises(InvalidValueError, match=f"'{text}' is no amount of memory"):
+        bytes_of(text)
+
+
+def test_the_peak_of_the_process_is_known():
+    """It grows by what is filled, and there is more to be had."""
+    memory = PeakMemory(torch.device("cpu"))
+    memory.reset()
+    before = memory.read()
+    kept = torch.ones(64 * 2**18)  # 64 MiB
+    assert memory.read() >= before + 32 * 2**20 and len(kept)
+    assert memory.limit() > memory.read()
+
+
+def test_out_of_memory_is_told_from_other_errors():
+    """On a GPU and on the CPU."""
+    assert is_out_of_memory(torch.OutOfMemoryError())
+    assert is_out_of_memory(RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate"))
+    assert not is_out_of_memory(RuntimeError("shape"))
+    assert (mebibytes(2**20), mebibytes(2**30)) == ("1.0 MiB", "1,024 MiB")
