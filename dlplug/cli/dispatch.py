@@ -7,6 +7,8 @@ from dlplug.errors import InvalidValueError, UnknownComponentError, UnknownKeyEr
 from dlplug.plugin.registry import Registry
 
 HELP = ("-h", "--help", "help")
+# Asked by the scripts of `dlplug completion`; no command, so that no page lists it.
+COMPLETE = "__complete"
 Main = Callable[[list[str], Registry], int | None]
 
 
@@ -31,6 +33,10 @@ def run(arguments: list[str]) -> int:
     Raises:
         DlplugError: There is no such command, or the command refuses.
     """
+    if arguments[:1] == [COMPLETE]:
+        from dlplug.cli.complete import main
+
+        return main(arguments[1:])
     arguments, options = take_plugin_options(arguments)
     if arguments[:1] == ["help"] and len(arguments) > 1:
         arguments = [arguments[1], "--help", *arguments[2:]]

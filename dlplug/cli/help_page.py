@@ -10,6 +10,7 @@ from dlplug.plugin import CORE, Registry
 from dlplug.plugin.lookup import NAMES_SHOWN
 
 INDENT = 22
+WIDTH = 100  # of prose, in columns
 PROGRAM = "python -m dlplug"
 
 
@@ -27,6 +28,7 @@ def program_page(registry: Registry) -> str:
             "examples:",
             f"  {PROGRAM} fit --config configs/digits_mlp.yaml --trainer.max_epochs 5",
             f"  {PROGRAM} test --run latest",
+            f"  {PROGRAM} guide",
             f"  {PROGRAM} plugins list",
             "",
             "options of every command:",
@@ -51,7 +53,7 @@ def command_page(usages: Iterable[str], about: str, options: Iterable[Option]) -
             f"usage: {first}",
             *(f"       {other}" for other in others),
             "",
-            about,
+            _prose(about),
             "",
             "options:",
             *_rows((_usage(option), option.summary) for option in (*options, *COMMON)),
@@ -75,7 +77,7 @@ def verb_page(
         [
             f"usage: {PROGRAM} {verb} [--config FILE]... [--KEY VALUE]... [OPTION]...",
             "",
-            about,
+            _prose(about),
             "",
             "examples:",
             *(f"  {PROGRAM} {verb} {example}" for example in examples),
@@ -93,6 +95,10 @@ def verb_page(
             f"  {PROGRAM} {verb} --trainer.help",
         ]
     )
+
+
+def _prose(about: str) -> str:
+    return "\n".join(textwrap.fill(line, WIDTH) for line in about.splitlines())
 
 
 def names_line(kind: str, registry: Registry) -> str:

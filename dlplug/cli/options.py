@@ -48,12 +48,17 @@ class Parsed:
     Attributes:
         options: Given options by name: a string, True for one without a value, or a list.
         overrides: Pairs of dotted key and text.
-        operand: The one argument without dashes, where the command takes one; None if not given.
+        operands: The arguments without dashes, where the command takes any.
     """
 
     options: dict[str, str | bool | list[str]] = field(default_factory=dict)
     overrides: list[tuple[str, str]] = field(default_factory=list)
-    operand: str | None = None
+    operands: list[str] = field(default_factory=list)
+
+    @property
+    def operand(self) -> str | None:
+        """The first argument without dashes; None if there is none."""
+        return self.operands[0] if self.operands else None
 
     def get(self, name: str, default: object = None):
         """The option's value, or ``default`` when it was not given."""
@@ -64,7 +69,7 @@ def parse(
     arguments: list[str],
     options: Iterable[Option],
     slots: Iterable[str] = (),
-    has_operand: bool = False,
+    num_operands: int = 0,
 ) -> Parsed:
     """Read ``--name value``, ``--name=value``, ``--flag`` and ``--slot.key value``.
 
@@ -72,7 +77,7 @@ def parse(
         arguments: What follows the command.
         options: The command's own.
         slots: Top-level keys of a config, if the command takes overrides.
-        has_operand: Whether the command takes one argument without dashes.
+        num_operands: How many arguments without dashes the command takes at most.
     Raises:
         UnknownKeyError: An argument that means nothing, with the nearest one that does.
         InvalidValueError: A value is missing, or given where none is taken.
@@ -85,8 +90,8 @@ def parse(
         if argument in HELP:
             parsed.options["help"] = True
             continue
-        if has_operand and parsed.operand is None and not argument.startswith("-"):
-            parsed.operand = argument
+        if len(parsed.operands) < num_operands and not argument.startswith("-"):
+            parsed.operands.append(argument)
             continue
         if not argument.startswith("--") or argument == "--":
             raise _unexpected(argument, known, slots)

@@ -59,7 +59,7 @@ def main(argv: list[str], registry: Registry) -> int:
         else:
             print_list(parsed, registry)
     elif verb == "info":
-        parsed = parse(rest, INFO_OPTIONS, has_operand=True)
+        parsed = parse(rest, INFO_OPTIONS, num_operands=1)
         if parsed.get("help"):
             print(command_page([INFO_USAGE], INFO_ABOUT, INFO_OPTIONS))
         else:

@@ -120,9 +120,11 @@ def takes_anything(target: object) -> bool:
             return False
         if not inspect.isclass(target):
             return True
-        bases = (base for base in target.__mro__[1:] if "__init__" in vars(base))
-        closed = next((base for base in bases if not _has_keywords(base)), object)
-        known = set(inspect.signature(closed).parameters)
+        first, *bases = (base for base in target.__mro__ if "__init__" in vars(base))
+        if first.__module__ == "torch.nn.modules.module":
+            return False  # nn.Module's own constructor takes keywords to refuse them
+        closed = next(base for base in bases if base is object or not _has_keywords(base))
+        known = set() if closed is object else set(inspect.signature(closed).parameters)
     except (TypeError, ValueError):
         return False
     return not known or not known <= {parameter.name for parameter in parameters_of(target)}

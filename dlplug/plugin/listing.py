@@ -6,29 +6,45 @@ from typing import Any
 from dlplug.plugin.component import Component
 from dlplug.plugin.names import one_line
 from dlplug.plugin.plugin import Plugin
+from dlplug.plugin.spec import CORE
+from dlplug.plugin.status import Status
 
 MIN_SUMMARY = 12
 """Columns below which a summary tells nothing and is left out."""
 
-_HEADINGS = ("kind", "name", "distribution", "status", "summary")
-
 
 def table(entries: Iterable[Component], width: int) -> str:
-    """One row per entry, at most ``width`` columns where the names allow it.
+    """One block for each kind, one row per entry, at most ``width`` columns where names allow it.
 
-    Names are never shortened, because they are there to be copied; summaries are.
+    A row says whose a component is unless it is dlplug's own, and its status unless nothing is
+    wrong. Names are never shortened, because they are there to be copied; summaries are.
     """
-    cells = ((e.kind, e.name, e.provider, e.status, e.summary) for e in entries)
+    groups: dict[str, list[Component]] = {}
+    for entry in entries:
+        groups.setdefault(entry.kind, []).append(entry)
     # Names come from strangers' metadata; a control character could rewrite the screen.
-    rows = [_HEADINGS, *(tuple(map(one_line, row)) for row in cells)]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(_HEADINGS) - 1)]
-    room = width - sum(widths) - 2 * len(widths)
+    blocks = [
+        [f"{one_line(kind)} ({len(group)})", *_rows(group, width)] for kind, group in groups.items()
+    ]
+    return "\n\n".join("\n".join(block) for block in blocks)
+
+
+def _rows(group: Sequence[Component], width: int) -> list[str]:
+    rows = [tuple(map(one_line, (e.name, _mark(e), e.summary))) for e in group]
+    widths = [max(len(row[column]) for row in rows) for column in (0, 1)]
+    room = width - 2 - sum(size + 2 for size in widths if size)
     lines = []
-    for row in rows:
-        cells = [cell.ljust(size) for cell, size in zip(row, widths, strict=False)]
-        summary = [_shorten(row[-1], room)] if room >= MIN_SUMMARY else []
-        lines.append("  ".join(cells + summary).rstrip())
-    return "\n".join(lines)
+    for name, mark, summary in rows:
+        cells = [name.ljust(widths[0])] + ([mark.ljust(widths[1])] if widths[1] else [])
+        cells += [_shorten(summary, room)] if room >= MIN_SUMMARY else []
+        lines.append("  " + "  ".join(cells).rstrip())
+    return lines
+
+
+def _mark(entry: Component) -> str:
+    owner = "" if entry.distribution == CORE else entry.provider
+    is_fine = entry.status in (Status.AVAILABLE, Status.LOADED)
+    return ", ".join(filter(None, [owner, "" if is_fine else str(entry.status)]))
 
 
 def problem_report(problems: Sequence[Component], plugins: Iterable[Plugin]) -> str:

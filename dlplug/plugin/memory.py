@@ -42,15 +42,7 @@ class Memory:
     @classmethod
     def of_this_environment(cls) -> "Memory":
         """The memory of the running Python environment, under ``$XDG_CACHE_HOME/dlplug``."""
-        # The same version may load in one environment and fail in another.
-        name = f"plugins-{zlib.crc32(sys.prefix.encode()):08x}.json"
-        folder = os.environ.get("XDG_CACHE_HOME", "")
-        try:
-            # The XDG specification says to ignore a relative folder.
-            cache = Path(folder) if os.path.isabs(folder) else Path.home() / ".cache"
-        except RuntimeError:
-            return cls(None)
-        return cls(cache / "dlplug" / name)
+        return cls(file_of_this_environment("plugins"))
 
     def recall(self, distribution: str, version: str, target: str) -> Outcome | None:
         """The outcome of the last load, or None when none is remembered."""
@@ -65,14 +57,7 @@ class Memory:
         # Another process may have written meanwhile; the window that is left costs one memory.
         self._outcomes = self._read() | {_key(distribution, version, target): outcome}
         text = json.dumps({key: asdict(value) for key, value in self._outcomes.items()}, indent=0)
-        temporary = self.path.with_suffix(f".{os.getpid()}")
-        try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            temporary.write_text(text, encoding="utf-8")
-            temporary.replace(self.path)
-        except OSError:
-            with suppress(OSError):
-                temporary.unlink()
+        write_or_forget(self.path, text)
 
     def _read(self) -> dict[str, Outcome]:
         outcomes = {}
@@ -82,6 +67,34 @@ class Memory:
                 failed, summary = value.get("failed"), value.get("summary")
                 outcomes[key] = Outcome(str(failed) if failed else None, str(summary or ""))
         return outcomes
+
+
+def file_of_this_environment(stem: str) -> Path | None:
+    """A file for what is remembered between processes: ``<stem>-<environment>.json``.
+
+    None where the user has no home folder.
+    """
+    # The same version may load in one environment and fail in another.
+    name = f"{stem}-{zlib.crc32(sys.prefix.encode()):08x}.json"
+    folder = os.environ.get("XDG_CACHE_HOME", "")
+    try:
+        # The XDG specification says to ignore a relative folder.
+        cache = Path(folder) if os.path.isabs(folder) else Path.home() / ".cache"
+    except RuntimeError:
+        return None
+    return cache / "dlplug" / name
+
+
+def write_or_forget(path: Path, text: str) -> None:
+    """Write a file in one step; where that is impossible it is not remembered, and nobody hurt."""
+    temporary = path.with_suffix(f".{os.getpid()}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary.write_text(text, encoding="utf-8")
+        temporary.replace(path)
+    except OSError:
+        with suppress(OSError):
+            temporary.unlink()
 
 
 def _key(distribution: str, version: str, target: str) -> str:

@@ -6,6 +6,8 @@ import pytest
 import torch
 
 import dlplug
+from dlplug.plugin import Registry
+from dlplug.plugin.builtins import TABLE
 
 GOOD = ("--data", "digits", "--architecture", "mlp", "--trainer.max_epochs", "1")
 CORE = f"dlplug {dlplug.__version__}"
@@ -75,13 +77,18 @@ def test_one_wrong_letter_on_the_command_line(refused):
         assert "where: command line" in message and message.endswith(f"{fix}\n")
 
 
+def known_names(kind):
+    """The part of an error's text that names what is built in."""
+    return ", ".join(sorted(row.name for row in TABLE if row.kind == kind))
+
+
 def test_an_unknown_component(refused, config):
     """With file, line, providers, nearest name and the list."""
     text = "data: digits\narchitecture: mlp\nloss:\n  name: focl\n"
     assert refused("fit", "--config", config(text)) == (
         "UnknownComponentError: no loss named 'focl'\n"
         "  where: a.yaml, line 4, loss\n"
-        f"  known: cross_entropy, focal ({CORE})\n"
+        f"  known: {known_names('losses')} ({CORE})\n"
         "  fix:   did you mean 'focal'? list all: python -m dlplug plugins list --kind losses\n"
     )
 
@@ -92,23 +99,29 @@ def test_two_plugins_with_one_name(refused, fake_distribution):
         module = name.replace("-", "_")
         fake_distribution(
             name,
-            entry_points={"dlplug.losses": {"dice": f"{module}:dice"}},
-            modules={module: "def dice(output, target):\n    return (output**2).mean()\n"},
+            entry_points={"dlplug.losses": {"acme_dice": f"{module}:acme_dice"}},
+            modules={module: "def acme_dice(output, target):\n    return (output**2).mean()\n"},
         )
-    message = refused("fit", *GOOD, "--loss", "dice")
-    assert message.startswith("ComponentConflictError: loss 'dice'")
-    for part in ("acme-a 1.0", "acme-b 1.0", "acme-a:dice", "--block", "where: command line, loss"):
+    message = refused("fit", *GOOD, "--loss", "acme_dice")
+    assert message.startswith("ComponentConflictError: loss 'acme_dice'")
+    for part in (
+        "acme-a 1.0",
+        "acme-b 1.0",
+        "acme-a:acme_dice",
+        "--block",
+        "where: command line, loss",
+    ):
         assert part in message
 
 
 def test_the_full_id_settles_a_conflict(command, fake_distribution):
     """The same two plugins, one of them named in full."""
-    test_two = {"dlplug.losses": {"dice": "acme_one:dice"}}
-    code = "def dice(output, target):\n    return (output**2).mean()\n"
+    test_two = {"dlplug.losses": {"acme_dice": "acme_one:acme_dice"}}
+    code = "def acme_dice(output, target):\n    return (output**2).mean()\n"
     for name in ("acme-a", "acme-b"):
         fake_distribution(name, entry_points=test_two, modules={"acme_one": code})
-    done = command("fit", *GOOD, "--loss", "acme-b:dice", "--print_config")
-    assert done.code == 0 and "loss:\n  name: acme-b:dice\n" in done.out
+    done = command("fit", *GOOD, "--loss", "acme-b:acme_dice", "--print_config")
+    assert done.code == 0 and "loss:\n  name: acme-b:acme_dice\n" in done.out
 
 
 def test_a_plugin_that_raises_on_import(refused, fake_distribution):
@@ -217,7 +230,7 @@ def test_nothing_at_all(refused):
     """An empty command line says what is missing first."""
     assert refused("fit") == (
         "InvalidValueError: the config chooses no data\n"
-        "  known: digits, mnist\n"
+        f"  known: {', '.join(Registry.discover().names('datamodules'))}\n"
         "  fix:   --data NAME, or 'data: NAME' in the config\n"
     )
     assert refused("validate") == (

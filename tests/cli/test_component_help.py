@@ -3,6 +3,7 @@
 import pytest
 
 from dlplug.cli.component_help import take_help_request
+from dlplug.plugin import Registry
 
 CODE = '''
 from torch import nn
@@ -47,7 +48,11 @@ def test_a_component_is_described(command, fake_distribution):
         "  --architecture.loss  (name of one of the losses; default null)\n"
         "      What it adds.\n"
         "  --architecture.act  (any; default ReLU)\n"
-        "      Between them.\n",
+        "      Between them.\n"
+        "\n"
+        "filled from the data: num_classes\n"
+        "try:          python -m dlplug fit --data DATA --architecture net"
+        " --architecture.depth DEPTH\n",
     )
 
 
@@ -72,9 +77,10 @@ def test_a_class_path_is_described_too(command):
 
 def test_without_a_name_the_names_are_listed(command):
     """And how to go on."""
+    names = ", ".join(Registry.discover().names("losses"))
     assert command("fit", "--loss.help").out == (
         "loss: what training minimises\n"
-        "one of: cross_entropy, focal\n"
+        f"one of: {names}\n"
         "arguments of one: python -m dlplug fit --loss.help NAME\n"
     )
 

@@ -29,7 +29,7 @@ def test_help_lists_every_command(command, greeter, arguments):
     done = command(*arguments)
     assert done.code == 0
     rows = [f"  {row.name:<19} {row.summary}\n" for row in TABLE if row.kind == "commands"]
-    assert len(rows) == 6 and "".join(rows) in done.out
+    assert len(rows) > 9 and "".join(rows) in done.out
     assert f"  {'greet':<19} Says hello. (acme-greet 1.0)" in done.out
 
 
@@ -51,7 +51,7 @@ def test_an_unknown_command_gets_a_suggestion(command, greeter):
     assert done.err == (
         "UnknownComponentError: no command named 'gret'\n"
         "  where: command line\n"
-        "  known: doctor, fit, plugins, predict, test, validate "
+        f"  known: {', '.join(sorted(r.name for r in TABLE if r.kind == 'commands'))} "
         f"(dlplug {dlplug.__version__}), "
         "greet (acme-greet 1.0)\n"
         "  fix:   did you mean 'greet'? list all: python -m dlplug plugins list --kind commands\n"

@@ -75,7 +75,7 @@ def test_help_is_an_option_everywhere():
 
 def test_a_command_may_take_one_word():
     """In any place; a second one means nothing."""
-    assert parse(["--json", "focal"], OPTIONS, has_operand=True).operand == "focal"
-    assert parse([], OPTIONS, has_operand=True).operand is None
+    assert parse(["--json", "focal"], OPTIONS, num_operands=1).operand == "focal"
+    assert parse([], OPTIONS, num_operands=1).operand is None
     with pytest.raises(UnknownKeyError, match="unexpected argument 'dice'"):
-        parse(["focal", "dice"], OPTIONS, has_operand=True)
+        parse(["focal", "dice"], OPTIONS, num_operands=1)

@@ -11,6 +11,7 @@ from dlplug.errors import (
     UnknownKeyError,
     UntrustedError,
 )
+from dlplug.plugin.builtins import COMPONENTS
 
 BASE = "data: squares\narchitecture: tower\n"
 
@@ -19,10 +20,11 @@ def test_an_unknown_component_is_refused_before_anything_is_imported(experiment,
     """With file, line, providers and the nearest name."""
     with pytest.raises(UnknownComponentError) as caught:
         experiment("data: squares\narchitecture: towr\n")
+    built_in = ", ".join(sorted(COMPONENTS["architectures"]))
     assert str(caught.value) == (
         "no architecture named 'towr'\n"
         f"  where: {tmp_path}/a.yaml, line 2, architecture\n"
-        f"  known: mlp, vit (dlplug {dlplug.__version__}), "
+        f"  known: {built_in} (dlplug {dlplug.__version__}), "
         "named, tower, untyped, wide, words (acme-toys 2.1)\n"
         "  fix:   did you mean 'tower'? list all: python -m dlplug plugins list --kind "
         "architectures"

@@ -14,20 +14,20 @@ def component(fake_distribution):
         fake_distribution(
             "acme",
             "2.3",
-            entry_points={"dlplug.losses": {"dice": target}},
+            entry_points={"dlplug.losses": {"acme_dice": target}},
             modules={"acme_component": source},
             **arguments,
         )
-        return Registry.discover().find("losses", "dice")
+        return Registry.discover().find("losses", "acme_dice")
 
     return install
 
 
 def test_a_component_is_imported_once(component):
     """Loading gives the class, the same each time, and the status says so."""
-    dice = component("class Dice: 'Overlap.'")
-    assert dice.load() is dice.load()
-    assert (dice.status, dice.summary) == (Status.LOADED, "Overlap.")
+    acme_dice = component("class Dice: 'Overlap.'")
+    assert acme_dice.load() is acme_dice.load()
+    assert (acme_dice.status, acme_dice.summary) == (Status.LOADED, "Overlap.")
 
 
 def test_a_function_is_a_component_too(component):
@@ -37,21 +37,21 @@ def test_a_function_is_a_component_too(component):
 
 def test_a_failing_import_names_the_plugin_and_keeps_the_cause(component):
     """Distribution, version, entry point, place and original exception are told."""
-    dice = component("\n\nraise ValueError('no licence')")
+    acme_dice = component("\n\nraise ValueError('no licence')")
     with pytest.raises(ComponentLoadError) as caught:
-        dice.load(where="config.yaml, line 4, loss.name")
+        acme_dice.load(where="config.yaml, line 4, loss.name")
     error = caught.value
     assert error.what.startswith(
-        "loss 'dice' of acme 2.3 cannot be loaded: ValueError: no licence ("
+        "loss 'acme_dice' of acme 2.3 cannot be loaded: ValueError: no licence ("
     )
     assert error.what.endswith("acme_component.py, line 3)")
     assert error.where == (
-        "config.yaml, line 4, loss.name; dlplug.losses: dice = acme_component:Dice"
+        "config.yaml, line 4, loss.name; dlplug.losses: acme_dice = acme_component:Dice"
     )
     assert error.fix == "update acme or tell its authors"
     assert isinstance(error.__cause__, ValueError)
-    assert dice.error is error.__cause__
-    assert dice.status is Status.FAILED
+    assert acme_dice.error is error.__cause__
+    assert acme_dice.status is Status.FAILED
 
 
 def test_a_missing_module_is_named(component):
@@ -63,16 +63,16 @@ def test_a_missing_module_is_named(component):
 
 def test_a_requirement_that_is_missing_is_the_fix(component):
     """When the metadata tells what is missing, the fix installs exactly that."""
-    dice = component("import no_such_module", requires=["no-such-thing"])
+    acme_dice = component("import no_such_module", requires=["no-such-thing"])
     with pytest.raises(ComponentLoadError, match="fix:   pip install no-such-thing"):
-        dice.load()
+        acme_dice.load()
 
 
 def test_a_module_that_is_not_there_is_the_plugin_s_fault(component):
     """An entry point that names no module asks for a new version, not for an install."""
-    dice = component("", target="acme_no_such_module:Dice")
+    acme_dice = component("", target="acme_no_such_module:Dice")
     with pytest.raises(ComponentLoadError, match="fix:   update acme or tell its authors"):
-        dice.load()
+        acme_dice.load()
 
 
 def test_a_syntax_error_names_file_and_line(component):
@@ -89,10 +89,10 @@ def test_a_plugin_that_exits_does_not_end_the_program(component):
 
 def test_an_interrupt_by_the_user_ends_the_program(component):
     """Ctrl-C during an import is not put down to the plugin."""
-    dice = component("raise KeyboardInterrupt")
+    acme_dice = component("raise KeyboardInterrupt")
     with pytest.raises(KeyboardInterrupt):
-        dice.load()
-    assert dice.status is Status.AVAILABLE
+        acme_dice.load()
+    assert acme_dice.status is Status.AVAILABLE
 
 
 def test_a_missing_attribute_is_told_with_the_nearest_one(component):
@@ -115,38 +115,44 @@ def test_a_failed_component_is_not_found_again_in_the_process(component):
     component("raise ValueError('no licence')")
     registry = Registry.discover()
     with pytest.raises(ComponentLoadError):
-        registry.find("loss", "dice").load()
+        registry.find("loss", "acme_dice").load()
     with pytest.raises(ComponentLoadError, match="no licence") as caught:
-        registry.find("loss", "dice")
+        registry.find("loss", "acme_dice")
     assert isinstance(caught.value.__cause__, ValueError)
 
 
 def test_a_later_load_tries_again(component, fake_distribution):
     """A failure is no verdict: the next load imports anew."""
-    dice = component("import acme_later; class_ = 1\nclass Dice: pass")
+    acme_dice = component("import acme_later; class_ = 1\nclass Dice: pass")
     with pytest.raises(ComponentLoadError):
-        dice.load()
+        acme_dice.load()
     fake_distribution("later", modules={"acme_later": ""})
-    assert dice.load().__name__ == "Dice"
-    assert (dice.status, dice.reason, dice.error) == (Status.LOADED, None, None)
+    assert acme_dice.load().__name__ == "Dice"
+    assert (acme_dice.status, acme_dice.reason, acme_dice.error) == (Status.LOADED, None, None)
 
 
 def test_a_component_that_refuses_is_not_imported(fake_distribution):
     """Disabled, incompatible and extra-less components are refused without an import."""
     component = Component(
-        "losses", "dice", "acme", "1.0", "no_such:Dice", status=Status.INCOMPATIBLE, refuses=True
+        "losses",
+        "acme_dice",
+        "acme",
+        "1.0",
+        "no_such:Dice",
+        status=Status.INCOMPATIBLE,
+        refuses=True,
     )
     component.reason, component.fix = "made for plugin API 2", "install another version"
     with pytest.raises(PluginError) as caught:
         component.load()
     assert not isinstance(caught.value, ComponentLoadError)
     assert caught.value.what == (
-        "loss 'dice' of acme 1.0 cannot be used (incompatible): made for plugin API 2"
+        "loss 'acme_dice' of acme 1.0 cannot be used (incompatible): made for plugin API 2"
     )
 
 
 def test_a_partial_is_described_by_no_docstring_of_its_class(component):
     """``functools.partial`` objects have a docstring that tells nothing about them."""
-    dice = component("from functools import partial\nDice = partial(print)", summary="Losses.")
-    dice.load()
-    assert dice.summary == "Losses."
+    acme_dice = component("from functools import partial\nDice = partial(print)", summary="Losses.")
+    acme_dice.load()
+    assert acme_dice.summary == "Losses."

@@ -8,9 +8,9 @@ from dlplug.plugin import Registry, Status
 
 @pytest.fixture(autouse=True)
 def two_distributions(fake_distribution):
-    """acme-a offers dice and tversky, acme-b offers hinge and a module of hooks."""
+    """acme-a offers acme_dice and tversky, acme-b offers hinge and a module of hooks."""
     fake_distribution(
-        "acme-a", entry_points={"dlplug.losses": {"dice": "acme_a:D", "tversky_x": "acme_a:T"}}
+        "acme-a", entry_points={"dlplug.losses": {"acme_dice": "acme_a:D", "tversky_x": "acme_a:T"}}
     )
     fake_distribution(
         "acme-b", entry_points={"dlplug.losses": {"hinge": "acme_b:H"}, "dlplug": {"hb": "acme_hb"}}
@@ -26,7 +26,7 @@ def disabled(registry):
 def test_a_distribution_is_blocked_by_name(name):
     """All that it offers is disabled, with the reason; any spelling of the name will do."""
     assert disabled(Registry.discover(block=[name])) == {
-        "acme-a:dice": "blocked by --block",
+        "acme-a:acme_dice": "blocked by --block",
         "acme-a:tversky_x": "blocked by --block",
     }
 
@@ -45,14 +45,14 @@ def test_hooks_are_blocked_by_their_entry_point():
 def test_only_what_is_allowed_is_used():
     """With an allow list everything else is disabled, except the built-in components."""
     blocked = disabled(Registry.discover(allow=["acme-b"]))
-    assert blocked["acme-a:dice"] == "not named by --allow"
+    assert blocked["acme-a:acme_dice"] == "not named by --allow"
     assert not [name for name in blocked if name.startswith(("acme-b", "dlplug"))]
 
 
 def test_an_empty_allow_list_allows_no_plugin():
     """``allow=[]`` leaves the built-in components."""
     registry = Registry.discover(allow=[])
-    assert {"acme-a:dice", "acme-b:hinge"} <= set(disabled(registry))
+    assert {"acme-a:acme_dice", "acme-b:hinge"} <= set(disabled(registry))
     assert "cross_entropy" in registry.names("losses")
 
 
@@ -63,10 +63,10 @@ def test_built_in_components_can_be_blocked():
 
 def test_the_environment_blocks_and_allows(monkeypatch):
     """DLPLUG_BLOCK and DLPLUG_ALLOW hold names between commas; spaces do not matter."""
-    monkeypatch.setenv("DLPLUG_BLOCK", " dice , acme-b:hinge ,")
+    monkeypatch.setenv("DLPLUG_BLOCK", " acme_dice , acme-b:hinge ,")
     monkeypatch.setenv("DLPLUG_ALLOW", "acme-a,hinge")
     assert disabled(Registry.discover()) == {
-        "acme-a:dice": "blocked by DLPLUG_BLOCK",
+        "acme-a:acme_dice": "blocked by DLPLUG_BLOCK",
         "acme-b:hinge": "blocked by DLPLUG_BLOCK",
         "acme-b:hb": "not named by DLPLUG_ALLOW",
     }
@@ -83,7 +83,7 @@ def test_sources_narrow_each_other(monkeypatch):
     """A config cannot allow what the environment does not."""
     monkeypatch.setenv("DLPLUG_ALLOW", "acme-a")
     registry = Registry.discover()
-    registry.restrict(allow=["acme-a:dice", "acme-b"])
+    registry.restrict(allow=["acme-a:acme_dice", "acme-b"])
     assert disabled(registry) == {
         "acme-a:tversky_x": "not named by plugins.allow",
         "acme-b:hinge": "not named by DLPLUG_ALLOW",
@@ -94,16 +94,16 @@ def test_sources_narrow_each_other(monkeypatch):
 def test_a_disabled_component_tells_who_disabled_it():
     """Using it is an error with the reason, and the fix in the same place."""
     registry = Registry.discover(block=["acme-a"])
-    assert "dice" not in registry.names("losses")
+    assert "acme_dice" not in registry.names("losses")
     with pytest.raises(PluginError) as caught:
-        registry.find("loss", "dice", where="x.yaml, line 3")
+        registry.find("loss", "acme_dice", where="x.yaml, line 3")
     assert str(caught.value) == (
-        "loss 'dice' of acme-a 1.0 cannot be used (disabled): blocked by --block\n"
+        "loss 'acme_dice' of acme-a 1.0 cannot be used (disabled): blocked by --block\n"
         "  where: x.yaml, line 3\n"
         "  fix:   take 'acme-a' out of --block"
     )
     with pytest.raises(PluginError, match="add 'acme-a' to --allow"):
-        Registry.discover(allow=["acme-b"]).find("loss", "dice")
+        Registry.discover(allow=["acme-b"]).find("loss", "acme_dice")
 
 
 def test_an_unknown_name_gets_a_suggestion(monkeypatch):
@@ -124,10 +124,10 @@ def test_an_unknown_name_gets_a_suggestion(monkeypatch):
 def test_rules_come_before_hooks_are_loaded():
     """What has been imported cannot be blocked any more, and that is not ignored."""
     registry = Registry.discover(block=["acme-b"])
-    registry.restrict(block=["dice"])
+    registry.restrict(block=["acme_dice"])
     registry.load_hooks()
     registry.restrict()
-    registry.restrict(block=["dice"])  # the same config once more
+    registry.restrict(block=["acme_dice"])  # the same config once more
     with pytest.raises(PluginError, match=r"plugins\.block comes too late"):
         registry.restrict(block=["acme-a"])
 

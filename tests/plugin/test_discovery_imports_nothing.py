@@ -14,7 +14,7 @@ DISCOVER = """
 from dlplug.plugin import Registry
 registry = Registry.discover()
 registry.components(), registry.names("loss"), registry.plugins(), registry.problems()
-assert registry.find("loss", "dice").distribution == "acme-fresh"
+assert registry.find("loss", "acme_dice").distribution == "acme-fresh"
 """
 LIST = """
 from dlplug.cli.plugins import main
@@ -29,7 +29,7 @@ def loaded_by(fake_distribution, tmp_path):
     site = fake_distribution(
         "acme-fresh",
         entry_points={
-            "dlplug.losses": {"dice": "acme_fresh:Dice"},
+            "dlplug.losses": {"acme_dice": "acme_fresh:Dice"},
             "dlplug": {"hooks": "acme_fresh_hooks"},
         },
         modules={"acme_fresh": "class Dice: pass", "acme_fresh_hooks": "import dlplug"},
@@ -64,7 +64,7 @@ def test_listing_imports_no_component_and_no_torch(loaded_by):
 @pytest.mark.parametrize(
     ("code", "module"),
     [
-        ("registry.find('loss', 'dice').load()", "acme_fresh"),
+        ("registry.find('loss', 'acme_dice').load()", "acme_fresh"),
         ("registry.load_hooks()", "acme_fresh_hooks"),
         ("import rich", "rich"),
     ],

@@ -8,7 +8,7 @@ from dlplug.errors import ComponentLoadError
 from dlplug.plugin import Registry, Status
 from dlplug.plugin.memory import Memory, Outcome
 
-LINES = {"dlplug.losses": {"dice": "acme_memory:Dice", "hinge": "acme_memory_bad:Hinge"}}
+LINES = {"dlplug.losses": {"acme_dice": "acme_memory:Dice", "hinge": "acme_memory_bad:Hinge"}}
 MODULES = {
     "acme_memory": '''
         class Dice:
@@ -31,20 +31,20 @@ def loaded_once(fake_distribution):
     """One component that has loaded and one that has failed, in a registry that is gone."""
     fake_distribution("acme", summary="Losses.", entry_points=LINES, modules=MODULES)
     registry = Registry.discover()
-    registry.find("loss", "dice").load()
+    registry.find("loss", "acme_dice").load()
     with pytest.raises(ComponentLoadError):
         registry.find("loss", "hinge").load()
 
 
 def test_a_summary_is_remembered(loaded_once):
     """After a load the first line of the docstring is the summary, in later processes too."""
-    assert Registry.discover().find("loss", "dice").summary == "Overlap of two masks."
+    assert Registry.discover().find("loss", "acme_dice").summary == "Overlap of two masks."
 
 
 def test_before_the_first_load_the_distribution_s_summary_stands(fake_distribution):
     """A component that was never loaded is described by its distribution's Summary."""
     fake_distribution("acme", summary="Losses.", entry_points=LINES)
-    assert Registry.discover().find("loss", "dice").summary == "Losses."
+    assert Registry.discover().find("loss", "acme_dice").summary == "Losses."
 
 
 def test_a_failure_is_shown_and_tried_again(loaded_once, fake_distribution):
@@ -99,7 +99,7 @@ def test_nothing_is_written_without_news(loaded_once, private_memory):
     """A load that ends as the last one did leaves the file alone."""
     (file,) = (private_memory / "dlplug").iterdir()
     before = file.stat().st_mtime_ns, file.stat().st_ino
-    Registry.discover().find("loss", "dice").load()
+    Registry.discover().find("loss", "acme_dice").load()
     assert (file.stat().st_mtime_ns, file.stat().st_ino) == before
 
 

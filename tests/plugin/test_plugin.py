@@ -26,17 +26,19 @@ def only(plugin):
 
 def test_a_sound_line_is_available(read):
     """A component knows its kind, name, distribution, version, target and summary."""
-    entry = only(read(summary="Losses.", entry_points={"dlplug.losses": {"dice": "acme_m:Dice"}}))
-    assert (entry.id, entry.kind, entry.version) == ("acme:dice", "losses", "1.0")
+    entry = only(
+        read(summary="Losses.", entry_points={"dlplug.losses": {"acme_dice": "acme_m:Dice"}})
+    )
+    assert (entry.id, entry.kind, entry.version) == ("acme:acme_dice", "losses", "1.0")
     assert (entry.target, entry.summary) == ("acme_m:Dice", "Losses.")
     assert (entry.status, entry.reason) == (Status.AVAILABLE, None)
-    assert entry.entry_point == "dlplug.losses: dice = acme_m:Dice"
+    assert entry.entry_point == "dlplug.losses: acme_dice = acme_m:Dice"
 
 
 @pytest.mark.parametrize("major", ["v1", "1"])
 def test_the_api_of_this_version_is_accepted(read, major):
     """``v1``, which pyproject's checks want, and ``1`` are the same."""
-    lines = {"dlplug.api": {"major": major}, "dlplug.losses": {"dice": "acme_m:Dice"}}
+    lines = {"dlplug.api": {"major": major}, "dlplug.losses": {"acme_dice": "acme_m:Dice"}}
     plugin = read(entry_points=lines)
     assert (plugin.api, plugin.status) == (major, Status.AVAILABLE)
 
@@ -51,7 +53,7 @@ def test_the_api_of_this_version_is_accepted(read, major):
 )
 def test_another_api_major_is_incompatible(read, major, reason):
     """Told without importing anything, and with what to do."""
-    lines = {"dlplug.api": {"major": major}, "dlplug.losses": {"dice": "acme_m:Dice"}}
+    lines = {"dlplug.api": {"major": major}, "dlplug.losses": {"acme_dice": "acme_m:Dice"}}
     entry = only(read(entry_points=lines))
     assert (entry.status, entry.reason) == (Status.INCOMPATIBLE, reason)
     assert entry.fix == "install a version of acme for API 1, or another dlplug"
@@ -59,7 +61,7 @@ def test_another_api_major_is_incompatible(read, major, reason):
 
 def test_an_unknown_key_of_the_api_group_is_noted(read):
     """``majour = "v1"`` states nothing, and the warning says so."""
-    lines = {"dlplug.api": {"majour": "v2"}, "dlplug.losses": {"dice": "acme_m:Dice"}}
+    lines = {"dlplug.api": {"majour": "v2"}, "dlplug.losses": {"acme_dice": "acme_m:Dice"}}
     plugin = read(entry_points=lines)
     assert plugin.warnings == ["dlplug.api: 'majour' is not known; known: major"]
 
@@ -69,7 +71,7 @@ def test_an_unknown_group_is_visible_with_a_suggestion(read):
     plugin = read(
         entry_points={
             "dlplug.architecture": {"resnet": "acme_m:ResNet"},
-            "dlplug.losses": {"dice": "acme_m:Dice"},
+            "dlplug.losses": {"acme_dice": "acme_m:Dice"},
         }
     )
     wrong, right = plugin.entries
@@ -83,12 +85,12 @@ def test_an_unknown_group_is_visible_with_a_suggestion(read):
 @pytest.mark.parametrize(
     ("line", "reason"),
     [
-        ("dice = ???", "malformed entry point 'dice = ???'"),
+        ("acme_dice = ???", "malformed entry point 'acme_dice = ???'"),
         ("di ce = acme_m:Dice", "the name 'di ce' contains ' '"),
         ("a:b = acme_m:Dice", "the name 'a:b' contains ':'"),
         ("= acme_m:Dice", "a component needs a name"),
         (
-            "dice = acme_m",
+            "acme_dice = acme_m",
             "'acme_m' names a module; a component is a class or function, module:Name",
         ),
     ],
@@ -104,7 +106,7 @@ def test_an_extra_of_the_line_that_is_not_installed(read):
     """What is missing and how to install it are told, and loading is refused."""
     entry = only(
         read(
-            entry_points={"dlplug.losses": {"dice": "acme_m:Dice [fast]"}},
+            entry_points={"dlplug.losses": {"acme_dice": "acme_m:Dice [fast]"}},
             requires=["no-such-thing; extra == 'fast'", "pytest; extra == 'fast'"],
             extras=["fast"],
         )
@@ -117,7 +119,7 @@ def test_an_extra_of_the_line_that_is_not_installed(read):
 def test_an_extra_that_is_installed(read):
     """A line whose extra is complete is available."""
     plugin = read(
-        entry_points={"dlplug.losses": {"dice": "acme_m:Dice [fast]"}},
+        entry_points={"dlplug.losses": {"acme_dice": "acme_m:Dice [fast]"}},
         requires=["pytest; extra == 'fast'"],
         extras=["fast"],
     )
@@ -126,8 +128,12 @@ def test_an_extra_that_is_installed(read):
 
 def test_an_extra_that_is_not_declared_is_noted(read):
     """A misspelt extra of a line could never be installed; the warning names it."""
-    plugin = read(entry_points={"dlplug.losses": {"dice": "acme_m:Dice [fats]"}}, extras=["fast"])
-    assert plugin.warnings == ["dlplug.losses: dice names the extra 'fats', which is not declared"]
+    plugin = read(
+        entry_points={"dlplug.losses": {"acme_dice": "acme_m:Dice [fats]"}}, extras=["fast"]
+    )
+    assert plugin.warnings == [
+        "dlplug.losses: acme_dice names the extra 'fats', which is not declared"
+    ]
 
 
 def test_a_requirement_that_is_not_installed(read):
@@ -137,7 +143,7 @@ def test_a_requirement_that_is_not_installed(read):
     """
     entry = only(
         read(
-            entry_points={"dlplug.losses": {"dice": "acme_m:Dice"}},
+            entry_points={"dlplug.losses": {"acme_dice": "acme_m:Dice"}},
             requires=["no-such-thing>=2", "no-such-extra; extra == 'x'", "dlplug"],
             modules={"acme_m": "class Dice: pass"},
         )
@@ -151,13 +157,15 @@ def test_a_requirement_that_is_not_installed(read):
 
 def test_the_same_line_twice_is_one_line(read):
     """A repeated line is no conflict with itself."""
-    plugin = read(entry_points={"dlplug.losses": [("dice", "acme_m:Dice")] * 2})
-    assert only(plugin).name == "dice"
+    plugin = read(entry_points={"dlplug.losses": [("acme_dice", "acme_m:Dice")] * 2})
+    assert only(plugin).name == "acme_dice"
 
 
 def test_the_same_name_twice_is_kept_twice(read):
     """Two targets of one name are both there, to be told as a conflict."""
-    plugin = read(entry_points={"dlplug.losses": [("dice", "acme_m:A"), ("dice", "acme_m:B")]})
+    plugin = read(
+        entry_points={"dlplug.losses": [("acme_dice", "acme_m:A"), ("acme_dice", "acme_m:B")]}
+    )
     assert [entry.target for entry in plugin.entries] == ["acme_m:A", "acme_m:B"]
 
 

@@ -1,0 +1,55 @@
+"""``dlplug describe KIND [NAME]``: what a component is, and how it is used."""
+
+import json
+import shutil
+
+from dlplug.cli.options import JSON, parse
+from dlplug.errors import InvalidValueError
+from dlplug.plugin import KINDS, Registry, kind_of
+
+USAGES = ("describe KIND", "describe KIND NAME [OPTION]...")
+ABOUT = (
+    "KIND alone lists its components. With a NAME, all about that one, which is imported: its\n"
+    "arguments with types and defaults, papers, what it reached, configs that use it, a command.\n"
+    f"KIND is one of: {', '.join(kind.singular for kind in KINDS.values())}."
+)
+OPTIONS = (JSON,)
+
+
+def main(arguments: list[str], registry: Registry) -> int:
+    """Describe a kind or a component; returns the exit code."""
+    parsed = parse(arguments, OPTIONS, num_operands=2)
+    if parsed.get("help"):
+        from dlplug.cli.help_page import command_page
+
+        print(command_page(USAGES, ABOUT, OPTIONS))
+        return 0
+    if not parsed.operands:
+        raise InvalidValueError(
+            "describe needs a kind of component",
+            where="command line",
+            known=", ".join(kind.singular for kind in KINDS.values()),
+            fix="describe architecture vit",
+        )
+    kind = kind_of(parsed.operands[0]).plural
+    if len(parsed.operands) == 1:
+        _list_kind(kind, registry, bool(parsed.get("json")))
+        return 0
+    from dlplug.cli.component_help import component_data, component_text
+
+    registry.load_hooks()
+    data = component_data(kind, parsed.operands[1], registry)
+    print(json.dumps(data) if parsed.get("json") else component_text(data))
+    return 0
+
+
+def _list_kind(kind: str, registry: Registry, as_json: bool) -> None:
+    from dlplug.plugin import listing
+
+    entries = registry.components(kind)
+    if as_json:
+        print(json.dumps({"kind": kind, "components": [listing.entry_data(e) for e in entries]}))
+        return
+    width = shutil.get_terminal_size((100, 24)).columns
+    print(listing.table(entries, width) if entries else f"no {kind} are installed")
+    print(f"\nabout one: python -m dlplug describe {KINDS[kind].singular} NAME")
