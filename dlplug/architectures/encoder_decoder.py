@@ -22,9 +22,9 @@ from dlplug.architectures.transformer.block import (
 )
 from dlplug.architectures.transformer.rotary import rotations
 from dlplug.errors import InvalidValueError
+from dlplug.nn.absent import PADDING
 from dlplug.ops import attention
 
-PADDING = 0
 ROTARY_BASE = 10000.0
 
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from dlplug.architectures.vit import Block, add_and_norm
-from dlplug.errors import InvalidValueError
+from dlplug.errors import InvalidValueError, ShapeError
 from dlplug.nn import LayerNorm
 
 
@@ -93,7 +93,17 @@ class FeatureTokenizer(nn.Module):
             nn.init.uniform_(parameter, -(dim**-0.5), dim**-0.5)
 
     def forward(self, x_cont: Tensor | None, x_cat: Tensor | None) -> Tensor:
-        """Tokens ``(B, T, D)``."""
+        """Tokens ``(B, T, D)``.
+
+        Raises:
+            ShapeError: other columns than those that it was made for.
+        """
+        found = [0 if x is None else x.shape[1] for x in (x_cont, x_cat)]
+        if found != [len(self.weight_FD), len(self.starts_K)]:
+            raise ShapeError(
+                f"architecture ft_transformer: {found[0]} columns of numbers and {found[1]} of"
+                f" categories, for a model of {len(self.weight_FD)} and {len(self.starts_K)}"
+            )
         num_records = len(x_cat if x_cont is None else x_cont)
         tokens = [self.weight_FD.new_zeros(num_records, 1, self.weight_FD.shape[1])]
         if x_cont is not None:

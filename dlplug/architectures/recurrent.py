@@ -14,7 +14,8 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from dlplug.errors import InvalidValueError
-from dlplug.nn.last_position import PADDING, last_position, lengths_of
+from dlplug.nn.absent import PADDING
+from dlplug.nn.last_position import last_position, lengths_of
 
 State = Tensor | tuple[Tensor, Tensor]
 
@@ -41,6 +42,8 @@ class Recurrent(nn.Module):
             state of zeros, for data in contiguous streams (truncated backpropagation through time:
             the state is carried, its gradient is not). Training and evaluation each have a state
             of their own, and `reset_state` starts anew; tasks call it at the start of each epoch.
+            It is no part of a checkpoint: a training that is resumed within an epoch goes on with
+            a state of zeros.
     Raises:
         InvalidValueError: a value out of range, or two that exclude each other.
     """

@@ -12,7 +12,8 @@ from torch.nn.functional import pad
 from torch.nn.utils.parametrizations import weight_norm
 
 from dlplug.errors import InvalidValueError
-from dlplug.nn.last_position import PADDING, last_position, lengths_of
+from dlplug.nn.absent import PADDING
+from dlplug.nn.last_position import last_position, lengths_of
 
 
 class TCN(nn.Module):

@@ -10,19 +10,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from dlplug.data.split import check_fractions
+from dlplug.data.split import SPLIT_NAMES, check_fractions
 from dlplug.errors import DataError
 
-# What people call the splits in a column of their own.
-NAMES = {
-    "train": "train",
-    "training": "train",
-    "validation": "validation",
-    "valid": "validation",
-    "val": "validation",
-    "dev": "validation",
-    "test": "test",
-}
+NAMES = {name: split for split, names in SPLIT_NAMES.items() for name in names}
 
 
 def random_split(

@@ -6,6 +6,13 @@ from torch import Tensor
 
 from dlplug.errors import InvalidValueError
 
+# What people call the splits, in a column, a folder or a set of tables.
+SPLIT_NAMES = {
+    "train": ("train", "training"),
+    "validation": ("validation", "valid", "val", "dev"),
+    "test": ("test",),
+}
+
 
 def stratified_split(
     labels: Tensor, validation_fraction: float, test_fraction: float, seed: int

@@ -16,6 +16,7 @@ from dlplug.data.records import ArrayRecords
 from dlplug.data.sampling import SAMPLINGS, record_weights
 from dlplug.data.spec import DataSpec
 from dlplug.errors import ConfigError, DataError, InvalidValueError
+from dlplug.transforms.mixed import Mixed
 
 # The test records are for the final judgement only; a training that can reach them will use them.
 STAGES_OF_TEST = ("test", "predict")
@@ -158,12 +159,22 @@ class SplitData(lightning.LightningDataModule):
         return {name: len(self._datasets[name]) for name in SPLITS}
 
     def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
-        """Apply the transforms to training batches, where they already are on the device."""
+        """Apply the transforms to training batches, where they already are on the device.
+
+        Raises:
+            InvalidValueError: a transform of targets follows one that mixes them.
+        """
         if self.trainer is None or not self.trainer.training:
             return batch
         inputs, targets = batch
         for transform in self.transforms:
             if getattr(transform, "takes_targets", False):
+                if isinstance(targets, Mixed):
+                    raise InvalidValueError(
+                        f"data.transforms: {type(transform).__name__} follows a transform that"
+                        " mixes records",
+                        fix="put mixup or cutmix last, and one of them only",
+                    )
                 inputs, targets = transform(inputs, targets)
             else:
                 inputs = transform(inputs)

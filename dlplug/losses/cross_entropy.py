@@ -7,9 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dlplug.errors import InvalidValueError
-
-# Target of a record, or position, that is left out.
-IGNORED = -100
+from dlplug.nn.absent import IGNORED
 
 
 def cross_entropy(
@@ -29,14 +27,21 @@ def cross_entropy(
         weight: Weight of each class, shape ``(C,)``, or None for 1.
     Returns:
         Scalar, float32 (float64 for float64 scores); 0, with a gradient of 0, where every record
-        is left out.
+        is left out or has the weight 0.
     References: Szegedy et al. 2016, arXiv:1512.00567, section 7 (label smoothing).
     """
     scores = output if output.dtype == torch.float64 else output.float()
-    weight = None if weight is None else weight.to(scores.dtype)
-    loss = F.cross_entropy(scores, target, weight=weight, label_smoothing=label_smoothing)
+    is_known = target != IGNORED
     # torch divides 0 by 0 where nothing is to be predicted, and NaN would end the training.
-    return torch.where((target == IGNORED).all(), scores.sum() * 0.0, loss)
+    if weight is None:
+        loss = F.cross_entropy(scores, target, label_smoothing=label_smoothing)
+        return loss.where(is_known.any(), 0.0)
+    weight = weight.to(scores.dtype)
+    loss = F.cross_entropy(
+        scores, target, weight=weight, label_smoothing=label_smoothing, reduction="sum"
+    )
+    total = (weight[target.where(is_known, 0)] * is_known).sum()
+    return loss * (1 / total).where(total > 0, 0.0)
 
 
 class CrossEntropyLoss(nn.Module):
@@ -65,6 +70,8 @@ def class_weight_tensor(name: str, weights: Sequence[float] | None) -> Tensor | 
     """One non-negative weight per class as a tensor ``(C,)``, or None."""
     if weights is None:
         return None
-    if not weights or any(w < 0 for w in weights):
-        raise InvalidValueError(f"loss: {name} = {list(weights)} are not weights of 0 or more")
+    if not all(w >= 0 for w in weights) or not any(weights):
+        raise InvalidValueError(
+            f"loss: {name} = {list(weights)} are not weights of 0 or more, one of them above 0"
+        )
     return torch.tensor(weights, dtype=torch.float32)

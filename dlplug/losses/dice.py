@@ -4,8 +4,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dlplug.errors import InvalidValueError
-
-IGNORED = -100
+from dlplug.nn.absent import IGNORED
 
 
 def dice(

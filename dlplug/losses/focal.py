@@ -6,8 +6,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from dlplug.errors import InvalidValueError
+from dlplug.errors import InvalidValueError, ShapeError
 from dlplug.losses.cross_entropy import class_weight_tensor
+from dlplug.nn.absent import IGNORED
+
+# The derivative of x ** gamma is infinite at 0 for gamma < 1; this is far below any effect.
+TINY = 1e-12
 
 
 def focal(
@@ -24,7 +28,10 @@ def focal(
         gamma: How fast the weight of a record falls as its probability rises; >= 0.
         alpha: Weight of each class, shape ``(C,)``, or None for 1.
     Returns:
-        Scalar, float32 (float64 for float64 scores).
+        Scalar, float32 (float64 for float64 scores); 0, with a gradient of 0, where no target
+        takes part.
+    Raises:
+        ShapeError: ``alpha`` is not ``(C,)``.
     References: Lin et al. 2017, arXiv:1708.02002, eq. 5, over several classes.
     """
     scores = output if output.dtype == torch.float64 else output.float()
@@ -34,14 +41,13 @@ def focal(
     # -expm1 keeps 1 - p exact where p is near 1, which is where gamma matters.
     loss = -((-torch.expm1(log_p)).clamp_min(TINY) ** gamma) * log_p
     if alpha is not None:
+        if len(alpha) != scores.shape[1]:
+            raise ShapeError(
+                f"loss focal: alpha has {len(alpha)} weights for {scores.shape[1]} classes"
+            )
         loss = loss * alpha.to(loss.dtype)[target]
     # A product instead of a selection: its size is known without waiting for a GPU.
-    return (loss * is_known).sum() / is_known.sum()
-
-
-IGNORED = -100
-# The derivative of x ** gamma is infinite at 0 for gamma < 1; this is far below any effect.
-TINY = 1e-12
+    return (loss * is_known).sum() / is_known.sum().clamp(min=1)
 
 
 class FocalLoss(nn.Module):

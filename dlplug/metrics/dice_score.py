@@ -2,6 +2,8 @@
 
 from torchmetrics.classification import MulticlassF1Score
 
+from dlplug.nn.absent import IGNORED
+
 
 class DiceScore(MulticlassF1Score):
     """Mean over the classes of 2 * intersection / (predicted + true pixels), over all images.
@@ -14,4 +16,4 @@ class DiceScore(MulticlassF1Score):
     """
 
     def __init__(self, num_classes: int):
-        super().__init__(num_classes=num_classes, average="macro", ignore_index=-100)
+        super().__init__(num_classes=num_classes, average="macro", ignore_index=IGNORED)

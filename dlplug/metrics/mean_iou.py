@@ -2,6 +2,8 @@
 
 from torchmetrics.classification import MulticlassJaccardIndex
 
+from dlplug.nn.absent import IGNORED
+
 
 class MeanIoU(MulticlassJaccardIndex):
     """Mean over the classes of intersection / union, counted over all pixels of all images.
@@ -13,4 +15,4 @@ class MeanIoU(MulticlassJaccardIndex):
     """
 
     def __init__(self, num_classes: int):
-        super().__init__(num_classes=num_classes, average="macro", ignore_index=-100)
+        super().__init__(num_classes=num_classes, average="macro", ignore_index=IGNORED)

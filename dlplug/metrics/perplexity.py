@@ -5,6 +5,8 @@ import torch.nn.functional as F
 from torch import Tensor
 from torchmetrics import Metric
 
+from dlplug.nn.absent import IGNORED
+
 
 class Perplexity(Metric):
     """exp of the mean negative log-likelihood of the tokens; log2 of it is bits per token.
@@ -28,7 +30,7 @@ class Perplexity(Metric):
         scores = scores if scores.dtype == torch.float64 else scores.float()
         loss = F.cross_entropy(scores, target.flatten(), reduction="sum")
         self.total = self.total + loss.to(self.total.dtype)
-        self.count = self.count + (target != -100).sum()
+        self.count = self.count + (target != IGNORED).sum()
 
     def compute(self) -> Tensor:
         """The perplexity; NaN when there are no tokens."""

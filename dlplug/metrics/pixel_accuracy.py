@@ -2,6 +2,8 @@
 
 from torchmetrics.classification import MulticlassAccuracy
 
+from dlplug.nn.absent import IGNORED
+
 
 class PixelAccuracy(MulticlassAccuracy):
     """Right pixels / all pixels but those with the target -100.
@@ -11,4 +13,4 @@ class PixelAccuracy(MulticlassAccuracy):
     """
 
     def __init__(self, num_classes: int):
-        super().__init__(num_classes=num_classes, average="micro", ignore_index=-100)
+        super().__init__(num_classes=num_classes, average="micro", ignore_index=IGNORED)

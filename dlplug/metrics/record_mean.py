@@ -25,7 +25,7 @@ class RecordMean(Metric):
         self.add_state("total", torch.tensor(0.0), dist_reduce_fx="sum")
         self.add_state("count", torch.tensor(0), dist_reduce_fx="sum")
 
-    def update(self, value: Tensor, count: int) -> None:
+    def update(self, value: Tensor, count: int | Tensor) -> None:
         """Add a batch of ``count`` records with the mean ``value``."""
         if self.finite_only:
             is_finite = torch.isfinite(value)

@@ -4,6 +4,8 @@ import torch
 from torch import Tensor
 from torchmetrics import Metric
 
+from dlplug.nn.absent import IGNORED
+
 
 class TokenAccuracy(Metric):
     """Right positions / all positions with a target; -100 is no target."""
@@ -19,7 +21,7 @@ class TokenAccuracy(Metric):
     def update(self, scores: Tensor, target: Tensor) -> None:
         """Count scores ``(..., C)`` of classes ``(...)`` int64."""
         self.right = self.right + (scores.argmax(dim=-1) == target).sum()
-        self.count = self.count + (target != -100).sum()
+        self.count = self.count + (target != IGNORED).sum()
 
     def compute(self) -> Tensor:
         """The share; NaN when there are no positions."""

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-PADDING = 0
+from dlplug.nn.absent import PADDING
 
 
 def lengths_of(tokens_BT: Tensor) -> Tensor:

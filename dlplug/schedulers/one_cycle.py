@@ -1,5 +1,6 @@
 """Learning rate that rises and falls once, while the momentum does the opposite."""
 
+import math
 from typing import Any
 
 from torch.optim import Optimizer
@@ -75,11 +76,13 @@ def one_cycle(
             f"scheduler: {type(optimizer).__name__} has no momentum",
             fix="set scheduler.cycle_momentum to false",
         )
+    # torch would divide 0 by 0 in a rise of a single step.
+    is_single = warmup * total_steps == 1
     return OneCycle(
         optimizer,
         max_lr=[group["lr"] for group in optimizer.param_groups],
         total_steps=total_steps,
-        pct_start=warmup,
+        pct_start=math.nextafter(warmup, 1) if is_single else warmup,
         anneal_strategy=anneal,
         cycle_momentum=cycle_momentum,
         base_momentum=min_momentum,

@@ -4,8 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from dlplug.errors import InvalidValueError
-
-PADDING = 0
+from dlplug.nn.absent import PADDING
 
 
 def beam_search(

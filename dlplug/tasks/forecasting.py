@@ -7,10 +7,9 @@ from typing import Any, ClassVar
 from torch import Tensor, nn
 
 from dlplug.data.spec import DataSpec
-from dlplug.errors import ConfigError, DataError, InvalidValueError
-from dlplug.losses.quantile import check_quantiles
+from dlplug.errors import ConfigError, DataError
 from dlplug.tasks.checks import call, describe
-from dlplug.tasks.regression import Regression
+from dlplug.tasks.regression import Regression, checked
 
 
 class Forecasting(Regression):
@@ -41,13 +40,13 @@ class Forecasting(Regression):
         add_last_value: bool = False,
         **slots,
     ):
-        super().__init__(architecture, loss, checked(quantiles), **slots)
+        super().__init__(architecture, loss, checked(quantiles, "forecasting"), **slots)
         self.add_last_value = add_last_value
 
     @classmethod
     def complete(cls, spec: DataSpec, quantiles: Sequence[float] | None = None) -> DataSpec:
         """One output for each target, or quantile of it, of each step."""
-        quantiles = checked(quantiles)
+        quantiles = checked(quantiles, "forecasting")
         if spec.num_targets is None or spec.horizon is None:
             raise DataError(
                 "the data has nothing to forecast: it publishes no horizon and num_targets",
@@ -83,7 +82,7 @@ class Forecasting(Regression):
         if self.quantiles is None:
             return self._in_unit(output)
         # Sorted for the reason that `Regression` gives.
-        values_BHKQ = output.float().sort(dim=-1).values
+        values_BHKQ = output.sort(dim=-1).values
         return self._in_unit(values_BHKQ.transpose(2, 3)).transpose(2, 3).contiguous()
 
     def prediction_table(self, predictions: Tensor) -> tuple[list[str], Iterable[list]]:
@@ -103,20 +102,3 @@ class Forecasting(Regression):
             raise DataError(
                 f"a Forecasting task needs targets {shape}, the data gives {describe(target)}"
             )
-
-
-def checked(quantiles: Sequence[float] | None) -> tuple[float, ...] | None:
-    """The quantiles as a tuple.
-
-    Raises:
-        InvalidValueError: they are none, or lack the median.
-    """
-    if quantiles is None:
-        return None
-    check_quantiles(quantiles, "task forecasting")
-    if 0.5 not in quantiles:
-        raise InvalidValueError(
-            f"task forecasting: quantiles = {list(quantiles)} lack 0.5",
-            fix="add 0.5, the median: it is what the metrics measure",
-        )
-    return tuple(quantiles)

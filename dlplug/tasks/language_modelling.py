@@ -12,10 +12,11 @@ from torchmetrics import Metric
 
 from dlplug.data.spec import DataSpec
 from dlplug.errors import ConfigError, DataError, InvalidValueError
+from dlplug.nn.absent import IGNORED, PADDING
 from dlplug.tasks.checks import describe
-from dlplug.tasks.positions import IGNORED, check_positions, with_target
+from dlplug.tasks.positions import check_positions, with_target
 from dlplug.tasks.task import Task
-from dlplug.tasks.token_hiding import PADDING, hide_tokens
+from dlplug.tasks.token_hiding import hide_tokens
 
 OBJECTIVES = ("causal", "masked", "span")
 

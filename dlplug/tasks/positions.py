@@ -5,9 +5,8 @@ from typing import Any
 from torch import Tensor
 
 from dlplug.errors import ConfigError
+from dlplug.nn.absent import IGNORED
 from dlplug.tasks.checks import describe
-
-IGNORED = -100
 
 
 def with_target(output: Any, target: Tensor) -> tuple[Tensor, Tensor]:

@@ -40,7 +40,7 @@ class Regression(Task):
         **slots,
     ):
         super().__init__(architecture, loss, **slots)
-        self.quantiles = checked(quantiles)
+        self.quantiles = checked(quantiles, "regression")
         spec = self.data_spec
         for name, values in (("target_mean", spec.target_mean), ("target_std", spec.target_std)):
             tensor = None if values is None else torch.tensor(values, dtype=torch.float32)
@@ -50,7 +50,7 @@ class Regression(Task):
     @classmethod
     def complete(cls, spec: DataSpec, quantiles: Sequence[float] | None = None) -> DataSpec:
         """One output for each target, or for each quantile of each target."""
-        quantiles = checked(quantiles)
+        quantiles = checked(quantiles, "regression")
         if spec.num_targets is None:
             raise DataError(
                 "the data has no numbers to predict: it publishes no num_targets",
@@ -67,10 +67,10 @@ class Regression(Task):
         return predicted, self._in_unit(target)
 
     def predicted(self, output: Tensor) -> Tensor:
-        """``(B, K)``, or ``(B, K, Q)`` with rising quantiles, in the original unit; float32."""
+        """``(B, K)``, or ``(B, K, Q)`` with rising quantiles, in the original unit."""
         if self.quantiles is None:
             return self._in_unit(output)
-        values_BKQ = output.float().unflatten(-1, (-1, len(self.quantiles)))
+        values_BKQ = output.unflatten(-1, (-1, len(self.quantiles)))
         # Quantiles that a network gets in the wrong order: sorting them never adds to the error
         # (Chernozhukov et al. 2010, Econometrica 78(3), proposition 4).
         values_BKQ = values_BKQ.sort(dim=-1).values
@@ -102,18 +102,21 @@ class Regression(Task):
         return values if self.target_mean is None else values + self.target_mean
 
 
-def checked(quantiles: Sequence[float] | None) -> tuple[float, ...] | None:
+def checked(quantiles: Sequence[float] | None, task: str) -> tuple[float, ...] | None:
     """The quantiles as a tuple.
 
+    Args:
+        quantiles: Of the config.
+        task: Its name, for the message.
     Raises:
         InvalidValueError: they are none, or lack the median.
     """
     if quantiles is None:
         return None
-    check_quantiles(quantiles, "task regression")
+    check_quantiles(quantiles, f"task {task}")
     if 0.5 not in quantiles:
         raise InvalidValueError(
-            f"task regression: quantiles = {list(quantiles)} lack 0.5",
+            f"task {task}: quantiles = {list(quantiles)} lack 0.5",
             fix="add 0.5, the median: it is what the metrics measure",
         )
     return tuple(quantiles)

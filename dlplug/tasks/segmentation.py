@@ -9,11 +9,9 @@ from torch import Tensor
 
 from dlplug.data.spec import DataSpec
 from dlplug.errors import ConfigError, DataError
+from dlplug.nn.absent import IGNORED
 from dlplug.tasks.checks import describe
 from dlplug.tasks.task import Task
-
-# A pixel of which nothing is known: neither the loss nor a metric counts it.
-IGNORED = -100
 
 
 class Segmentation(Task):
@@ -21,8 +19,8 @@ class Segmentation(Task):
 
     The architecture gives scores ``(B, C, H, W)``; the loss compares them with masks ``(B, H, W)``
     int64, in which -100 stands for a pixel without a class; the metrics compare classes
-    ``(B, H, W)``. C is the data's ``num_classes``. A logged loss is a mean over pixels. Arguments
-    as for `Task`.
+    ``(B, H, W)``. C is the data's ``num_classes``. Batches count in a logged loss by their pixels
+    with a class. Arguments as for `Task`.
     """
 
     slot_defaults: ClassVar = {"metrics": ["mean_iou", "pixel_accuracy"]}
@@ -32,9 +30,9 @@ class Segmentation(Task):
         """One output for each class."""
         return replace(spec, num_outputs=spec.num_classes)
 
-    def count(self, target: Tensor) -> int:
-        """Pixels with a class."""
-        return int((target != IGNORED).sum())
+    def count(self, target: Tensor) -> Tensor:
+        """Pixels with a class, a scalar."""
+        return (target != IGNORED).sum()
 
     def measured(self, output: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
         """The best class of each pixel, and the masks."""

@@ -11,11 +11,10 @@ from torch import Tensor
 from dlplug.data.spec import DataSpec
 from dlplug.data.text.tokenizer import Tokenizer, tokenizer_from_plain
 from dlplug.errors import ConfigError, DataError, InvalidValueError
+from dlplug.nn.absent import IGNORED, PADDING
 from dlplug.tasks.classification import probabilities
-from dlplug.tasks.positions import IGNORED, check_positions, with_target
+from dlplug.tasks.positions import check_positions, with_target
 from dlplug.tasks.task import Task
-
-PADDING = 0
 
 
 class SequenceLabelling(Task):

@@ -12,9 +12,10 @@ from dlplug.data.spec import DataSpec
 from dlplug.data.text.tokenizer import tokenizer_from_plain
 from dlplug.errors import ConfigError, DataError, InvalidValueError
 from dlplug.metrics.record_mean import RecordMean
+from dlplug.nn.absent import IGNORED, PADDING
 from dlplug.tasks.beam_search import beam_search, check_beams
 from dlplug.tasks.checks import describe
-from dlplug.tasks.positions import IGNORED, with_target
+from dlplug.tasks.positions import with_target
 from dlplug.tasks.task import Task
 
 EVALUATED = ("val", "test")
@@ -154,7 +155,7 @@ class SequenceToSequence(Task):
     def _compare(self, batch: Any, stage: str) -> None:
         inputs, target = batch
         written = [self._cut(row) for row in self.write(inputs["source"]).tolist()]
-        true = [self._cut(row) for row in target.masked_fill(target == IGNORED, 0).tolist()]
+        true = [self._cut(row) for row in target.masked_fill(target == IGNORED, PADDING).tolist()]
         right = [a == b for a, b in zip(written, true, strict=True)]
         exact, bleu = self.exact[f"{stage}_"], self.bleu[f"{stage}_"]
         exact.update(torch.tensor(right, dtype=torch.float32).mean().to(self.device), len(right))
@@ -165,7 +166,7 @@ class SequenceToSequence(Task):
 
     def _cut(self, tokens: list[int]) -> list[int]:
         """Up to the end token or the padding, without them."""
-        ends = (self.data_spec.end_token, 0)
+        ends = (self.data_spec.end_token, PADDING)
         end = next((i for i, token in enumerate(tokens) if token in ends), len(tokens))
         return tokens[:end]
 

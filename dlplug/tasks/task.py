@@ -98,8 +98,11 @@ class Task(lightning.LightningModule):
         inputs, target = batch
         return self(inputs), target
 
-    def count(self, target: Any) -> int:
-        """Over how many records, or positions, the loss of a batch is a mean."""
+    def count(self, target: Any) -> int | Tensor:
+        """Over how many records, or positions, the loss of a batch is a mean.
+
+        A tensor where the number is on the device: nothing waits for it.
+        """
         return len(target)
 
     def measured(self, output: Any, target: Any) -> tuple[Any, Any]:
@@ -256,7 +259,8 @@ class Task(lightning.LightningModule):
         if isinstance(target, Mixed):
             target = target.main
         count = self.count(target)
-        shared = {"on_step": False, "on_epoch": True, "batch_size": count}
+        # What is logged counts by itself; without a size Lightning would look for one in the batch.
+        shared = {"on_step": False, "on_epoch": True, "batch_size": 1}
         mean_loss, counter = self.mean_losses[f"{stage}_"], self.counters[f"{stage}_"]
         mean_loss.update(loss.detach(), count)
         self.log(f"{stage}_loss", mean_loss, prog_bar=True, **shared)

@@ -3,12 +3,11 @@
 import torch
 from torch import Tensor
 
-from dlplug.tasks.positions import IGNORED
+from dlplug.nn.absent import IGNORED
 
 # Of the hidden tokens, these shares become the mask and a random token; the rest stays as it is,
 # so that a model has to know every token (Devlin et al. 2019, section 3.1).
 MASKED, RANDOM = 0.8, 0.1
-PADDING = 0
 
 
 def hide_tokens(
@@ -62,7 +61,9 @@ def spans(
     """Positions inside spans, and where the span of each begins.
 
     A chain of two states: a span ends after each position with probability 1 / span_length, and
-    outside of a span one begins with that which keeps ``fraction`` of all positions inside.
+    outside of a span one begins with that which keeps ``fraction`` of all positions inside. It is
+    solved for all positions at once: position t is inside if any span began since the last
+    position that no span could have reached from before.
 
     Args:
         begins, goes_on: Uniform random numbers ``(B, T)``.
@@ -71,16 +72,16 @@ def spans(
     Returns:
         ``(B, T)`` bool, and ``(B, T)`` int64 of no meaning outside.
     """
+    length = begins.shape[1]
+    position_T = torch.arange(length, device=begins.device)
     if span_length == 1:
-        return begins < fraction, torch.arange(begins.shape[1], device=begins.device).expand(
-            begins.shape
-        )
-    begin = fraction / (fraction + span_length * (1 - fraction))
-    inside = torch.zeros_like(begins, dtype=torch.bool)
-    first = torch.zeros_like(begins, dtype=torch.int64)
-    inside[:, 0] = begins[:, 0] < fraction
-    for t in range(1, begins.shape[1]):
-        stays = inside[:, t - 1] & (goes_on[:, t] >= 1 / span_length)
-        inside[:, t] = stays | (begins[:, t] < begin)
-        first[:, t] = torch.where(stays, first[:, t - 1], t)
-    return inside, first
+        return begins < fraction, position_T.expand(begins.shape)
+    can_begin = begins < fraction / (fraction + span_length * (1 - fraction))
+    can_begin[:, 0] = begins[:, 0] < fraction
+    is_cut = goes_on < 1 / span_length
+    cut = torch.where(is_cut, position_T, 0).cummax(dim=1).values
+    # Where the next span begins, from each position on; `length` where none does.
+    following = torch.where(can_begin, position_T, length).flip(1).cummin(dim=1).values.flip(1)
+    first = following.gather(1, cut)
+    inside = first <= position_T
+    return inside, torch.where(inside, first, position_T)

@@ -5,9 +5,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from dlplug.errors import InvalidValueError
+from dlplug.nn.absent import IGNORED
 
-# What no window shows of a mask has no class there.
-IGNORED = -100
 PADDINGS = ("constant", "reflect", "replicate")
 
 

@@ -4,8 +4,7 @@ import torch
 from torch import Tensor
 
 from dlplug.errors import InvalidValueError
-
-PADDING, UNKNOWN = 0, 1
+from dlplug.nn.absent import PADDING, UNKNOWN
 
 
 def token_masking(tokens: Tensor, share: float, replacement: int = UNKNOWN) -> Tensor:

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from dlplug.architectures.ft_transformer import FeatureTokenizer, FTTransformer
-from dlplug.errors import InvalidValueError
+from dlplug.errors import InvalidValueError, ShapeError
 from dlplug.losses.mse import mse
 from dlplug.optim import FusedAdamW, weight_decay_groups
 
@@ -77,3 +77,16 @@ def test_it_learns_how_columns_act_together():
         error = mse(model(x_cont[2000:], x_cat[2000:]), y[2000:])
     # Measured: 0.97 and more with three seeds.
     assert 1 - float(error / y[2000:].var()) > 0.8
+
+
+@pytest.mark.parametrize(("features", "cardinalities", "inputs"), [
+    (3, None, (torch.ones(2, 3), torch.ones(2, 1).long())),
+    (3, None, (torch.ones(2, 1), None)),
+    (3, [2], (torch.ones(2, 3), None)),
+    (None, [2, 2], (None, torch.ones(2, 1).long())),
+])  # fmt: skip
+def test_other_columns_are_refused(features, cardinalities, inputs):
+    """One column would be spread to all, and categories that nothing reads ignored."""
+    model = FTTransformer(1, features, cardinalities, dim=8, heads=2)
+    with pytest.raises(ShapeError, match="columns of numbers and"):
+        model(*inputs)

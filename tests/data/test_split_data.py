@@ -7,6 +7,8 @@ import torch
 from dlplug.data.labelled import LabelledData
 from dlplug.data.spec import DataSpec
 from dlplug.errors import DataError, InvalidValueError
+from dlplug.transforms.mixup import Mixup
+from dlplug.transforms.random_flip import RandomFlip
 
 
 class Toy(LabelledData):
@@ -149,3 +151,18 @@ def test_the_transform_sees_training_batches_only():
     assert data.on_after_batch_transfer(batch, 0)[0].tolist() == [[1000], [1000]]
     data.trainer.training = False
     assert data.on_after_batch_transfer(batch, 0)[0].tolist() == [[0], [0]]
+
+
+@pytest.mark.parametrize("second", [RandomFlip(), Mixup()])
+def test_what_comes_after_a_mixture_takes_inputs_only(second):
+    """Mixed targets are two: the message says which transform, and where to put it."""
+
+    class Trainer:
+        training = True
+
+    data = ready(transforms=[Mixup(), second])
+    data.trainer = Trainer()
+    name = type(second).__name__
+    with pytest.raises(InvalidValueError, match=f"{name} follows a transform that mixes") as error:
+        data.on_after_batch_transfer((torch.zeros(2, 1, 4, 4), torch.zeros(2)), 0)
+    assert "fix:   put mixup or cutmix last" in str(error.value)

@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from dlplug.errors import InvalidValueError
-from dlplug.losses.cross_entropy import IGNORED, CrossEntropyLoss, cross_entropy
+from dlplug.losses.cross_entropy import CrossEntropyLoss, cross_entropy
+from dlplug.nn.absent import IGNORED
 
 SCORES = torch.randn(16, 5, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
 TARGET = torch.arange(16) % 5
@@ -50,7 +51,15 @@ def test_the_weights_move_with_the_module():
     assert list(CrossEntropyLoss().state_dict()) == []
 
 
-@pytest.mark.parametrize("arguments", [{"label_smoothing": 1.0}, {"class_weights": [1.0, -1.0]}])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"label_smoothing": 1.0},
+        {"class_weights": [1.0, -1.0]},
+        {"class_weights": [1.0, float("nan")]},
+        {"class_weights": [0.0, 0.0]},
+    ],
+)
 def test_values_out_of_range_are_refused(arguments):
     """The message names the parameter."""
     with pytest.raises(InvalidValueError, match=next(iter(arguments))):
@@ -77,3 +86,24 @@ def test_a_batch_without_any_class_has_no_loss(smoothing, weight):
     loss = cross_entropy(scores, torch.full_like(TARGET, IGNORED), smoothing, weight)
     loss.backward()
     assert float(loss.detach()) == 0 and not scores.grad.any()
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+def test_a_batch_of_classes_without_weight_has_no_loss(smoothing):
+    """A class of weight 0 fills the batch: 0 and a gradient of 0, where torch has 0 / 0."""
+    scores = SCORES.clone().requires_grad_()
+    weight = torch.tensor([1.0, 2.0, 0.5, 0.0, 3.0])
+    loss = cross_entropy(scores, torch.full_like(TARGET, 3), smoothing, weight)
+    loss.backward()
+    assert float(loss.detach()) == 0 and not scores.grad.any()
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+def test_weights_and_records_without_a_class(smoothing):
+    """As torch's own, which divides by the weights of the known ones."""
+    weight, target = torch.tensor([1.0, 2.0, 0.5, 0.0, 3.0]), TARGET.clone()
+    target[::3] = IGNORED
+    expected = torch.nn.functional.cross_entropy(
+        SCORES, target, weight=weight.double(), label_smoothing=smoothing
+    )
+    torch.testing.assert_close(cross_entropy(SCORES, target, smoothing, weight), expected)

@@ -3,9 +3,10 @@
 import pytest
 import torch
 
-from dlplug.errors import InvalidValueError
+from dlplug.errors import InvalidValueError, ShapeError
 from dlplug.losses.cross_entropy import cross_entropy
 from dlplug.losses.focal import FocalLoss, focal
+from dlplug.nn.absent import IGNORED
 
 SCORES = torch.randn(16, 5, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
 TARGET = torch.arange(16) % 5
@@ -63,3 +64,17 @@ def test_pixels_and_ignored_targets():
     weights = torch.rand(9)
     expected = focal(rows[kept], flat[kept], alpha=weights)
     torch.testing.assert_close(focal(scores, target, alpha=weights), expected)
+
+
+def test_a_batch_without_any_class_has_no_loss():
+    """0 and a gradient of 0, not NaN, which would end the training."""
+    scores = SCORES.clone().requires_grad_()
+    loss = focal(scores, torch.full_like(TARGET, IGNORED))
+    loss.backward()
+    assert float(loss.detach()) == 0 and not scores.grad.any()
+
+
+def test_weights_of_other_classes_are_refused():
+    """More weights than classes would be looked up and partly ignored."""
+    with pytest.raises(ShapeError, match="alpha has 6 weights for 5 classes"):
+        FocalLoss(alpha=[1.0] * 6)(SCORES, TARGET)

@@ -73,3 +73,11 @@ def test_an_optimizer_without_momentum_is_refused():
     with pytest.raises(InvalidValueError, match="cycle_momentum to false"):
         one_cycle(optimizer, total_steps=10)
     one_cycle(optimizer, total_steps=10, cycle_momentum=False)
+
+
+@pytest.mark.parametrize(("warmup", "total_steps"), [(0.1, 10), (0.25, 4), (0.5, 2)])
+def test_a_rise_of_one_step(warmup, total_steps):
+    """It starts at the start; torch's own divides by zero."""
+    found = rates(one_cycle, total_steps, momentum_sgd, total_steps=total_steps, warmup=warmup)
+    assert found[0] == pytest.approx(2 / 25) and found[-1] == pytest.approx(2 / 25 / 1e4)
+    assert found[1:] == sorted(found[1:], reverse=True)

@@ -136,3 +136,9 @@ def test_forecasts_beat_the_last_value_and_the_year_before():
     rows = test.starts[:, None] + 14 + torch.arange(7)
     season = float((test.values[rows - 365, :1] - future).abs().mean()) * spec.target_std[0]
     assert error < 0.92 * min(last, season), (error, last, season)
+
+
+def test_impossible_quantiles_name_the_task():
+    """Not the task that it is made from."""
+    with pytest.raises(InvalidValueError, match="task forecasting: quantiles = "):
+        Forecasting.complete(DataSpec(num_targets=1, horizon=2), quantiles=[0.1, 0.9])

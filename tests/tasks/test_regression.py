@@ -118,3 +118,13 @@ def test_predicted_quantiles_cover_their_share():
     assert 0.72 < float(inside) < 0.88
     width, order = (high - low).numpy(), np.argsort(x[3000:, 0].numpy())
     assert width[order[-200:]].mean() > 3 * width[order[:200]].mean()
+
+
+def test_double_precision_stays():
+    """With quantiles as without: metrics of a training in float64 are in float64."""
+    output = torch.rand(3, 6, dtype=torch.float64).sort().values
+    expected = output.view(3, 2, 3) * torch.tensor([[10.0], [2.0]]) + torch.tensor(
+        [[100.0], [-5.0]]
+    )
+    found = task([0.1, 0.5, 0.9]).double().predicted(output)
+    torch.testing.assert_close(found, expected, rtol=1e-15, atol=0)

@@ -43,6 +43,11 @@ def test_the_loss_is_a_mean_over_pixels_with_a_class():
     assert module.count(masks) == 45
 
 
+def test_counting_waits_for_no_device():
+    """On the meta device there is no number to read: a GPU would be waited for in each step."""
+    assert task().count(BATCH[1].to("meta")).shape == ()
+
+
 def test_metrics_get_the_best_class():
     """Classes, not scores: a metric keeps no scores of every pixel."""
     scores = torch.randn(2, 3, 4, 5)

@@ -63,3 +63,27 @@ def test_something_is_always_hidden():
     tokens = torch.tensor([[7, 8, 0]])
     _, targets = hide_tokens(tokens, tokens != 0, 1e-9, 1.0, 4, 20)
     assert targets.tolist() == [[7, -100, -100]]
+
+
+def chain(begins, goes_on, fraction, span_length):
+    """Position by position."""
+    begin = fraction / (fraction + span_length * (1 - fraction))
+    inside = torch.zeros_like(begins, dtype=torch.bool)
+    first = torch.zeros_like(begins, dtype=torch.int64)
+    inside[:, 0] = begins[:, 0] < fraction
+    for t in range(1, begins.shape[1]):
+        stays = inside[:, t - 1] & (goes_on[:, t] >= 1 / span_length)
+        inside[:, t] = stays | (begins[:, t] < begin)
+        first[:, t] = torch.where(stays, first[:, t - 1], t)
+    return inside, first
+
+
+@pytest.mark.parametrize("fraction", [0.05, 0.5, 0.9])
+@pytest.mark.parametrize("span_length", [1.5, 3.0, 40.0])
+def test_spans_are_those_of_the_chain(fraction, span_length):
+    """All positions at once give what the definition gives one after another."""
+    numbers = torch.rand(2, 50, 70, generator=torch.Generator().manual_seed(0))
+    inside, first = spans(*numbers, fraction, span_length)
+    expected_inside, expected_first = chain(*numbers, fraction, span_length)
+    assert torch.equal(inside, expected_inside) and inside.any()
+    assert torch.equal(first[inside], expected_first[inside])

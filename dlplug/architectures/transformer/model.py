@@ -23,8 +23,8 @@ from dlplug.architectures.transformer.block import (
 )
 from dlplug.architectures.transformer.rotary import rotations
 from dlplug.errors import InvalidValueError
+from dlplug.nn.absent import PADDING
 
-PADDING = 0
 NORMS = ("rms", "layer")
 ACTIVATIONS = {"swiglu": SwiGLUNetwork, "gelu": GELUNetwork}
 POOLS = ("mean", "last")

@@ -1,5 +1,6 @@
 """Whole series with a class each."""
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -133,7 +134,7 @@ class SeriesClassification(SplitData):
         if len(names) < 2:
             raise DataError(f"{file}: {len(names)} classes", known="two or more")
         # Numbers in their order, where all are numbers.
-        by_number = all(name.lstrip("-").isdigit() for name in names)
+        by_number = all(re.fullmatch("-?[0-9]+", name) for name in names)
         return tuple(sorted(names, key=int if by_number else str))
 
     def _publish(self, values: list[np.ndarray], rows: list[int], names: tuple) -> None:
@@ -148,7 +149,7 @@ class SeriesClassification(SplitData):
             class_names=names,
             preparation={
                 "mean": training.mean(axis=0, dtype=np.float64).tolist(),
-                "std": nonzero(training.std(axis=0, dtype=np.float64)).tolist(),
+                "std": deviation(training).tolist(),
             },
         )
 
@@ -164,16 +165,20 @@ class SeriesClassification(SplitData):
                     known=f"at most {spec.sequence_length} values of {spec.num_features} channels",
                 )
             if self.standardise == "series":
-                series = (series - series.mean(axis=0)) / nonzero(series.std(axis=0))
+                series = (series - series.mean(axis=0, dtype=np.float64)) / deviation(series)
             elif self.standardise == "channel":
                 series = (series - learned["mean"]) / learned["std"]
             batch[row, -length:] = torch.from_numpy(np.asarray(series, dtype=np.float32))
         return batch
 
 
-def nonzero(std: np.ndarray) -> np.ndarray:
-    """Standard deviations by which one can divide: 1 for what never changes."""
-    return np.where(std > 0, std, 1.0)
+def deviation(values: np.ndarray) -> np.ndarray:
+    """Standard deviation of each column of ``(T, F)``, by which one can divide: float64 ``(F,)``.
+
+    It is 1 for what never changes. Their range tells it: equal numbers that are no binary fractions
+    have a deviation of rounding errors.
+    """
+    return np.where(np.ptp(values, axis=0) > 0, values.std(axis=0, dtype=np.float64), 1.0)
 
 
 def _index(one: Series, names: Sequence[str], file: Path) -> int:

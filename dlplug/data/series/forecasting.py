@@ -9,7 +9,7 @@ from torch import Tensor
 
 from dlplug.data.paths import resolve_path
 from dlplug.data.records import ArrayRecords
-from dlplug.data.series.classification import nonzero
+from dlplug.data.series.classification import deviation
 from dlplug.data.series.gaps import check_fill, fill_gaps
 from dlplug.data.series.table import SECONDS, calendar_features, read_table
 from dlplug.data.series.windows import ForecastWindows
@@ -143,7 +143,7 @@ class SeriesForecasting(SplitData):
         if self.adopted is not None:
             self._spec = self.adopted
             return
-        mean, std = training.mean(axis=0), nonzero(training.std(axis=0))
+        mean, std = training.mean(axis=0), deviation(training)
         count = len(self.targets)
         self._spec = DataSpec(
             num_features=training.shape[1],
@@ -163,11 +163,12 @@ class SeriesForecasting(SplitData):
 
 
 def naive_error(values: np.ndarray, horizon: int) -> tuple[float, ...]:
-    """Mean absolute change of each column over 1 ... ``horizon`` steps.
+    """Mean absolute change of each column over 1 ... ``horizon`` steps; 1 for what never changes.
 
     Args:
         values: Shape ``(T, K)``.
         horizon: Steps to forecast; T is larger.
     """
     changes = [np.abs(values[h:] - values[:-h]).mean(axis=0) for h in range(1, horizon + 1)]
-    return tuple(nonzero(np.mean(changes, axis=0)).tolist())
+    error = np.mean(changes, axis=0)
+    return tuple(np.where(error > 0, error, 1.0).tolist())

@@ -87,9 +87,10 @@ def _rows(path: Path) -> Iterator[Series]:
 
 def _plain(label: str) -> str:
     try:
-        return str(int(float(label)))
+        number = float(label)
     except ValueError:
         return label
+    return str(int(number)) if number.is_integer() else label
 
 
 def _stacked(channels: list[str], path: Path, number: int) -> np.ndarray:

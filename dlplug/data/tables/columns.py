@@ -75,7 +75,9 @@ class Columns:
         column = self._simple(name)
         if pyarrow.types.is_floating(column.type):
             whole = pc.round(column)
-            if pc.all(pc.equal(whole, column)).as_py() and pc.is_finite(whole):
+            # Up to where float64 holds every whole number; larger ones stay as they are written.
+            is_small = pc.less(pc.abs(column), 2.0**53)
+            if pc.all(pc.and_(pc.equal(whole, column), is_small)).as_py():
                 column = column.cast(pyarrow.int64())
         if not pyarrow.types.is_string(column.type):
             column = column.cast(pyarrow.string())

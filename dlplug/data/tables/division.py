@@ -53,7 +53,7 @@ def divide(
     try:
         return column_split(words)
     except UnknownSplitError as error:
-        raise columns.source.bad(error.record, column, error.what, error.known) from error
+        raise columns.source.bad(error.record, column, error.what, known=error.known) from error
 
 
 def _times(columns: Columns, name: str) -> np.ndarray:

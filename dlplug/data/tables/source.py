@@ -42,9 +42,12 @@ class Source:
             )
         return self.table.column(name)
 
-    def bad(self, row: int, column: str, what: str, fix: str | None = None) -> DataError:
+    def bad(
+        self, row: int, column: str, what: str, fix: str | None = None, known: str | None = None
+    ) -> DataError:
         """The error for one bad cell."""
-        return DataError(f"{self.name}, {self.place(row)}, column {column!r}: {what}", fix=fix)
+        place = f"{self.name}, {self.place(row)}, column {column!r}"
+        return DataError(f"{place}: {what}", known=known, fix=fix)
 
 
 def need_arrow(name: str) -> None:

@@ -1,5 +1,6 @@
 """What is to be predicted: one class, several labels, or numbers."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 
@@ -138,7 +139,7 @@ class Target:
         if (codes < 0).any():
             row = int(np.flatnonzero(codes < 0)[0])
             raise columns.source.bad(
-                row, name, f"no class {words[row].as_py()!r}; known: {', '.join(self.classes)}"
+                row, name, f"no class {words[row].as_py()!r}", known=", ".join(self.classes)
             )
         return torch.from_numpy(codes.astype(np.int64))
 
@@ -180,4 +181,4 @@ def _refuse_missing(columns: Columns, name: str, is_missing: np.ndarray) -> None
 
 def _by_value(name: str) -> tuple:
     """Whole numbers in their own order, words in the alphabet's."""
-    return (0, int(name), "") if name.lstrip("-").isdigit() else (1, 0, name)
+    return (0, int(name), "") if re.fullmatch("-?[0-9]+", name) else (1, 0, name)

@@ -13,9 +13,10 @@ from dlplug.data.records import ArrayRecords
 from dlplug.data.split import position_split
 from dlplug.data.text.jsonl_file import checked_text, read_fields
 from dlplug.data.text.token_data import TokenData, read_text
-from dlplug.data.text.tokenizer import PADDING, Tokenizer
+from dlplug.data.text.tokenizer import Tokenizer
 from dlplug.data.text.windows import Windows
 from dlplug.errors import ConfigError, DataError, InvalidValueError
+from dlplug.nn.absent import PADDING
 
 
 class Text(TokenData):

@@ -10,10 +10,11 @@ from torch.utils.data import Dataset
 from dlplug.data.paths import resolve_path
 from dlplug.data.split import stratified_split
 from dlplug.data.text.jsonl_file import checked_text, read_fields
-from dlplug.data.text.padded import IGNORED, PaddedInputs, PaddedRecords, padded
+from dlplug.data.text.padded import PaddedInputs, PaddedRecords, padded
 from dlplug.data.text.token_data import TokenData, read_text
 from dlplug.data.text.tokenizer import END, START, Tokenizer
 from dlplug.errors import DataError, InvalidValueError, suggestion
+from dlplug.nn.absent import IGNORED, PADDING
 
 
 class JSONL(TokenData):
@@ -158,8 +159,8 @@ def documents(texts: Sequence[str], tokenizer: Tokenizer, length: int) -> tuple[
     """Inputs and next tokens of documents, both ``(N, length)``; targets are -100 at padding."""
     rows = whole_documents(texts, tokenizer, length)
     targets = rows[:, 1:].clone()
-    targets[targets == 0] = IGNORED
+    targets[targets == PADDING] = IGNORED
     # The end token is nobody's input: nothing follows it.
     inputs = rows[:, :-1].clone()
-    inputs[inputs == END] = 0
+    inputs[inputs == END] = PADDING
     return inputs, targets

@@ -5,16 +5,16 @@ from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
-import torch
 from torch.utils.data import Dataset
 
 from dlplug.data.paths import resolve_path
-from dlplug.data.split import stratified_split
+from dlplug.data.record_split import random_split
 from dlplug.data.text.jsonl_file import checked_text, read_fields
-from dlplug.data.text.padded import IGNORED, PaddedInputs, PaddedRecords, padded
+from dlplug.data.text.padded import PaddedInputs, PaddedRecords, padded
 from dlplug.data.text.symbol_tokenizer import CharacterTokenizer, SymbolTokenizer, WordTokenizer
 from dlplug.data.text.token_data import TokenData, read_text
 from dlplug.errors import DataError, InvalidValueError
+from dlplug.nn.absent import IGNORED
 
 Sequences = list[list[str]]
 
@@ -42,11 +42,8 @@ class LabelledTokens(TokenData):
             DataError: names file and line of a bad record.
         """
         sequences, labels = self.read()
-        rows = stratified_split(
-            torch.zeros(len(sequences), dtype=torch.int64),
-            self.validation_fraction,
-            self.test_fraction,
-            self.split_seed,
+        rows = random_split(
+            len(sequences), self.validation_fraction, self.test_fraction, self.split_seed
         )
         if self.adopted is not None:
             tokenizer, names = self.saved_tokenizer(), self.adopted.class_names
@@ -55,6 +52,11 @@ class LabelledTokens(TokenData):
             tokenizer = self.symbols.learn_symbols(training, self.vocab_size)
             names = tuple(sorted({label for row in labels for label in row}))
         index = {name: i for i, name in enumerate(names)}
+        new = next((label for row in labels for label in row if label not in index), None)
+        if new is not None:
+            raise DataError(
+                f"data: the label {new!r} is none of the trained classes", known=", ".join(names)
+            )
         self.publish(tokenizer, num_classes=len(names), class_names=names)
         inputs = padded([tokenizer.encode_symbols(s) for s in sequences], self.sequence_length)
         targets = padded(
@@ -187,7 +189,9 @@ def sentences_of(path: Path, columns: Sequence[int]) -> list[list[tuple[str, ...
             sentences.append([])
             continue
         cells = line.split("\t") if "\t" in line else line.split()
-        if len(cells) <= max(*columns, len(columns) - 1) or "" in cells:
+        is_short = len(cells) <= max(*columns, len(columns) - 1)
+        # -1 is the token's own column where the label lacks.
+        if is_short or len({c % len(cells) for c in columns}) < len(columns) or "" in cells:
             raise DataError(
                 f"{path}, line {number}: {line.strip()[:40]!r} lacks a token or a label",
                 known=f"columns {', '.join(map(str, columns))}, counted from 0; -1 is the last",

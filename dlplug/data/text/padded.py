@@ -6,9 +6,7 @@ import torch
 from torch import Tensor
 
 from dlplug.data.records import ArrayRecords, Records
-from dlplug.data.text.tokenizer import PADDING
-
-IGNORED = -100
+from dlplug.nn.absent import PADDING
 
 
 class PaddedRecords(Records):

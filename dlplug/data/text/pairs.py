@@ -9,13 +9,14 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from dlplug.data.paths import resolve_path
+from dlplug.data.record_split import random_split
 from dlplug.data.records import ArrayRecords, Records
-from dlplug.data.split import stratified_split
 from dlplug.data.text.jsonl_file import checked_text, read_fields
-from dlplug.data.text.padded import IGNORED, PaddedInputs, padded, width_of
+from dlplug.data.text.padded import PaddedInputs, padded, width_of
 from dlplug.data.text.token_data import TokenData, read_text
 from dlplug.data.text.tokenizer import END, START
 from dlplug.errors import DataError
+from dlplug.nn.absent import IGNORED, PADDING
 
 
 class PairRecords(Records):
@@ -71,20 +72,17 @@ class PairData(TokenData):
             DataError: names a pair that is damaged or too long.
         """
         pairs, places = self.read_pairs()
-        rows = stratified_split(
-            torch.zeros(len(pairs), dtype=torch.int64),
-            self.validation_fraction,
-            self.test_fraction,
-            self.split_seed,
+        rows = random_split(
+            len(pairs), self.validation_fraction, self.test_fraction, self.split_seed
         )
         training = [text for row in rows["train"].tolist() for text in pairs[row]]
         tokenizer = self.learned_tokenizer(training)
         self.publish(tokenizer)
         sources = self._encoded([source for source, _ in pairs], places)
         targets = self._encoded([target for _, target in pairs], places, [END])
-        following = targets.masked_fill(targets == 0, IGNORED)
+        following = targets.masked_fill(targets == PADDING, IGNORED)
         # The end token is nobody's input: nothing follows it.
-        earlier = targets[:, :-1].masked_fill(targets[:, :-1] == END, 0)
+        earlier = targets[:, :-1].masked_fill(targets[:, :-1] == END, PADDING)
         shifted = torch.cat([torch.full_like(targets[:, :1], START), earlier], dim=1)
         inputs = {"source": sources, "target": shifted}
         return {name: PairRecords(inputs, following, where) for name, where in rows.items()}

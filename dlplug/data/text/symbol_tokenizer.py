@@ -4,8 +4,9 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from dlplug.data.text.tokenizer import NUM_SPECIAL, UNKNOWN, Tokenizer
+from dlplug.data.text.tokenizer import NUM_SPECIAL, Tokenizer
 from dlplug.errors import InvalidValueError
+from dlplug.nn.absent import UNKNOWN
 
 
 class SymbolTokenizer(Tokenizer):

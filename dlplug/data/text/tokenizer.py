@@ -7,8 +7,9 @@ from typing import Any
 from dlplug.errors import DataError, InvalidValueError
 
 # The first tokens of every vocabulary, whether they are used or not, so that a model's special
-# tokens do not depend on its tokenizer.
-PADDING, UNKNOWN, START, END, MASK = range(5)
+# tokens do not depend on its tokenizer. Before these come PADDING and UNKNOWN of
+# `dlplug.nn.absent`.
+START, END, MASK = 2, 3, 4
 NUM_SPECIAL = 5
 SPECIAL_NAMES = ("<padding>", "<unknown>", "<start>", "<end>", "<mask>")
 

@@ -125,6 +125,11 @@ class HuggingFace(SplitData):
             labels = {split: torch.tensor(list(rows)) for split, rows in values.items()}
             if any(bool((rows < 0).any()) for rows in labels.values()):
                 raise DataError(f"data huggingface: {self.label} holds records without a class")
+            if self.adopted is not None and list(self.adopted.class_names) != list(names):
+                raise DataError(
+                    f"data huggingface: {self.label} has the classes {', '.join(names)}, the"
+                    f" training had {', '.join(self.adopted.class_names)}"
+                )
             return list(names), labels
         if not all(isinstance(v, (str, int)) for rows in values.values() for v in rows):
             raise DataError(
@@ -200,4 +205,5 @@ class SavedImages(ImageRecords):
 
 def standardised(inputs: Tensor, mean: Sequence[float], std: Sequence[float]) -> Tensor:
     """(inputs - mean) / std of each column, float32."""
-    return ((inputs - torch.tensor(mean)) / torch.tensor(std)).float()
+    mean, std = (torch.tensor(values, dtype=inputs.dtype) for values in (mean, std))
+    return ((inputs - mean) / std).float()

@@ -9,18 +9,11 @@ from torch.utils.data import Dataset
 
 from dlplug.data.paths import resolve_path
 from dlplug.data.spec import DataSpec
-from dlplug.data.split import stratified_split
+from dlplug.data.split import SPLIT_NAMES, stratified_split
 from dlplug.data.split_data import SPLITS, SplitData
 from dlplug.data.vision.image_records import ImageInputs, ImageRecords, channel_statistics
 from dlplug.data.vision.pixels import check_fit, image_files, is_image_file, read_pixels, sides
 from dlplug.errors import DataError, InvalidValueError, suggestion
-
-# Names that a folder of a split may have.
-SPLIT_FOLDERS = {
-    "train": ("train", "training"),
-    "validation": ("validation", "val", "valid"),
-    "test": ("test",),
-}
 
 
 class ImageFolder(SplitData):
@@ -153,7 +146,7 @@ class ImageFolder(SplitData):
 
 def split_folder(root: Path, split: str) -> Path | None:
     """The folder of a split, or None."""
-    found = [root / name for name in SPLIT_FOLDERS[split] if (root / name).is_dir()]
+    found = [root / name for name in SPLIT_NAMES[split] if (root / name).is_dir()]
     # A class may be called "test": a folder of images alone is no split.
     return next((path for path in found if any(map(Path.is_dir, path.iterdir()))), None)
 

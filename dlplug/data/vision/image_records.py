@@ -9,6 +9,8 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from dlplug.errors import DataError
+
 # Images that mean and standard deviation are computed from, at most: more change the fourth digit.
 STATISTICS = 2000
 
@@ -93,7 +95,12 @@ def channel_statistics(
     """Mean and standard deviation of each channel in [0, 1], of up to `STATISTICS` files.
 
     They are taken evenly from all. A channel without any variation has the deviation 1.
+
+    Raises:
+        DataError: there are no files.
     """
+    if not len(paths):
+        raise DataError("there are no training images to take mean and deviation of")
     chosen = paths[:: -(-len(paths) // STATISTICS)]
     # Sums of whole numbers below 2**53 are exact in float64.
     count, total, squares = 0, 0.0, 0.0

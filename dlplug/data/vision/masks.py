@@ -7,8 +7,7 @@ import numpy as np
 
 from dlplug.data.vision.pixels import fitted, image_files, image_pixels, open_image
 from dlplug.errors import DataError
-
-IGNORED = -100
+from dlplug.nn.absent import IGNORED
 
 
 def find_pairs(images: Path, masks: Path) -> list[tuple[Path, Path]]:

@@ -112,7 +112,8 @@ def image_pixels(image: "Image", size: tuple[int, int], fit: str, greyscale: boo
         values = np.asarray(image, np.float64)
         from PIL import Image
 
-        top = 65535 if values.max() > 255 else 255
+        is_wide = image.mode.startswith("I;16") or values.max() > 255
+        top = 65535 if is_wide else 255
         image = Image.fromarray((values * (255 / top)).clip(0, 255).astype(np.uint8))
     pixels = np.asarray(fitted(image.convert("L" if greyscale else "RGB"), size, fit))
     # A copy: what Pillow gives may not be written to, which torch warns of.

@@ -8,15 +8,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from dlplug.data.split import SPLIT_NAMES
 from dlplug.data.vision.pixels import image_pixels
 from dlplug.errors import DataError, suggestion
-
-# Names that a split may have in a DatasetDict.
-SPLIT_NAMES = {
-    "train": ("train",),
-    "validation": ("validation", "valid", "val", "dev"),
-    "test": ("test",),
-}
 
 
 def open_saved(root: Path) -> Any:

@@ -11,8 +11,8 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from dlplug.data.paths import resolve_path
+from dlplug.data.record_split import random_split
 from dlplug.data.spec import DataSpec
-from dlplug.data.split import stratified_split
 from dlplug.data.split_data import SPLITS, SplitData
 from dlplug.data.vision.image_records import ImageInputs, channel_statistics
 from dlplug.data.vision.masks import find_pairs, found_values, read_pair
@@ -79,11 +79,8 @@ class SegmentationPairs(SplitData):
             DataError: an image without a mask or the other way round, or there are no pairs.
         """
         pairs = find_pairs(resolve_path(self.images), resolve_path(self.masks))
-        rows = stratified_split(
-            torch.zeros(len(pairs), dtype=torch.int64),
-            self.validation_fraction,
-            self.test_fraction,
-            self.split_seed,
+        rows = random_split(
+            len(pairs), self.validation_fraction, self.test_fraction, self.split_seed
         )
         parts = {split: [pairs[row] for row in rows[split].tolist()] for split in SPLITS}
         if not parts["train"]:

@@ -153,3 +153,13 @@ def test_networks_tell_the_classes_apart(make, name, epochs):
         right = float((model.eval()(inputs).argmax(1) == labels).float().mean())
     majority = float(labels.bincount().max() / len(labels))
     assert majority < 0.6 and right > 0.85
+
+
+@pytest.mark.parametrize("standardise", ["channel", "series"])
+def test_a_channel_that_never_changes_is_zero(tmp_path, standardise):
+    """0.1 is no binary fraction: its deviation is rounding, by which nothing may be divided."""
+    same = ",".join(["0.1"] * 7)
+    lines = [f"{i},1,2,3,4,5,6:{same}:{'ab'[i % 2]}" for i in range(20)]
+    data = from_file(tmp_path, lines, standardise=standardise)
+    inputs, _ = data.split("train").__getitems__(range(data.split_sizes["train"]))
+    assert float(inputs[..., 1].abs().max()) < 1e-6 < float(inputs[..., 0].abs().max())

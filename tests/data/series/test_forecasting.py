@@ -117,3 +117,12 @@ def test_values_out_of_range(arguments, message):
     """The error names the value."""
     with pytest.raises(InvalidValueError, match=message):
         SeriesForecasting("x.csv", **({"targets": "a"} | arguments))
+
+
+def test_a_column_that_never_changes_is_left_as_it_is(tmp_path):
+    """0.1 is no binary fraction: its deviation is rounding, by which nothing may be divided."""
+    (tmp_path / "x.csv").write_text("a,b\n" + "".join(f"{i % 7},0.1\n" for i in range(70)))
+    data = SeriesForecasting(str(tmp_path / "x.csv"), "a", ["b"], input_length=5)
+    data.setup("fit")
+    assert data.data_spec.preparation["std"][1] == 1.0
+    assert float(data.split("train").values[:, 1].abs().max()) < 1e-6

@@ -53,3 +53,9 @@ def test_what_is_wrong_is_named(tmp_path, name, text, message):
     with pytest.raises(DataError) as error:
         read_series(tmp_path / name)
     assert message in str(error.value) and str(tmp_path / name) in str(error.value)
+
+
+def test_classes_that_are_no_whole_numbers_stay_apart(tmp_path):
+    """1.5 is not 1."""
+    (tmp_path / "x.txt").write_text("1.0 2 3\n1.5 2 3\n1e400 2 3\n")
+    assert [one.label for one in read_series(tmp_path / "x.txt")] == ["1", "1.5", "1e400"]

@@ -66,6 +66,8 @@ def test_infinite_numbers_of_parquet_are_named():
     """They would end the training with NaN."""
     with pytest.raises(DataError, match="line 3, column 'x': inf is no finite number"):
         columns(x=[1.0, float("inf")]).numbers("x")
+    assert columns(x=[1.0, float("inf"), None]).words("x").to_pylist() == ["1", "inf", None]
+    assert columns(x=[1.0, 1e30]).words("x").to_pylist() == ["1", "1e+30"]
 
 
 def test_columns_of_lists_are_refused():

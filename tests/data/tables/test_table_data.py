@@ -113,8 +113,9 @@ def test_divided_as_a_column_says(files):
         "validation": 25,
         "test": 25,
     }
-    with pytest.raises(DataError, match="line 2, column 'shop': 'shop 0' is no split"):
+    with pytest.raises(DataError, match="line 2, column 'shop': 'shop 0' is no split") as error:
         ready(files / "t.csv", split="column", split_column="shop")
+    assert "known: train, training, validation" in str(error.value)
     with pytest.raises(DataError, match="line 4, column 'color': the split is missing"):
         ready(files / "t.csv", split="column", split_column="color", features=["size"])
 

@@ -76,5 +76,10 @@ def test_targets_that_cannot_be_learned_are_refused():
         found("class", a=["1", "2"], b=["1", "2"])
     with pytest.raises(DataError, match="line 3, column 'a': the label 2 is not 0 or 1"):
         found("labels", a=["1", "2"]).read(columns(a=["1", "2"]))
-    with pytest.raises(DataError, match="line 2, column 'y': no class 'c'; known: a, b"):
+    with pytest.raises(DataError, match=r"line 2, column 'y': no class 'c'\n  known: a, b"):
         found(y=["a", "b"]).read(columns(y=["c", "b"]))
+
+
+def test_classes_that_look_like_numbers_are_words():
+    """A power or two signs are no whole number."""
+    assert found("class", y=["--5", "x²", "²", "7"]).classes == ("7", "--5", "x²", "²")

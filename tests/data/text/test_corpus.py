@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from dlplug.data.text.corpus import Text
-from dlplug.data.text.tokenizer import PADDING
 from dlplug.errors import ConfigError, DataError, InvalidValueError
+from dlplug.nn.absent import PADDING
 
 CHARACTERS = "".join(chr(ord("A") + i % 50) + chr(0x4E00 + i) for i in range(500))
 

@@ -90,3 +90,23 @@ def test_capitals_of_real_verses_are_labelled():
         c.upper() if label else c for c, label in zip(text, labels[0].tolist(), strict=True)
     )
     assert restored == "And the earth was without form, and void; and darkness was upon "
+
+
+def test_a_label_that_the_run_does_not_know_is_named(file, tmp_path):
+    """Instead of a KeyError."""
+    trained = ready(TokenLabels(str(file)))
+    (tmp_path / "b.conll").write_text("God NN B-PER\n\nEgypt NN B-LOC\n\n" * 10)
+    data = TokenLabels(str(tmp_path / "b.conll"))
+    data.adopt(trained.data_spec)
+    with pytest.raises(
+        DataError, match="the label 'B-LOC' is none of the trained classes"
+    ) as error:
+        data.load()
+    assert "known: B-PER, O" in str(error.value)
+
+
+def test_a_token_is_not_its_own_label(tmp_path):
+    """The last column is the token's where there is no column of labels."""
+    (tmp_path / "a.conll").write_text("1 x God\n")
+    with pytest.raises(DataError, match="line 1: '1 x God' lacks a token or a label"):
+        TokenLabels(str(tmp_path / "a.conll"), token_column=2).load()

@@ -9,12 +9,12 @@ from dlplug.data.text.symbol_tokenizer import CharacterTokenizer, WordTokenizer
 from dlplug.data.text.tokenizer import (
     NUM_SPECIAL,
     SPECIAL_NAMES,
-    UNKNOWN,
     kinds,
     learn_tokenizer,
     tokenizer_from_plain,
 )
 from dlplug.errors import DataError, InvalidValueError
+from dlplug.nn.absent import UNKNOWN
 
 TEXTS = ["In the beginning God created the heaven and the earth.", "Ärger, naïve 日本\n <mask>"]
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from dlplug.data.vision.huggingface import HuggingFace
+from dlplug.data.vision.huggingface import HuggingFace, standardised
 from dlplug.errors import DataError, InvalidValueError
 from tests.data.vision.pictures import write_faces
 
@@ -110,3 +110,22 @@ def test_a_missing_package_is_named(monkeypatch, saved):
     monkeypatch.setitem(sys.modules, "datasets", None)
     with warnings.catch_warnings(), pytest.raises(DataError, match="the package datasets"):
         HuggingFace(str(saved / "wine"), features=["hue"]).setup("fit")
+
+
+def test_other_classes_than_the_trained_ones_are_named(saved):
+    """Their numbers would mean other classes."""
+    arguments = {"features": ["alcohol", "hue"]}
+    trained = HuggingFace(str(saved / "split"), **arguments)
+    trained.setup("fit")
+    data = HuggingFace(str(saved / "split"), **arguments)
+    plain = trained.data_spec.to_dict() | {"class_names": ["three", "two", "one"]}
+    data.adopt(type(trained.data_spec).from_dict(plain))
+    with pytest.raises(DataError, match="classes one, two, three, the training had three, two"):
+        data.setup("fit")
+
+
+def test_numbers_far_from_zero_are_standardised_in_double_precision():
+    """Float32 holds a billion to 64 only."""
+    inputs = torch.tensor([[1e9 - 3.0], [1e9 + 5.0]], dtype=torch.float64)
+    found = standardised(inputs, [1e9 + 1.0], [4.0])
+    assert found.tolist() == [[-1.0], [1.0]] and found.dtype == torch.float32

@@ -47,6 +47,8 @@ def test_sixteen_bits_are_scaled_not_cut(tmp_path):
     """Half of 65,535 is grey, not white."""
     path = save(tmp_path / "a.png", np.array([[0, 32768, 65535]], np.uint16))
     assert read_pixels(path, (1, 3), "crop", True)[0].tolist() == [[0, 127, 255]]
+    dark = save(tmp_path / "b.png", np.array([[0, 100, 255]], np.uint16))
+    assert read_pixels(dark, (1, 3), "crop", True).max() == 0
 
 
 def test_cameras_rotation_is_undone(tmp_path):
