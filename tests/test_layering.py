@@ -14,6 +14,7 @@ LAYERS = [
     {"ops"},
     {"nn", "optim"},
     {"architectures", "losses", "schedulers", "metrics", "transforms"},
+    {"storage"},
     {"data", "tasks", "callbacks", "loggers"},
     {"config", "run"},
     {"diagnostics"},

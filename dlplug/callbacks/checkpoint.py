@@ -11,8 +11,7 @@ from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 from dlplug.callbacks.monitor import check_mode, missing_metric
 from dlplug.errors import InvalidValueError
-
-BEST, LAST = "best.ckpt", "last.ckpt"
+from dlplug.storage.checkpoint import BEST, LAST
 
 
 class Checkpoint(ModelCheckpoint):

@@ -84,7 +84,8 @@ class FiniteSteps(Callback):
         """
         self._read_pending(trainer, pl_module)
         if self.skipped:
-            pl_module.log("skipped_steps", float(self.skipped))
+            # All processes leave out the same steps; Lightning warns where it is not told so.
+            pl_module.log("skipped_steps", float(self.skipped), sync_dist=True)
         loss = trainer.callback_metrics.get("train_loss")
         if loss is not None and not math.isfinite(loss):
             raise RunError(
@@ -110,7 +111,8 @@ class FiniteSteps(Callback):
         local = [g.to_local() if isinstance(g, DTensor) else g for g in gradients]
         # Not finite if anything is, or above 1e19; the maximum norm would take six times as long.
         dtype = reduce(torch.promote_types, {g.dtype for g in local}, torch.float32)
-        norms = torch._foreach_norm([g for g in local if g.numel()], 2, dtype=dtype)
+        # With more processes than rows, a process may have shards without a single number.
+        norms = torch._foreach_norm([g for g in local if g.numel()] or local[:1], 2, dtype=dtype)
         flag = ~torch.isfinite(torch.stack(norms)).all()
         if trainer.world_size == 1:
             return flag if self._loss_flag is None else flag | self._loss_flag

@@ -5,6 +5,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.distributed.tensor import DTensor
 
 from dlplug.callbacks.random_state import capture, restore
 
@@ -13,25 +14,38 @@ def origin(task: nn.Module, batch: Any) -> str:
     """One line about the first thing that is not finite, found by repeating the step.
 
     The forward pass is repeated without gradient and leaves no trace: random states and buffers are
-    as before.
+    as before. Each of several processes looks at its own batch and shards, and repeats the pass
+    even where its batch says it all: with sharded weights or SyncBatchNorm the others wait for it.
 
     Args:
         task: A `Task`; of another module only batch and gradients are looked at.
         batch: The one that was trained on, on the module's device.
     """
+    record, layer = _first_record(batch), None
+    is_shared = torch.distributed.is_available() and torch.distributed.is_initialized()
+    if hasattr(task, "output_and_target") and (record is None or is_shared):
+        layer = _first_layer(task, batch)
+    found = record or layer or _first_gradient(task)
+    return found or "the loss or its gradient, while every layer's output is finite"
+
+
+def _first_record(batch: Any) -> str | None:
     for place, tensor in _tensors(batch, "batch"):
         bad = ~torch.isfinite(tensor) if tensor.is_floating_point() else None
         if bad is not None and bool(bad.any()):
             record = int(bad.reshape(len(tensor), -1).any(dim=1).nonzero()[0]) if bad.ndim else 0
             return f"{place} holds {_kind(tensor)} in its record {record}"
-    if hasattr(task, "output_and_target"):
-        layer = _first_layer(task, batch)
-        if layer is not None:
-            return layer
+    return None
+
+
+def _first_gradient(task: nn.Module) -> str | None:
     for name, parameter in task.named_parameters():
-        if parameter.grad is not None and not bool(torch.isfinite(parameter.grad).all()):
-            return f"the gradient of {name} holds {_kind(parameter.grad)}, its input is finite"
-    return "the loss or its gradient, while every layer's output is finite"
+        gradient = parameter.grad
+        if isinstance(gradient, DTensor):
+            gradient = gradient.to_local()  # asking a DTensor would ask the other processes
+        if gradient is not None and not bool(torch.isfinite(gradient).all()):
+            return f"the gradient of {name} holds {_kind(gradient)}, its input is finite"
+    return None
 
 
 def _first_layer(task: nn.Module, batch: Any) -> str | None:

@@ -1,19 +1,17 @@
 """Start from the weights of another training."""
 
 import os
-import pickle
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from zipfile import BadZipFile, ZipFile
 
 import lightning
-import torch
 from lightning.pytorch.callbacks import Callback
 from torch import Tensor
 
 from dlplug.callbacks.patterns import check_patterns, matches
 from dlplug.errors import CheckpointError, InvalidValueError, suggestion
+from dlplug.storage.checkpoint import BEST, LAST, read_checkpoint
 
 PREFIX = "architecture."
 
@@ -55,7 +53,8 @@ class Pretrained(Callback):
         path = find(self.checkpoint)
         network = getattr(pl_module, "architecture", pl_module)
         prefix = "" if network is pl_module else PREFIX
-        found = {n[len(prefix) :]: t for n, t in read(path).items() if n.startswith(prefix)}
+        weights = read_checkpoint(path)["state_dict"]
+        found = {n[len(prefix) :]: t for n, t in weights.items() if n.startswith(prefix)}
         fresh = self._fit(found, network.state_dict(), path)
         network.load_state_dict({n: t for n, t in found.items() if n not in fresh}, strict=False)
         if trainer.is_global_zero:
@@ -109,7 +108,7 @@ def find(text: str) -> Path:
     numbered = [p for p in Path("runs", text).glob("*") if p.name.isdigit()]
     runs += [Path("runs", text), *sorted(numbered, key=lambda p: -int(p.name))]
     for run in runs:
-        for name in ("best.ckpt", "last.ckpt"):
+        for name in (BEST, LAST):
             if (run / "checkpoints" / name).is_file():
                 return run / "checkpoints" / name
     raise CheckpointError(
@@ -117,28 +116,3 @@ def find(text: str) -> Path:
         where=os.getcwd(),
         fix="give a file, a run folder, or the name of a run",
     )
-
-
-def read(path: Path) -> dict[str, Tensor]:
-    """The weights in a checkpoint; runs no code from it.
-
-    Raises:
-        CheckpointError: it is damaged, or holds objects.
-    """
-    try:
-        with ZipFile(path) as archive:
-            broken = archive.testzip()
-        if broken is not None:
-            raise BadZipFile(f"wrong checksum of {broken}")
-        content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-    except pickle.UnpicklingError as error:
-        raise CheckpointError(
-            f"{path} holds objects besides tensors and plain data: {error}",
-            fix="save it again without them; dlplug loads no objects, for they can run any code",
-        ) from error
-    except (BadZipFile, RuntimeError, EOFError, OSError, ValueError) as error:
-        raise CheckpointError(f"{path} is damaged or no checkpoint: {error}") from error
-    weights = content.get("state_dict") if isinstance(content, dict) else None
-    if not isinstance(weights, dict):
-        raise CheckpointError(f"{path} is no checkpoint of Lightning: it has no state_dict")
-    return weights

@@ -19,7 +19,8 @@ class SnapshotEnsemble(Callback):
         predict --run NAME --ckpt_path .../snapshot-4.ckpt --ckpt_path .../snapshot-5.ckpt
 
     Raises:
-        InvalidValueError: at the start of a training, another scheduler than cosine_cycles.
+        InvalidValueError: at the start of a training, another scheduler than cosine_cycles, or
+            ``trainer.enable_checkpointing: false``.
     References: Huang et al. 2017, arXiv:1704.00109.
     """
 
@@ -29,12 +30,17 @@ class SnapshotEnsemble(Callback):
     def on_fit_start(
         self, trainer: lightning.Trainer, pl_module: lightning.LightningModule
     ) -> None:
-        """There are cycles.
+        """There are cycles, and a place to write to.
 
         Raises:
-            InvalidValueError: there are none.
+            InvalidValueError: there is none.
         """
         self._length(trainer)
+        if trainer.checkpoint_callback is None and not trainer.fast_dev_run:
+            raise InvalidValueError(
+                "snapshot_ensemble: trainer.enable_checkpointing is false",
+                fix="leave out snapshot_ensemble, or that",
+            )
 
     def on_train_start(self, trainer, pl_module) -> None:
         """A resumed training has passed some."""
@@ -63,6 +69,6 @@ class SnapshotEnsemble(Callback):
     def _write(self, trainer: lightning.Trainer) -> None:
         self._written += 1
         keep = trainer.checkpoint_callback
-        if trainer.fast_dev_run or keep is None or keep.dirpath is None:
+        if trainer.fast_dev_run or keep.dirpath is None:
             return
         trainer.save_checkpoint(Path(keep.dirpath, f"snapshot-{self._written}.ckpt"))

@@ -77,7 +77,7 @@ class SWA(WeightAverage):
 
     def on_train_epoch_end(self, trainer, pl_module) -> None:
         """Where nothing was validated the statistics are still to be taken."""
-        if self._is_stale and has_statistics(pl_module):
+        if self._is_stale and norms_with_statistics(pl_module):
             super().on_validation_epoch_start(trainer, pl_module)
             self._refresh(trainer, pl_module)
             self.on_validation_epoch_end(trainer, pl_module)
@@ -95,7 +95,7 @@ class SWA(WeightAverage):
 
     def _refresh(self, trainer, pl_module) -> None:
         """Statistics for the mean, which is in the module."""
-        if not self._is_stale or not has_statistics(pl_module):
+        if not self._is_stale or not norms_with_statistics(pl_module):
             return
         self._is_stale = False
         state = capture()
@@ -105,16 +105,19 @@ class SWA(WeightAverage):
             self.average[name].copy_(tensor)
 
 
-def has_statistics(task: nn.Module) -> bool:
-    """Whether any BatchNorm keeps running statistics."""
-    return any(isinstance(m, _BatchNorm) and m.track_running_stats for m in task.modules())
+def norms_with_statistics(task: nn.Module) -> list[_BatchNorm]:
+    """Every BatchNorm that learns running statistics: a frozen one (see `Freeze`) keeps its own."""
+    norms = [m for m in task.modules() if isinstance(m, _BatchNorm) and m.track_running_stats]
+    return [
+        norm
+        for norm in norms
+        if any(p.requires_grad for p in norm.parameters()) or not list(norm.parameters())
+    ]
 
 
 def take_statistics(trainer, task) -> None:
     """Let each BatchNorm's running statistics be the mean over the batches of the training data."""
-    norms = {
-        m: m.momentum for m in task.modules() if isinstance(m, _BatchNorm) and m.track_running_stats
-    }
+    norms = {norm: norm.momentum for norm in norms_with_statistics(task)}
     modes = {module: module.training for module in task.modules()}
     task.eval()
     for norm in norms:

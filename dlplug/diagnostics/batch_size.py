@@ -138,7 +138,7 @@ def _grow(trial, found, memory, size, largest, steps, progress) -> None:
         measured = measure(trial, memory, size, steps)
         found.tried.append(measured)
         if measured.memory is None:
-            found.ended = f"{size} is out of memory"
+            found.ended = f"{size} is {measured.remark}"
             return
         if measured.memory > found.limit:
             measured.remark = "above the limit"
@@ -180,6 +180,8 @@ def measure(trial: Trial, memory: PeakMemory, size: int, steps: int) -> Measured
         gc.collect()
         if memory.device.type == "cuda":
             torch.cuda.empty_cache()
+    if not clock.times:  # an endless source does not tell how many records it has
+        return Measured(size, remark="more than an epoch has")
     # The median: another program may hold the processor for a step or two.
     seconds = median(clock.times)
     return Measured(size, size / seconds, seconds, memory.read())

@@ -1,6 +1,7 @@
 """Where the time and the memory of a training go."""
 
 from dataclasses import asdict, dataclass, field
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import lightning
@@ -8,6 +9,7 @@ import torch
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint, ProgressBar
 from torch import Tensor
 
+from dlplug.callbacks.snapshot_ensemble import SnapshotEnsemble
 from dlplug.diagnostics.memory import PeakMemory
 from dlplug.diagnostics.module_clock import ModuleClock, ModuleCost
 from dlplug.diagnostics.parts_clock import PartsClock
@@ -74,11 +76,13 @@ def profile(experiment: "Experiment", *, steps: int = 20) -> Profile:
         callbacks = [
             callback
             for callback in experiment.build_callbacks()
-            if not isinstance(callback, (ModelCheckpoint, ProgressBar))
+            if not isinstance(callback, (ModelCheckpoint, SnapshotEnsemble, ProgressBar))
         ]
-        with untouched(trial.task):
+        # What other callbacks write, histograms of weights for example, goes with the folder.
+        with untouched(trial.task), TemporaryDirectory() as folder:
             memory.reset()
-            trial.fit(trial.trainer(WARM_UP + steps, [*callbacks, end], profiler=clock))
+            trainer = trial.trainer(WARM_UP + steps, [*callbacks, end], folder, profiler=clock)
+            trial.fit(trainer)
             peak = memory.read()
             modules = ModuleClock(getattr(trial.task, "architecture", trial.task))
             batch = to_device(trial.batch(), memory.device)

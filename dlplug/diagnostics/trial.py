@@ -1,5 +1,6 @@
 """A short training on one device that leaves nothing behind, for looking at it."""
 
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -65,19 +66,25 @@ class Trial:
         preflight(self.task, self.datamodule, self.trainer(1), ", ".join(sides))
 
     def trainer(
-        self, steps: int, callbacks: Sequence[Callback] = (), **forced: Any
+        self,
+        steps: int,
+        callbacks: Sequence[Callback] = (),
+        root: str | os.PathLike = ".",
+        **forced: Any,
     ) -> lightning.Trainer:
         """A Trainer that ends after so many optimizer steps.
 
         Args:
             steps: Optimizer steps.
             callbacks: In their order.
+            root: Folder for what callbacks write.
             forced: Arguments of the Trainer, whatever the config says.
         """
         own = [] if self.keep_schedule else [ConstantRate()]
         return build_trainer(
             self.experiment,
             callbacks=[*own, *callbacks],
+            root=root,
             forced=TRIAL | {"max_steps": steps} | forced,
         )
 

@@ -1,22 +1,17 @@
-"""Checkpoint files that survive crashes, and reading them safely."""
+"""Lightning's way to checkpoint files that survive crashes."""
 
-import os
-import pickle
-import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, Any
 
 import torch
 from lightning.fabric.plugins import TorchCheckpointIO
 
-from dlplug.callbacks.checkpoint import LAST
-from dlplug.errors import CheckpointError, StorageError
-from dlplug.run import manifest
-from dlplug.run.files import link_file, write_file
+from dlplug.errors import StorageError
+from dlplug.storage import manifest
+from dlplug.storage.checkpoint import LAST, PREVIOUS, read_checkpoint
+from dlplug.storage.files import link_file, write_file
 from dlplug.tasks.checkpoint import check_plain
-
-PREVIOUS = "previous.ckpt"
 
 
 class DurableCheckpointIO(TorchCheckpointIO):
@@ -88,52 +83,3 @@ def _size(value: Any) -> int:
     if isinstance(value, Mapping):
         return sum(map(_size, value.values()))
     return sum(map(_size, value)) if isinstance(value, (list, tuple)) else 0
-
-
-def newest_intact(checkpoints: Iterable[Path]) -> Path | None:
-    """The first of several checkpoints that is not damaged; damaged ones are named on stderr."""
-    for path in checkpoints:
-        if not path.is_file():
-            continue
-        problem = manifest.damage(path)
-        if problem is None:
-            return path
-        print(f"{path} is damaged ({problem}): the one before it is used", file=sys.stderr)
-    return None
-
-
-def read_checkpoint(path: str | os.PathLike, map_location: Any = "cpu") -> dict[str, Any]:
-    """A checkpoint's content, tensors mapped from the file; runs no code from it.
-
-    Damage is found before anything is unpickled: by the folder's manifest, or by the checksums in
-    a file that the manifest does not know.
-
-    Args:
-        path: A file.
-        map_location: Where the tensors go, as in ``torch.load``.
-    Raises:
-        CheckpointError: there is none, it is damaged, or it holds objects.
-    """
-    path = Path(path)
-    if not path.is_file():
-        near = sorted(p.name for p in path.parent.glob("*.ckpt")) if path.parent.is_dir() else []
-        raise CheckpointError(f"there is no checkpoint {path}", known=", ".join(near) or None)
-    problem = manifest.damage(path)
-    if problem is not None:
-        raise CheckpointError(
-            f"{path} is damaged or no checkpoint: {problem}", fix="use another checkpoint"
-        )
-    try:
-        checkpoint = torch.load(path, map_location=map_location, weights_only=True, mmap=True)
-    except pickle.UnpicklingError as error:
-        raise CheckpointError(
-            f"{path} holds objects besides tensors and plain data: {error}",
-            fix="save it again without them; dlplug loads no objects, for they can run any code",
-        ) from error
-    except (RuntimeError, EOFError, OSError, ValueError) as error:
-        raise CheckpointError(
-            f"{path} is damaged or no checkpoint: {error}", fix="use another checkpoint"
-        ) from error
-    if not isinstance(checkpoint, Mapping) or "state_dict" not in checkpoint:
-        raise CheckpointError(f"{path} is no checkpoint of Lightning: it has no state_dict")
-    return checkpoint

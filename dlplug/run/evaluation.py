@@ -12,12 +12,12 @@ from lightning.pytorch.utilities.model_helpers import is_overridden
 from dlplug.callbacks.checkpoint import Checkpoint
 from dlplug.callbacks.progress import progress_bar
 from dlplug.errors import ConfigError
-from dlplug.run.checkpoint_io import read_checkpoint
-from dlplug.run.files import write_text
 from dlplug.run.folder import Run
 from dlplug.run.parts import build_data, build_task, name_of, record_of
 from dlplug.run.result import Result
 from dlplug.run.trainer import build_trainer
+from dlplug.storage.checkpoint import read_checkpoint
+from dlplug.storage.files import write_text
 from dlplug.tasks.checkpoint import check_architecture
 
 if TYPE_CHECKING:

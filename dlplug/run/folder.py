@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from dlplug.errors import RunError, suggestion
-from dlplug.run.files import write_text
+from dlplug.storage.checkpoint import BEST, LAST, PREVIOUS
+from dlplug.storage.files import write_text
 
 ROOT = "runs"
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
@@ -152,17 +153,17 @@ class Run:
     @property
     def last(self) -> Path:
         """The last checkpoint: where a training continues."""
-        return self.checkpoints / "last.ckpt"
+        return self.checkpoints / LAST
 
     @property
     def previous(self) -> Path:
         """The checkpoint before the last one: where a training continues if that is damaged."""
-        return self.checkpoints / "previous.ckpt"
+        return self.checkpoints / PREVIOUS
 
     @property
     def best(self) -> Path:
         """The best checkpoint: what is tested and used."""
-        return self.checkpoints / "best.ckpt"
+        return self.checkpoints / BEST
 
     @property
     def weights(self) -> Path:
@@ -218,12 +219,18 @@ class Run:
             yield
 
     def is_held(self) -> bool:
-        """Whether some process is training the run right now; the kernel knows when it dies."""
+        """Whether some process is training the run right now; the kernel knows when it dies.
+
+        Asking writes nothing: the runs may belong to somebody else.
+        """
         try:
-            with self.hold():
-                return False
-        except RunError:
+            with (self.path / ".lock").open("rb") as file:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except FileNotFoundError:
+            return False
+        except BlockingIOError:
             return True
+        return False
 
 
 def _now() -> float:

@@ -9,9 +9,9 @@ import torch
 
 from dlplug.data.text.tokenizer import END, NUM_SPECIAL, tokenizer_from_plain
 from dlplug.errors import ConfigError, InvalidValueError
-from dlplug.run.checkpoint_io import read_checkpoint
 from dlplug.run.evaluation import task_of
 from dlplug.run.parts import name_of
+from dlplug.storage.checkpoint import read_checkpoint
 from dlplug.tasks.generation import check_sampling, generate
 from dlplug.tasks.language_modelling import LanguageModelling
 

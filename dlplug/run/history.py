@@ -3,15 +3,16 @@
 import json
 import os
 import shutil
+import stat
 import time
-from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from dlplug.errors import RunError
-from dlplug.run import manifest
-from dlplug.run.files import remove_litter
 from dlplug.run.folder import Run
+from dlplug.storage import manifest
+from dlplug.storage.files import remove_litter
 
 
 def all_runs(root: str | os.PathLike, name: str | None = None) -> list[Run]:
@@ -53,7 +54,7 @@ def summary(run: Run) -> dict[str, Any]:
         "seconds": None if end is None else round(end - status["started"], 1),
         "tests": status.get("tests", 0),
         "metrics": metrics,
-        "bytes": sum(path.stat().st_size for path in _files(run)),
+        "bytes": _size(run),
     }
 
 
@@ -96,17 +97,20 @@ def remove(run: Run) -> int:
     """
     if not (run.path / "run.json").is_file():
         raise RunError(f"{run.path} is no run")
-    size = sum(path.stat().st_size for path in _files(run))
+    size = _size(run)
     with run.hold():
         remove_litter(run.path)
         shutil.rmtree(run.path)
     return size
 
 
-def _files(run: Run) -> Iterator[Path]:
-    """Every file once: a checkpoint may have two names."""
-    seen: set[int] = set()
+def _size(run: Run) -> int:
+    """Bytes on the disk, each file once: a checkpoint may have two names."""
+    sizes: dict[int, int] = {}
     for path in run.path.rglob("*"):
-        if path.is_file() and path.stat().st_ino not in seen:
-            seen.add(path.stat().st_ino)
-            yield path
+        # A training may rename or remove a file at any moment.
+        with suppress(FileNotFoundError):
+            state = path.stat()
+            if stat.S_ISREG(state.st_mode):
+                sizes[state.st_ino] = state.st_size
+    return sum(sizes.values())

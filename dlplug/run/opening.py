@@ -13,11 +13,11 @@ from dlplug.callbacks.swa import SWA
 from dlplug.config.yaml_dialect import render
 from dlplug.errors import CheckpointError, InvalidValueError, RunError
 from dlplug.loggers.metrics_file import cut_metrics
-from dlplug.run.checkpoint_io import read_checkpoint
 from dlplug.run.environment import environment
-from dlplug.run.files import write_text
 from dlplug.run.folder import Run
 from dlplug.run.lock import lock_difference
+from dlplug.storage.checkpoint import read_checkpoint
+from dlplug.storage.files import write_text
 from dlplug.tasks.checkpoint import KEY as RECORD_KEY
 from dlplug.tasks.checkpoint import identity
 

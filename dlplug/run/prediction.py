@@ -12,13 +12,14 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
+from dlplug.data.loader import OnceSampler, evaluation_loader
 from dlplug.data.split_data import read_array
 from dlplug.errors import ConfigError
 from dlplug.run.evaluation import evaluation_trainer, task_of
-from dlplug.run.files import write_text
 from dlplug.run.folder import Run
 from dlplug.run.parts import build_data, name_of
 from dlplug.run.result import Result
+from dlplug.storage.files import write_text
 from dlplug.tasks.task import number_table
 
 # Of a batch or of many: a tensor ``(N, ...)``, or one object for each record.
@@ -55,18 +56,18 @@ def predict_to_file(
     if target is not None and not target.absolute().parent.is_dir():
         raise ConfigError(f"{target}: the folder {target.absolute().parent} does not exist")
     tasks = [task_of(experiment, checkpoint) for checkpoint in checkpoints]
-    arguments = (
-        {"datamodule": build_data(experiment)}
-        if source is None
-        else {"dataloaders": input_loader(experiment, source)}
-    )
+    data = build_data(experiment) if source is None else Inputs(input_loader(experiment, source))
     parts = []
     for task, checkpoint in zip(tasks, checkpoints, strict=True):
         trainer = evaluation_trainer(experiment, progress)
-        batches = trainer.predict(task, ckpt_path=checkpoint, weights_only=True, **arguments)
+        batches = trainer.predict(task, data, ckpt_path=checkpoint, weights_only=True)
         parts.append(in_order(batches, trainer))
     rows = mean_of(parts)
-    result = Result("predict", run=run and run.path, checkpoint=checkpoints[0])
+    result = Result("predict", run=run and run.path)
+    if len(checkpoints) == 1:
+        result.checkpoint = checkpoints[0]
+    else:
+        result.checkpoints = list(checkpoints)
     result.is_main = trainer.is_global_zero
     if result.is_main:
         result.predictions = target or free_path(run.path)
@@ -74,6 +75,30 @@ def predict_to_file(
         write_table(*table(rows), result.predictions)
     result.seconds = round(time.monotonic() - started, 3)
     return result
+
+
+class Inputs(lightning.LightningDataModule):
+    """Inputs from outside, each of them for one of the processes.
+
+    Args:
+        loader: Of all of them.
+    """
+
+    def __init__(self, loader: DataLoader):
+        super().__init__()
+        self.loader = loader
+
+    def predict_dataloader(self) -> DataLoader:
+        """This process's share: Lightning divides any loader but one with a sampler of ours."""
+        if not isinstance(self.loader.sampler, OnceSampler):
+            return self.loader
+        return evaluation_loader(
+            self.loader.dataset,
+            self.loader.batch_size,
+            num_workers=0,
+            rank=self.trainer.global_rank,
+            world_size=self.trainer.world_size,
+        )
 
 
 def input_loader(experiment: "Experiment", path: Path) -> DataLoader:

@@ -27,6 +27,8 @@ def print_result(result: Result, console: Console | None = None) -> None:
         path = getattr(result, name)
         if path is not None:
             console.print(f"{name:<12} {path}", soft_wrap=True)
+    for path in result.checkpoints or ():
+        console.print(f"{'mean of':<12} {path}", soft_wrap=True)
 
 
 def metrics_table(metrics: dict[str, float]) -> Table:

@@ -14,6 +14,7 @@ class Result:
         metrics: Final values by name: of the last epoch, and of the test.
         run: The run folder, or None.
         checkpoint: What was validated, tested or used; the best one after a fit.
+        checkpoints: All that were used, where a prediction is the mean of several; else None.
         picture: The learning curves, or None.
         predictions: The file of predictions, or None.
         tests: How often the run has been tested on the test split, this time included; None when
@@ -27,6 +28,7 @@ class Result:
     metrics: dict[str, float] = field(default_factory=dict)
     run: Path | None = None
     checkpoint: Path | None = None
+    checkpoints: list[Path] | None = None
     picture: Path | None = None
     predictions: Path | None = None
     tests: int | None = None
@@ -41,4 +43,6 @@ class Result:
             for key, value in vars(self).items()
             if key != "is_main" and value is not None
         }
+        if self.checkpoints is not None:
+            values["checkpoints"] = [str(path) for path in self.checkpoints]
         return values

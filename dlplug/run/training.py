@@ -17,9 +17,7 @@ from dlplug.callbacks.progress import progress_bar
 from dlplug.callbacks.random_state import RandomState
 from dlplug.callbacks.termination import Termination
 from dlplug.loggers.metrics_file import MetricsFile, read_metrics
-from dlplug.run.checkpoint_io import read_checkpoint
 from dlplug.run.evaluation import has_test_data, record_test
-from dlplug.run.files import remove_litter
 from dlplug.run.folder import Run
 from dlplug.run.lock import lock_entries, lock_text
 from dlplug.run.metrics import Rows, best_epoch, metrics_of_epoch
@@ -36,6 +34,8 @@ from dlplug.run.preflight import preflight
 from dlplug.run.result import Result
 from dlplug.run.start import RunStart
 from dlplug.run.trainer import build_trainer
+from dlplug.storage.checkpoint import read_checkpoint
+from dlplug.storage.files import remove_litter
 from dlplug.tasks.checkpoint import check_architecture
 
 if TYPE_CHECKING:

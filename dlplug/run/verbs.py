@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 import lightning
 
 from dlplug.errors import CheckpointError, ConfigError, RunError
-from dlplug.run.checkpoint_io import newest_intact
 from dlplug.run.evaluation import evaluate
 from dlplug.run.folder import ROOT, Run
 from dlplug.run.prediction import predict_to_file
 from dlplug.run.quiet import quiet
 from dlplug.run.result import Result
 from dlplug.run.training import Training
+from dlplug.storage.checkpoint import newest_intact
 
 if TYPE_CHECKING:
     from dlplug.config.experiment import Experiment
@@ -103,13 +103,14 @@ def predict(
     output: str | os.PathLike | None = None,
     progress: bool = True,
 ) -> Result:
-    """Write the class and the probabilities of each input as CSV.
+    """Write what the model says of each input as CSV; the task decides on the columns.
 
     Args:
         experiment: Names the data and the architecture.
         run: Whose best checkpoint is used, and whose folder takes the file.
         ckpt_path: Another checkpoint, or several, whose predictions are averaged.
-        input: ``.npy`` file of raw inputs, which needs no training data; None for the test split.
+        input: Raw inputs, in a form that the data module reads, which needs no training data; None
+            for the test split.
         output: CSV file; None for a new file in the run folder.
         progress: Whether to show a progress bar.
     Raises:
@@ -117,7 +118,7 @@ def predict(
     """
     with quiet():
         chosen = ckpt_path if isinstance(ckpt_path, (list, tuple)) else [ckpt_path]
-        checkpoints = [_checkpoint("predict", run, path) for path in chosen]
+        checkpoints = [_checkpoint("predict", run, path) for path in chosen or [None]]
         source, target = (None if p is None else Path(p) for p in (input, output))
         return predict_to_file(experiment, run, checkpoints, source, target, progress)
 

@@ -12,6 +12,7 @@ from dlplug.callbacks.ema import EMA
 from dlplug.callbacks.pretrained import Pretrained, find
 from dlplug.errors import CheckpointError, InvalidValueError
 from dlplug.run import verbs
+from dlplug.run.checkpoint_io import DurableCheckpointIO
 
 
 def mlp(num_outputs=10):
@@ -93,6 +94,16 @@ def test_what_does_not_fit_is_refused(task, fit, trained, width, replace, error,
     with pytest.raises(error) as raised:
         fit(task(mlp(width)), Pretrained(trained, replace))
     assert message in str(raised.value)
+
+
+def test_another_file_than_the_manifest_says_is_refused(task, fit, trained, tmp_path):
+    """Weights are read as every checkpoint is."""
+    content = torch.load(trained, weights_only=True)
+    path = tmp_path / "run" / "best.ckpt"
+    DurableCheckpointIO().save_checkpoint(content, path)
+    path.write_bytes(Path(trained).read_bytes() + b"x")
+    with pytest.raises(CheckpointError, match="the manifest says"):
+        fit(task(mlp()), Pretrained(str(path)))
 
 
 def test_a_damaged_file_is_refused(task, fit, trained, tmp_path):

@@ -61,3 +61,9 @@ def test_a_rate_without_cycles_is_refused(fit):
     """The message says so."""
     with pytest.raises(InvalidValueError, match="the learning rate has no cycles"):
         fit(("scheduler", "warmup_cosine"))
+
+
+def test_a_training_without_checkpoints_is_refused(fit):
+    """There would be no snapshots, without a word."""
+    with pytest.raises(InvalidValueError, match="enable_checkpointing is false"):
+        fit(("trainer.enable_checkpointing", "false"))

@@ -5,6 +5,7 @@ import torch
 from matplotlib.image import imread
 from torch import nn
 
+from dlplug.diagnostics import batch_size
 from dlplug.diagnostics.batch_size import (
     BatchSizes,
     Measured,
@@ -48,6 +49,13 @@ def test_a_limit_of_memory_ends_it(experiment):
     """Nothing fits into a mebibyte."""
     found = try_batch_sizes(experiment(), smallest=8, steps=2, memory_limit=MIB)
     assert found.suggestion is None and found.tried[0].remark == "above the limit"
+
+
+def test_an_epoch_may_end_before_a_batch_is_full(experiment, monkeypatch):
+    """Where the data does not tell how many records it has."""
+    monkeypatch.setattr(batch_size, "records_of", lambda trial: None)
+    found = try_batch_sizes(experiment(), smallest=1024, steps=2)
+    assert (found.largest, found.ended) == (1024, "2048 is more than an epoch has")
 
 
 class Greedy(nn.Module):

@@ -26,6 +26,16 @@ def test_a_training_is_measured(experiment, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_callbacks_that_write_leave_nothing(experiment, tmp_path):
+    """Pictures and files of the config's callbacks go; those that write checkpoints stay out."""
+    writing = experiment(
+        ("callbacks", "[weight_histograms, snapshot_ensemble, checkpoint]"),
+        ("scheduler", "{name: cosine_cycles, cycles: 2}"),
+    )
+    assert profile(writing, steps=2).steps == 2
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.parametrize(
     ("action", "part"),
     [

@@ -6,8 +6,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from sklearn.datasets import load_digits
 
 from dlplug import config
 from dlplug.errors import InvalidValueError
@@ -126,6 +128,80 @@ import dlplug.run.training as training
 training.RandomState = Stop
 runpy.run_path({path!r}, run_name="__main__")
 """
+
+
+SPOILING = """
+import runpy, sys
+import dlplug.callbacks.random_state as random_state
+class Spoil(random_state.RandomState):
+    @property
+    def state_key(self):
+        return "RandomState"
+    def on_train_batch_start(self, trainer, pl_module, batch, batch_idx):
+        if trainer.global_step == 4 and trainer.is_global_zero:
+            batch[0][2] = float("nan")
+import dlplug.run.training as training
+training.RandomState = Spoil
+runpy.run_path({path!r}, run_name="__main__")
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("strategy", ["ddp", "fsdp2"])
+def test_a_bad_record_in_one_process_stops_none(path, tmp_path, strategy):
+    """All leave the step out, and none waits for ever for the one that has found the record."""
+    script = tmp_path / "spoil.py"
+    script.write_text(SPOILING.format(path=str(SCRIPT)))
+    short = ("trainer.max_epochs=1", "trainer.limit_val_batches=1")
+    done = fit(path, tmp_path, f"trainer.strategy={strategy}", *short, script=script)
+    assert done.returncode == 0, done.stderr
+    assert "epoch 1, batch 5: the step was left out" in done.stderr
+    run = Run.find("tiny", tmp_path)
+    assert all(
+        t.isfinite().all() for t in torch.load(run.last, weights_only=True)["state_dict"].values()
+    )
+
+
+PREDICTING = """
+import sys
+from dlplug import config
+from dlplug.run import verbs
+from dlplug.run.folder import Run
+run = Run.find(sys.argv[1])
+experiment = config.load([run.resolved], [("trainer.devices", "2")])
+verbs.predict(experiment, run=run, input=sys.argv[2], output=sys.argv[3], progress=False)
+"""
+
+
+@pytest.mark.slow
+def test_two_processes_predict_each_input_once(path, alone, tmp_path):
+    """In the order of the file, as one process does."""
+    script, images = tmp_path / "predict.py", tmp_path / "x.npy"
+    script.write_text(PREDICTING)
+    np.save(images, load_digits().images[:7])
+    run = Run(alone.run)
+    verbs.predict(
+        config.load([run.resolved]),
+        run=run,
+        input=images,
+        output=tmp_path / "1.csv",
+        progress=False,
+    )
+    environment = {k: v for k, v in os.environ.items() if not k.startswith(("PL_", "MASTER_"))}
+    done = subprocess.run(
+        [sys.executable, str(script), str(run.path), str(images), str(tmp_path / "2.csv")],
+        capture_output=True,
+        text=True,
+        timeout=240,
+        env=environment | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
+    )
+    assert done.returncode == 0, done.stderr
+
+    def rows_of(name):
+        return np.loadtxt(tmp_path / name, delimiter=",", skiprows=1)
+
+    # Rounded to six digits, of sums over batches of other sizes.
+    np.testing.assert_allclose(rows_of("2.csv"), rows_of("1.csv"), rtol=1e-4)
 
 
 def test_shards_in_a_folder_are_refused():

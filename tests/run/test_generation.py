@@ -8,9 +8,9 @@ from dlplug import config
 from dlplug.data.spec import DataSpec
 from dlplug.errors import ConfigError
 from dlplug.run import verbs
-from dlplug.run.checkpoint_io import read_checkpoint
 from dlplug.run.folder import Run
 from dlplug.run.generation import generate_text
+from dlplug.storage.checkpoint import read_checkpoint
 
 CONFIG = """
 name: tiny

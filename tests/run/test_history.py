@@ -118,13 +118,30 @@ def test_a_run_that_is_being_trained_is_never_removed(root, capsys):
         assert "big/3" not in names(capsys)
 
 
+def test_looking_writes_nothing(root, capsys):
+    """Not even a lock: the folder may be somebody else's."""
+    (Run.find("big/3", root).path / ".lock").unlink(missing_ok=True)
+    before = sorted(root.rglob("*"))
+    for arguments in (["list"], ["show", "big/3"], ["verify"], ["prune"]):
+        call(root, *arguments)
+    assert sorted(root.rglob("*")) == before
+
+
 def test_bad_arguments_are_refused(root):
     """Words, states and numbers."""
     with pytest.raises(UnknownKeyError, match="no command 'runs lst'"):
         runs.main(["lst"], None)
-    with pytest.raises(InvalidValueError, match="--status faild"):
+    with pytest.raises(InvalidValueError, match="no run has the state 'faild'"):
         call(root, "prune", "--status", "faild")
-    with pytest.raises(InvalidValueError, match="--keep few"):
+    with pytest.raises(InvalidValueError, match="--keep must be a whole number, got 'few'"):
         call(root, "prune", "--keep", "few")
+    for pair in (
+        ("--keep", "1.9"),
+        ("--keep", "-1"),
+        ("--days", "nan"),
+        ("--days", "inf"),
+    ):
+        with pytest.raises(InvalidValueError):
+            call(root, "prune", *pair)
     with pytest.raises(InvalidValueError, match="needs a run"):
         call(root, "show")

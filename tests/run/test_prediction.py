@@ -179,7 +179,9 @@ def test_several_checkpoints_are_averaged(trained):
     """The mean of the probabilities, and the class that is most probable then."""
     paths = [trained.best, trained.previous]
     alone = [rows_of(predict(trained, ckpt_path=path).predictions) for path in paths]
-    together = rows_of(predict(trained, ckpt_path=paths).predictions)
+    result = predict(trained, ckpt_path=paths)
+    assert result.to_dict()["checkpoints"] == list(map(str, paths)) and result.checkpoint is None
+    together = rows_of(result.predictions)
     for first, second, mean in zip(*alone, together, strict=True):
         expected = [(float(first[f"p_{d}"]) + float(second[f"p_{d}"])) / 2 for d in range(10)]
         found = [float(mean[f"p_{d}"]) for d in range(10)]

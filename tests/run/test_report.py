@@ -33,6 +33,12 @@ def test_a_table_and_the_paths():
     assert f"run          {long}" in text and "picture      p.png" in text
 
 
+def test_every_checkpoint_of_a_mean_is_named():
+    """One line each."""
+    text = shown(Result("predict", checkpoints=[Path("a.ckpt"), Path("b.ckpt")]))
+    assert text.splitlines() == ["mean of      a.ckpt", "mean of      b.ckpt"]
+
+
 def test_repeated_tests_are_said():
     """The number of times the test split was touched."""
     assert "tested 3 times on the test split" in shown(Result("test", METRICS, tests=3))

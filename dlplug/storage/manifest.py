@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import IO, Any
 from zipfile import BadZipFile, ZipFile
 
-from dlplug.run.files import write_text
+from dlplug.storage.files import write_text
 
 NAME = "manifest.json"
 BLOCK = 1 << 20  # bytes read at a time
@@ -64,7 +64,11 @@ def expect(path: Path, entry: dict[str, Any]) -> None:
 def expect_copy(source: Path, target: Path) -> None:
     """Enter that ``target`` is about to get the content that ``source`` has."""
     entries = read_manifest(source.parent)
-    entries[target.name] = [*_in_place(source, entries), *_in_place(target, entries)]
+    content = _in_place(source, entries)
+    if content:
+        entries[target.name] = [*content, *_in_place(target, entries)]
+    else:  # the manifest was lost: the file's own checksums count
+        entries.pop(target.name, None)
     _write(source.parent, entries)
 
 
@@ -92,7 +96,7 @@ def damage(path: Path) -> str | None:
     """
     state = path.stat()
     known = read_manifest(path.parent).get(path.name)
-    if known is None:
+    if not known:
         return _damage_inside(path)
     hashes = [entry.get("sha256") for entry in known if entry.get("bytes") == state.st_size]
     if not hashes:

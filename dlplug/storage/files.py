@@ -63,13 +63,14 @@ def link_file(source: Path, target: Path) -> None:
     try:
         os.link(source, temporary)
     except OSError:
-        write_file(target, lambda file: file.write(source.read_bytes()))
+        with source.open("rb") as content:
+            write_file(target, lambda file: shutil.copyfileobj(content, file))
         return
     try:
         os.replace(temporary, target)
-    except OSError:
-        temporary.unlink()
-        raise
+    finally:
+        # Where the target is this very file already, a rename does nothing and leaves both names.
+        temporary.unlink(missing_ok=True)
     _synchronise(target.parent)
 
 

@@ -5,7 +5,7 @@ import os
 import pytest
 
 from dlplug.errors import StorageError
-from dlplug.run.files import link_file, remove_litter, write_file, write_text
+from dlplug.storage.files import link_file, remove_litter, write_file, write_text
 
 
 def test_a_failed_write_leaves_the_old_file(tmp_path):
@@ -52,6 +52,14 @@ def test_a_second_name_is_the_same_content(tmp_path, monkeypatch):
         link_file(tmp_path / "a.txt", tmp_path / "b.txt")
         assert (tmp_path / "b.txt").read_text() == f"new {number}"
         assert sorted(os.listdir(tmp_path)) == ["a.txt", "b.txt"]
+
+
+def test_a_second_name_that_is_there_already_leaves_no_third(tmp_path):
+    """A rename of a file onto itself does nothing, and would leave the name that it came from."""
+    write_text(tmp_path / "a.txt", "new")
+    for _ in range(2):
+        link_file(tmp_path / "a.txt", tmp_path / "b.txt")
+    assert sorted(os.listdir(tmp_path)) == ["a.txt", "b.txt"]
 
 
 def test_litter_of_a_killed_process_is_removed(tmp_path):

@@ -11,9 +11,10 @@ import pytest
 import torch
 
 from dlplug.errors import CheckpointError, StorageError
-from dlplug.run import files
-from dlplug.run.checkpoint_io import PREVIOUS, DurableCheckpointIO, newest_intact, read_checkpoint
-from dlplug.run.manifest import NAME, damage, read_manifest
+from dlplug.run.checkpoint_io import DurableCheckpointIO
+from dlplug.storage import files
+from dlplug.storage.checkpoint import PREVIOUS, newest_intact, read_checkpoint
+from dlplug.storage.manifest import NAME, damage, read_manifest
 
 
 def save(folder, number, name="last.ckpt", size=100):
@@ -99,6 +100,16 @@ def test_a_lost_manifest_costs_nothing(tmp_path):
         assert resumable(tmp_path) == 1
     save(tmp_path, 2)
     assert resumable(tmp_path) == 2
+    # Nor the one before, of which the new manifest knows nothing.
+    (tmp_path / "last.ckpt").write_bytes(b"torn")
+    assert damage(tmp_path / PREVIOUS) is None and resumable(tmp_path) == 1
+
+
+def test_a_manifest_without_contents_costs_nothing(tmp_path):
+    """As it was written once after a lost manifest."""
+    save(tmp_path, 1)
+    (tmp_path / NAME).write_text('{"last.ckpt": []}')
+    assert resumable(tmp_path) == 1
 
 
 def test_a_removed_file_is_forgotten(tmp_path):

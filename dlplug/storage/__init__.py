@@ -1,0 +1,1 @@
+"""Files that survive crashes, and checkpoints read from them safely."""
