@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from dlplug.cli.diagnosis import experiment_or_config, print_answer
+from dlplug.cli.answer import print_answer
+from dlplug.cli.diagnosis import experiment_or_config
 from dlplug.cli.options import Option, Parsed
 from dlplug.cli.verb import SHARED, read_arguments
 from dlplug.errors import InvalidValueError

@@ -8,6 +8,7 @@ from pathlib import Path
 from types import ModuleType
 
 from dlplug.cli.dispatch import take_plugin_options
+from dlplug.cli.group import Forms
 from dlplug.cli.options import COMMON, JSON, Option
 from dlplug.plugin import KINDS, Registry, Status
 
@@ -63,9 +64,12 @@ class _Line:
         if command not in self.registry.names("commands"):
             return []
         command = command.rpartition(":")[2]
-        if command in ("describe", "plugins", "config", "completion"):
+        if command in ("describe", "completion"):
             return self._of_words(command)
-        return self._of_options(command)
+        module = module_of(command)
+        if forms := getattr(module, "FORMS", {}):
+            return self._of_form(command, forms)
+        return self._of_options(module)
 
     def _commands(self) -> Iterator[Candidate]:
         yield from self._names("commands")
@@ -73,19 +77,11 @@ class _Line:
 
     def _of_words(self, command: str) -> Iterable[Candidate]:
         """Commands whose first arguments are words."""
-        operands = [word for word in self.words[1:] if not word.startswith("-")]
-        if command == "plugins":
-            return self._of_plugins(operands)
+        operands = self._operands()
         if command == "completion":
             from dlplug.cli.completion import SCRIPTS
 
             return [] if operands else map(Candidate, SCRIPTS)
-        if command == "config":
-            from dlplug.cli import config
-
-            values = self._values(config.OPTIONS)
-            verbs = [] if operands else map(Candidate, config.VERBS)
-            return [*verbs, *_flags((*config.OPTIONS, *COMMON))] if values is None else values
         if not operands:
             return [Candidate(kind.singular, kind.summary) for kind in KINDS.values()]
         words = {word for kind in KINDS.values() for word in (kind.plural, kind.singular)}
@@ -93,26 +89,25 @@ class _Line:
         names = self._names(operands[0]) if is_kind else []
         return [*names, *_flags((JSON, *COMMON))]
 
-    def _of_plugins(self, operands: list[str]) -> Iterable[Candidate]:
-        from dlplug.cli import plugins
-
-        forms = {"list": plugins.LIST_OPTIONS, "info": plugins.INFO_OPTIONS}
-        if not operands:
-            return map(Candidate, forms)
-        options = forms.get(operands[0], ())
-        if (values := self._values(options)) is not None:
+    def _of_form(self, command: str, forms: Forms) -> Iterable[Candidate]:
+        """Commands of two words."""
+        operands = self._operands()
+        form = forms.get(operands[0]) if operands else None
+        if form is None:
+            return [Candidate(name, form.about) for name, form in forms.items()]
+        if form.options is None:
+            return self._of_options(importlib.import_module(form.module))
+        if (values := self._values(form.options)) is not None:
             return values
-        names = self._plugin_names() if operands[0] == "info" and len(operands) == 1 else []
-        return [*names, *_flags((*options, *COMMON))]
+        takes_more = len(operands) <= form.num_operands
+        named = {"plugins": self._plugin_names, "runs": run_names}.get(command, tuple)
+        return [*(named() if takes_more else ()), *_flags((*form.options, *COMMON))]
 
-    def _of_options(self, command: str) -> Iterable[Candidate]:
+    def _operands(self) -> list[str]:
+        return [word for word in self.words[1:] if not word.startswith("-")]
+
+    def _of_options(self, module: ModuleType | None) -> Iterable[Candidate]:
         """Commands that take options, and keys of a config where they train or evaluate."""
-        module = module_of(command)
-        if forms := getattr(module, "FORMS", {}):
-            operands = [word for word in self.words[1:] if not word.startswith("-")]
-            if not operands or operands[0] not in forms:
-                return (Candidate(form, about) for form, (_, about) in forms.items())
-            module = importlib.import_module(forms[operands[0]][0])
         options = getattr(module, "OPTIONS", ())
         takes_config = any(option.name == "config" for option in options)
         if (values := self._values(options)) is not None:

@@ -1,11 +1,11 @@
 """``dlplug check overfit`` and ``dlplug check gradients``: can this be trained at all?"""
 
-from dlplug.cli.group import run_form
+from dlplug.cli.group import Form, run_form
 from dlplug.plugin import Registry
 
 FORMS = {
-    "overfit": ("dlplug.cli.check_overfit", "learn one batch by heart"),
-    "gradients": ("dlplug.cli.check_gradients", "autograd against finite differences"),
+    "overfit": Form("dlplug.cli.check_overfit:main", "learn one batch by heart"),
+    "gradients": Form("dlplug.cli.check_gradients:main", "autograd against finite differences"),
 }
 
 

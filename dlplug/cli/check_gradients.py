@@ -1,6 +1,7 @@
 """``dlplug check gradients``: autograd against finite differences."""
 
-from dlplug.cli.diagnosis import experiment_or_config, number, print_answer
+from dlplug.cli.answer import print_answer
+from dlplug.cli.diagnosis import experiment_or_config
 from dlplug.cli.options import Option
 from dlplug.cli.verb import SHARED, read_arguments
 from dlplug.plugin import Registry
@@ -28,8 +29,8 @@ def main(arguments: list[str], registry: Registry) -> int:
     parsed = read_arguments("check gradients", ABOUT, EXAMPLES, OPTIONS, arguments, registry)
     if parsed is None:
         return 0
-    weights, records = number(parsed, "weights", 3), number(parsed, "records", 8)
-    tolerance = number(parsed, "tolerance", 1e-4, float)
+    weights, records = parsed.number("weights", 3), parsed.number("records", 8)
+    tolerance = parsed.number("tolerance", 1e-4, float)
     experiment = experiment_or_config(parsed, registry)
     if experiment is None:
         return 0

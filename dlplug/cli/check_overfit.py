@@ -1,6 +1,7 @@
 """``dlplug check overfit``: learn one batch by heart."""
 
-from dlplug.cli.diagnosis import experiment_or_config, number, print_answer
+from dlplug.cli.answer import print_answer
+from dlplug.cli.diagnosis import experiment_or_config
 from dlplug.cli.options import Option
 from dlplug.cli.verb import SHARED, read_arguments
 from dlplug.plugin import Registry
@@ -27,8 +28,8 @@ def main(arguments: list[str], registry: Registry) -> int:
     parsed = read_arguments("check overfit", ABOUT, EXAMPLES, OPTIONS, arguments, registry)
     if parsed is None:
         return 0
-    steps, records = number(parsed, "steps", 300), number(parsed, "records", 32)
-    tolerance = number(parsed, "tolerance", 0.02, float)
+    steps, records = parsed.number("steps", 300), parsed.number("records", 32)
+    tolerance = parsed.number("tolerance", 0.02, float)
     experiment = experiment_or_config(parsed, registry)
     if experiment is None:
         return 0

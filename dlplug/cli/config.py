@@ -8,11 +8,11 @@ import sys
 from contextlib import redirect_stdout
 from pathlib import Path
 
-from dlplug.cli.options import Option, parse
-from dlplug.errors import InvalidValueError, UnknownKeyError, suggestion
+from dlplug.cli.group import Form, run_form
+from dlplug.cli.options import Option, Parsed
+from dlplug.errors import InvalidValueError
 from dlplug.plugin import Registry
 
-USAGE = "config schema [OPTION]..."
 ABOUT = (
     "A JSON schema (draft 2020-12) of a whole config, with the arguments of every component that\n"
     "is installed. The first time imports all of them; then only what is new or has changed.\n"
@@ -26,29 +26,20 @@ ABOUT = (
     "Make it anew after installing a plugin."
 )
 OPTIONS = (Option("output", "where to write; without it, standard output", "FILE"),)
-VERBS = ("schema",)
+FORMS = {"schema": Form("dlplug.cli.config:schema", ABOUT, "[OPTION]...", OPTIONS)}
 
 
 def main(arguments: list[str], registry: Registry) -> int:
-    """Print or write the schema; returns the exit code.
+    """Run the second word; returns the exit code."""
+    return run_form("config", FORMS, arguments, registry)
+
+
+def schema(parsed: Parsed, registry: Registry) -> None:
+    """Print or write the schema.
 
     Raises:
         InvalidValueError: The file cannot be written.
     """
-    parsed = parse(arguments, OPTIONS, num_operands=1)
-    if parsed.get("help") or (parsed.operand is None and not parsed.options):
-        from dlplug.cli.help_page import command_page
-
-        print(command_page([USAGE], ABOUT, OPTIONS))
-        return 0
-    if parsed.operand not in VERBS:
-        what = f"no command 'config {parsed.operand}'" if parsed.operand else "config needs a verb"
-        raise UnknownKeyError(
-            what,
-            where="command line",
-            known="config schema",
-            fix=suggestion(parsed.operand or "", VERBS) or "config schema",
-        )
     text = json.dumps(_schema(registry), indent=1)
     if parsed.get("output") is None:
         print(text)
@@ -58,7 +49,6 @@ def main(arguments: list[str], registry: Registry) -> int:
         path = Path(parsed.get("output"))
         _write(path, text + "\n")
         print(_how_to_use(path))
-    return 0
 
 
 def _schema(registry: Registry) -> dict:

@@ -1,8 +1,8 @@
 """``dlplug describe KIND [NAME]``: what a component is, and how it is used."""
 
-import json
 import shutil
 
+from dlplug.cli.answer import print_json
 from dlplug.cli.options import JSON, parse
 from dlplug.errors import InvalidValueError
 from dlplug.plugin import KINDS, Registry, kind_of
@@ -39,7 +39,10 @@ def main(arguments: list[str], registry: Registry) -> int:
 
     registry.load_hooks()
     data = component_data(kind, parsed.operands[1], registry)
-    print(json.dumps(data) if parsed.get("json") else component_text(data))
+    if parsed.get("json"):
+        print_json(data)
+    else:
+        print(component_text(data))
     return 0
 
 
@@ -48,7 +51,7 @@ def _list_kind(kind: str, registry: Registry, as_json: bool) -> None:
 
     entries = registry.components(kind)
     if as_json:
-        print(json.dumps({"kind": kind, "components": [listing.entry_data(e) for e in entries]}))
+        print_json({"kind": kind, "components": [listing.entry_data(e) for e in entries]})
         return
     width = shutil.get_terminal_size((100, 24)).columns
     print(listing.table(entries, width) if entries else f"no {kind} are installed")

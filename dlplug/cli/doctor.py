@@ -1,8 +1,8 @@
 """``dlplug doctor``: what is installed, which ops run natively, how the plugins are."""
 
-import json
 from typing import Any
 
+from dlplug.cli.answer import print_json
 from dlplug.cli.options import JSON, parse
 from dlplug.plugin.registry import Registry
 
@@ -33,7 +33,7 @@ def main(argv: list[str], registry: Registry) -> int:
     from dlplug.run.health import examine
 
     found = examine(registry)
-    print(json.dumps(found)) if options.get("json") else _show(found)
+    print_json(found) if options.get("json") else _show(found)
     return 1 if found["problems"] else 0
 
 

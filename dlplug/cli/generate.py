@@ -1,10 +1,9 @@
 """``dlplug generate``: let a trained language model continue a text."""
 
-import json
 from pathlib import Path
 
-from dlplug.cli.options import Option, Parsed
-from dlplug.cli.predict import spec_of_checkpoint
+from dlplug.cli.answer import print_json
+from dlplug.cli.options import Option
 from dlplug.cli.verb import (
     CKPT_PATH,
     RUN,
@@ -14,8 +13,8 @@ from dlplug.cli.verb import (
     print_config,
     read_arguments,
     require_weights,
+    spec_of_checkpoint,
 )
-from dlplug.errors import InvalidValueError
 from dlplug.plugin import Registry
 
 ABOUT = "Continue a text with a language model that was trained here."
@@ -49,37 +48,23 @@ def main(arguments: list[str], registry: Registry) -> int:
     if parsed is None:
         return 0
     require_weights("generate", parsed)
-    numbers = numbers_of(parsed)
+    numbers = {
+        name: parsed.number(name, kind=kind)
+        for name, kind in NUMBERS.items()
+        if parsed.get(name) is not None
+    }
     run = chosen_run(parsed)
-    experiment = load_experiment(parsed, registry, run, spec_of_checkpoint(parsed, run))
+    checkpoint = Path(parsed.get("ckpt_path") or run.weights)
+    experiment = load_experiment(parsed, registry, run, spec_of_checkpoint(checkpoint))
     if parsed.get("print_config"):
         return print_config(parsed, experiment)
     from dlplug.run.generation import generate_text
     from dlplug.run.quiet import quiet
 
-    checkpoint = Path(parsed.get("ckpt_path") or run.weights)
     with quiet():
         made = generate_text(experiment, checkpoint, parsed.get("prompt", ""), **numbers)
-    print(json.dumps(made.to_dict()) if parsed.get("json") else made.prompt + made.text)
+    if parsed.get("json"):
+        print_json(made.to_dict())
+    else:
+        print(made.prompt + made.text)
     return 0
-
-
-def numbers_of(parsed: Parsed) -> dict[str, int | float]:
-    """The options that are numbers, as numbers.
-
-    Raises:
-        InvalidValueError: one is none.
-    """
-    numbers = {}
-    for name, kind in NUMBERS.items():
-        text = parsed.get(name)
-        if text is None:
-            continue
-        try:
-            numbers[name] = kind(text)
-        except ValueError as error:
-            what = "whole number" if kind is int else "number"
-            raise InvalidValueError(
-                f"--{name} {text!r} is no {what}", where="command line"
-            ) from error
-    return numbers

@@ -4,11 +4,11 @@ The table is made when it is asked for: what is to be predicted from the tasks t
 what each config is about from the comment at its top. There is nothing that could go stale.
 """
 
-import json
 import shutil
 import textwrap
 from typing import Any
 
+from dlplug.cli.answer import print_json
 from dlplug.cli.help_page import PROGRAM
 from dlplug.cli.options import JSON, parse
 from dlplug.plugin import Component, Registry
@@ -31,7 +31,10 @@ def main(arguments: list[str], registry: Registry) -> int:
         return 0
     data = guide(registry)
     width = min(shutil.get_terminal_size((100, 24)).columns, MAX_WIDTH)
-    print(json.dumps(data) if parsed.get("json") else guide_text(data, width))
+    if parsed.get("json"):
+        print_json(data)
+    else:
+        print(guide_text(data, width))
     return 0
 
 

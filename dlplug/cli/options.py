@@ -64,6 +64,23 @@ class Parsed:
         """The option's value, or ``default`` when it was not given."""
         return self.options.get(name, default)
 
+    def number(self, name: str, default: float | None = None, kind: type = int):
+        """The option's value as a number, or ``default`` when it was not given.
+
+        Raises:
+            InvalidValueError: It is none.
+        """
+        text = self.get(name)
+        if text is None:
+            return default
+        try:
+            return kind(text)
+        except ValueError:
+            what = "a whole number" if kind is int else "a number"
+            raise InvalidValueError(
+                f"--{name} must be {what}, got '{text}'", where="command line"
+            ) from None
+
 
 def parse(
     arguments: list[str],

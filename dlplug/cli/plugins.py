@@ -1,15 +1,15 @@
 """``dlplug plugins list`` and ``dlplug plugins info NAME``: what is installed, in what state."""
 
-import json
 import shutil
 from contextlib import suppress
 
-from dlplug.cli.options import JSON, Option, Parsed, parse
+from dlplug.cli.answer import print_json
+from dlplug.cli.group import Form, run_form
+from dlplug.cli.options import JSON, Option, Parsed
 from dlplug.errors import (
     InvalidValueError,
     PluginError,
     UnknownComponentError,
-    UnknownKeyError,
     suggestion,
 )
 from dlplug.plugin.component import HOOKS_KIND, Component
@@ -21,7 +21,6 @@ from dlplug.plugin.status import Status
 DEFAULT_WIDTH = 100
 """Columns of the table where the output is no terminal."""
 
-LIST_USAGE, INFO_USAGE = "plugins list [OPTION]...", "plugins info NAME [OPTION]..."
 LIST_ABOUT = "Every component with its status, and what is wrong; imports nothing without --load."
 INFO_ABOUT = (
     "All about one component (name or distribution:name) or distribution, which is imported."
@@ -33,7 +32,10 @@ LIST_OPTIONS = (
     Option("load", "import all, to see what fails"),
     JSON,
 )
-INFO_OPTIONS = (KIND, JSON)
+FORMS = {
+    "list": Form("dlplug.cli.plugins:print_list", LIST_ABOUT, "[OPTION]...", LIST_OPTIONS),
+    "info": Form("dlplug.cli.plugins:print_info", INFO_ABOUT, "NAME [OPTION]...", (KIND, JSON), 1),
+}
 
 
 def main(argv: list[str], registry: Registry) -> int:
@@ -47,30 +49,7 @@ def main(argv: list[str], registry: Registry) -> int:
     Raises:
         DlplugError: the arguments are wrong or a name is unknown; exit code 2.
     """
-    from dlplug.cli.help_page import command_page
-
-    verb, rest = (argv or ["--help"])[0], argv[1:]
-    if verb in ("-h", "--help") and not rest:
-        print(command_page([LIST_USAGE, INFO_USAGE], f"list: {LIST_ABOUT}\ninfo: {INFO_ABOUT}", ()))
-    elif verb == "list":
-        parsed = parse(rest, LIST_OPTIONS)
-        if parsed.get("help"):
-            print(command_page([LIST_USAGE], LIST_ABOUT, LIST_OPTIONS))
-        else:
-            print_list(parsed, registry)
-    elif verb == "info":
-        parsed = parse(rest, INFO_OPTIONS, num_operands=1)
-        if parsed.get("help"):
-            print(command_page([INFO_USAGE], INFO_ABOUT, INFO_OPTIONS))
-        else:
-            print_info(parsed, registry)
-    else:
-        raise UnknownKeyError(
-            f"no command 'plugins {verb}'",
-            known="plugins list, plugins info",
-            fix=suggestion(verb, ("list", "info")),
-        )
-    return 0
+    return run_form("plugins", FORMS, argv, registry)
 
 
 def print_list(parsed: Parsed, registry: Registry) -> None:
@@ -93,7 +72,7 @@ def print_list(parsed: Parsed, registry: Registry) -> None:
             "plugins": [listing.plugin_data(plugin) for plugin in plugins],
             "problems": [listing.entry_data(entry) for entry in problems],
         }
-        print(json.dumps(data))
+        print_json(data)
         return
     width = shutil.get_terminal_size((DEFAULT_WIDTH, 24)).columns
     print(listing.table(entries, width) if entries else "nothing matches")
@@ -122,7 +101,7 @@ def print_info(parsed: Parsed, registry: Registry) -> None:
         "plugins": [listing.plugin_data(plugin) for plugin in plugins],
     }
     if parsed.get("json"):
-        print(json.dumps(found))
+        print_json(found)
         return
     texts = [description.component_text(data) for data in found["components"]]
     texts += [description.plugin_text(data) for data in found["plugins"]]

@@ -1,6 +1,8 @@
 """``dlplug predict``: use a trained model."""
 
-from dlplug.cli.options import Option, Parsed
+from pathlib import Path
+
+from dlplug.cli.options import Option
 from dlplug.cli.verb import (
     RUN,
     SHARED,
@@ -10,10 +12,11 @@ from dlplug.cli.verb import (
     read_arguments,
     report,
     require_weights,
+    spec_of_checkpoint,
 )
 from dlplug.plugin import Registry
 
-ABOUT = "Write the class and the probabilities of each input as CSV."
+ABOUT = "Write what the model says of each input as CSV: classes and probabilities, numbers, text."
 EXAMPLES = ("--run latest --input images.npy", "--run latest --output predictions.csv")
 OPTIONS = (
     RUN,
@@ -31,8 +34,9 @@ def main(arguments: list[str], registry: Registry) -> int:
         return 0
     require_weights("predict", parsed)
     run = chosen_run(parsed)
-    spec = None if parsed.get("input") is None else spec_of_checkpoint(parsed, run)
-    experiment = load_experiment(parsed, registry, run, data_spec=spec)
+    paths = parsed.get("ckpt_path") or [run.weights]
+    spec = None if parsed.get("input") is None else spec_of_checkpoint(Path(paths[0]))
+    experiment = load_experiment(parsed, registry, run, spec)
     if parsed.get("print_config"):
         return print_config(parsed, experiment)
     from dlplug.run import verbs
@@ -45,20 +49,3 @@ def main(arguments: list[str], registry: Registry) -> int:
         output=parsed.get("output"),
     )
     return report(parsed, result)
-
-
-def spec_of_checkpoint(parsed: Parsed, run) -> object:
-    """What the checkpoint knows of its data, so that no training data is needed; None if nothing.
-
-    Raises:
-        CheckpointError: The file is missing or damaged.
-    """
-    from pathlib import Path
-
-    from dlplug.data.spec import DataSpec
-    from dlplug.run.checkpoint_io import read_checkpoint
-    from dlplug.tasks.checkpoint import KEY
-
-    path = next(iter(parsed.get("ckpt_path") or ()), None) or run.weights
-    record = read_checkpoint(Path(path)).get(KEY) or {}
-    return DataSpec.from_dict(record["data_spec"]) if "data_spec" in record else None

@@ -1,6 +1,7 @@
 """``dlplug profile``: where a training's time and memory go."""
 
-from dlplug.cli.diagnosis import experiment_or_config, number, print_answer
+from dlplug.cli.answer import print_answer
+from dlplug.cli.diagnosis import experiment_or_config
 from dlplug.cli.options import Option
 from dlplug.cli.verb import SHARED, read_arguments
 from dlplug.plugin import Registry
@@ -25,7 +26,7 @@ def main(arguments: list[str], registry: Registry) -> int:
     parsed = read_arguments("profile", ABOUT, EXAMPLES, OPTIONS, arguments, registry)
     if parsed is None:
         return 0
-    steps, top = number(parsed, "steps", 20), number(parsed, "top", 10)
+    steps, top = parsed.number("steps", 20), parsed.number("top", 10)
     experiment = experiment_or_config(parsed, registry)
     if experiment is None:
         return 0

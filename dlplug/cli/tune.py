@@ -1,11 +1,11 @@
 """``dlplug tune lr`` and ``dlplug tune batch-size``: find a setting by trying it."""
 
-from dlplug.cli.group import run_form
+from dlplug.cli.group import Form, run_form
 from dlplug.plugin import Registry
 
 FORMS = {
-    "lr": ("dlplug.cli.tune_lr", "learning-rate range test: loss against a growing rate"),
-    "batch-size": ("dlplug.cli.tune_batch_size", "speed and memory of growing batches"),
+    "lr": Form("dlplug.cli.tune_lr:main", "learning-rate range test: loss against a growing rate"),
+    "batch-size": Form("dlplug.cli.tune_batch_size:main", "speed and memory of growing batches"),
 }
 
 

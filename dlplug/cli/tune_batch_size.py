@@ -3,7 +3,8 @@
 import sys
 from pathlib import Path
 
-from dlplug.cli.diagnosis import experiment_or_config, number, print_answer
+from dlplug.cli.answer import print_answer
+from dlplug.cli.diagnosis import experiment_or_config
 from dlplug.cli.options import Option
 from dlplug.cli.verb import SHARED, read_arguments
 from dlplug.plugin import Registry
@@ -32,8 +33,8 @@ def main(arguments: list[str], registry: Registry) -> int:
     parsed = read_arguments("tune batch-size", ABOUT, EXAMPLES, OPTIONS, arguments, registry)
     if parsed is None:
         return 0
-    smallest, largest = number(parsed, "min", 8), number(parsed, "max", None)
-    steps = number(parsed, "steps", 10)
+    smallest, largest = parsed.number("min", 8), parsed.number("max", None)
+    steps = parsed.number("steps", 10)
     experiment = experiment_or_config(parsed, registry)
     if experiment is None:
         return 0

@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from dlplug.cli.diagnosis import experiment_or_config, number, print_answer
+from dlplug.cli.answer import print_answer
+from dlplug.cli.diagnosis import experiment_or_config
 from dlplug.cli.options import Option
 from dlplug.cli.verb import SHARED, read_arguments
 from dlplug.plugin import Registry
@@ -31,8 +32,8 @@ def main(arguments: list[str], registry: Registry) -> int:
     parsed = read_arguments("tune lr", ABOUT, EXAMPLES, OPTIONS, arguments, registry)
     if parsed is None:
         return 0
-    low, high = number(parsed, "min", 1e-6, float), number(parsed, "max", 1.0, float)
-    steps = number(parsed, "steps", 100)
+    low, high = parsed.number("min", 1e-6, float), parsed.number("max", 1.0, float)
+    steps = parsed.number("steps", 100)
     experiment = experiment_or_config(parsed, registry)
     if experiment is None:
         return 0

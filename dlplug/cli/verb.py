@@ -1,9 +1,10 @@
 """What fit, validate, test and predict have in common on the command line."""
 
-import json
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from dlplug.cli.answer import print_json
 from dlplug.cli.options import COMMON, JSON, Option, Parsed, parse
 from dlplug.config.slots import SLOTS
 from dlplug.errors import ConfigError
@@ -85,10 +86,24 @@ def load_experiment(
     return load(files, parsed.overrides, registry, trust=trust, data_spec=data_spec)
 
 
+def spec_of_checkpoint(path: Path) -> "DataSpec | None":
+    """What a checkpoint knows of its data, so that no training data is needed; None if nothing.
+
+    Raises:
+        CheckpointError: The file is missing or damaged.
+    """
+    from dlplug.data.spec import DataSpec
+    from dlplug.storage.checkpoint import read_checkpoint
+    from dlplug.tasks.checkpoint import KEY
+
+    record = read_checkpoint(path).get(KEY) or {}
+    return DataSpec.from_dict(record["data_spec"]) if "data_spec" in record else None
+
+
 def print_config(parsed: Parsed, experiment: "Experiment") -> int:
     """Print the resolved config, as YAML or with ``--json`` as JSON; returns the exit code."""
     if parsed.get("json"):
-        print(json.dumps(experiment.resolved))
+        print_json(experiment.resolved)
     else:
         print(experiment.to_yaml(), end="")
     return 0
@@ -99,7 +114,7 @@ def report(parsed: Parsed, result: "Result") -> int:
     if not result.is_main:
         return 0
     if parsed.get("json"):
-        print(json.dumps(result.to_dict()))
+        print_json(result.to_dict())
         return 0
     from dlplug.run.report import print_result
 

@@ -34,6 +34,10 @@ def test_a_run_continues_a_text(trained, command, monkeypatch):
     assert (found["verb"], found["prompt"], found["text"]) == ("generate", "mnopqrst", "uvw")
     assert (found["tokens"], found["ended"]) == (3, "max_tokens")
 
+    # Another checkpoint than the best.
+    last = ("--ckpt_path", "runs/abc/1/checkpoints/last.ckpt")
+    assert command(*line, *last, "--max_tokens", "3", "--json").json["checkpoint"] == last[1]
+
     # A seed is a text.
     wild = ("generate", "--run", "abc", "--prompt", "a", "--temperature", "3", "--top_k", "30")
     first, again, other = (command(*wild, "--seed", seed).out for seed in ("1", "1", "2"))
@@ -43,8 +47,8 @@ def test_a_run_continues_a_text(trained, command, monkeypatch):
 
     # What cannot be done is said.
     for options, message in (
-        (("--max_tokens", "x"), "--max_tokens 'x' is no whole number"),
-        (("--temperature", "hot"), "--temperature 'hot' is no number"),
+        (("--max_tokens", "x"), "--max_tokens must be a whole number, got 'x'"),
+        (("--temperature", "hot"), "--temperature must be a number, got 'hot'"),
         (("--top_p", "2"), "top_p = 2.0 is out of range"),
         (("--prompt", ""), "the prompt is empty"),
     ):

@@ -249,7 +249,7 @@ def test_an_unknown_name_gets_a_suggestion(installed, run):
 @pytest.mark.parametrize(
     ("argv", "error", "message"),
     [
-        (["lst"], UnknownKeyError, "did you mean 'list'"),
+        (["lst"], UnknownKeyError, "did you mean 'plugins list'"),
         (["list", "--kid", "loss"], UnknownKeyError, "did you mean '--kind'"),
         (["info", "x", "--kind", "los"], UnknownKeyError, "did you mean 'loss'"),
         (["list", "--kind", "los"], UnknownKeyError, "did you mean 'loss'"),
