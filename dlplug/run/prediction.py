@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import lightning
+import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
@@ -19,8 +20,8 @@ from dlplug.run.evaluation import evaluation_trainer, task_of
 from dlplug.run.folder import Run
 from dlplug.run.parts import build_data, name_of
 from dlplug.run.result import Result
-from dlplug.storage.files import write_text
-from dlplug.tasks.task import number_table
+from dlplug.storage.files import write_file, write_text
+from dlplug.tasks.task import Task, number_table
 
 # Of a batch or of many: a tensor ``(N, ...)``, or one object for each record.
 Predictions = Tensor | list
@@ -72,9 +73,18 @@ def predict_to_file(
     if result.is_main:
         result.predictions = target or free_path(run.path)
         table = getattr(task, "prediction_table", number_table)
-        write_table(*table(rows), result.predictions)
+        write_table(*table(rows), result.predictions, _names(data))
+        arrays = task.prediction_arrays(rows) if isinstance(task, Task) else {}
+        if arrays:
+            result.arrays = result.predictions.with_suffix(".npz")
+            write_file(result.arrays, lambda file: np.savez_compressed(file, **arrays))
     result.seconds = round(time.monotonic() - started, 3)
     return result
+
+
+def _names(data: lightning.LightningDataModule) -> Sequence[str] | None:
+    """What the inputs from outside are called, such as their files; None where nothing tells."""
+    return getattr(data.loader.dataset, "names", None) if isinstance(data, Inputs) else None
 
 
 class Inputs(lightning.LightningDataModule):
@@ -161,8 +171,20 @@ def mean_of(parts: Sequence[Predictions]) -> Predictions:
     return torch.stack(list(parts)).mean(dim=0)
 
 
-def write_table(columns: Sequence[str], rows: Iterable[Sequence], path: Path) -> None:
-    """CSV with an index in front; numbers with six digits."""
+def write_table(
+    columns: Sequence[str],
+    rows: Iterable[Sequence],
+    path: Path,
+    names: Sequence[str] | None = None,
+) -> None:
+    """CSV with an index, and the names of the inputs, in front; numbers with six digits.
+
+    ``names`` that are not as many as the rows (a row for each token, say) are left out.
+    """
+    rows = list(rows)
+    if names is not None and len(names) == len(rows):
+        columns = ["input", *columns]
+        rows = [[name, *row] for name, row in zip(names, rows, strict=True)]
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["index", *columns])

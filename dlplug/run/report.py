@@ -23,7 +23,7 @@ def print_result(result: Result, console: Console | None = None) -> None:
     if result.tests is not None:
         times = "once" if result.tests == 1 else f"{result.tests} times"
         console.print(f"this run has been tested {times} on the test split", soft_wrap=True)
-    for name in ("checkpoint", "picture", "predictions", "run"):
+    for name in ("checkpoint", "picture", "predictions", "arrays", "run"):
         path = getattr(result, name)
         if path is not None:
             console.print(f"{name:<12} {path}", soft_wrap=True)

@@ -17,6 +17,7 @@ class Result:
         checkpoints: All that were used, where a prediction is the mean of several; else None.
         picture: The learning curves, or None.
         predictions: The file of predictions, or None.
+        arrays: The file of predicted arrays, such as masks, or None.
         tests: How often the run has been tested on the test split, this time included; None when
             that is unknown or no test took place.
         epochs: Epochs trained in all, or None.
@@ -31,6 +32,7 @@ class Result:
     checkpoints: list[Path] | None = None
     picture: Path | None = None
     predictions: Path | None = None
+    arrays: Path | None = None
     tests: int | None = None
     epochs: int | None = None
     seconds: float | None = None

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any, ClassVar
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -51,6 +52,12 @@ class Segmentation(Task):
             for mask in predictions
         )
         return [f"share_{name}" for name in names], rows
+
+    def prediction_arrays(self, predictions: Tensor) -> dict[str, np.ndarray]:
+        """The class of each pixel: ``masks`` ``(N, H, W)``, or ``mask_0``, ... of several sizes."""
+        if isinstance(predictions, Tensor):
+            return {"masks": predictions.numpy()}
+        return {f"mask_{i}": mask.cpu().numpy() for i, mask in enumerate(predictions)}
 
     def check_output(self, output: Any, batch: Any) -> None:
         """Scores of every class for each pixel, and masks of the same size with known classes."""

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, ClassVar
 
 import lightning
+import numpy as np
 from lightning.pytorch.callbacks import GradientAccumulationScheduler as AccumulationScheduler
 from torch import Tensor, nn
 from torch.optim import Optimizer
@@ -121,6 +122,10 @@ class Task(lightning.LightningModule):
                 when their shapes differ.
         """
         return number_table(predictions)
+
+    def prediction_arrays(self, predictions: Any) -> dict[str, np.ndarray]:
+        """What of the predictions no table can show, by name; written beside it as ``.npz``."""
+        return {}
 
     def training_step(self, batch: Any, batch_idx: int) -> Tensor:
         """Loss of a training batch."""

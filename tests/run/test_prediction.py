@@ -133,6 +133,14 @@ def test_a_table_is_written_with_an_index(tmp_path):
     ]
 
 
+def test_names_of_inputs_stand_in_front(tmp_path):
+    """Where there is one for each row."""
+    write_table(["n"], [[1], [2]], tmp_path / "a.csv", ["x.png", "y.png"])
+    assert (tmp_path / "a.csv").read_text() == "index,input,n\n0,x.png,1\n1,y.png,2\n"
+    write_table(["n"], [[1], [2]], tmp_path / "b.csv", ["x.png"])
+    assert (tmp_path / "b.csv").read_text().startswith("index,n\n")
+
+
 def test_parts_of_several_processes_are_put_in_order(monkeypatch):
     """Process r of two predicts the records r, r + 2, ..."""
 

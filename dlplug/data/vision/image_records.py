@@ -42,6 +42,11 @@ class ImageInputs(Dataset):
         self.free_bytes = cache_bytes
         self._kept: dict[int, np.ndarray] = {}
 
+    @property
+    def names(self) -> list[str]:
+        """What each image is called: its file."""
+        return [str(path) for path in self.paths]
+
     def __len__(self) -> int:
         return len(self.paths)
 

@@ -2,6 +2,7 @@
 
 import csv
 
+import numpy as np
 import pytest
 
 from dlplug import config
@@ -50,7 +51,8 @@ def test_a_folder_of_classes(tmp_path):
     # The majority is right in half of the cases; 20 images are left out for the validation.
     assert result.metrics["val_accuracy"] > 0.7
     rows = predicted(run, folder / "face")
-    assert len(rows) == 100 and list(rows[0]) == ["index", "predicted", "p_face", "p_other"]
+    assert len(rows) == 100 and list(rows[0])[:3] == ["index", "input", "predicted"]
+    assert sorted(row["input"] for row in rows) == sorted(map(str, (folder / "face").iterdir()))
     assert sum(row["predicted"] == "face" for row in rows) > 60
 
 
@@ -60,5 +62,9 @@ def test_images_and_masks(tmp_path):
     result, run = trained(PAIRS, folder, tmp_path)
     assert result.metrics["val_mean_iou"] > 0.6 and "val_pixel_accuracy" in result.metrics
     (row,) = predicted(run, folder / "images/03.jpg")
-    assert list(row) == ["index", "share_light", "share_dark"]
+    assert list(row) == ["index", "input", "share_light", "share_dark"]
+    assert row["input"].endswith("images/03.jpg")
+    masks = np.load(run.path / "predictions.npz")["masks"]
+    assert masks.shape == (1, 32, 40)
+    assert (masks == 1).mean() == pytest.approx(float(row["share_dark"]), abs=1e-5)
     assert float(row["share_light"]) + float(row["share_dark"]) == pytest.approx(1, abs=1e-5)
