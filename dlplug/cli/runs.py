@@ -1,6 +1,7 @@
 """``dlplug runs list|show|verify|prune``: what was trained, whether it is intact, what can go."""
 
 import math
+import os
 import time
 from typing import Any
 
@@ -72,7 +73,7 @@ def list_runs(parsed: Parsed, registry: Registry) -> int:
     if parsed.get("json"):
         print_json({"runs": rows})
     elif not rows:
-        print(f"no runs under {_root(parsed)}/")
+        print(f"no runs under {os.path.abspath(_root(parsed))}/")
     else:
         print_table(COLUMNS, [_row(row) for row in rows])
     return 0
@@ -147,10 +148,12 @@ def prune(parsed: Parsed, registry: Registry) -> int:
         return 0
     if rows:
         print_table(COLUMNS, [_row(row) for row in rows])
-    done = "removed" if parsed.get("yes") else "would be removed"
-    print(f"{len(rows)} runs, {_bytes(size)}: {done}")
-    if rows and not parsed.get("yes"):
-        print("add --yes to remove them")
+    if not rows:
+        print(f"nothing to remove: the newest {keep} of each name stay (--keep)")
+    elif parsed.get("yes"):
+        print(f"{len(rows)} runs removed, {_bytes(size)}")
+    else:
+        print(f"{len(rows)} runs would be removed, {_bytes(size)}; add --yes to remove them")
     return 0
 
 

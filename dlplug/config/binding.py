@@ -182,7 +182,16 @@ class Binder:
             f"{bound.label} needs {', '.join(needs)}",
             where=bound.where,
             known="; ".join(map(_about, missing)),
-            fix=" ".join(f"--{bound.key}.{key} VALUE" for key in keys),
+            fix=" ".join(f"--{bound.key}.{key} VALUE" for key in keys) + self._hint(facts, missing),
+        )
+
+    def _hint(self, facts: set[str], missing: list[Parameter]) -> str:
+        """What else may be wrong when the data lacks what a component needs."""
+        if not any(parameter.name in facts for parameter in missing):
+            return ""
+        return (
+            f"; or {self.facts.source} is not told what to predict, or the task is another one:"
+            " python -m dlplug guide"
         )
 
     def _default(self, parameter: Parameter) -> object:
@@ -193,7 +202,8 @@ class Binder:
 
 
 def _about(parameter: Parameter) -> str:
-    return f"{parameter}" + (f" ({parameter.doc})" if parameter.doc else "")
+    # "C." is the letter by which a docstring's shapes call it, and tells nothing here.
+    return f"{parameter}" + (f" ({parameter.doc})" if len(parameter.doc) > 3 else "")
 
 
 def _unregistered(kind: str, path: str, target: object) -> Component:

@@ -59,8 +59,16 @@ class Bound:
     @property
     def culprit(self) -> Culprit:
         """The component in words, for errors."""
-        fix = f"list them: python -m dlplug fit --{self.slot}.help {self.name}"
-        return Culprit(self.label, self.component.provider, self.where, fix)
+        fix = f"its arguments: python -m dlplug fit --{self.slot}.help {self.name}"
+        # What stands elsewhere than the name, such as on the command line.
+        own = self.where.partition(",")[0]
+        others = [
+            f"{name}: {node.origin}"
+            for name, node in self.choice.arguments.items()
+            if not str(node.origin).startswith(own)
+        ]
+        where = self.where + (f" ({'; '.join(others)})" if others else "")
+        return Culprit(self.label, self.component.provider, where, fix)
 
     @property
     def traits(self) -> Traits:

@@ -57,6 +57,7 @@ def _read(path: Path) -> str:
         nearby = sorted(p.name for p in folder.glob("*.y*ml")) if folder.is_dir() else []
         raise ConfigError(
             f"no config file '{path}'",
+            where=f"in {folder.absolute()}",
             known=", ".join(nearby) or None,
             fix=suggestion(path.name, nearby) or "give the path of a YAML file to --config",
         ) from None

@@ -95,17 +95,23 @@ def check_optimizer(content: Mapping[str, Any], record: Mapping[str, Any], path:
             )
 
 
-def check_not_done(run: Run, checkpoint: Path, max_epochs: int | None) -> None:
-    """A run that finished goes on only when there are more epochs to train.
+def check_not_done(run: Run | None, checkpoint: Path, max_epochs: int | None) -> None:
+    """A training goes on only when there are more epochs to train.
 
+    Args:
+        run: That goes on; None for a new one from the checkpoint.
+        checkpoint: Where it goes on.
+        max_epochs: Of the whole training; None or -1 for no end.
     Raises:
         RunError: there are none.
     """
-    if run.status["status"] != "finished" or max_epochs is None or max_epochs < 0:
+    if max_epochs is None or max_epochs < 0:
         return
-    epochs = read_checkpoint(checkpoint).get("epoch", -1) + 1
+    is_finished = run is not None and run.status["status"] == "finished"
+    epochs = read_checkpoint(checkpoint).get("epoch", -1) + is_finished
     if epochs >= max_epochs:
+        what = f"{run.path} has finished its" if is_finished else f"{checkpoint} is after"
         raise RunError(
-            f"{run.path} has finished its {epochs} epochs",
-            fix=f"raise trainer.max_epochs above {epochs} to train longer",
+            f"{what} {epochs} epochs, and trainer.max_epochs is {max_epochs}",
+            fix=f"raise trainer.max_epochs above {epochs} to train longer, or start a new run",
         )

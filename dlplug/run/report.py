@@ -1,10 +1,17 @@
 """Print what a verb has done."""
 
+import csv
+from itertools import islice
+from pathlib import Path
+
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from dlplug.run.result import Result
 
+ROWS_SHOWN, COLUMNS_SHOWN = 5, 6
 STAGES = {"train": "train", "val": "validation", "test": "test"}
 
 
@@ -20,6 +27,8 @@ def print_result(result: Result, console: Console | None = None) -> None:
     console = console or Console(highlight=False)
     if result.metrics:
         console.print(metrics_table(result.metrics))
+    if result.predictions is not None:
+        console.print(predictions_table(result.predictions))
     if result.tests is not None:
         times = "once" if result.tests == 1 else f"{result.tests} times"
         console.print(f"this run has been tested {times} on the test split", soft_wrap=True)
@@ -29,6 +38,19 @@ def print_result(result: Result, console: Console | None = None) -> None:
             console.print(f"{name:<12} {path}", soft_wrap=True)
     for path in result.checkpoints or ():
         console.print(f"{'mean of':<12} {path}", soft_wrap=True)
+
+
+def predictions_table(path: Path) -> Table:
+    """The first rows and columns of a file of predictions."""
+    with path.open(encoding="utf-8", newline="") as file:
+        head, *rows = islice(csv.reader(file), ROWS_SHOWN + 2)
+    more = ["..."] if len(head) > COLUMNS_SHOWN else []
+    table = Table(*map(escape, [*head[:COLUMNS_SHOWN], *more]))
+    for row in rows[:ROWS_SHOWN]:
+        table.add_row(*map(Text, [*row[:COLUMNS_SHOWN], *more]))
+    if len(rows) > ROWS_SHOWN:
+        table.add_row("...")
+    return table
 
 
 def metrics_table(metrics: dict[str, float]) -> Table:

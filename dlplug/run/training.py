@@ -100,7 +100,6 @@ class Training:
             check_architecture(content, self.record, self.task.state_dict(), str(checkpoint))
             check_average(content, callbacks, checkpoint)
             check_optimizer(content, self.record, checkpoint)
-        if continued is not None:
             check_not_done(continued, checkpoint, self.trainer.max_epochs)
         sides = [f"{slot} {name_of(experiment, slot)}" for slot in ("architecture", "data")]
         preflight(self.task, self.datamodule, self.trainer, ", ".join(sides))

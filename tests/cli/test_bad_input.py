@@ -1,6 +1,7 @@
 """Whatever the user gets wrong: one message, exit code 2, no run folder, no traceback."""
 
 import re
+from pathlib import Path
 
 import pytest
 import torch
@@ -154,7 +155,9 @@ def test_a_missing_file(refused, config):
     """Of the config, of a run, and of a checkpoint."""
     config("data: digits\n")
     assert refused("fit", "--config", "b.yaml") == (
-        "ConfigError: no config file 'b.yaml'\n  known: a.yaml\n  fix:   did you mean 'a.yaml'?\n"
+        "ConfigError: no config file 'b.yaml'\n"
+        f"  where: in {Path.cwd()}\n"
+        "  known: a.yaml\n  fix:   did you mean 'a.yaml'?\n"
     )
     assert "there is no run 'nowhere'" in refused("test", "--run", "nowhere")
     message = refused("test", *GOOD, "--ckpt_path", "gone.ckpt")
@@ -238,3 +241,20 @@ def test_nothing_at_all(refused):
         "  where: command line\n"
         "  fix:   validate --run NAME, or validate --config FILE --ckpt_path FILE\n"
     )
+
+
+def test_a_value_from_the_command_line_is_not_blamed_on_the_file(refused, config):
+    """The place names the file of the component and the arguments that stand elsewhere."""
+    config("data: digits\narchitecture: mlp\noptimizer: {name: adamw, weight_decay: 0}\n")
+    message = refused("fit", "--config", "a.yaml", "--optimizer.lr=-1")
+    assert "  where: a.yaml, line 3, optimizer (lr: command line)\n" in message
+    assert "its arguments: python -m dlplug fit --optimizer.help adamw" in message
+
+
+def test_data_that_is_not_told_what_to_predict_leads_to_the_guide(refused, tmp_path):
+    """A file of texts with labels, of which the config names none."""
+    (tmp_path / "reviews.jsonl").write_text('{"text": "good", "label": "a"}\n' * 30)
+    data = ("--data", "jsonl", "--data.path", str(tmp_path / "reviews.jsonl"))
+    message = refused("fit", *data, "--architecture", "transformer")
+    assert "needs num_outputs (data jsonl publishes none)" in message
+    assert "is not told what to predict" in message and "python -m dlplug guide" in message

@@ -86,6 +86,7 @@ def test_a_missing_file_names_its_neighbours(tmp_path):
         load_file(tmp_path / "mnist_vi.yaml")
     assert str(caught.value) == (
         f"no config file '{tmp_path}/mnist_vi.yaml'\n"
+        f"  where: in {tmp_path}\n"
         "  known: mnist_vit.yaml\n"
         "  fix:   did you mean 'mnist_vit.yaml'?"
     )

@@ -87,7 +87,9 @@ def test_damage_is_found_and_is_the_exit_code(root, capsys):
 def test_pruning_shows_first_and_removes_with_yes(root, capsys):
     """The newest of each name stays unless told otherwise."""
     call(root, "prune")
-    assert "2 runs" in (out := capsys.readouterr().out) and "would be removed" in out
+    assert "2 runs would be removed" in capsys.readouterr().out
+    call(root, "prune", "--keep", "9")
+    assert "nothing to remove: the newest 9" in capsys.readouterr().out
     assert Run.find("big/1", root)
     call(root, "prune", "--yes", "--json")
     assert names(capsys) == ["big/2", "big/1"]

@@ -53,3 +53,15 @@ def test_to_dict_is_plain():
     """Paths as text, nothing that is None."""
     result = Result("fit", METRICS, run=Path("a/b"), tests=1)
     assert result.to_dict() == {"verb": "fit", "metrics": METRICS, "run": "a/b", "tests": 1}
+
+
+def test_the_first_predictions_are_shown(tmp_path):
+    """Five rows and six columns; what is left out shows as dots."""
+    path = tmp_path / "predictions.csv"
+    columns = [f"c{i}" for i in range(8)]
+    for num_rows in (1, 7):
+        path.write_text("\n".join(",".join(columns) for _ in range(num_rows + 1)) + "\n")
+        console = Console(width=100, record=True, file=io.StringIO())
+        print_result(Result("predict", predictions=path), console)
+        text = console.export_text()
+        assert text.count("c5") == 1 + min(num_rows, 5) and "c6" not in text

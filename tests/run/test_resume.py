@@ -217,6 +217,18 @@ def test_another_optimizer_is_refused_by_its_name(tmp_path, experiment):
     fit(experiment(longer), tmp_path, resume="tiny")
 
 
+def test_fewer_epochs_than_are_done_are_refused(tmp_path, experiment):
+    """One message instead of Lightning's exception; the run folder is as it was."""
+    with pytest.raises(RuntimeError):
+        fit(experiment(FOUR_EPOCHS), tmp_path, Interrupt(20, fail))
+    run = Run.find("tiny", tmp_path)
+    before = sorted(os.listdir(run.path))
+    with pytest.raises(RunError, match=r"is after 1 epochs, and trainer.max_epochs is 1") as error:
+        fit(experiment(("trainer.max_epochs", "1")), tmp_path, resume="tiny")
+    assert "raise trainer.max_epochs above 1" in error.value.fix
+    assert sorted(os.listdir(run.path)) == before
+
+
 def test_changed_code_is_said(tmp_path, experiment, capsys):
     """Resuming with other components than the run began with names the first difference."""
     fit(experiment(), tmp_path)

@@ -7,6 +7,7 @@ for words that the training records do not have.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from datetime import datetime
 
 import numpy as np
 import pyarrow
@@ -184,9 +185,21 @@ def _fit_words(
         raise DataError(
             f"{file}, column {name!r}: {len(values)} different words, of which"
             f" {max_categories} are allowed; such as {', '.join(map(repr, values[:3]))}",
-            fix=f"leave it out with data.ignore: [{name}], or raise data.max_categories",
+            fix=f"leave it out with data.ignore: [{name}], or "
+            + (
+                f"divide the records by it: data.split: time, data.split_column: {name}"
+                if all(map(_is_date, values[:3]))
+                else "raise data.max_categories"
+            ),
         )
     return CategoryColumn(name, tuple(values), words.null_count > 0)
+
+
+def _is_date(word: str) -> bool:
+    try:
+        return bool(datetime.fromisoformat(word))
+    except ValueError:
+        return False
 
 
 def _standardised(values: np.ndarray, column: NumberColumn) -> np.ndarray:

@@ -26,7 +26,8 @@ def read_fields(path: Path, fields: Sequence[str]) -> Iterator[tuple[int, list[A
         except json.JSONDecodeError as error:
             raise DataError(
                 f"{path}, line {number}, column {error.colno}: no JSON: {error.msg}",
-                fix="write one JSON object in each line",
+                fix="write one JSON object in each line; for plain text, take data text and set"
+                " data.field to null",
             ) from error
         if not isinstance(record, dict):
             raise DataError(f"{path}, line {number}: {type(record).__name__} instead of an object")

@@ -7,6 +7,7 @@ import pyarrow as pa
 import pytest
 import torch
 
+from dlplug.data.tables import preparation
 from dlplug.data.tables.columns import Columns
 from dlplug.data.tables.preparation import Preparation
 from dlplug.data.tables.source import Source
@@ -81,3 +82,11 @@ def test_large_equal_numbers_are_a_constant():
                                   indicators=True, max_categories=2)  # fmt: skip
     assert preparation.inputs(table, True).abs().max() < 1e-12
     assert np.allclose([c.std for c in preparation.numbers], 1)
+
+
+def test_a_column_of_dates_leads_to_a_division_by_time():
+    """Raising the number of categories would make each day a category of its own."""
+    days = pa.chunked_array([[f"2024-01-{day:02}" for day in range(1, 29)]])
+    with pytest.raises(DataError, match="28 different words") as error:
+        preparation._fit_words("day", days, 9, "a.csv")
+    assert "data.split: time, data.split_column: day" in error.value.fix
