@@ -159,4 +159,4 @@ def _prose(doc: str | None) -> str:
 def _without_bare_containers(hint: object) -> object:
     """The hint with ``list`` and ``dict`` of unknown content as unknown."""
     parts = [typing.Any if part in (list, tuple, dict, set) else part for part in members(hint)]
-    return parts[0] if len(parts) == 1 else typing.Union[tuple(parts)]  # noqa: UP007
+    return parts[0] if len(parts) == 1 else typing.Union[tuple(parts)]  # noqa: UP007 - `|` refuses some

@@ -39,7 +39,7 @@ def check_picture_path(path: Path) -> Path:
         ConfigError: matplotlib is missing, the folder is, or it is another kind of file.
     """
     try:
-        import matplotlib  # noqa: F401
+        import matplotlib  # noqa: F401 - asks whether it is there
     except ImportError as error:
         raise ConfigError(
             "the picture needs the package matplotlib, which is not installed",

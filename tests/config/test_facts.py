@@ -76,7 +76,7 @@ class RaisingHint:
     __hash__ = None
 
 
-def odd(x: RaisingHint() = 1, *, y: "NoSuchName" = 2):  # noqa: F821
+def odd(x: RaisingHint() = 1, *, y: "NoSuchName" = 2):  # noqa: F821 - on purpose
     """Odd.
 
     Args:

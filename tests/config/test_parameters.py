@@ -57,7 +57,7 @@ def test_leading_and_named_parameters_are_left_out():
 def test_one_unreadable_hint_leaves_the_others():
     """A name that cannot be resolved makes its own parameter untyped, no other."""
 
-    def function(a: "int" = 1, b: "Missing" = None):  # noqa: F821
+    def function(a: "int" = 1, b: "Missing" = None):  # noqa: F821 - on purpose
         pass
 
     found = by(parameters_of(function))
@@ -68,7 +68,7 @@ def test_one_unreadable_hint_leaves_the_others():
 def test_a_default_of_none_allows_null():
     """``depth: int = None`` means an optional int."""
 
-    def function(depth: int = None):  # noqa: RUF013
+    def function(depth: int = None):  # noqa: RUF013 - on purpose
         pass
 
     assert str(parameters_of(function)[0]) == "depth: int | null"

@@ -25,7 +25,7 @@ class Thing:
     [
         (int, "int", True),
         (int | None, "int | null", True),
-        (typing.Optional[float], "float | null", True),  # noqa: UP045
+        (typing.Optional[float], "float | null", True),  # noqa: UP045 - the old spelling is the case
         (tuple[float, float], "tuple[float, float]", True),
         (tuple[int, ...], "tuple[int, ...]", True),
         (list, "list", True),

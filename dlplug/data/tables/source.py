@@ -59,7 +59,7 @@ def need_arrow(name: str) -> None:
         DlplugError: it is not.
     """
     try:
-        import pyarrow  # noqa: F401
+        import pyarrow  # noqa: F401 - asks whether it is there
     except ImportError as error:
         raise DlplugError(
             f"data {name} needs the package pyarrow, which is not installed",
