@@ -224,6 +224,11 @@ def record() -> dict:
     return RECORD
 
 
+def config_paths() -> list[str]:
+    """The example configs, relative to this folder."""
+    return sorted(str(path.relative_to(ROOT)) for path in ROOT.glob("configs/*.yaml"))
+
+
 class BuildNative(build_ext):
     """Puts the libraries and the build record where the package expects them."""
 
@@ -251,12 +256,24 @@ class BuildNative(build_ext):
 
 
 class BuildPython(build_py):
-    """Copies the modules that exist now, and never the libraries of an in-place build."""
+    """Copies the modules that exist now and the configs, never the libraries of an in-place build.
+
+    A checkout has the configs at its top, where people look for them; an installed package has them
+    inside.
+    """
 
     def run(self):
         # setuptools keeps what earlier builds left there, deleted modules included.
-        shutil.rmtree(Path(self.build_lib) / "dlplug", ignore_errors=True)
+        target = Path(self.build_lib) / "dlplug"
+        shutil.rmtree(target, ignore_errors=True)
         super().run()
+        if not self.editable_mode:
+            (target / "configs").mkdir(parents=True)
+            for path in config_paths():
+                shutil.copy2(ROOT / path, target / "configs")
+
+    def get_source_files(self):
+        return [*super().get_source_files(), *config_paths()]
 
     def find_data_files(self, package, src_dir):
         files = super().find_data_files(package, src_dir)

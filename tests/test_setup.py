@@ -26,7 +26,8 @@ def test_a_source_distribution_can_be_compiled(tmp_path):
     with tarfile.open(path) as content:
         names = {name.partition("/")[2] for name in content.getnames()}
     sources = [str(p.relative_to(ROOT)) for p in ROOT.glob("csrc/**/*") if p.is_file()]
-    assert {"setup.py", "CMakeLists.txt", "dlplug/cli/fit.py", *sources} <= names
+    configs = [str(p.relative_to(ROOT)) for p in ROOT.glob("configs/*.yaml")]
+    assert {"setup.py", "CMakeLists.txt", "dlplug/cli/fit.py", *sources, *configs} <= names
     assert not [name for name in names if name.endswith(".so")]
 
 

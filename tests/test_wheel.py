@@ -121,6 +121,8 @@ def test_the_wheel_runs_natively_without_compiler_and_checkout(tmp_path):
     assert not [name for name in names if name.startswith(("tests", "csrc", "build"))]
     modules = {name for name in names if name.endswith(".py")}
     assert modules == {str(path.relative_to(ROOT)) for path in (ROOT / "dlplug").rglob("*.py")}
+    configs = {name for name in names if name.endswith(".yaml")}
+    assert configs == {f"dlplug/{path.relative_to(ROOT)}" for path in ROOT.glob("configs/*.yaml")}
 
     environment = tmp_path / "environment"
     subprocess.run([sys.executable, "-m", "venv", str(environment)], check=True)

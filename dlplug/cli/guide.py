@@ -78,7 +78,7 @@ def guide_text(data: dict[str, Any], width: int) -> str:
         f"  {PROGRAM} fit --config FILE --data YOURS",
     ]
     if data["folder"] is None:
-        lines += ["", "There is no folder configs here: it comes with dlplug's source."]
+        lines += ["", "No configs are at hand: this installation lacks its folder configs."]
     for task in data["tasks"]:
         lines += ["", f"{task['summary']}  task: {task['name']}"]
         for config in task["configs"]:

@@ -42,12 +42,10 @@ class ConfigFile:
 
 
 def configs_folder() -> Path | None:
-    """``configs`` here, else in the checkout that dlplug runs from, else None."""
-    here = Path(FOLDER)
-    if here.is_dir():
-        return here
-    beside = Path(dlplug.__file__).resolve().parents[1]
-    return beside / FOLDER if (beside / FOLDER).is_dir() else None
+    """``configs`` here, else in the checkout that dlplug runs from, else in the package, or None."""
+    package = Path(dlplug.__file__).resolve().parent
+    places = (Path(FOLDER), package.parent / FOLDER, package / FOLDER)
+    return next((place for place in places if place.is_dir()), None)
 
 
 def config_files(folder: Path | None, registry: Registry) -> list[ConfigFile]:

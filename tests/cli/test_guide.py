@@ -76,10 +76,10 @@ def test_a_plugin_s_task_and_the_user_s_configs_are_on_it(command, fake_distribu
 
 
 def test_without_configs_the_page_says_so(command, monkeypatch):
-    """A wheel has none; tasks and data modules are there."""
+    """Tasks and data modules are there."""
     monkeypatch.setattr("dlplug.config.usage.configs_folder", lambda: None)
     done = command("guide")
-    assert "There is no folder configs here" in done.out and "task: classification" in done.out
+    assert "No configs are at hand" in done.out and "task: classification" in done.out
 
 
 def test_help_and_errors(command):

@@ -83,6 +83,17 @@ def test_without_a_folder_that_of_the_checkout_is_taken(tmp_path, monkeypatch):
     assert config_files(None, Registry.discover()) == []
 
 
+def test_an_installed_package_has_them_inside(tmp_path, monkeypatch):
+    """There, nothing stands beside the package; without both there are none."""
+    package = tmp_path / "site-packages" / "dlplug"
+    package.mkdir(parents=True)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("dlplug.__file__", str(package / "__init__.py"))
+    assert configs_folder() is None
+    (package / "configs").mkdir()
+    assert configs_folder() == package / "configs"
+
+
 def test_a_file_without_a_comment_has_none(tmp_path):
     """An empty text."""
     (tmp_path / "a.yaml").write_text("architecture: mlp\n")
