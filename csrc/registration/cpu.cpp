@@ -7,6 +7,7 @@
 #include "csrc/ops/attention.h"
 #include "csrc/ops/layer_norm.h"
 #include "csrc/ops/rms_norm.h"
+#include "csrc/ops/total_norm.h"
 
 namespace dlplug {
 namespace {
@@ -35,6 +36,7 @@ STABLE_TORCH_LIBRARY_IMPL(dlplug, CPU, library) {
   library.impl("layer_norm_backward", TORCH_BOX(&dlplug::layer_norm_backward));
   library.impl("rms_norm_forward", TORCH_BOX(&dlplug::rms_norm_forward));
   library.impl("rms_norm_backward", TORCH_BOX(&dlplug::rms_norm_backward));
+  library.impl("total_norm_table", TORCH_BOX(&dlplug::total_norm_table));
 }
 
 STABLE_TORCH_LIBRARY_IMPL(dlplug, CompositeExplicitAutograd, library) {

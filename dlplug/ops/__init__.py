@@ -9,6 +9,7 @@ from dlplug.ops.add_rms_norm import add_rms_norm
 from dlplug.ops.attention import attention
 from dlplug.ops.layer_norm import layer_norm
 from dlplug.ops.rms_norm import rms_norm
+from dlplug.ops.total_norm import total_norm
 
 __all__ = [
     "Explanation",
@@ -22,6 +23,7 @@ __all__ = [
     "isas",
     "layer_norm",
     "rms_norm",
+    "total_norm",
     "use_backend",
     "use_isa",
 ]

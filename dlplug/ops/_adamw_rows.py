@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 # As in csrc/common/types.h.
-_DTYPE_CODES = {torch.float32: 0, torch.bfloat16: 1, torch.float16: 2}
+DTYPE_CODES = {torch.float32: 0, torch.bfloat16: 1, torch.float16: 2}
 PLAIN_TYPES = {Tensor, torch.nn.Parameter}
 
 
@@ -134,7 +134,7 @@ class Rows:
             self._is_regular = not sharing
         self._has_refused = any(self._whys)
         if not self._has_refused:
-            codes = [_DTYPE_CODES[dtype] for dtype in self._dtypes]
+            codes = [DTYPE_CODES[dtype] for dtype in self._dtypes]
             self._fixed = array("q", [*self._addresses, *self._numels, *codes])
 
     def _take_grads(self) -> bool:
@@ -179,7 +179,7 @@ def _naming(i: int, why: str) -> str:
 def _refuse(param: Tensor, states: Sequence[Tensor], step: Tensor) -> str | None:
     if why := _refuse_layout(param, states, step):
         return why
-    if param.dtype not in _DTYPE_CODES:
+    if param.dtype not in DTYPE_CODES:
         return f"{param.dtype} is not float32, bfloat16 or float16"
     if step.dtype is not torch.float32:
         return f"its step is {step.dtype}, not float32"
@@ -195,7 +195,7 @@ def _refuse_layout(param: Tensor, states: Sequence[Tensor], step: Tensor) -> str
             return "it is a view of complex numbers"
     if not param.is_floating_point():
         return f"{param.dtype} is not floating point"
-    if not _is_dense(param):
+    if not is_dense(param):
         return f"its strides {param.stride()} leave gaps or overlap"
     for state in states:
         if state.dtype is not param.dtype or state.shape != param.shape:
@@ -232,7 +232,7 @@ def _is_laid_out_as(tensor: Tensor, param: Tensor) -> bool:
     return (tensor.is_contiguous() and param.is_contiguous()) or tensor.stride() == param.stride()
 
 
-def _is_dense(tensor: Tensor) -> bool:
+def is_dense(tensor: Tensor) -> bool:
     """Whether the elements fill a block of memory, in any order of axes."""
     if tensor.is_contiguous():
         return True

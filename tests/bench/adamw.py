@@ -1,10 +1,11 @@
-"""A step of FusedAdamW beside PyTorch's loop, foreach and fused code."""
+"""A step of FusedAdamW beside PyTorch's loop, foreach and fused code, and the gradients' norm."""
 
 from collections.abc import Iterator
 from itertools import pairwise
 
 import torch
 
+from dlplug import ops
 from dlplug.optim import FusedAdamW
 from tests.bench.timing import Case
 
@@ -57,6 +58,19 @@ def cases(lists=("mlp", "vit"), dtypes=DTYPES) -> Iterator[Case]:
                 },
                 STREAMS * size,
             )
+            yield _norm_case(name, dtype, size)
+
+
+def _norm_case(name: str, dtype: torch.dtype, size: int) -> Case:
+    gradients = [torch.randn(shape).to(dtype) for shape in LISTS[name]]
+    return Case(
+        f"total_norm {name} {str(dtype).removeprefix('torch.')}",
+        {
+            "dlplug": lambda: ops.total_norm(gradients),
+            "torch": lambda: torch.nn.utils.get_total_norm(gradients),
+        },
+        size,
+    )
 
 
 def _optimizer(shapes, dtype, optimizer, options):

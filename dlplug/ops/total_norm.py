@@ -1,0 +1,98 @@
+"""The norm of several tensors together, as clipping by norm needs it."""
+
+from array import array
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from dlplug.errors import BackendError, DtypeError
+from dlplug.ops import _backend, _library
+from dlplug.ops._adamw_rows import DTYPE_CODES, PLAIN_TYPES, is_dense
+from dlplug.ops.fallback import total_norm as reference
+
+
+def total_norm(tensors: Sequence[Tensor]) -> Tensor:
+    """Euclidean norm of all elements of several tensors; not finite if any element is not.
+
+    Args:
+        tensors: Floating point, any shapes and strides; several dtypes may be mixed.
+    Returns:
+        Tensor of shape ``()``: float32, or float64 if one of ``tensors`` is; on the device of the
+        first. It is 0 for no tensors.
+    Raises:
+        DtypeError: A tensor is not floating point or not dense.
+        BackendError: The backend asked for cannot take the call.
+    Numerics: the compiled kernel squares and adds in float64, so that it neither overflows nor
+    loses small elements; elsewhere PyTorch's, whose squares overflow above 1e19. Deterministic for
+    any thread count.
+    """
+    if not tensors:
+        return torch.zeros(())
+    route = OP.route(tensors[0], tensors)
+    if route == "native":
+        with torch.no_grad():
+            return _norm(_table(tensors)).to(torch.float32)
+    for i, tensor in enumerate(tensors):
+        if not tensor.is_floating_point() or tensor.layout is not torch.strided:
+            raise DtypeError(
+                f"total_norm: tensors[{i}] must be dense and floating point, got {tensor.dtype},"
+                f" {tensor.layout}"
+            )
+    return reference.total_norm(tensors)
+
+
+def _refuse(_: Tensor, tensors: Sequence[Tensor]) -> str | None:
+    """Why the kernel, which walks over memory, cannot take these tensors."""
+    if torch.compiler.is_compiling():
+        return "a tracer knows no addresses"
+    if not set(map(type, tensors)) <= PLAIN_TYPES:
+        return "a tensor is of a subclass"
+    if not all([tensor.is_cpu for tensor in tensors]):
+        return "a tensor is not on cpu"
+    if not DTYPE_CODES.keys() >= {tensor.dtype for tensor in tensors}:
+        return "a tensor is not float32, bfloat16 or float16"
+    if not all([tensor.is_contiguous() or is_dense(tensor) for tensor in tensors]):
+        return "a tensor's strides leave gaps or overlap"
+    if any([tensor.numel() and tensor.data_ptr() == 0 for tensor in tensors]):
+        return "a tensor's memory was released"
+    if torch.is_grad_enabled() and any([tensor.requires_grad for tensor in tensors]):
+        return "a gradient may be asked for, which only PyTorch's ops give"
+    return None
+
+
+def _table(tensors: Sequence[Tensor]) -> Tensor:
+    addresses = [tensor.data_ptr() for tensor in tensors]
+    numels = [tensor.numel() for tensor in tensors]
+    dtypes = [DTYPE_CODES[tensor.dtype] for tensor in tensors]
+    return torch.frombuffer(array("q", addresses + numels + dtypes), dtype=torch.int64)
+
+
+def _refuse_addresses(*_) -> None:
+    raise BackendError("addresses need the compiled library", fix="call dlplug.ops.total_norm")
+
+
+_norm = _library.define(
+    "total_norm_table(Tensor table) -> Tensor", fallback=_refuse_addresses, fake=_refuse_addresses
+)
+
+
+class _ListOp(_backend.Op):
+    """Explains a call from its list."""
+
+    def explain(self, tensors):
+        if not tensors:
+            return _backend.Explanation(self.name, "reference")
+        return super().explain(tensors[0], tensors)
+
+
+OP = _backend.register(
+    _ListOp(
+        function=total_norm,
+        arguments=("tensors",),
+        kernels=(_norm,),
+        refuse=_refuse,
+        decline=lambda *_: None,
+        otherwise="reference",
+    )
+)
