@@ -1,111 +1,13 @@
 #include "csrc/ops/adamw.h"
 
 #include <algorithm>
-#include <cmath>
 
-#include "csrc/cpu/kernels/adamw.h"
-
-#if defined(__x86_64__)
-#include <xmmintrin.h>
-#endif
+#include "csrc/cpu/adamw.h"
 
 namespace dlplug {
 namespace {
 
-// The list is split in units of elements, so that a thread's share does not depend on how the
-// elements are spread over parameters. A multiple of a cache line in every dtype.
-constexpr int64_t kUnit = 64;
-
-// Units that one thread should have at least: below it, waking another thread costs more.
-constexpr int64_t kGrain = 16384 / kUnit;
-
-// Denormals read and written as 0 while it lives; then the thread's mode is what it was.
-class FlushDenormals {
- public:
-  FlushDenormals(const FlushDenormals&) = delete;
-  FlushDenormals& operator=(const FlushDenormals&) = delete;
-#if defined(__x86_64__)
-  FlushDenormals() : mode_(_mm_getcsr()) { _mm_setcsr(mode_ | 0x8040u); }  // FTZ | DAZ
-  ~FlushDenormals() { _mm_setcsr(mode_); }
-
- private:
-  unsigned mode_;
-#elif defined(__aarch64__)
-  FlushDenormals() {
-    __asm__ volatile("mrs %0, fpcr" : "=r"(mode_));
-    __asm__ volatile("msr fpcr, %0" : : "r"(mode_ | (uint64_t{1} << 24)));  // FZ
-  }
-  ~FlushDenormals() { __asm__ volatile("msr fpcr, %0" : : "r"(mode_)); }
-
- private:
-  uint64_t mode_;
-#else
-  FlushDenormals() {}
-#endif
-};
-
-struct Hyperparameters {
-  double lr, beta1, beta2, eps, weight_decay;
-  bool maximize;
-  double grad_scale;
-};
-
-AdamWOptions options_of(const Hyperparameters& given) {
-  AdamWOptions options{};
-  options.first_weight = static_cast<float>(1.0 - given.beta1);
-  options.second_weight = static_cast<float>(1.0 - given.beta2);
-  options.beta2 = static_cast<float>(given.beta2);
-  options.decay = static_cast<float>(1.0 - given.lr * given.weight_decay);
-  options.eps = static_cast<float>(given.eps);
-  options.sign = given.maximize ? -1.0f : 1.0f;
-  options.inverse_scale = static_cast<float>(1.0 / given.grad_scale);
-  options.is_unscaling = given.grad_scale != 1.0;
-  return options;
-}
-
-// Counts the step of each row and sets its bias corrections. In order, before anything runs in
-// parallel, because rows may share a counter.
-class StepCounter {
- public:
-  explicit StepCounter(const Hyperparameters& given) : given_(given) {}
-
-  void advance(float* step, AdamWRow& row) {
-    *step += 1.0f;
-    if (*step != last_) {  // nearly always all rows are at the same step
-      last_ = *step;
-      negative_step_ = static_cast<float>(-given_.lr / (1.0 - std::pow(given_.beta1, *step)));
-      inverse_root_ = static_cast<float>(1.0 / std::sqrt(1.0 - std::pow(given_.beta2, *step)));
-    }
-    row.negative_step = negative_step_;
-    row.inverse_root = inverse_root_;
-  }
-
- private:
-  const Hyperparameters& given_;
-  float last_ = NAN;
-  float negative_step_ = 0.0f;
-  float inverse_root_ = 0.0f;
-};
-
-void update_rows(const std::vector<AdamWRow>& rows, const AdamWOptions& options) {
-  std::vector<int64_t> first_units(rows.size() + 1);
-  for (size_t i = 0; i < rows.size(); ++i)
-    first_units[i + 1] = first_units[i] + (rows[i].numel + kUnit - 1) / kUnit;
-
-  auto* kernel = DLPLUG_SELECT_KERNEL(adamw_update);
-  const int64_t units = first_units.back();
-  torch::stable::parallel_for(0, units, kGrain, [&](int64_t begin, int64_t end) {
-    FlushDenormals flush;
-    size_t i =
-        std::upper_bound(first_units.begin(), first_units.end(), begin) - first_units.begin() - 1;
-    for (; begin < end; ++i) {
-      const int64_t stop = std::min(end, first_units[i + 1]);
-      const int64_t last = (stop - first_units[i]) * kUnit;
-      kernel(rows[i], options, (begin - first_units[i]) * kUnit, std::min(last, rows[i].numel));
-      begin = stop;
-    }
-  });
-}
+constexpr int64_t kUnit = 64;  // elements; a multiple of a cache line in every dtype
 
 bool is_dense(const Tensor& tensor) {
   const auto sizes = tensor.sizes(), strides = tensor.strides();
@@ -177,7 +79,7 @@ void adamw_(std::vector<Tensor> params, std::vector<Tensor> grads, std::vector<T
   StepCounter counter(given);
   for (size_t i = 0; i < count; ++i)
     counter.advance(static_cast<float*>(steps[i].mutable_data_ptr()), rows[i]);
-  update_rows(rows, options_of(given));
+  update_rows(rows, kUnit, options_of(given), DLPLUG_SELECT_KERNEL(adamw_update));
 }
 
 void adamw_table_(const Tensor& table, bool is_amsgrad, double lr, double beta1, double beta2,
@@ -212,7 +114,7 @@ void adamw_table_(const Tensor& table, bool is_amsgrad, double lr, double beta1,
     row.numel = numels[i];
     counter.advance(static_cast<float*>(address(steps[i])), row);
   }
-  update_rows(rows, options_of(given));
+  update_rows(rows, kUnit, options_of(given), DLPLUG_SELECT_KERNEL(adamw_update));
 }
 
 }  // namespace dlplug

@@ -5,6 +5,7 @@
 #include "csrc/ops/add_layer_norm.h"
 #include "csrc/ops/add_rms_norm.h"
 #include "csrc/ops/attention.h"
+#include "csrc/ops/compact_adamw.h"
 #include "csrc/ops/layer_norm.h"
 #include "csrc/ops/rms_norm.h"
 #include "csrc/ops/total_norm.h"
@@ -32,6 +33,7 @@ STABLE_TORCH_LIBRARY_IMPL(dlplug, CPU, library) {
   library.impl("add_rms_norm_backward", TORCH_BOX(&dlplug::add_rms_norm_backward));
   library.impl("attention_forward", TORCH_BOX(&dlplug::attention_forward));
   library.impl("attention_backward", TORCH_BOX(&dlplug::attention_backward));
+  library.impl("compact_adamw_table_", TORCH_BOX(&dlplug::compact_adamw_table_));
   library.impl("layer_norm_forward", TORCH_BOX(&dlplug::layer_norm_forward));
   library.impl("layer_norm_backward", TORCH_BOX(&dlplug::layer_norm_backward));
   library.impl("rms_norm_forward", TORCH_BOX(&dlplug::rms_norm_forward));

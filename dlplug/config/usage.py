@@ -42,7 +42,7 @@ class ConfigFile:
 
 
 def configs_folder() -> Path | None:
-    """``configs`` here, else in the checkout that dlplug runs from, else in the package, or None."""
+    """``configs`` here, or else in the checkout that dlplug runs from, or in the package."""
     package = Path(dlplug.__file__).resolve().parent
     places = (Path(FOLDER), package.parent / FOLDER, package / FOLDER)
     return next((place for place in places if place.is_dir()), None)

@@ -7,6 +7,7 @@ from dlplug.ops.adamw import adamw_
 from dlplug.ops.add_layer_norm import add_layer_norm
 from dlplug.ops.add_rms_norm import add_rms_norm
 from dlplug.ops.attention import attention
+from dlplug.ops.compact_adamw import compact_adamw_, compact_state
 from dlplug.ops.layer_norm import layer_norm
 from dlplug.ops.rms_norm import rms_norm
 from dlplug.ops.total_norm import total_norm
@@ -18,6 +19,8 @@ __all__ = [
     "add_rms_norm",
     "attention",
     "backends",
+    "compact_adamw_",
+    "compact_state",
     "current_isa",
     "explain",
     "isas",

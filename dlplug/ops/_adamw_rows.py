@@ -166,7 +166,7 @@ class Rows:
     def _copy_grads(self, addresses: list[int]) -> None:
         """Give each gradient whose elements are not where its parameter's are a copy that is."""
         for i, (grad, param) in enumerate(zip(self.grads, self.params, strict=True)):
-            if not _is_laid_out_as(grad, param) or grad.is_neg():
+            if not is_laid_out_as(grad, param) or grad.is_neg():
                 copy = torch.empty_like(param).copy_(grad)
                 self._copies.append((grad, copy))
                 addresses[i] = copy.data_ptr()
@@ -200,7 +200,7 @@ def _refuse_layout(param: Tensor, states: Sequence[Tensor], step: Tensor) -> str
     for state in states:
         if state.dtype is not param.dtype or state.shape != param.shape:
             return "a state has another dtype or shape"
-        if not _is_laid_out_as(state, param):
+        if not is_laid_out_as(state, param):
             return "a state has other strides"
     return None
 
@@ -227,7 +227,7 @@ def _refuse_kind(tensor: Tensor) -> str | None:
     return None
 
 
-def _is_laid_out_as(tensor: Tensor, param: Tensor) -> bool:
+def is_laid_out_as(tensor: Tensor, param: Tensor) -> bool:
     """Whether a tensor of the same shape has its elements at the same places."""
     return (tensor.is_contiguous() and param.is_contiguous()) or tensor.stride() == param.stride()
 
@@ -246,7 +246,7 @@ def is_dense(tensor: Tensor) -> bool:
 
 def _sharing_memory(rows: Sequence[tuple[Tensor, Sequence[Tensor], Tensor]]) -> set[int]:
     """Rows that write where another does; they would race, as rows run in parallel."""
-    return _overlapping(
+    return overlapping(
         (tensor.data_ptr(), tensor.data_ptr() + tensor.nbytes, i)
         for i, (param, states, _) in enumerate(rows)
         for tensor in (param, *states)
@@ -259,7 +259,7 @@ def sharing_gradients(grads: Sequence[Tensor]) -> set[int]:
 
     Others (sparse ones, subclasses) share nothing.
     """
-    return _overlapping(
+    return overlapping(
         (grad.data_ptr(), grad.data_ptr() + _reach(grad) * grad.itemsize, i)
         for i, grad in enumerate(grads)
         if type(grad) in PLAIN_TYPES and grad.layout is torch.strided and grad.numel()
@@ -275,7 +275,7 @@ def _reach(tensor: Tensor) -> int:
     )
 
 
-def _overlapping(blocks: Iterable[tuple[int, int, int]]) -> set[int]:
+def overlapping(blocks: Iterable[tuple[int, int, int]]) -> set[int]:
     """Owners of blocks of memory, each its start, end and owner, that overlap."""
     found = set()
     last, owner = 0, -1  # where the blocks so far end, and whose that is

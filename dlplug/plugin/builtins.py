@@ -239,6 +239,10 @@ COMPONENTS: dict[str, dict[str, tuple]] = {
     },
     "optimizers": {
         "adamw": ("dlplug.optim.adamw:FusedAdamW", "AdamW in one fused kernel."),
+        "compact_adamw": (
+            "dlplug.optim.compact_adamw:CompactAdamW",
+            "AdamW for bfloat16 weights, or with 8-bit states.",
+        ),
         "adam": ("torch.optim:Adam", "Adam, from torch."),
         "sgd": ("torch.optim:SGD", "SGD with momentum, from torch."),
     },

@@ -6,7 +6,8 @@ from itertools import pairwise
 import torch
 
 from dlplug import ops
-from dlplug.optim import FusedAdamW
+from dlplug.ops.fallback.compact_adamw import STORAGES
+from dlplug.optim import CompactAdamW, FusedAdamW
 from tests.bench.timing import Case
 
 CONTENDERS = {
@@ -18,6 +19,8 @@ CONTENDERS = {
 DTYPES = [torch.float32, torch.bfloat16]
 # Read: parameter, gradient and two states; written: all but the gradient.
 STREAMS = 7
+# For each element, as csrc/cpu/kernels/compact_adamw.cpp counts them.
+BYTES_MOVED = dict(zip(STORAGES, (22, 26, 14, 18, 10), strict=True))
 
 
 def mlp() -> list[tuple[int, ...]]:
@@ -59,6 +62,25 @@ def cases(lists=("mlp", "vit"), dtypes=DTYPES) -> Iterator[Case]:
                 STREAMS * size,
             )
             yield _norm_case(name, dtype, size)
+        for storage in STORAGES:
+            yield _compact_case(name, storage)
+
+
+def _compact_case(name: str, storage: str) -> Case:
+    """Of bfloat16 parameters; the peers keep plain bfloat16 states, which is less than most do."""
+    contenders = {
+        "dlplug": (CompactAdamW, {"storage": storage}),
+        "torch": (torch.optim.AdamW, {}),
+        "torch fused": (torch.optim.AdamW, {"fused": True}),
+    }
+    return Case(
+        f"compact_adamw {name} {storage} step",
+        {
+            key: _optimizer(LISTS[name], torch.bfloat16, optimizer, options).step
+            for key, (optimizer, options) in contenders.items()
+        },
+        sum(torch.Size(shape).numel() for shape in LISTS[name]) * BYTES_MOVED[storage],
+    )
 
 
 def _norm_case(name: str, dtype: torch.dtype, size: int) -> Case:

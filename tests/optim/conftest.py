@@ -4,6 +4,8 @@ import warnings
 
 import pytest
 import torch
+import torch.distributed as dist
+from torch.distributed.device_mesh import init_device_mesh
 
 import dlplug.optim.adamw as module
 
@@ -25,6 +27,15 @@ def calls(monkeypatch):
     record("update", lambda *args, **kwargs: "kernel")
     record("torch_adamw", lambda *args, **kwargs: (kwargs["foreach"], kwargs["fused"]))
     return seen
+
+
+@pytest.fixture(scope="module")
+def mesh(tmp_path_factory):
+    """One process that believes to be a group."""
+    store = dist.FileStore(str(tmp_path_factory.mktemp("group") / "store"), 1)
+    dist.init_process_group("gloo", store=store, rank=0, world_size=1)
+    yield init_device_mesh("cpu", (1,))
+    dist.destroy_process_group()
 
 
 @pytest.fixture

@@ -2,9 +2,7 @@
 
 import pytest
 import torch
-import torch.distributed as dist
 from torch import nn
-from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import fully_shard
 from torch.distributed.tensor import DTensor, Replicate, Shard, distribute_tensor
 
@@ -13,15 +11,6 @@ from dlplug.optim import FusedAdamW
 from dlplug.optim._local_tensors import local_lists
 
 BOTH = [FusedAdamW, torch.optim.AdamW]
-
-
-@pytest.fixture(scope="module")
-def mesh(tmp_path_factory):
-    """One process that believes to be a group."""
-    store = dist.FileStore(str(tmp_path_factory.mktemp("group") / "store"), 1)
-    dist.init_process_group("gloo", store=store, rank=0, world_size=1)
-    yield init_device_mesh("cpu", (1,))
-    dist.destroy_process_group()
 
 
 @pytest.fixture(autouse=True)

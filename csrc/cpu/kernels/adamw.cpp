@@ -4,6 +4,7 @@
 #include "csrc/cpu/kernels/adamw.h"
 
 #include "csrc/common/memory.h"
+#include "csrc/cpu/kernels/adamw_values.h"
 
 namespace dlplug::DLPLUG_ISA {
 namespace {
@@ -20,35 +21,11 @@ struct Arrays {
   T *param, *grad, *exp_avg, *exp_avg_sq, *max_exp_avg_sq;
 };
 
-struct Constants {
-  Float first_weight, second_weight, beta2, decay, eps, sign, inverse_scale;
-  Float negative_step, inverse_root;
-  bool is_lerp_from_grad, is_unscaling;
-};
-
-struct Values {
-  Float param, grad, m, v, max_v;
-};
-
-// The arithmetic, for one vector of elements.
-template <bool kIsAmsgrad>
-DLPLUG_INLINE void update_values(const Constants& c, Values& x) {
-  if (c.is_unscaling) x.grad *= c.inverse_scale;
-  const Float g = x.grad * c.sign;
-  // m + w (g - m) from the nearer end: torch.lerp's two branches, so that beta1 = 0 gives exactly g
-  // and an infinite gradient leaves the same NaN behind.
-  x.m = fma(c.first_weight, g - x.m, c.is_lerp_from_grad ? g : x.m);
-  // (w g) g and not w (g g), which overflows earlier.
-  x.v = fma(c.second_weight * g, g, x.v * c.beta2);
-  if (kIsAmsgrad) x.max_v = max(x.max_v, x.v);
-  const Float denominator = fma(sqrt(kIsAmsgrad ? x.max_v : x.v), c.inverse_root, c.eps);
-  x.param = fma(x.param, c.decay, (c.negative_step * x.m) / denominator);
-}
-
 // kWidth elements from i on; or, with an `n`, the first n of them.
 template <bool kIsAmsgrad, class T, class... N>
-DLPLUG_INLINE void update_vector(const Arrays<T>& arrays, const Constants& c, int64_t i, N... n) {
-  Values x{};
+DLPLUG_INLINE void update_vector(const Arrays<T>& arrays, const AdamWConstants& c, int64_t i,
+                                 N... n) {
+  AdamWValues x{};
   x.param = load(arrays.param + i, n...);
   x.grad = load(arrays.grad + i, n...);
   x.m = load(arrays.exp_avg + i, n...);
@@ -64,7 +41,7 @@ DLPLUG_INLINE void update_vector(const Arrays<T>& arrays, const Constants& c, in
 
 // A cache line from i on.
 template <bool kIsAmsgrad, class T>
-DLPLUG_INLINE void update_line(const Arrays<T>& arrays, const Constants& c, int64_t i) {
+DLPLUG_INLINE void update_line(const Arrays<T>& arrays, const AdamWConstants& c, int64_t i) {
   constexpr int64_t kLine = 64 / sizeof(T);
   for (int64_t j = 0; j < kLine; j += kWidth) update_vector<kIsAmsgrad>(arrays, c, i + j);
 }
@@ -93,9 +70,9 @@ DLPLUG_INLINE void store_pairs(BFloat16* to, Float first, Float second) {
 // The elements are independent, so even and odd ones can be two vectors: 3 instructions to take a
 // pair of vectors apart and together, where widening and narrowing in order takes 8.
 template <bool kIsAmsgrad>
-DLPLUG_INLINE void update_line(const Arrays<BFloat16>& arrays, const Constants& c, int64_t i) {
+DLPLUG_INLINE void update_line(const Arrays<BFloat16>& arrays, const AdamWConstants& c, int64_t i) {
   for (int64_t end = i + 32; i < end; i += 2 * kWidth) {
-    Values x{}, y{};
+    AdamWValues x{}, y{};
     load_pairs(arrays.param + i, x.param, y.param);
     load_pairs(arrays.grad + i, x.grad, y.grad);
     load_pairs(arrays.exp_avg + i, x.m, y.m);
@@ -116,18 +93,7 @@ void update(const AdamWRow& row, const AdamWOptions& options, int64_t begin, int
   const Arrays<T> arrays = {static_cast<T*>(row.param), static_cast<T*>(row.grad),
                             static_cast<T*>(row.exp_avg), static_cast<T*>(row.exp_avg_sq),
                             static_cast<T*>(row.max_exp_avg_sq)};
-  Constants c;
-  c.is_lerp_from_grad = options.first_weight >= 0.5f;
-  c.first_weight = broadcast(options.first_weight - (c.is_lerp_from_grad ? 1.0f : 0.0f));
-  c.second_weight = broadcast(options.second_weight);
-  c.beta2 = broadcast(options.beta2);
-  c.decay = broadcast(options.decay);
-  c.eps = broadcast(options.eps);
-  c.sign = broadcast(options.sign);
-  c.inverse_scale = broadcast(options.inverse_scale);
-  c.is_unscaling = options.is_unscaling;
-  c.negative_step = broadcast(row.negative_step);
-  c.inverse_root = broadcast(row.inverse_root);
+  const AdamWConstants c = constants_of(options, row.negative_step, row.inverse_root);
 
   constexpr int64_t kLine = 64 / sizeof(T);
   int64_t i = begin;

@@ -33,15 +33,18 @@ def keep_mask(seed: Tensor, rows: int, columns: int, p: float) -> Tensor:
     return random_bits(seed, rows, columns) >= threshold(p)
 
 
-def random_bits(seed: Tensor, rows: int, columns: int) -> Tensor:
+def random_bits(seed: Tensor, rows: int, columns: int, first_row: int = 0) -> Tensor:
     """Uniform 32-bit numbers as int64, ``(rows, columns)``.
 
     Args:
         seed: Scalar int64 tensor; its device is the result's.
+        rows: How many.
+        columns: Numbers of each.
+        first_row: Number of the first of them.
     """
     blocks = (columns + 63) // 64
     # One counter gives 4 words, for the columns j, j + 16, j + 32 and j + 48 of a block of 64.
-    row = torch.arange(rows, device=seed.device)[:, None]
+    row = torch.arange(first_row, first_row + rows, device=seed.device)[:, None]
     c0 = torch.arange(16 * blocks, device=seed.device).expand(rows, 16 * blocks)
     c1, c2 = row & WORD, row >> 32
     c3 = torch.zeros_like(c0)

@@ -1,0 +1,51 @@
+// The arithmetic of AdamW for one vector of elements, whatever they are stored as.
+#pragma once
+
+#include "csrc/common/simd.h"
+#include "csrc/cpu/kernels/adamw.h"
+
+namespace dlplug::DLPLUG_ISA {
+
+struct AdamWConstants {
+  Float first_weight, second_weight, beta2, decay, eps, sign, inverse_scale;
+  Float negative_step, inverse_root;
+  bool is_lerp_from_grad, is_unscaling;
+};
+
+struct AdamWValues {
+  Float param, grad, m, v, max_v;
+};
+
+// `negative_step` and `inverse_root` as in AdamWRow.
+DLPLUG_INLINE AdamWConstants constants_of(const AdamWOptions& options, float negative_step,
+                                          float inverse_root) {
+  AdamWConstants c;
+  c.is_lerp_from_grad = options.first_weight >= 0.5f;
+  c.first_weight = broadcast(options.first_weight - (c.is_lerp_from_grad ? 1.0f : 0.0f));
+  c.second_weight = broadcast(options.second_weight);
+  c.beta2 = broadcast(options.beta2);
+  c.decay = broadcast(options.decay);
+  c.eps = broadcast(options.eps);
+  c.sign = broadcast(options.sign);
+  c.inverse_scale = broadcast(options.inverse_scale);
+  c.is_unscaling = options.is_unscaling;
+  c.negative_step = broadcast(negative_step);
+  c.inverse_root = broadcast(inverse_root);
+  return c;
+}
+
+template <bool kIsAmsgrad>
+DLPLUG_INLINE void update_values(const AdamWConstants& c, AdamWValues& x) {
+  if (c.is_unscaling) x.grad *= c.inverse_scale;
+  const Float g = x.grad * c.sign;
+  // m + w (g - m) from the nearer end: torch.lerp's two branches, so that beta1 = 0 gives exactly g
+  // and an infinite gradient leaves the same NaN behind.
+  x.m = fma(c.first_weight, g - x.m, c.is_lerp_from_grad ? g : x.m);
+  // (w g) g and not w (g g), which overflows earlier.
+  x.v = fma(c.second_weight * g, g, x.v * c.beta2);
+  if (kIsAmsgrad) x.max_v = max(x.max_v, x.v);
+  const Float denominator = fma(sqrt(kIsAmsgrad ? x.max_v : x.v), c.inverse_root, c.eps);
+  x.param = fma(x.param, c.decay, (c.negative_step * x.m) / denominator);
+}
+
+}  // namespace dlplug::DLPLUG_ISA

@@ -1,0 +1,189 @@
+"""One AdamW step of parameters whose states take fewer bytes than float32, in place."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from dlplug.errors import BackendError, DtypeError, InvalidValueError, ShapeError, suggestion
+from dlplug.ops import _backend, _library
+from dlplug.ops._compact_rows import CompactRows
+from dlplug.ops.adamw import count_versions
+from dlplug.ops.fallback import compact_adamw as reference
+from dlplug.ops.fallback.compact_adamw import OF_BFLOAT16, STORAGES, State, new_state, state_layout
+from dlplug.ops.fallback.philox import draw_seed
+
+
+def compact_adamw_(
+    params: Sequence[Tensor],
+    grads: Sequence[Tensor],
+    states: Sequence[State],
+    *,
+    storage: str,
+    lr: float,
+    beta1: float,
+    beta2: float,
+    eps: float,
+    weight_decay: float,
+    maximize: bool = False,
+    rows: CompactRows | None = None,
+) -> None:
+    """Update parameters and their states by one step of AdamW, without gradient tracking.
+
+    The formula is that of :func:`adamw_`, in float32; values are read from their storage, and
+    written back to it, once per step:
+
+    * ``float32_states``: m and v in float32 beside a parameter of 16 bits, which still loses
+      updates below half a step of its own.
+    * ``remainder``: besides, the 16 bits that a bfloat16 parameter lacks of a float32 one: the step
+      is that of float32, exactly, and no second copy of the weights is kept.
+    * ``stochastic``: bfloat16 parameter and states, rounded up or down by chance so that small
+      updates hold on average (seeded by torch's generator).
+    * ``kahan``: bfloat16 parameter and states, with what rounding the parameter loses in another
+      bfloat16.
+    * ``8bit``: m and v in 8 bits, by blocks of 256 elements: m = sign(q) (q / 127)^2 s and
+      v = (q / 255)^4 s with the block's largest value s. The parameter stays what it is.
+
+    Args:
+        params: Floating point, any shapes. Float32 ones under a storage for bfloat16 keep float32
+            states.
+        grads: Of the parameters' shapes and dtypes; any strides.
+        states: Of each parameter, as made by ``compact_state(param, storage)``.
+        storage: ``float32_states``, ``remainder``, ``stochastic``, ``kahan`` or ``8bit``.
+        lr: Step size, in the parameters' unit.
+        beta1: Decay of m per step, in [0, 1).
+        beta2: Decay of v per step, in [0, 1).
+        eps: Added to the root, in the gradients' unit.
+        weight_decay: Times ``lr`` the fraction of p that is removed per step.
+        maximize: Go up the gradient instead of down.
+        rows: What an optimizer keeps from step to step; None for a call of its own.
+    Raises:
+        InvalidValueError: No such storage.
+        DtypeError: A parameter that the storage is not for, or a state that is not its.
+        ShapeError: Lists of different lengths, or a gradient or state of another shape.
+        BackendError: The backend asked for cannot take the call.
+    Numerics: with ``remainder`` the bits of :func:`adamw_` in float32. Deterministic for any thread
+    count.
+    References: Loshchilov, Hutter 2019, arXiv:1711.05101, algorithm 2; Dettmers et al. 2022,
+    arXiv:2110.02861 (blocks); Kahan 1965; Gupta et al. 2015, arXiv:1502.02551 (rounding by chance).
+    """
+    check_storage(storage)
+    for name, kind in (("grads", grads), ("states", states)):
+        if len(kind) != len(params):
+            raise ShapeError(f"compact_adamw_: {len(params)} params, but {len(kind)} {name}")
+    if not params:
+        return
+    rows = rows or CompactRows()
+    rows.fill(params, grads, states, storage)
+    if rows.are_new:
+        _check_states(params, states, storage)
+    _check_grads(params, grads)
+    seed = draw_seed() if storage == "stochastic" else torch.zeros((), dtype=torch.int64)
+    numbers = (lr, beta1, beta2, eps, weight_decay, maximize)
+    with torch.no_grad():
+        if OP.route(params[0], rows) == "native":
+            _update(rows.table(), int(seed), *map(float, numbers[:5]), maximize)
+            count_versions(params)
+        else:
+            reference.compact_adamw_(params, grads, states, storage, seed, *numbers)
+    rows.release()
+
+
+def compact_state(param: Tensor, storage: str) -> dict[str, Tensor]:
+    """The states of a parameter before the first step of ``compact_adamw_``.
+
+    Args:
+        param: Any shape.
+        storage: As there.
+    Returns:
+        Tensors by name, on the parameter's device.
+    Raises:
+        InvalidValueError: No such storage.
+        DtypeError: The storage is not for the parameter's dtype.
+    """
+    check_storage(storage)
+    _check_param(param, storage, "param")
+    return new_state(param, storage)
+
+
+def check_storage(storage: str) -> None:
+    """It is one of those there are.
+
+    Raises:
+        InvalidValueError: It is not.
+    """
+    if storage not in STORAGES:
+        raise InvalidValueError(
+            f"compact AdamW has no storage {storage!r}",
+            known=", ".join(STORAGES),
+            fix=suggestion(str(storage), STORAGES),
+        )
+
+
+def _check_param(param: Tensor, storage: str, name: str) -> None:
+    allowed = {torch.bfloat16, torch.float32}
+    if storage not in OF_BFLOAT16:
+        allowed.add(torch.float16)
+    if param.dtype not in allowed:
+        raise DtypeError(
+            f"compact_adamw_: {name} is {param.dtype}, the storage {storage!r} is for"
+            f" {', '.join(sorted(str(dtype).removeprefix('torch.') for dtype in allowed))}"
+        )
+
+
+def _check_states(params: Sequence[Tensor], states: Sequence[State], storage: str) -> None:
+    for i, (param, state) in enumerate(zip(params, states, strict=True)):
+        _check_param(param, storage, f"params[{i}]")
+        expected = state_layout(param, storage)
+        if {name: (t.dtype, tuple(t.shape)) for name, t in state.items()} != expected:
+            raise DtypeError(
+                f"compact_adamw_: states[{i}] is no state of the storage {storage!r}",
+                known=", ".join(
+                    f"{name} {facts[0]} {facts[1]}" for name, facts in expected.items()
+                ),
+                fix="make it with compact_state(param, storage)",
+            )
+
+
+def _check_grads(params: Sequence[Tensor], grads: Sequence[Tensor]) -> None:
+    for i, (param, grad) in enumerate(zip(params, grads, strict=True)):
+        if grad.shape != param.shape or grad.dtype is not param.dtype:
+            raise ShapeError(
+                f"compact_adamw_: grads[{i}] is {tuple(grad.shape)} {grad.dtype}, its parameter"
+                f" {tuple(param.shape)} {param.dtype}"
+            )
+
+
+def _refuse_addresses(*_) -> None:
+    raise BackendError("addresses need the compiled library", fix="call compact_adamw_")
+
+
+_update = _library.define(
+    "compact_adamw_table_(Tensor table, int seed, float lr, float beta1, float beta2, float eps, "
+    "float weight_decay, bool maximize) -> ()",
+    fallback=_refuse_addresses,
+    fake=_refuse_addresses,
+)
+
+
+class _ListOp(_backend.Op):
+    """Explains a call from its lists."""
+
+    def explain(self, params, grads, states, storage):
+        if not params:
+            return _backend.Explanation(self.name, "reference")
+        rows = CompactRows()
+        rows.fill(params, grads, states, storage)
+        return super().explain(params[0], rows)
+
+
+OP = _backend.register(
+    _ListOp(
+        function=compact_adamw_,
+        arguments=("params", "grads", "states", "storage"),
+        kernels=(_update,),
+        refuse=lambda _, rows: rows.refusal(),
+        decline=lambda *_: None,
+        otherwise="reference",
+    )
+)

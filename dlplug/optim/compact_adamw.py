@@ -1,0 +1,216 @@
+"""AdamW for models that are trained in bfloat16, or whose states are to take a quarter."""
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.optim import Optimizer
+
+from dlplug.errors import CheckpointError, InvalidValueError
+from dlplug.ops._adamw_rows import PLAIN_TYPES
+from dlplug.ops._compact_rows import CompactRows
+from dlplug.ops.compact_adamw import check_storage, compact_adamw_, compact_state
+from dlplug.ops.fallback.compact_adamw import OF_BFLOAT16, STORAGES, read, write
+
+
+class CompactAdamW(Optimizer):
+    """AdamW with parameters or states in fewer bytes than float32; see ``compact_adamw_``.
+
+    Bytes for each bfloat16 parameter, without its gradient (plain AdamW in float32: 12):
+    ``float32_states`` 10, ``remainder`` 12, ``stochastic`` 6, ``kahan`` 8, ``8bit`` 4. With
+    ``remainder`` the training is that of float32 weights, though the model computes in bfloat16.
+
+    Args:
+        params: Parameters, or groups of them.
+        lr: Learning rate.
+        betas: Decay of the running means of gradient and squared gradient per step.
+        eps: Added to the root of the second.
+        weight_decay: Times ``lr`` the fraction of each weight removed per step.
+        storage: ``remainder``, ``kahan`` or ``stochastic``, for parameters in bfloat16
+            (``trainer.precision: bf16-true``); ``float32_states`` or ``8bit``, for any.
+        maximize: Go up the gradient.
+    Raises:
+        InvalidValueError: A value out of range; in the first step, a storage for bfloat16 while
+            all parameters are float32.
+        DtypeError: in the first step, a parameter that the storage is not for.
+    References: see :func:`dlplug.ops.compact_adamw_`.
+    """
+
+    def __init__(
+        self,
+        params: Iterable,
+        lr: float = 1e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 1e-2,
+        *,
+        storage: str = "remainder",
+        maximize: bool = False,
+    ):
+        check_storage(storage)
+        checks = {
+            f"lr = {lr}": lr >= 0,
+            f"betas = {tuple(betas)}": all(0 <= beta < 1 for beta in betas),
+            f"eps = {eps}": eps >= 0,
+            f"weight_decay = {weight_decay}": weight_decay >= 0,
+        }
+        for text, is_fine in checks.items():
+            if not is_fine:
+                raise InvalidValueError(f"optimizer compact_adamw: {text} is out of range")
+        self._rows: dict[int, CompactRows] = {}
+        defaults = dict(
+            lr=lr,
+            betas=tuple(betas),
+            eps=eps,
+            weight_decay=weight_decay,
+            storage=storage,
+            maximize=maximize,
+        )
+        super().__init__(params, defaults)
+
+    def __setstate__(self, state: dict) -> None:
+        """Restore a copy or a pickle; addresses are never part of those."""
+        super().__setstate__(state)
+        self._rows = {}
+
+    def __getstate__(self) -> dict:
+        """What a copy or a pickle is made of."""
+        return {key: value for key, value in self.__dict__.items() if key != "_rows"}
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], float] | None = None) -> float | None:
+        """Update every parameter that has a gradient.
+
+        Args:
+            closure: Computes the loss and its gradients again; called first, with grad enabled.
+        Returns:
+            What ``closure`` returned, or None.
+        """
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
+        if not self.state:
+            self._check_dtypes()
+        for index, group in enumerate(self.param_groups):
+            params = [param for param in group["params"] if param.grad is not None]
+            states = [self._state_of(param, group["storage"]) for param in params]
+            beta1, beta2 = group["betas"]
+            compact_adamw_(
+                [_local(param) for param in params],
+                [_local(param.grad) for param in params],
+                [_local_state(state) for state in states],
+                storage=group["storage"],
+                lr=float(group["lr"]),
+                beta1=beta1,
+                beta2=beta2,
+                eps=group["eps"],
+                weight_decay=group["weight_decay"],
+                maximize=group["maximize"],
+                rows=self._rows.setdefault(index, CompactRows()),
+            )
+        return loss
+
+    def _check_dtypes(self) -> None:
+        """In the first step: a Trainer converts the parameters after it has made the optimizer."""
+        groups = self.param_groups
+        dtypes = {param.dtype for group in groups for param in group["params"]}
+        storage = groups[0]["storage"]
+        if dtypes == {torch.float32} and all(g["storage"] in OF_BFLOAT16 for g in groups):
+            raise InvalidValueError(
+                f"optimizer compact_adamw: storage {storage!r} is for parameters in bfloat16, and"
+                " these are float32",
+                fix="set trainer.precision: bf16-true, or storage: 8bit, or take adamw",
+            )
+
+    def _state_of(self, param: Tensor, storage: str) -> dict[str, Tensor]:
+        state = self.state[param]
+        if not state:
+            if storage == "8bit" and _local(param) is not param:
+                raise InvalidValueError(
+                    "optimizer compact_adamw: storage '8bit' has blocks of the whole parameter, and"
+                    " this one is sharded",
+                    fix="take another storage, or strategy ddp",
+                )
+            state.update(compact_state(param, storage))
+        return state
+
+    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
+        """Continue from a state of this class, or of AdamW with plain states.
+
+        Every state keeps its dtype (torch's own loading gives them that of the parameter).
+
+        Raises:
+            CheckpointError: The state has another storage.
+        """
+        own = [group["storage"] for group in self.param_groups]
+        saved = [group.get("storage") for group in state_dict["param_groups"]]
+        for ours, theirs in zip(own, saved, strict=False):
+            if theirs not in (None, ours):
+                raise CheckpointError(
+                    f"the optimizer's state has storage {theirs!r}, this one is {ours!r}",
+                    known=", ".join(STORAGES),
+                    fix=f"set optimizer.storage: {theirs}",
+                )
+        super().load_state_dict(state_dict)
+        numbers = [n for group in state_dict["param_groups"] for n in group["params"]]
+        params = [p for group in self.param_groups for p in group["params"]]
+        storages = [s for s, g in zip(own, self.param_groups, strict=True) for _ in g["params"]]
+        for group, storage in zip(self.param_groups, own, strict=True):
+            group["storage"] = storage
+        for number, param, storage in zip(numbers, params, storages, strict=True):
+            given = state_dict["state"].get(number)
+            if given and saved[0] is None:
+                self.state[param] = _from_plain(param, given, storage)
+            elif given:
+                self.state[param] = {
+                    name: t.clone() if name == "step" else t.to(param.device, copy=True)
+                    for name, t in given.items()
+                }
+
+    def float32_values(self, param: Tensor) -> dict[str, Tensor]:
+        """Weight and states of a parameter in float32, as plain AdamW would hold them.
+
+        Args:
+            param: One of this optimizer's.
+        Returns:
+            ``param``, ``exp_avg`` and ``exp_avg_sq``, of the parameter's shape; zero states before
+            its first step.
+        """
+        storage = next(
+            g["storage"] for g in self.param_groups if any(param is p for p in g["params"])
+        )
+        state = self.state[param] or compact_state(param, storage)
+        values = read(param.detach(), state, storage)
+        return {
+            name: torch.empty_like(param, dtype=torch.float32).copy_(
+                value.as_strided(param.shape, param.stride())
+            )
+            for name, value in zip(("param", "exp_avg", "exp_avg_sq"), values, strict=True)
+        }
+
+
+def _local(tensor: Tensor) -> Tensor:
+    """The shard of a distributed tensor that lies on this process."""
+    is_plain = type(tensor) in PLAIN_TYPES or not hasattr(tensor, "to_local")
+    return tensor if is_plain else tensor.to_local()
+
+
+def _local_state(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    if all([type(tensor) in PLAIN_TYPES for tensor in state.values()]):
+        return state
+    return {name: _local(tensor) for name, tensor in state.items()}
+
+
+def _from_plain(param: Tensor, given: Mapping[str, Tensor], storage: str) -> dict[str, Tensor]:
+    """The state that stores m and v of plain AdamW."""
+    state = compact_state(param, storage)
+    flat = [
+        torch.empty_like(param, dtype=torch.float32).copy_(given[n])
+        for n in ("exp_avg", "exp_avg_sq")
+    ]
+    m, v = (t.as_strided((t.numel(),), (1,)) for t in flat)
+    write(param.detach().clone(), state, storage, (read(param.detach(), state, storage)[0], m, v))
+    state["step"].fill_(float(given["step"]))
+    return state

@@ -1,0 +1,212 @@
+"""CompactAdamW as an optimizer: trains as AdamW does, saves, loads, copies, shards."""
+
+import copy
+import pickle
+
+import pytest
+import torch
+from sklearn.datasets import load_digits
+from torch import nn
+from torch.distributed.fsdp import fully_shard
+
+from dlplug import config
+from dlplug.errors import CheckpointError, DtypeError, InvalidValueError
+from dlplug.ops.fallback.compact_adamw import STORAGES
+from dlplug.optim import CompactAdamW, FusedAdamW
+from dlplug.run import verbs
+from dlplug.run.folder import Run
+
+BFLOAT16 = torch.bfloat16
+each_storage = pytest.mark.parametrize("storage", STORAGES)
+
+
+def model(dtype=BFLOAT16):
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Linear(64, 40), nn.ReLU(), nn.Linear(40, 10)).to(dtype)
+
+
+def train(network, optimizer, num_steps, seed=0):
+    """The losses of steps on real digits."""
+    digits = load_digits()
+    images = torch.tensor(digits.data, dtype=torch.float32) / 16
+    numbers = torch.Generator().manual_seed(seed)
+    losses = []
+    for _ in range(num_steps):
+        rows = torch.randint(len(images), (64,), generator=numbers)
+        scores = network(images[rows].to(next(network.parameters()).dtype))
+        loss = nn.functional.cross_entropy(scores.float(), torch.tensor(digits.target)[rows])
+        loss.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+        losses.append(loss.item())
+    return losses
+
+
+@each_storage
+def test_it_trains_as_float32_does(storage):
+    """Within a tenth of the loss that plain AdamW reaches with float32 weights."""
+    torch.manual_seed(0)
+    network = model()
+    losses = train(network, CompactAdamW(network.parameters(), lr=3e-3, storage=storage), 200)
+    plain = model(torch.float32)
+    theirs = train(plain, FusedAdamW(plain.parameters(), lr=3e-3), 200)
+    assert sum(theirs[-50:]) / 50 < 0.25 < theirs[0]
+    assert sum(losses[-50:]) / 50 < 1.1 * sum(theirs[-50:]) / 50 + 0.01
+
+
+@each_storage
+def test_a_resumed_training_gives_the_same_bits(storage):
+    """Every state keeps its dtype and its bits over a save and a load."""
+    torch.manual_seed(3)
+    whole = model()
+    optimizer = CompactAdamW(whole.parameters(), lr=3e-3, storage=storage)
+    train(whole, optimizer, 5)
+    weights, state = copy.deepcopy(whole.state_dict()), copy.deepcopy(optimizer.state_dict())
+    random = torch.get_rng_state()
+    train(whole, optimizer, 5, seed=1)
+    resumed = model()
+    resumed.load_state_dict(weights)
+    second = CompactAdamW(resumed.parameters(), lr=1.0, storage=storage)
+    second.load_state_dict(state)
+    for saved, loaded in zip(state["state"].values(), second.state.values(), strict=True):
+        assert {n: (t.dtype, t.shape) for n, t in saved.items()} == {
+            n: (t.dtype, t.shape) for n, t in loaded.items()
+        }
+    torch.set_rng_state(random)
+    train(resumed, second, 5, seed=1)
+    for ours, theirs in zip(resumed.parameters(), whole.parameters(), strict=True):
+        assert torch.equal(ours, theirs)
+
+
+@each_storage
+def test_fit_trains_and_resumes_with_it(storage, tmp_path, monkeypatch):
+    """From a config, in bfloat16, interrupted and continued: the same bits as in one go."""
+    text = (
+        "seed_everything: 0\nname: tiny\narchitecture: {name: mlp, hidden: [16]}\n"
+        f"optimizer: {{name: compact_adamw, lr: 0.003, storage: {storage}}}\n"
+        "data: {name: digits, flatten: true}\n"
+        "trainer: {accelerator: cpu, precision: bf16-true, limit_train_batches: 5}\n"
+    )
+    (tmp_path / "tiny.yaml").write_text(text)
+
+    def fit(root, epochs, **arguments):
+        experiment = config.load([tmp_path / "tiny.yaml"], [("trainer.max_epochs", str(epochs))])
+        return Run(verbs.fit(experiment, root=root, progress=False, **arguments).run)
+
+    whole = fit(tmp_path / "whole", 2)
+    parts = fit(tmp_path / "parts", 1)
+    parts = fit(tmp_path / "parts", 2, resume=str(parts.path))
+    first, second = (torch.load(run.last, weights_only=True) for run in (whole, parts))
+    assert first["global_step"] == second["global_step"] == 10
+    torch.testing.assert_close(first["state_dict"], second["state_dict"], rtol=0, atol=0)
+    states = [content["optimizer_states"][0]["state"] for content in (first, second)]
+    torch.testing.assert_close(*states, rtol=0, atol=0)
+
+
+@each_storage
+def test_states_of_plain_adamw_are_taken_over(storage):
+    """From a state of torch.optim.AdamW; and given back in float32."""
+    plain = model(torch.float32)
+    theirs = torch.optim.AdamW(plain.parameters(), lr=3e-3)
+    train(plain, theirs, 5)
+    network = model()
+    network.load_state_dict(plain.state_dict())
+    optimizer = CompactAdamW(network.parameters(), lr=3e-3, storage=storage)
+    optimizer.load_state_dict(theirs.state_dict())
+    steps = {
+        "8bit": (0.5 * 2 / 127, 0.5 * 4 / 255),
+        "kahan": (2**-8,) * 2,
+        "stochastic": (2**-8,) * 2,
+    }
+    for ours, other in zip(network.parameters(), plain.parameters(), strict=True):
+        found, true = optimizer.float32_values(ours), theirs.state[other]
+        for name, step in zip(("exp_avg", "exp_avg_sq"), steps.get(storage, (0, 0)), strict=True):
+            allowed = step * true[name].abs().max() * 1.01
+            assert found[name].dtype is torch.float32
+            assert (found[name] - true[name]).abs().max() <= allowed
+        assert torch.equal(found["param"], ours.float())
+        assert optimizer.state[ours]["step"] == 5
+    train(network, optimizer, 2)
+
+
+def test_float32_values_before_the_first_step_are_the_weights():
+    """With states of zeros."""
+    network = model()
+    optimizer = CompactAdamW(network.parameters())
+    found = optimizer.float32_values(network[0].weight)
+    assert torch.equal(found["param"], network[0].weight.float())
+    assert not found["exp_avg"].any() and not found["exp_avg_sq"].any()
+
+
+def test_another_storage_is_refused_at_the_load():
+    """Its numbers would be read as something else."""
+    network = model()
+    saved = CompactAdamW(network.parameters(), storage="kahan").state_dict()
+    with pytest.raises(CheckpointError, match="has storage 'kahan', this one is 'remainder'"):
+        CompactAdamW(network.parameters()).load_state_dict(saved)
+
+
+@pytest.mark.parametrize("copied", [copy.deepcopy, lambda o: pickle.loads(pickle.dumps(o))])
+def test_a_copy_goes_on_by_itself(copied):
+    """With the same states, its own tensors and no address of the original."""
+    network = model()
+    optimizer = CompactAdamW(network.parameters(), lr=3e-3)
+    train(network, optimizer, 2)
+    twin = copied(optimizer)
+    before = [param.clone() for param in network.parameters()]
+    for group in twin.param_groups:
+        for param in group["params"]:
+            param.grad = torch.ones_like(param)
+    twin.step()
+    assert all(torch.equal(a, b) for a, b in zip(before, network.parameters(), strict=True))
+    assert not torch.equal(twin.param_groups[0]["params"][0], before[0])
+
+
+def test_float32_parameters_among_others_keep_float32_states():
+    """As norms that are kept in float32."""
+    network = model()
+    network[2].float()
+    optimizer = CompactAdamW(network.parameters(), storage="kahan")
+    for param in network.parameters():
+        param.grad = torch.ones_like(param)
+    optimizer.step()
+    assert optimizer.state[network[2].weight].keys() == {"step", "exp_avg", "exp_avg_sq"}
+    assert "compensation" in optimizer.state[network[0].weight]
+
+
+def test_what_makes_no_sense_is_refused():
+    """Values, and a storage for bfloat16 without such parameters."""
+    with pytest.raises(InvalidValueError, match="no storage 'bits'"):
+        CompactAdamW(model().parameters(), storage="bits")
+    with pytest.raises(InvalidValueError, match=r"betas = .* is out of range"):
+        CompactAdamW(model().parameters(), betas=(0.9, 1.0))
+    wide = model(torch.float32)
+    with pytest.raises(InvalidValueError, match="these are float32") as error:
+        train(wide, CompactAdamW(wide.parameters()), 1)
+    assert "bf16-true" in error.value.fix
+    network = nn.ModuleList([model(), model(torch.float16)])
+    optimizer = CompactAdamW(network.parameters())
+    for param in network.parameters():
+        param.grad = torch.ones_like(param)
+    with pytest.raises(DtypeError, match=r"is torch.float16, the storage 'remainder' is for"):
+        optimizer.step()
+
+
+@pytest.mark.parametrize("storage", ["remainder", "kahan", "float32_states"])
+def test_shards_are_updated_as_the_whole(storage, mesh):
+    """A sharded model takes the steps of one that is not; 8-bit blocks are refused."""
+
+    def sharded():
+        network = model()
+        for part in (network[0], network[2], network):
+            fully_shard(part, mesh=mesh)
+        return network
+
+    network, whole = sharded(), model()
+    for one in (network, whole):
+        train(one, CompactAdamW(one.parameters(), lr=3e-3, storage=storage), 3)
+    for ours, theirs in zip(network.parameters(), whole.parameters(), strict=True):
+        assert torch.equal(ours.full_tensor(), theirs)
+    network = sharded()
+    with pytest.raises(InvalidValueError, match="this one is sharded"):
+        train(network, CompactAdamW(network.parameters(), storage="8bit"), 1)
