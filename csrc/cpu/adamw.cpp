@@ -54,7 +54,7 @@ void adamw_(std::vector<Tensor> params, std::vector<Tensor> grads, std::vector<T
                       numbers.numel() == 5,
                   "expected five float64 numbers");
   const double* n = static_cast<const double*>(numbers.const_data_ptr());
-  const Hyperparameters given{n[0], n[1], n[2], n[3], n[4], maximize, 1.0};
+  const Hyperparameters given{n[0], n[1], n[2], n[3], n[4], maximize, 1.0, 1.0};
   std::vector<Tensor> own_grads = grads;  // with the parameters' strides
   std::vector<AdamWRow> rows(count);
   for (size_t i = 0; i < count; ++i) {
@@ -83,12 +83,14 @@ void adamw_(std::vector<Tensor> params, std::vector<Tensor> grads, std::vector<T
 }
 
 void adamw_table_(const Tensor& table, bool is_amsgrad, double lr, double beta1, double beta2,
-                  double eps, double weight_decay, bool maximize, double grad_scale) {
+                  double eps, double weight_decay, bool maximize, double grad_scale,
+                  double grad_factor) {
   const int64_t columns = is_amsgrad ? 8 : 7;
   STD_TORCH_CHECK(table.scalar_type() == ScalarType::Long && table.is_contiguous() &&
                       table.numel() % columns == 0,
                   "expected a contiguous int64 table of ", columns, " columns");
-  const Hyperparameters given{lr, beta1, beta2, eps, weight_decay, maximize, grad_scale};
+  const Hyperparameters given{lr,           beta1,    beta2,      eps,
+                              weight_decay, maximize, grad_scale, grad_factor};
   const int64_t count = table.numel() / columns;
   const int64_t* next = static_cast<const int64_t*>(table.const_data_ptr());
   auto column = [&] {

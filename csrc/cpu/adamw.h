@@ -44,7 +44,7 @@ class FlushDenormals {
 struct Hyperparameters {
   double lr, beta1, beta2, eps, weight_decay;
   bool maximize;
-  double grad_scale;
+  double grad_scale, grad_factor;
 };
 
 inline AdamWOptions options_of(const Hyperparameters& given) {
@@ -54,7 +54,7 @@ inline AdamWOptions options_of(const Hyperparameters& given) {
   options.beta2 = static_cast<float>(given.beta2);
   options.decay = static_cast<float>(1.0 - given.lr * given.weight_decay);
   options.eps = static_cast<float>(given.eps);
-  options.sign = given.maximize ? -1.0f : 1.0f;
+  options.grad_factor = static_cast<float>(given.maximize ? -given.grad_factor : given.grad_factor);
   options.inverse_scale = static_cast<float>(1.0 / given.grad_scale);
   options.is_unscaling = given.grad_scale != 1.0;
   return options;

@@ -11,7 +11,7 @@ void compact_adamw_table_(const Tensor& table, int64_t seed, double lr, double b
   STD_TORCH_CHECK(table.scalar_type() == ScalarType::Long && table.is_contiguous() &&
                       table.numel() % kColumns == 0,
                   "expected a contiguous int64 table of ", kColumns, " columns");
-  const Hyperparameters given{lr, beta1, beta2, eps, weight_decay, maximize, 1.0};
+  const Hyperparameters given{lr, beta1, beta2, eps, weight_decay, maximize, 1.0, 1.0};
   const int64_t count = table.numel() / kColumns;
   const int64_t* numbers = static_cast<const int64_t*>(table.const_data_ptr());
   StepCounter counter(given);

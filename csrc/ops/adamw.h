@@ -24,8 +24,10 @@ void adamw_(std::vector<Tensor> params, std::vector<Tensor> grads, std::vector<T
 // exp_avgs, exp_avg_sqs, max_exp_avg_sqs (left out without is_amsgrad), steps, numbers of elements,
 // dtypes (csrc/common/types.h), grads. Nothing can be checked here: the caller has checked, and
 // keeps the tensors alive. With grad_scale s != 1 each gradient is first divided by s, and keeps
-// the quotient.
+// the quotient; the update then takes grad_factor times that, as clipping asks for, which is not
+// kept.
 void adamw_table_(const Tensor& table, bool is_amsgrad, double lr, double beta1, double beta2,
-                  double eps, double weight_decay, bool maximize, double grad_scale);
+                  double eps, double weight_decay, bool maximize, double grad_scale,
+                  double grad_factor);
 
 }  // namespace dlplug

@@ -102,16 +102,19 @@ def update(
     weight_decay: float,
     maximize: bool,
     grad_scale: float = 1.0,
+    grad_factor: float = 1.0,
 ) -> None:
     """Run the kernel on rows that were just found fit for it; the arguments of ``adamw_``.
 
-    Gradients are divided by ``grad_scale`` first, and keep the quotient.
+    Gradients are divided by ``grad_scale`` first, and keep the quotient; the step is that of
+    ``grad_factor`` times the quotient, which is not kept.
     """
     numbers = (lr, beta1, beta2, eps, weight_decay)
     if torch.compiler.is_compiling():
         _update_lists(*rows.lists, _in_graph(numbers), maximize)
         return
-    _update_table(rows.table(), bool(rows.states[2]), *map(float, numbers), maximize, grad_scale)
+    factors = grad_scale, grad_factor
+    _update_table(rows.table(), bool(rows.states[2]), *map(float, numbers), maximize, *factors)
     if grad_scale != 1.0:
         rows.copy_grads_back()
     count_versions(rows.params)
@@ -176,7 +179,7 @@ _update_lists = _library.define(
 # takes 0.6 of the time of boxing the lists.
 _update_table = _library.define(
     "adamw_table_(Tensor table, bool is_amsgrad, float lr, float beta1, float beta2, float eps, "
-    "float weight_decay, bool maximize, float grad_scale) -> ()",
+    "float weight_decay, bool maximize, float grad_scale, float grad_factor) -> ()",
     fallback=_refuse_addresses,
     fake=_refuse_addresses,
 )

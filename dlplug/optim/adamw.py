@@ -8,6 +8,7 @@ from torch.optim.adamw import adamw as torch_adamw
 
 from dlplug.ops._adamw_rows import sharing_gradients
 from dlplug.ops.adamw import OP, Rows, count_versions, update
+from dlplug.optim._gradients import clip_factor, divide, divide_at_once, multiply
 from dlplug.optim._local_tensors import local_lists
 
 Lists = tuple[list[Tensor], ...]
@@ -36,6 +37,9 @@ class FusedAdamW(torch.optim.AdamW):
             precisions refuse to clip gradients; with None they clip.
         capturable: True for PyTorch's code, which then demands parameters on an accelerator.
         differentiable: True for PyTorch's code, through which autograd can differentiate.
+        max_grad_norm: Where the norm of all gradients together is larger, the step is that of
+            gradients scaled down to it, as after ``clip_grad_norm_``; > 0, or None. What the
+            kernel takes keeps its gradients as they are, which saves a pass over them.
     Raises:
         ValueError, RuntimeError: What ``torch.optim.AdamW`` refuses, in its words; sparse
             gradients among it.
@@ -59,7 +63,10 @@ class FusedAdamW(torch.optim.AdamW):
         fused: bool | None = None,
         capturable: bool = False,
         differentiable: bool = False,
+        max_grad_norm: float | None = None,
     ):
+        if max_grad_norm is not None and not max_grad_norm > 0:
+            raise ValueError(f"Invalid max_grad_norm: {max_grad_norm}")
         super().__init__(
             params,
             lr,
@@ -73,12 +80,19 @@ class FusedAdamW(torch.optim.AdamW):
             capturable=capturable,
             differentiable=differentiable,
         )
+        self.max_grad_norm = max_grad_norm
         self._rows: dict[tuple[int, str], Rows] = {}
+        self._grad_factor = 1.0
 
     def __setstate__(self, state: dict) -> None:
         """Restore a copy, a pickle or a checkpoint; addresses are never part of those."""
         super().__setstate__(state)
-        self._rows = {}
+        self.__dict__.setdefault("max_grad_norm", None)  # of an optimizer saved before it had one
+        self._rows, self._grad_factor = {}, 1.0
+
+    def __getstate__(self) -> dict:
+        """What a copy or a pickle is made of."""
+        return {**super().__getstate__(), "max_grad_norm": self.max_grad_norm}
 
     def step(self, closure: Callable[[], float] | None = None) -> float | None:
         """Update every parameter that has a gradient.
@@ -94,6 +108,7 @@ class FusedAdamW(torch.optim.AdamW):
                 loss = closure()
         if getattr(self, "grad_scale", None) is not None:
             self._unscale_where_rows_cannot()
+        self._grad_factor = self._clip()
         try:
             with torch.set_grad_enabled(self.defaults["differentiable"]):
                 for index, group in enumerate(self.param_groups):
@@ -170,6 +185,7 @@ class FusedAdamW(torch.optim.AdamW):
             group["weight_decay"],
             group["maximize"],
             self._scale(),
+            self._grad_factor,
         )
         if rows.params is not params:
             count_versions(params)
@@ -197,13 +213,20 @@ class FusedAdamW(torch.optim.AdamW):
         params = [param for group in self.param_groups for param in group["params"]]
         grads = [param.grad for param in params if param.grad is not None]
         if torch.compiler.is_compiling():
-            _divide(grads, self._scale())
+            divide(grads, self._scale())
         elif sharing := sharing_gradients(local_lists((grads, []))[0]):
-            _divide_at_once([grads[i] for i in sharing], self._scale())
-            _divide([grad for i, grad in enumerate(grads) if i not in sharing], self._scale())
+            divide_at_once([grads[i] for i in sharing], self._scale())
+            divide([grad for i, grad in enumerate(grads) if i not in sharing], self._scale())
         else:
             return
         self.grad_scale = None  # as GradScaler says it
+
+    def _clip(self) -> float:
+        """What the update is to multiply gradients by for ``max_grad_norm``."""
+        if self.max_grad_norm is None or self._is_skipped():
+            return 1.0
+        params = [param for group in self.param_groups for param in group["params"]]
+        return clip_factor(params, self.max_grad_norm * self._scale())
 
     def _update_by_both(self, index: int, group: dict, rows: Rows, lists: Lists) -> None:
         """The kernel for the parameters that it takes, PyTorch's code for the others."""
@@ -238,10 +261,11 @@ class FusedAdamW(torch.optim.AdamW):
         self, group: dict, lists: Lists, foreach: bool | None, fused: bool | None
     ) -> None:
         self._refuse_graph_capture()
+        multiply(lists[1], self._grad_factor)
         if not fused:  # PyTorch's other codes know no scaler
             if self._is_skipped():
                 return
-            _divide(lists[1], self._scale())
+            divide(lists[1], self._scale())
         beta1, beta2 = group["betas"]
         torch_adamw(
             *lists,
@@ -277,20 +301,6 @@ def _asks_for_torch(group: dict) -> bool:
         # A tracer shows the option as True for every optimizer.
         or (group["capturable"] and not torch.compiler.is_compiling())
     )
-
-
-def _divide(grads: list[Tensor], scale: float) -> None:
-    if scale != 1.0:
-        with torch.no_grad():
-            for grad in {id(grad): grad for grad in grads}.values():  # one may be listed twice
-                grad.div_(scale)
-
-
-def _divide_at_once(grads: list[Tensor], scale: float) -> None:
-    """The same for gradients that overlap: all quotients are there before one is written."""
-    with torch.no_grad():
-        for grad, quotient in [(grad, grad / scale) for grad in grads]:
-            grad.copy_(quotient)
 
 
 def _subset(lists: Lists, indices: list[int]) -> Lists:

@@ -17,7 +17,7 @@ from dlplug.callbacks.monitor import missing_metric
 from dlplug.data.spec import DataSpec
 from dlplug.errors import ConfigError, InvalidValueError
 from dlplug.metrics.record_mean import RecordMean
-from dlplug.optim import weight_decay_groups
+from dlplug.optim import FusedAdamW, weight_decay_groups
 from dlplug.tasks.checks import MISFIT, call, check_supervised, describe, naming_inputs
 from dlplug.tasks.sharding import shard
 from dlplug.transforms.mixed import Mixed
@@ -257,6 +257,18 @@ class Task(lightning.LightningModule):
             # Lightning 2.6.6 would step it after the checkpoint, and a resume would lose a step.
             schedule["frequency"] = NEVER
         return {"optimizer": optimizer, "lr_scheduler": schedule}
+
+    def configure_gradient_clipping(
+        self, optimizer, gradient_clip_val=None, gradient_clip_algorithm=None
+    ) -> None:
+        """Clip by norm within the step of FusedAdamW, which saves a pass over the gradients."""
+        is_by_norm = bool(gradient_clip_val) and gradient_clip_algorithm in (None, "norm")
+        if is_by_norm and isinstance(optimizer, FusedAdamW):
+            optimizer.max_grad_norm = float(gradient_clip_val)
+        else:
+            super().configure_gradient_clipping(
+                optimizer, gradient_clip_val, gradient_clip_algorithm
+            )
 
     def _step(self, batch: Any, stage: str) -> Tensor:
         output, target = self.output_and_target(batch)

@@ -41,7 +41,7 @@ def test_the_op_guards_itself():
             torch.ops.dlplug.adamw_(*change(make_lists([(5,)])), numbers(), False)
     with pytest.raises(RuntimeError, match="contiguous int64 table of 7 columns"):
         torch.ops.dlplug.adamw_table_(
-            torch.zeros(6, dtype=torch.int64), False, *OPTIONS.values(), False, 1.0
+            torch.zeros(6, dtype=torch.int64), False, *OPTIONS.values(), False, 1.0, 1.0
         )
 
 

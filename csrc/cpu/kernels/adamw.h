@@ -27,7 +27,7 @@ struct AdamWOptions {
   float beta2;
   float decay;  // 1 - lr * weight_decay
   float eps;
-  float sign;           // -1 to maximise, else 1
+  float grad_factor;    // of the gradient in the update; negative to maximise
   float inverse_scale;  // of the gradients, see below
   bool is_unscaling;    // multiply the gradients by inverse_scale and keep the product in `grad`
 };

@@ -7,7 +7,7 @@
 namespace dlplug::DLPLUG_ISA {
 
 struct AdamWConstants {
-  Float first_weight, second_weight, beta2, decay, eps, sign, inverse_scale;
+  Float first_weight, second_weight, beta2, decay, eps, grad_factor, inverse_scale;
   Float negative_step, inverse_root;
   bool is_lerp_from_grad, is_unscaling;
 };
@@ -26,7 +26,7 @@ DLPLUG_INLINE AdamWConstants constants_of(const AdamWOptions& options, float neg
   c.beta2 = broadcast(options.beta2);
   c.decay = broadcast(options.decay);
   c.eps = broadcast(options.eps);
-  c.sign = broadcast(options.sign);
+  c.grad_factor = broadcast(options.grad_factor);
   c.inverse_scale = broadcast(options.inverse_scale);
   c.is_unscaling = options.is_unscaling;
   c.negative_step = broadcast(negative_step);
@@ -37,7 +37,7 @@ DLPLUG_INLINE AdamWConstants constants_of(const AdamWOptions& options, float neg
 template <bool kIsAmsgrad>
 DLPLUG_INLINE void update_values(const AdamWConstants& c, AdamWValues& x) {
   if (c.is_unscaling) x.grad *= c.inverse_scale;
-  const Float g = x.grad * c.sign;
+  const Float g = x.grad * c.grad_factor;
   // m + w (g - m) from the nearer end: torch.lerp's two branches, so that beta1 = 0 gives exactly g
   // and an infinite gradient leaves the same NaN behind.
   x.m = fma(c.first_weight, g - x.m, c.is_lerp_from_grad ? g : x.m);

@@ -1,0 +1,49 @@
+"""What a step does to gradients before it uses them: unscale, clip."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from dlplug.ops._adamw_rows import PLAIN_TYPES
+from dlplug.ops.total_norm import total_norm
+
+
+def clip_factor(params: Sequence[Tensor], max_norm: float) -> float:
+    """What to multiply all gradients by, so that their norm together is at most ``max_norm``.
+
+    Where they are on another device, distributed or traced, PyTorch's ``clip_grad_norm_`` changes
+    them in place, without waiting for the device, and the factor is 1.
+    """
+    grads = [param.grad for param in params if param.grad is not None]
+    is_traced = torch.compiler.is_compiling()
+    if is_traced or not all([type(g) in PLAIN_TYPES and g.is_cpu for g in grads]):
+        torch.nn.utils.clip_grad_norm_(params, max_norm)
+        return 1.0
+    with torch.no_grad():
+        norm = total_norm(grads).item()
+    factor = max_norm / (norm + 1e-6)  # as clip_grad_norm_; NaN stays NaN
+    return 1.0 if factor >= 1 else factor
+
+
+def multiply(grads: Sequence[Tensor], factor: float) -> None:
+    """Scale gradients, each once however often it is listed."""
+    if factor != 1.0:
+        with torch.no_grad():
+            for grad in {id(grad): grad for grad in grads}.values():
+                grad.mul_(factor)
+
+
+def divide(grads: Sequence[Tensor], scale: float) -> None:
+    """Divide gradients, each once however often it is listed."""
+    if scale != 1.0:
+        with torch.no_grad():
+            for grad in {id(grad): grad for grad in grads}.values():
+                grad.div_(scale)
+
+
+def divide_at_once(grads: Sequence[Tensor], scale: float) -> None:
+    """The same for gradients that overlap: all quotients are there before one is written."""
+    with torch.no_grad():
+        for grad, quotient in [(grad, grad / scale) for grad in grads]:
+            grad.copy_(quotient)

@@ -1,0 +1,60 @@
+"""Clipping by norm within the optimizer's step, as a config asks for it."""
+
+import lightning
+import pytest
+import torch
+
+from dlplug import config
+from dlplug.optim import FusedAdamW
+from dlplug.run import verbs
+from dlplug.run.folder import Run
+from dlplug.tasks.task import Task
+
+CONFIG = """
+seed_everything: 0
+name: tiny
+architecture: {name: mlp, hidden: [16]}
+optimizer: {name: adamw, lr: 0.01, eps: 0.01}
+data: {name: digits, batch_size: 32}
+trainer: {max_epochs: 1, limit_train_batches: 6, accelerator: cpu, gradient_clip_val: 0.05}
+"""
+
+
+@pytest.fixture
+def fit(tmp_path, monkeypatch):
+    """Train; gives the last checkpoint and the limits that the optimizer's steps had."""
+
+    def run(name, *overrides):
+        limits = []
+        step = FusedAdamW.step
+
+        def noting(self, closure=None):
+            result = step(self, closure)
+            limits.append((self.max_grad_norm, self._grad_factor))
+            return result
+
+        (tmp_path / "tiny.yaml").write_text(CONFIG)
+        with monkeypatch.context() as patch:
+            patch.setattr(FusedAdamW, "step", noting)
+            experiment = config.load([tmp_path / "tiny.yaml"], list(overrides))
+            result = verbs.fit(experiment, root=tmp_path / name, progress=False)
+        return torch.load(Run(result.run).last, weights_only=True), limits
+
+    return run
+
+
+def test_the_step_clips_as_lightning_does(fit, monkeypatch):
+    """The same weights within rounding as when Lightning clips, and the limit was reached."""
+    ours, limits = fit("ours")
+    assert len(limits) == 6 and all(limit == 0.05 and factor < 1 for limit, factor in limits)
+    own = lightning.LightningModule.configure_gradient_clipping
+    monkeypatch.setattr(Task, "configure_gradient_clipping", own)
+    theirs, limits = fit("theirs")
+    assert all(limit is None for limit, _ in limits)
+    torch.testing.assert_close(ours["state_dict"], theirs["state_dict"], rtol=1e-5, atol=1e-6)
+
+
+def test_clipping_by_value_is_lightning_s(fit):
+    """It is another rule."""
+    _, limits = fit("value", ("trainer.gradient_clip_algorithm", "value"))
+    assert all(limit is None for limit, _ in limits)
