@@ -8,7 +8,6 @@ import torch
 from torch import Tensor
 
 from dlplug.data.records import Records
-from dlplug.data.split import stratified_split
 from dlplug.data.split_data import SplitData
 from dlplug.errors import DataError
 
@@ -38,9 +37,7 @@ class LabelledData(SplitData):
             DataError: a label is out of range.
         """
         inputs, labels = self.read()
-        indices = stratified_split(
-            labels, self.validation_fraction, self.test_fraction, self.split_seed
-        )
+        indices = self.division.rows(len(labels), classes=labels)
         check_labels(labels, indices, self.data_spec.num_classes)
         return {name: Records(inputs, labels, rows) for name, rows in indices.items()}
 

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 from torch.utils.data.distributed import DistributedSampler
-from torchdata.stateful_dataloader import StatefulDataLoader
 
+from dlplug.data.salvage import SalvagingLoader
 from dlplug.data.sampling import WeightedSampler
 from dlplug.errors import DataError
 
@@ -15,6 +15,19 @@ from dlplug.errors import DataError
 def as_is(batch):
     """Collate nothing: the data sets give whole batches."""
     return batch
+
+
+class SeededLoader(SalvagingLoader):
+    """One whose workers' seeds follow from seed and epoch, as the order of the records does.
+
+    Each pass draws a seed for them; a resumed training would draw the first one again.
+    """
+
+    def _get_iterator(self):
+        # For predictions, Lightning puts in a sampler of its own.
+        if isinstance(self.sampler, DistributedSampler):
+            self.generator.manual_seed(self.sampler.seed + self.sampler.epoch)
+        return super()._get_iterator()
 
 
 class OnceSampler(DistributedSampler):
@@ -43,7 +56,7 @@ def training_loader(
     world_size: int,
     weights: Tensor | None = None,
     pin_memory: bool = False,
-) -> StatefulDataLoader:
+) -> SalvagingLoader:
     """Shuffled batches of this process's share; the order follows from ``(seed, epoch)`` alone.
 
     The global random state takes no part: it makes no difference how often a loader is built or
@@ -79,7 +92,7 @@ def evaluation_loader(
     rank: int,
     world_size: int,
     pin_memory: bool = False,
-) -> StatefulDataLoader:
+) -> SalvagingLoader:
     """Batches in order; every record is seen by exactly one process. Arguments as above.
 
     Raises:
@@ -107,11 +120,11 @@ def equal_batch_count(num_records: int, world_size: int, batch_size: int) -> int
     return batch_size
 
 
-def _loader(dataset, batch_size, sampler, num_workers, seed, pin_memory) -> StatefulDataLoader:
+def _loader(dataset, batch_size, sampler, num_workers, seed, pin_memory) -> SalvagingLoader:
     with warnings.catch_warnings():
         # torchdata 0.11 calls torch.set_vital, which torch 2.13 deprecates.
         warnings.filterwarnings("ignore", message="'set_vital' is deprecated")
-        return StatefulDataLoader(
+        return SeededLoader(
             dataset,
             batch_size=batch_size,
             sampler=sampler,

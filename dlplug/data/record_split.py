@@ -11,9 +11,6 @@ import torch
 from torch import Tensor
 
 from dlplug.data.split import SPLIT_NAMES, check_fractions
-from dlplug.errors import DataError
-
-NAMES = {name: split for split, names in SPLIT_NAMES.items() for name in names}
 
 
 def random_split(
@@ -35,38 +32,18 @@ def random_split(
     return _cut(order, round(count * validation_fraction), round(count * test_fraction))
 
 
-def column_split(values: Sequence[str | None]) -> dict[str, Tensor]:
-    """As a column of the data says: train, validation (or val, valid, dev) or test.
-
-    Raises:
-        UnknownSplitError: a value is none of these.
-    """
-    names = [NAMES.get(str(value).strip().lower()) for value in values]
-    if None in names:
-        record = names.index(None)
-        raise UnknownSplitError(record, values[record])
-    array = np.array(names)
-    return {
-        name: torch.from_numpy(np.flatnonzero(array == name))
-        for name in ("train", "validation", "test")
-    }
-
-
-class UnknownSplitError(DataError):
-    """A record names no split.
+def column_split(splits: Sequence[str]) -> dict[str, Tensor]:
+    """As each record says.
 
     Args:
-        record: Its position.
-        value: What it says.
+        splits: ``train``, ``validation`` or ``test``, of each record.
     """
-
-    def __init__(self, record: int, value: object):
-        super().__init__(f"{value!r} is no split", known=", ".join(NAMES))
-        self.record = record
+    array = np.array(splits)
+    return {name: torch.from_numpy(np.flatnonzero(array == name)) for name in SPLIT_NAMES}
 
 
 def group_split(
-    groups: Sequence[object], validation_fraction: float, test_fraction: float, seed: int
+    groups: Sequence[str], validation_fraction: float, test_fraction: float, seed: int
 ) -> dict[str, Tensor]:
     """All records of a group, such as a patient or a shop, into the same split.
 
@@ -82,8 +59,8 @@ def group_split(
         InvalidValueError: the fractions leave nothing to train on.
     """
     check_fractions(validation_fraction, test_fraction)
-    names, members = np.unique(np.array([str(group) for group in groups]), return_inverse=True)
-    place = np.array([_unit(f"{seed}:{name}") for name in names])[members]
+    place_of = {group: _unit(f"{seed}:{group}") for group in set(groups)}
+    place = np.array([place_of[group] for group in groups])
     is_validation = place < validation_fraction
     is_test = ~is_validation & (place < validation_fraction + test_fraction)
     masks = {"train": ~is_validation & ~is_test, "validation": is_validation, "test": is_test}

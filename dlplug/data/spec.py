@@ -35,6 +35,8 @@ class DataSpec:
         start_token: Begins a generated sequence.
         end_token: Ends it.
         mask_token: Stands for a token that is hidden from the model.
+        num_sentinels: Tokens at the end of the vocabulary that no text has, each of which stands
+            for a span that was left out.
         num_outputs: Decided by the task: numbers that the architecture gives for a record, or for
             a position. Parameters that mean the number of classes take it where there are none.
         per_position: Decided by the task: whether an architecture for sequences gives outputs for
@@ -64,6 +66,7 @@ class DataSpec:
     start_token: int | None = None
     end_token: int | None = None
     mask_token: int | None = None
+    num_sentinels: int | None = None
     num_outputs: int | None = None
     per_position: bool | None = None
     is_causal: bool | None = None
@@ -88,6 +91,12 @@ class DataSpec:
             given, number = getattr(self, names), getattr(self, count)
             if given is not None and number is not None and len(given) != number:
                 raise InvalidValueError(f"data spec: {len(given)} {names} for {count} = {number}")
+
+    @property
+    def sentinels(self) -> range:
+        """The tokens of ``num_sentinels``; empty where there are none."""
+        end = self.vocab_size or 0
+        return range(end - (self.num_sentinels or 0), end)
 
     def value_for(self, parameter: str) -> Any:
         """The value for a parameter of that name (a field or a synonym), or None if unknown."""
@@ -136,6 +145,7 @@ COUNTS = (
     "num_classes",
     "num_features",
     "vocab_size",
+    "num_sentinels",
     "sequence_length",
     "horizon",
     "num_targets",

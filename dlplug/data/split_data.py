@@ -9,13 +9,20 @@ from typing import Any
 
 import lightning
 import numpy as np
+import torch
+from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from dlplug.data.bad_rows import BadRows
+from dlplug.data.division import Division
 from dlplug.data.loader import evaluation_loader, training_loader
+from dlplug.data.quarantine import BadRecord, Quarantine
 from dlplug.data.records import ArrayRecords
+from dlplug.data.salvage import Salvage
 from dlplug.data.sampling import SAMPLINGS, record_weights
 from dlplug.data.spec import DataSpec
-from dlplug.errors import ConfigError, DataError, InvalidValueError
+from dlplug.errors import ConfigError, DataError, DlplugError, InvalidValueError
+from dlplug.tasks.checks import MISFIT, describe
 from dlplug.transforms.mixed import Mixed
 
 # The test records are for the final judgement only; a training that can reach them will use them.
@@ -36,16 +43,30 @@ class SplitData(lightning.LightningDataModule):
             for records in memory.
         validation_fraction: Share of the records kept for validation.
         test_fraction: Share of the records kept for the test.
+        split: How the records are divided: by ``fraction`` (of each class, where there are
+            classes); as a ``column`` says, by train, validation (or val, valid, dev) and test (the
+            fractions then play no part); by ``group``, such as a patient or a shop, so that no
+            group is in two splits and new records move no old ones; by ``time``, the latest to
+            the test.
+        split_by: What says split, group or time (numbers, or dates in ISO 8601) of a record; see
+            the data module for what it names.
         split_seed: Which records go where. It is not the seed of the training: change it only to
             make another split.
         sampling: Of training records: ``uniform``, each once per epoch; ``balanced``, drawn so
             that all classes are equally frequent; ``weighted``, drawn by the records' weights.
+        quarantine: Share of the records that may be bad: they are named, listed in the run's
+            ``quarantine.jsonl`` and set aside. In the training the next good record takes the
+            place of one that turns out bad while it is read; an evaluation leaves it out. With 0
+            the first bad record is an error, as it always is for ``predict``.
         transforms: Called on the inputs of every training batch, on the training device; one
             whose class says ``takes_targets = True`` is called on inputs and targets, and gives
             both.
     Raises:
-        InvalidValueError: a value out of range.
+        InvalidValueError: a value out of range, or a ``split`` that this data does not know.
     """
+
+    split_keys: Mapping[str, str] = {}
+    """What ``split_by`` names, in words, for each ``split`` that the data knows beyond fraction."""
 
     def __init__(
         self,
@@ -53,8 +74,11 @@ class SplitData(lightning.LightningDataModule):
         num_workers: int = 0,
         validation_fraction: float = 0.1,
         test_fraction: float = 0.2,
+        split: str = "fraction",
+        split_by: str | int | None = None,
         split_seed: int = 0,
         sampling: str = "uniform",
+        quarantine: float = 0.0,
         transforms: Sequence[Callable] = (),
     ):
         super().__init__()
@@ -70,7 +94,16 @@ class SplitData(lightning.LightningDataModule):
         self.validation_fraction = validation_fraction
         self.test_fraction = test_fraction
         self.split_seed = split_seed
+        self.division = Division(
+            split,
+            split_by,
+            self.split_keys,
+            validation_fraction=validation_fraction,
+            test_fraction=test_fraction,
+            seed=split_seed,
+        )
         self.sampling = sampling
+        self.quarantine = Quarantine(quarantine)
         self.transforms = list(transforms) if isinstance(transforms, Sequence) else [transforms]
         self.adopted: DataSpec | None = None
         self._datasets: Mapping[str, Dataset] | None = None
@@ -90,6 +123,55 @@ class SplitData(lightning.LightningDataModule):
         is one.
         """
 
+    def leave_out_of_train(self, position: int, error: DlplugError) -> None:
+        """For `load`: the training record at this position has turned out to be bad.
+
+        It stays in its place, and `Salvage` sees to it.
+
+        Raises:
+            DlplugError: ``error``, where no record may be bad.
+        """
+        self.quarantine.leave_out(BadRecord("train", position, error))
+
+    def check_rows(self, bad: BadRows, count: int) -> None:
+        """For `load`: no more of ``count`` records are bad than may be.
+
+        Raises:
+            DlplugError: names the first ones that are.
+        """
+        bad.check(int(self.quarantine.share * count))
+
+    def divided(self, bad: BadRows, count: int, *arguments: Any, **further: Any) -> dict:
+        """For `load`: the division of a file's records, when all of it has been read.
+
+        Bad records keep their places in the splits, where `Salvage` sees to them.
+
+        Args:
+            bad: Which of them are bad.
+            count: Number of records, the bad ones among them.
+            arguments, further: See `Division.rows`.
+        Returns:
+            Positions of the records of each split, int64.
+        Raises:
+            DlplugError: more records are bad than may be, or what `Division.rows` raises.
+        """
+        self.check_rows(bad, count)
+        rows = bad.divided(self.division, count, *arguments, **further)
+        self.leave_out(bad, rows)
+        return rows
+
+    def leave_out(self, bad: BadRows, rows: Mapping[str, Tensor]) -> None:
+        """For `load`: set aside what is bad of the records of some splits.
+
+        Args:
+            bad: Which records of a file are bad.
+            rows: Positions in the file of the records of each split.
+        """
+        for split, part in rows.items():
+            for position, row in enumerate(part.tolist() if bad else ()):
+                if row in bad:
+                    self.quarantine.leave_out(BadRecord(split, position, bad[row]))
+
     def adopt(self, spec: DataSpec) -> None:
         """Take over what a training learned from its data, instead of learning it anew.
 
@@ -104,6 +186,7 @@ class SplitData(lightning.LightningDataModule):
             self._datasets = self.load()
             if not len(self._datasets["train"]):
                 raise DataError("there are no training records")
+            self.quarantine.loaded(sum(self.split_sizes.values()))
         # Lightning passes an enum whose text is its name.
         self._stage = str(getattr(stage, "value", stage))
 
@@ -115,7 +198,7 @@ class SplitData(lightning.LightningDataModule):
         """Shuffled or drawn batches of the training split."""
         dataset = self.split("train")
         return training_loader(
-            dataset,
+            Salvage(dataset, "train", self.quarantine, is_training=True),
             self.batch_size,
             # The seed that Lightning hands to its own samplers, equal in every process.
             seed=int(os.environ.get("PL_GLOBAL_SEED", 0)),
@@ -159,26 +242,50 @@ class SplitData(lightning.LightningDataModule):
         return {name: len(self._datasets[name]) for name in SPLITS}
 
     def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
-        """Apply the transforms to training batches, where they already are on the device.
+        """Apply the transforms to training batches, where they already are on the device."""
+        is_training = self.trainer is not None and self.trainer.training
+        return self.transformed(batch) if is_training else batch
+
+    def transformed(self, batch: Any) -> Any:
+        """A training batch after all transforms.
 
         Raises:
-            InvalidValueError: a transform of targets follows one that mixes them.
+            InvalidValueError: a transform cannot take the batch, or one of targets follows one
+                that mixes them.
         """
-        if self.trainer is None or not self.trainer.training:
-            return batch
         inputs, targets = batch
         for transform in self.transforms:
-            if getattr(transform, "takes_targets", False):
-                if isinstance(targets, Mixed):
-                    raise InvalidValueError(
-                        f"data.transforms: {type(transform).__name__} follows a transform that"
-                        " mixes records",
-                        fix="put mixup or cutmix last, and one of them only",
-                    )
-                inputs, targets = transform(inputs, targets)
-            else:
-                inputs = transform(inputs)
+            takes_targets = getattr(transform, "takes_targets", False)
+            if takes_targets and isinstance(targets, Mixed):
+                raise InvalidValueError(
+                    f"data.transforms: {type(transform).__name__} follows a transform that"
+                    " mixes records",
+                    fix="put mixup or cutmix last, and one of them only",
+                )
+            try:
+                if takes_targets:
+                    inputs, targets = transform(inputs, targets)
+                else:
+                    inputs = transform(inputs)
+            except (DlplugError, torch.OutOfMemoryError):
+                raise
+            except (*MISFIT, AttributeError) as error:
+                raise InvalidValueError(
+                    f"data.transforms: {type(transform).__name__} cannot take the inputs"
+                    f" {describe(inputs)} and targets {describe(targets)}: {error}",
+                    fix="take it out of data.transforms, or use data that it is made for",
+                ) from error
         return inputs, targets
+
+    def state_dict(self) -> dict[str, Any]:
+        """The bad records that all processes have met; called on all of them at once."""
+        self.quarantine.gather()
+        found = self.quarantine.state_dict()
+        return {"quarantine": found} if found else {}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Set aside what was bad before the training was interrupted."""
+        self.quarantine.load_state_dict(state_dict["quarantine"])
 
     def read_input(self, path: Path) -> Dataset:
         """Inputs from outside, as a data set whose batches are the inputs of a model.
@@ -213,7 +320,19 @@ class SplitData(lightning.LightningDataModule):
         dataset = self.split(name)
         if not len(dataset):
             return []
-        return evaluation_loader(dataset, self.batch_size, **self._loader_arguments())
+        arguments, quarantine = self._loader_arguments(), self.quarantine
+        if self._stage == "predict":
+            # A prediction that is missing would move all that follow it.
+            quarantine.refuse_any(name)
+            quarantine = Quarantine()
+        salvage = Salvage(
+            dataset,
+            name,
+            quarantine,
+            is_training=False,
+            can_skip=arguments["world_size"] == 1,
+        )
+        return evaluation_loader(salvage, self.batch_size, **arguments)
 
     def _loader_arguments(self) -> dict[str, Any]:
         shares = (self.trainer and self.trainer.distributed_sampler_kwargs) or {}

@@ -111,3 +111,24 @@ def test_fewer_records_than_processes_are_an_error():
     """The message says how many records and processes there are."""
     with pytest.raises(DataError, match="2 records cannot be divided among 3 processes"):
         evaluation_loader(records(2), 4, num_workers=0, rank=0, world_size=3)
+
+
+class WorkerSeeds(torch.utils.data.Dataset):
+    """Each record is the seed of the worker that reads it."""
+
+    def __len__(self):
+        return 8
+
+    def __getitem__(self, index):
+        return torch.initial_seed()
+
+
+def test_the_workers_seeds_follow_from_seed_and_epoch():
+    """What a data set draws in its workers is the same in an epoch that is begun anew."""
+    loader = train(WorkerSeeds(), num_workers=1)
+    first = next(iter(loader))
+    loader.sampler.set_epoch(1)
+    second = next(iter(loader))
+    assert second == next(iter(train(WorkerSeeds(), epoch=1, num_workers=1)))
+    assert first == next(iter(train(WorkerSeeds(), num_workers=1))) != second
+    assert first != next(iter(train(WorkerSeeds(), seed=1, num_workers=1)))

@@ -166,3 +166,76 @@ def test_what_comes_after_a_mixture_takes_inputs_only(second):
     with pytest.raises(InvalidValueError, match=f"{name} follows a transform that mixes") as error:
         data.on_after_batch_transfer((torch.zeros(2, 1, 4, 4), torch.zeros(2)), 0)
     assert "fix:   put mixup or cutmix last" in str(error.value)
+
+
+@pytest.mark.parametrize("arguments", [{"split": "group", "split_by": "x"}, {"split_by": "x"}])
+def test_data_without_columns_is_divided_by_fraction_alone(arguments):
+    """Nothing is accepted and ignored; a subclass names what it can be divided by."""
+    with pytest.raises(InvalidValueError, match=r"known: fraction$|fix:   delete data.split_by$"):
+        Toy(**arguments)
+
+    class Divided(Toy):
+        split_keys = dict.fromkeys(["group"], "a column")
+
+    assert Divided(split="group", split_by="x").division.key == "x"
+
+
+class Fragile(Toy):
+    """A data module of somebody else, whose data sets know nothing of bad records."""
+
+    class Records(torch.utils.data.Dataset):
+        def __init__(self, records):
+            self.records = records
+
+        def __len__(self):
+            return len(self.records)
+
+        def __getitems__(self, positions):
+            if any(self.records[position] in (3, 75, 95) for position in positions):
+                raise KeyError("pixels")
+            return self.records[torch.tensor(positions)][:, None], torch.zeros(len(positions))
+
+    def load(self):
+        parts = torch.arange(100.0).split([70, 10, 20])
+        return dict(zip(("train", "validation", "test"), map(self.Records, parts), strict=True))
+
+
+def fragile(stage="fit", **arguments):
+    data = Fragile(batch_size=8, **arguments)
+    data.setup(stage)
+    return data
+
+
+def test_bad_records_of_any_data_set_are_set_aside():
+    """Replaced by the next one in the training, left out of evaluations."""
+    data = fragile("test", quarantine=0.05)
+    records = list(range(100))
+    train = [4 if record == 3 else record for record in records[:70]]
+    assert seen(data.train_dataloader()) == sorted(train)
+    assert seen(data.val_dataloader()) == [r for r in records[70:80] if r != 75]
+    assert seen(data.test_dataloader()) == [r for r in records[80:] if r != 95]
+    assert len(data.quarantine) == 3
+
+
+def test_bad_records_of_any_data_set_are_named():
+    """Without a share: split, position and what its own code said."""
+    with pytest.raises(DataError, match=r"record 3 of the train split .*: KeyError: 'pixels'"):
+        seen(fragile().train_dataloader())
+
+
+def test_a_prediction_leaves_out_no_record():
+    """Whatever the share."""
+    data = fragile("predict", quarantine=0.05)
+    with pytest.raises(DataError, match="record 15 of the test split"):
+        seen(data.predict_dataloader())
+
+
+def test_bad_records_are_in_the_checkpoint():
+    """A training that goes on knows them without reading them; nothing is saved of good data."""
+    data = fragile(quarantine=0.05)
+    assert data.state_dict() == {}
+    seen(data.train_dataloader())
+    resumed = fragile(quarantine=0.05)
+    resumed.load_state_dict(data.state_dict())
+    assert resumed.quarantine.positions("train") == {3}
+    assert ready().state_dict() == {}

@@ -8,13 +8,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from dlplug.data.bad_rows import BadRows
+from dlplug.data.division import WAYS
+from dlplug.data.keys import Keys
 from dlplug.data.paths import resolve_path
 from dlplug.data.records import ArrayRecords, Records
 from dlplug.data.series.gaps import check_fill, fill_gaps
 from dlplug.data.series.series_file import Series, read_series
 from dlplug.data.spec import DataSpec
-from dlplug.data.split import stratified_split
 from dlplug.data.split_data import SplitData, read_array
+from dlplug.data.text.token_data import read_text
 from dlplug.errors import DataError, InvalidValueError
 
 STANDARDISED = ("channel", "series", "none")
@@ -26,6 +29,10 @@ class SeriesClassification(SplitData):
 
     Series shorter than T begin with zeros, so that each ends where a network reads its end; after
     standardising, zero is the mean.
+
+    The files of series have no room for more than values and a class. So ``split_by`` is a text
+    file beside ``path``, with one line for each of its series in the same order: the split, the
+    group, such as a person, or the time of each.
 
     Args:
         path: A file of series, ``.ts`` or UCR's ``.txt``, or ``package:NAME/inner/path``.
@@ -39,6 +46,8 @@ class SeriesClassification(SplitData):
     Raises:
         InvalidValueError: a value out of range, or ``test_fraction`` beside ``test_path``.
     """
+
+    split_keys = dict.fromkeys(WAYS, "a text file with one line for each series")
 
     def __init__(
         self,
@@ -78,21 +87,35 @@ class SeriesClassification(SplitData):
         Raises:
             DataError: a file is missing or damaged, or a series is not like the others.
         """
-        file = resolve_path(self.path)
-        series = [(file, one) for one in read_series(file)]
+        file, bad, bad_tests = resolve_path(self.path), BadRows(), BadRows()
+        series = [(file, one) for one in read_series(file, bad)]
         first = len(series)
         if self.test_path is not None:
             test_file = resolve_path(self.test_path)
-            series += [(test_file, one) for one in read_series(test_file)]
-        values = [self._filled(one, file) for file, one in series]
-        names = self._class_names([one.label for _, one in series[:first]], file)
-        labels = torch.tensor([_index(one, names, file) for file, one in series])
-        indices = stratified_split(
-            labels[:first], self.validation_fraction, self.test_fraction, self.split_seed
+            series += [(test_file, one) for one in read_series(test_file, bad_tests)]
+            for row, error in bad_tests.items():
+                bad.add(first + row, error)
+        values = [
+            bad.result(row, one.values, self._filled, one, file)
+            for row, (file, one) in enumerate(series)
+        ]
+        self.check_rows(bad, len(series))
+        known = [one.label for row, (_, one) in enumerate(series[:first]) if row not in bad]
+        names = self._class_names(known, file)
+        labels = torch.tensor(
+            [
+                bad.result(row, -1, _index, one, names, file)
+                for row, (file, one) in enumerate(series)
+            ]
         )
-        if self.test_path is not None:
-            indices["test"] = torch.arange(first, len(series))
-        self._publish(values, indices["train"].tolist(), names)
+        apart = {} if self.test_path is None else {"test": torch.arange(first, len(series))}
+        indices = self.divided(
+            bad, first, self._keys(first), labels[:first], apart=dict.fromkeys(apart)
+        )
+        indices |= apart
+        self.leave_out(bad, apart)
+        labels = labels.clamp(min=0)
+        self._publish(values, bad.good(indices["train"]).tolist(), names)
         inputs = self._batch(values, [f"{file}, line {one.line}" for file, one in series])
         return {name: Records(inputs, labels, rows) for name, rows in indices.items()}
 
@@ -119,6 +142,18 @@ class SeriesClassification(SplitData):
         found = [Series(values, None, i) for i, values in enumerate(array)]
         values = [self._filled(one, path) for one in found]
         return ArrayRecords(self._batch(values, [f"{path}, series {s.line}" for s in found]))
+
+    def _keys(self, count: int) -> Keys | None:
+        if self.division.key is None:
+            return None
+        file = resolve_path(self.division.key)
+        lines = read_text(file).removesuffix("\n").split("\n")
+        if len(lines) != count:
+            raise DataError(
+                f"{file}: {len(lines)} lines for the {count} series of {self.path}",
+                fix="write one line for each series: its split, group or time",
+            )
+        return Keys(lines, lambda row: f"{file}, line {row + 1}")
 
     def _filled(self, one: Series, file: Path) -> np.ndarray:
         return fill_gaps(

@@ -7,14 +7,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from dlplug.data.keys import Keys
 from dlplug.data.paths import resolve_path
 from dlplug.data.records import ArrayRecords
 from dlplug.data.series.classification import deviation
 from dlplug.data.series.gaps import check_fill, fill_gaps
-from dlplug.data.series.table import SECONDS, calendar_features, read_table
+from dlplug.data.series.table import SECONDS, Table, calendar_features, read_table
 from dlplug.data.series.windows import ForecastWindows
 from dlplug.data.spec import DataSpec
-from dlplug.data.split import position_split
 from dlplug.data.split_data import SplitData
 from dlplug.errors import DataError, InvalidValueError
 
@@ -26,6 +26,11 @@ class SeriesForecasting(SplitData):
     the part in which all its targets lie; its past may reach into the part before. The first K
     features of a window are the past of its targets. All is standardised by means and standard
     deviations of the training rows.
+
+    So ``split: fraction`` already is a division by time. With ``split: column``, a column that
+    ``split_by`` names says where the parts begin: train, then validation, then test, each in one
+    stretch. There is no ``group``: the neighbours of a window are nearly the window itself, so
+    that rows of the test would be known from the training.
 
     Args:
         path: A file of columns, ``.csv`` or ``.tsv``, or ``package:NAME/inner/path``.
@@ -41,6 +46,8 @@ class SeriesForecasting(SplitData):
     Raises:
         InvalidValueError: a value out of range.
     """
+
+    split_keys = dict.fromkeys(["column"], "a column")
 
     def __init__(
         self,
@@ -75,6 +82,7 @@ class SeriesForecasting(SplitData):
                 f"data series_forecasting: targets = {self.targets}, features = {list(features)}",
                 known="one target or more, and each column once",
             )
+        self.division.refuse_role(*self.columns, time)
         self.time, self.calendar = time, list(calendar)
         self.input_length, self.horizon, self.stride = input_length, horizon, stride
         self.fill = fill
@@ -91,8 +99,11 @@ class SeriesForecasting(SplitData):
         Raises:
             DataError: the file is missing or damaged, or has too few rows.
         """
-        raw = self._read(resolve_path(self.path))
-        parts = position_split(len(raw), self.validation_fraction, self.test_fraction)
+        path, key = resolve_path(self.path), self.division.key
+        table = read_table(path, self.columns, self.time, key)
+        raw = self._features(table, path)
+        keys = Keys(table.texts, lambda row: f"{path}, line {table.lines[row]}, column {key!r}")
+        parts = self.division.ranges(len(raw), None if key is None else keys)
         for name, rows in parts.items():
             needed = self.horizon + (self.input_length if name == "train" else 0)
             # An empty part has been asked for by a share of 0.
@@ -118,13 +129,13 @@ class SeriesForecasting(SplitData):
         """
         if self.data_spec is None:
             raise DataError("data series_forecasting: nothing has been learned yet")
-        raw = self._read(Path(path))
+        path = Path(path)
+        raw = self._features(read_table(path, self.columns, self.time), path)
         if len(raw) < self.input_length:
             raise DataError(f"{path}: {len(raw)} rows", known=f"{self.input_length} or more")
         return ArrayRecords(self._standardised(raw[-self.input_length :])[None])
 
-    def _read(self, path: Path) -> np.ndarray:
-        table = read_table(path, self.columns, self.time)
+    def _features(self, table: Table, path: Path) -> np.ndarray:
         values = fill_gaps(
             table.values,
             self.fill,

@@ -1,11 +1,12 @@
 """Files of whole series with a class each: ``.ts`` of sktime and aeon, ``.txt``/``.tsv`` of UCR."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
+from dlplug.data.bad_rows import BadRows
 from dlplug.data.text.token_data import read_text
 from dlplug.errors import DataError
 
@@ -27,30 +28,47 @@ class Series:
     line: int
 
 
-def read_series(path: Path) -> list[Series]:
+def read_series(path: Path, bad: BadRows | None = None) -> list[Series]:
     """All series of a file, whose ending says its format.
 
     ``.ts``: after a header and the line ``@data``, one series in each line: channels divided by
     ``:``, values by ``,``, and the class last. ``.txt``, ``.tsv``, ``.csv``: one series of one
     channel in each line, its class first, divided by white space or commas.
 
+    Args:
+        path: The file.
+        bad: Told of the series that are bad, which are then a single zero; without it, they are
+            errors.
     Raises:
         DataError: names file and line of what is no series.
     """
-    found = list(_ts(path) if path.suffix == ".ts" else _rows(path))
+    bad_rows, found = BadRows() if bad is None else bad, []
+    width = None
+    for row, (channels, label, line) in enumerate(
+        _ts(path) if path.suffix == ".ts" else _rows(path)
+    ):
+        try:
+            values = _stacked(channels, path, line)
+            if width not in (None, len(channels)):
+                raise DataError(
+                    f"{path}, line {line}: {len(channels)} channels, the first series has {width}"
+                )
+            width = len(channels)
+        except DataError as error:
+            bad_rows.add(row, error)
+            values = np.zeros((1, 1), dtype=np.float32)
+        found.append(Series(values, label, line))
     if not found:
         raise DataError(f"{path} holds no series")
-    width = found[0].values.shape[1]
-    for series in found:
-        if series.values.shape[1] != width:
-            raise DataError(
-                f"{path}, line {series.line}: {series.values.shape[1]} channels,"
-                f" the first series has {width}"
-            )
+    if bad is None:
+        bad_rows.check(0)
+    for row in bad_rows:
+        found[row] = replace(found[row], values=np.zeros((1, width or 1), dtype=np.float32))
     return found
 
 
-def _ts(path: Path) -> Iterator[Series]:
+def _ts(path: Path) -> Iterator[tuple[list[str], str | None, int]]:
+    """Channels, class and line of each series."""
     is_data, has_label = False, True
     for number, line in enumerate(read_text(path).splitlines(), 1):
         line = line.strip()
@@ -59,7 +77,7 @@ def _ts(path: Path) -> Iterator[Series]:
         if is_data:
             channels = line.split(":")
             label = channels.pop().strip() if has_label else None
-            yield Series(_stacked(channels, path, number), label, number)
+            yield channels, label, number
             continue
         key, *words = line.lower().split()
         if not key.startswith("@"):
@@ -76,13 +94,12 @@ def _ts(path: Path) -> Iterator[Series]:
         raise DataError(f"{path}: there is no line @data")
 
 
-def _rows(path: Path) -> Iterator[Series]:
+def _rows(path: Path) -> Iterator[tuple[list[str], str, int]]:
     for number, line in enumerate(read_text(path).splitlines(), 1):
         label, *words = line.replace(",", " ").split() or [None]
         if label is not None:
-            values = _stacked([",".join(words)], path, number)
             # UCR's files write the class as a number, and some of them as 1.0000000e+00.
-            yield Series(values, _plain(label), number)
+            yield [",".join(words)], _plain(label), number
 
 
 def _plain(label: str) -> str:

@@ -28,21 +28,26 @@ class Table:
         lines: Where each row stands, as an editor counts, from 1.
         times: Seconds of each row, shape ``(T,)``; or its numbers; None without a column of time.
         is_dated: Whether the times are dates.
+        texts: Of the column of texts, one for each row; empty without one.
     """
 
     values: np.ndarray
     lines: list[int]
     times: np.ndarray | None
     is_dated: bool
+    texts: list[str]
 
 
-def read_table(path: Path, columns: Sequence[str], time: str | None = None) -> Table:
+def read_table(
+    path: Path, columns: Sequence[str], time: str | None = None, text: str | None = None
+) -> Table:
     """Columns of a file whose first line has their names; divided by ``,``, ``;`` or tabs.
 
     Args:
         path: A file of UTF-8.
         columns: In the order in which they are wanted.
         time: Column of dates (ISO 8601, also with ``/``) or numbers, which must rise evenly.
+        text: Column of anything, to be read as it stands.
     Raises:
         DataError: names file, line and column of what is missing or no number.
     """
@@ -51,8 +56,10 @@ def read_table(path: Path, columns: Sequence[str], time: str | None = None) -> T
     delimiter = max(DELIMITERS, key=header.count)
     reader = csv.reader(lines, delimiter=delimiter)
     names = [name.strip() for name in next(reader, [])]
-    places = [_place(name, names, path) for name in [*columns, *([time] if time else [])]]
-    rows, numbers, times = [], [], []
+    places = [_place(name, names, path) for name in columns]
+    time_place = _place(time, names, path) if time else None
+    text_place = None if text is None else _place(text, names, path)
+    rows, numbers, times, texts = [], [], [], []
     for row in reader:
         if not any(map(str.strip, row)):
             continue
@@ -62,7 +69,9 @@ def read_table(path: Path, columns: Sequence[str], time: str | None = None) -> T
             )
         words = [row[place].strip() for place in places]
         if time:
-            times.append(words.pop())
+            times.append(row[time_place].strip())
+        if text is not None:
+            texts.append(row[text_place].strip())
         where = f"{path}, line {reader.line_num}"
         rows.append([_number(w, where, c) for w, c in zip(words, columns, strict=True)])
         numbers.append(reader.line_num)
@@ -71,7 +80,7 @@ def read_table(path: Path, columns: Sequence[str], time: str | None = None) -> T
     seconds, is_dated = None, False
     if time:
         seconds, is_dated = _times(times, numbers, path, time)
-    return Table(np.array(rows, dtype=np.float64), numbers, seconds, is_dated)
+    return Table(np.array(rows, dtype=np.float64), numbers, seconds, is_dated, texts)
 
 
 def calendar_features(times: np.ndarray, periods: Sequence[str]) -> np.ndarray:

@@ -1,11 +1,12 @@
 """A raw column as numbers or as words, with every bad cell named."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import pyarrow
 import pyarrow.compute as pc
 
+from dlplug.data.bad_rows import BadRows
 from dlplug.data.tables.source import MISSING, Source
 from dlplug.errors import DataError
 
@@ -21,11 +22,41 @@ class Columns:
     Args:
         source: The file.
         missing: Cells that mean that nothing is known.
+        bad: Told of the rows with a bad cell, of which nothing is known then; without it, they are
+            errors.
     """
 
-    def __init__(self, source: Source, missing: Sequence[str] = MISSING):
+    def __init__(
+        self, source: Source, missing: Sequence[str] = MISSING, bad: BadRows | None = None
+    ):
         self.source = source
         self.missing = list(missing)
+        self.bad = bad
+
+    def refuse(
+        self,
+        wrong: np.ndarray,
+        name: str,
+        what: Callable[[int], str],
+        fix: str | None = None,
+        known: str | None = None,
+    ) -> None:
+        """Cells of a column are bad.
+
+        Args:
+            wrong: Which, shape ``(N,)``.
+            name: Of the column.
+            what: Says what is wrong in a row.
+            fix: What to do.
+            known: What would be right.
+        Raises:
+            DataError: names the first of them, unless `bad` is there to be told.
+        """
+        bad = BadRows() if self.bad is None else self.bad
+        for row in np.flatnonzero(wrong).tolist():
+            bad.add(row, self.source.bad(row, name, what(row), fix, known))
+        if self.bad is None:
+            bad.check(0)
 
     def is_number(self, name: str) -> bool:
         """Whether the column is one of numbers: see `NUMBER_SHARE`.
@@ -52,21 +83,20 @@ class Columns:
         if not pyarrow.types.is_string(column.type):
             values = column.cast(pyarrow.float64(), safe=False).to_numpy()
             wrong = np.isinf(values)
+            values = np.where(wrong, np.nan, values)
         else:
             text = self._text(column)
             is_number = pc.match_substring_regex(text, NUMBER)
             plain = pc.utf8_ltrim(pc.if_else(is_number, text, None), "+")
             values = plain.cast(pyarrow.float64()).to_numpy()
             wrong = pc.fill_null(pc.invert(is_number), False).to_numpy() | np.isinf(values)
-        if wrong.any():
-            row = int(np.flatnonzero(wrong)[0])
-            raise self.source.bad(
-                row,
-                name,
-                f"{column[row].as_py()!r} is no finite number"
-                + (f" (and {int(wrong.sum()) - 1} more)" if wrong.sum() > 1 else ""),
-                fix=f"correct it, add it to data.missing, or name {name!r} in data.categorical",
-            )
+            values = np.where(wrong, np.nan, values)
+        self.refuse(
+            wrong,
+            name,
+            lambda row: f"{column[row].as_py()!r} is no finite number",
+            fix=f"correct it, add it to data.missing, or name {name!r} in data.categorical",
+        )
         # What Arrow gives may be its own memory, which cannot be written to.
         return np.array(values)
 

@@ -4,6 +4,7 @@ import codecs
 from collections.abc import Sequence
 from pathlib import Path
 
+from dlplug.data.bad_rows import BadRows
 from dlplug.data.paths import resolve_path
 from dlplug.data.tables.source import Source, need_arrow
 from dlplug.data.tables.table_data import TableData
@@ -51,4 +52,5 @@ class CSV(TableData):
         need_arrow("csv")
         from dlplug.data.tables.csv_file import read_csv
 
-        return read_csv(resolve_path(path), self.delimiter, self.column_names, self.encoding)
+        bad, path = BadRows(), resolve_path(path)
+        return read_csv(path, self.delimiter, self.column_names, self.encoding, bad)

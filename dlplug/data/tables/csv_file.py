@@ -3,10 +3,16 @@
 import csv
 import gzip
 from collections.abc import Iterator, Sequence
+from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from dlplug.data.bad_rows import BadRows
 from dlplug.data.tables.source import Source, check_table
 from dlplug.errors import DataError
+
+if TYPE_CHECKING:
+    import pyarrow
 
 
 def read_csv(
@@ -14,6 +20,7 @@ def read_csv(
     delimiter: str = ",",
     column_names: Sequence[str] | None = None,
     encoding: str = "utf8",
+    bad: BadRows | None = None,
 ) -> Source:
     """The whole file, as text; ``.gz`` is unpacked.
 
@@ -25,6 +32,7 @@ def read_csv(
         delimiter: One character between cells.
         column_names: Where the file has no line of names.
         encoding: Of its text.
+        bad: Told of the rows with too many or too few cells; without it, they are errors.
     Raises:
         DataError: the file is empty, no text, or a row has too many or too few cells.
     """
@@ -48,16 +56,22 @@ def read_csv(
     try:
         table = arrow_csv.read_csv(path, reading, parsing, converting)
     except (pyarrow.ArrowInvalid, UnicodeError, OSError) as error:
-        raise file.fault(len(names), str(error)) from error
+        bad_rows = BadRows() if bad is None else bad
+        table = file.table(positions, bad_rows, str(error))
+        if bad is None:
+            bad_rows.check(0)
     if column_names is None:
         # The names were read as the first record: skipping lines would miscount names that hold
         # line breaks.
         table = table.slice(1)
-    if table.num_rows and any("\n" in column[-1].as_py() for column in table.columns):
+    if table.num_rows and any("\n" in (column[-1].as_py() or "") for column in table.columns):
         file.refuse_open_quote()
-    return check_table(Source(str(path), table.rename_columns(names), file.place))
+    table = table.rename_columns(names)
+    return check_table(Source(str(path), table, file.place, BadRows() if bad is None else bad))
 
 
+# From so many bad rows on, a file in which most rows are bad is not read on.
+MANY = 1000
 # What the standard library says about a file that is damaged, or no text.
 FAULTS = (UnicodeError, csv.Error, OSError, EOFError)
 
@@ -97,24 +111,46 @@ class _File:
     def place(self, row: int) -> str:
         """``line N`` of a row, counted from 0 without the names."""
         number = row + self.has_header
-        return next(
-            (f"line {line}" for i, (line, _) in enumerate(self.records()) if i == number),
-            f"record {row + 1}",
-        )
+        return f"line {self._lines[number]}" if number < len(self._lines) else f"record {row + 1}"
 
-    def fault(self, width: int, reason: str) -> DataError:
-        """Why pyarrow could not read the file."""
+    @cached_property
+    def _lines(self) -> list[int]:
+        return [line for line, _ in self.records()]
+
+    def table(self, names: Sequence[str], bad: BadRows, reason: str) -> "pyarrow.Table":
+        """All records, for a file that pyarrow refuses; cells of bad ones are null.
+
+        Args:
+            names: Of the columns.
+            bad: Told of the rows of another width, counted from 0 without the names.
+            reason: What pyarrow said.
+        Raises:
+            DataError: the file is no text, hardly any row is good, or it is something else.
+        """
+        import pyarrow
+
+        rows, width = [], len(names)
         try:
-            for line, cells in self.records():
+            for number, (line, cells) in enumerate(self.records()):
                 if len(cells) != width:
-                    return DataError(
+                    error = DataError(
                         f"{self.path}, line {line}: {len(cells)} cells in a table of {width}"
                         " columns",
                         fix="a cell that holds the delimiter, or a line break, must be quoted",
                     )
+                    bad.add(number - self.has_header, error)
+                    cells = [None] * width
+                rows.append(cells)
+                if len(bad) > MANY and 2 * len(bad) > len(rows):
+                    bad.check(0)
         except FAULTS as error:
-            return self._no_text(error)
-        return DataError(f"{self.path} cannot be read: {reason.splitlines()[0] if reason else ''}")
+            raise self._no_text(error) from error
+        if not bad:
+            what = reason.splitlines()[0] if reason else ""
+            raise DataError(f"{self.path} cannot be read: {what}")
+        columns = zip(*rows, strict=True)
+        arrays = [pyarrow.chunked_array([pyarrow.array(c, pyarrow.string())]) for c in columns]
+        return pyarrow.table(dict(zip(names, arrays, strict=True)))
 
     def refuse_open_quote(self) -> None:
         """A quote that is never closed makes the rest of the file one cell.

@@ -187,7 +187,7 @@ def _fit_words(
             f" {max_categories} are allowed; such as {', '.join(map(repr, values[:3]))}",
             fix=f"leave it out with data.ignore: [{name}], or "
             + (
-                f"divide the records by it: data.split: time, data.split_column: {name}"
+                f"divide the records by it: data.split: time, data.split_by: {name}"
                 if all(map(_is_date, values[:3]))
                 else "raise data.max_categories"
             ),

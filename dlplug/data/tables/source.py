@@ -1,9 +1,10 @@
 """One file as a table of raw columns, and where its rows stand in it."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from dlplug.data.bad_rows import BadRows
 from dlplug.errors import DataError, DlplugError, suggestion
 
 if TYPE_CHECKING:
@@ -22,11 +23,13 @@ class Source:
         name: Of the file, for messages.
         table: Its columns; those of a CSV file are all text.
         place: Where a row stands, as a person finds it: ``line 17``.
+        bad_rows: Rows that could not be read, whose cells are null.
     """
 
     name: str
     table: "pyarrow.Table"
     place: Callable[[int], str]
+    bad_rows: BadRows = field(default_factory=BadRows)
 
     def column(self, name: str) -> "pyarrow.ChunkedArray":
         """The column of that name.
@@ -46,8 +49,11 @@ class Source:
         self, row: int, column: str, what: str, fix: str | None = None, known: str | None = None
     ) -> DataError:
         """The error for one bad cell."""
-        place = f"{self.name}, {self.place(row)}, column {column!r}"
-        return DataError(f"{place}: {what}", known=known, fix=fix)
+        return DataError(f"{self.cell(row, column)}: {what}", known=known, fix=fix)
+
+    def cell(self, row: int, column: str) -> str:
+        """Where a cell stands, in words."""
+        return f"{self.name}, {self.place(row)}, column {column!r}"
 
 
 def need_arrow(name: str) -> None:

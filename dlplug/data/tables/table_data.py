@@ -9,6 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from dlplug.data.division import WAYS
+from dlplug.data.keys import Keys
 from dlplug.data.records import ArrayRecords, Records
 from dlplug.data.spec import DataSpec
 from dlplug.data.split_data import SplitData
@@ -18,8 +20,9 @@ from dlplug.errors import InvalidValueError
 if TYPE_CHECKING:
     from dlplug.data.tables.columns import Columns
 
+# What a column of the division says, by the way of dividing.
+SAYS = {"column": "split", "group": "group", "time": "time"}
 CHOICES = {
-    "split": ("fraction", "column", "group", "time"),
     "categories": ("one_hot", "index"),
     "target_kind": ("auto", "class", "labels", "number"),
     "unknown_categories": ("error", "accept"),
@@ -31,7 +34,7 @@ class TableData(SplitData):
 
     A column is one of numbers when at least 90 % of its known cells are numbers (any other cell is
     then an error), else one of words. Means, standard deviations and lists of words come from the
-    training records alone.
+    training records alone. ``split_by`` names a column, which is then no feature.
 
     Args:
         path: The file; ``package:NAME/inner/path`` for one inside an installed package.
@@ -49,16 +52,13 @@ class TableData(SplitData):
             ``accept`` them as unknown, as those of the validation and test records always are.
         missing_indicators: Whether a column of 0 and 1 says where a number is missing.
         missing: Cells that mean that nothing is known.
-        split: How the records are divided: by ``fraction`` (of each class, where there are
-            classes), as a ``column`` says (the fractions then play no part), by ``group`` or by
-            ``time`` (the latest to the test).
-        split_column: That says train, validation or test; or the group, or the time. It is no
-            feature.
         weight_column: How often a record is drawn, for ``sampling: weighted``. It is no feature.
         loading: Arguments of `SplitData`.
     Raises:
         InvalidValueError: a value that is none of those above.
     """
+
+    split_keys = dict.fromkeys(WAYS, "a column")
 
     def __init__(
         self,
@@ -74,14 +74,11 @@ class TableData(SplitData):
         unknown_categories: str = "error",
         missing_indicators: bool = True,
         missing: Sequence[str] = MISSING,
-        split: str = "fraction",
-        split_column: str | None = None,
         weight_column: str | None = None,
         **loading,
     ):
         super().__init__(**loading)
         given = {
-            "split": split,
             "categories": categories,
             "target_kind": target_kind,
             "unknown_categories": unknown_categories,
@@ -89,11 +86,6 @@ class TableData(SplitData):
         for name, value in given.items():
             if value not in CHOICES[name]:
                 raise InvalidValueError(f"data: {name} = {value!r}", known=", ".join(CHOICES[name]))
-        if (split == "fraction") != (split_column is None):
-            raise InvalidValueError(
-                f"data: split = {split!r} with split_column = {split_column!r}",
-                fix="split_column goes with split: column, group or time, and they need it",
-            )
         if (self.sampling == "weighted") != (weight_column is not None):
             raise InvalidValueError(
                 f"data: weight_column = {weight_column!r} with sampling = {self.sampling!r}",
@@ -107,6 +99,7 @@ class TableData(SplitData):
                 f"data: target = {list(self.target)}, max_categories = {max_categories};"
                 " name each target column once, and allow 1 category or more"
             )
+        self.division.refuse_role(*self.target, *(features or ()))
         self.target_kind = target_kind
         self.features = None if features is None else tuple(features)
         self.ignore = tuple(ignore)
@@ -116,8 +109,6 @@ class TableData(SplitData):
         self.unknown_categories = unknown_categories
         self.missing_indicators = missing_indicators
         self.missing = tuple(missing)
-        self.split_by = split
-        self.split_column = split_column
         self.weight_column = weight_column
         self._spec: DataSpec | None = None
 
@@ -145,11 +136,11 @@ class TableData(SplitData):
         # They need pyarrow, and reading the file has made sure of it.
         from dlplug.data.tables.columns import Columns
         from dlplug.data.tables.contract import warn_of_leaks
-        from dlplug.data.tables.division import divide
         from dlplug.data.tables.preparation import Preparation
         from dlplug.data.tables.target import Target, spec_of
 
-        columns = Columns(source, self.missing)
+        bad = source.bad_rows
+        columns = Columns(source, self.missing, bad)
         saved = self.adopted.preparation if self.adopted else None
         names = self._feature_names(source)
         target = (
@@ -158,23 +149,22 @@ class TableData(SplitData):
             else Target.find(columns, self.target, self.target_kind)
         )
         values = target.read(columns)
-        rows = divide(
-            columns,
-            self.split_by,
-            self.split_column,
-            classes=values if target.kind == "class" else None,
-            fractions=(self.validation_fraction, self.test_fraction),
-            seed=self.split_seed,
-        )
+        self._read_features(columns, names)
+        weights = self._weights(columns)
+        keys = self._keys(columns)
+        is_class = target.kind == "class"
+        rows = self.divided(bad, len(values), keys, values if is_class else None)
+        values = values.clamp(min=0) if is_class else values
+        learned = bad.good(rows["train"])
         if saved:
             inputs = Preparation.from_dict(saved["features"])
         else:
-            target = target.fitted(values, rows["train"])
+            target = target.fitted(values, learned)
             inputs = Preparation.fit(
                 columns,
                 names,
                 self.categorical,
-                rows["train"],
+                learned,
                 encoding=self.categories,
                 indicators=self.missing_indicators,
                 max_categories=self.max_categories,
@@ -187,7 +177,6 @@ class TableData(SplitData):
             preparation={"features": inputs.to_dict(), "target": target.to_dict()},
         )
         tensors, targets = inputs.inputs(columns, accept_unknown=True), target.prepared(values)
-        weights = self._weights(columns)
         return {name: Records(tensors, targets, part, weights) for name, part in rows.items()}
 
     def read_input(self, path: Path) -> ArrayRecords:
@@ -202,13 +191,14 @@ class TableData(SplitData):
 
         if self.data_spec is None:
             self.setup("fit")
+        source.bad_rows.check(0)
         preparation = Preparation.from_dict(self.data_spec.preparation["features"])
         columns = Columns(source, self.missing)
         return ArrayRecords(preparation.inputs(columns, self.unknown_categories == "accept"))
 
     def _feature_names(self, source: Source) -> list[str]:
         """Features in the order of the file."""
-        others = [name for name in (self.split_column, self.weight_column) if name]
+        others = [name for name in (self.division.key, self.weight_column) if name]
         apart = {*self.target, *self.ignore, *others}
         for name in (*apart, *(self.features or ()), *self.categorical):
             source.column(name)
@@ -226,13 +216,27 @@ class TableData(SplitData):
             raise InvalidValueError(f"data.categorical: {lost!r} is no feature")
         return list(names)
 
+    def _read_features(self, columns: "Columns", names: Sequence[str]) -> None:
+        """Find all bad cells before anything is learned."""
+        for name in names:
+            if name not in self.categorical and columns.is_number(name):
+                columns.numbers(name)
+
+    def _keys(self, columns: "Columns") -> Keys | None:
+        name = self.division.key
+        if name is None:
+            return None
+        is_number = self.division.by == "time" and columns.is_number(name)
+        values = columns.numbers(name) if is_number else columns.words(name).to_pylist()
+        wrong = np.array([value is None or value != value for value in values])
+        columns.refuse(wrong, name, lambda row: f"the {SAYS[self.division.by]} is missing")
+        return Keys(values, lambda row: columns.source.cell(row, name))
+
     def _weights(self, columns: "Columns") -> Tensor | None:
         if self.weight_column is None:
             return None
         weights = columns.numbers(self.weight_column)
         wrong = ~(weights >= 0)
-        if wrong.any():
-            row = int(np.flatnonzero(wrong)[0])
-            what = "a weight must be a number of 0 or more"
-            raise columns.source.bad(row, self.weight_column, what)
-        return torch.from_numpy(weights)
+        what = "a weight must be a number of 0 or more"
+        columns.refuse(wrong, self.weight_column, lambda row: what)
+        return torch.from_numpy(np.where(wrong, 0.0, weights))

@@ -63,7 +63,7 @@ class Target:
             )
         words = columns.words(names[0])
         _refuse_missing(columns, names[0], pc.is_null(words).to_numpy())
-        classes = sorted(pc.unique(words).to_pylist(), key=_by_value)
+        classes = sorted(pc.unique(words.drop_null()).to_pylist(), key=_by_value)
         if len(classes) < 2:
             raise DataError(
                 f"{columns.source.name}, column {names[0]!r}: every record has the class"
@@ -73,7 +73,7 @@ class Target:
 
     def read(self, columns: Columns) -> Tensor:
         """Classes ``(N,)`` int64, labels ``(N, C)`` float32, or numbers ``(N, K)`` float64 as in
-        the file.
+        the file. A class that is bad is -1.
 
         Raises:
             DataError: names the first record without a target, or with one that is out of range.
@@ -83,10 +83,11 @@ class Target:
         values = np.stack([columns.numbers(name) for name in self.columns], axis=1)
         for i, name in enumerate(self.columns):
             _refuse_missing(columns, name, np.isnan(values[:, i]))
-            wrong = (values[:, i] != 0) & (values[:, i] != 1)
-            if self.kind == "labels" and wrong.any():
-                row = int(np.flatnonzero(wrong)[0])
-                raise columns.source.bad(row, name, f"the label {values[row, i]:g} is not 0 or 1")
+            if self.kind == "labels":
+                wrong = ~np.isin(values[:, i], (0, 1))
+                columns.refuse(
+                    wrong, name, lambda row, i=i: f"the label {values[row, i]:g} is not 0 or 1"
+                )
         tensor = torch.from_numpy(values)
         return tensor.float() if self.kind == "labels" else tensor
 
@@ -136,11 +137,12 @@ class Target:
         _refuse_missing(columns, name, pc.is_null(words).to_numpy())
         known = pyarrow.array(self.classes, pyarrow.string())
         codes = pc.fill_null(pc.index_in(words, value_set=known), -1).to_numpy()
-        if (codes < 0).any():
-            row = int(np.flatnonzero(codes < 0)[0])
-            raise columns.source.bad(
-                row, name, f"no class {words[row].as_py()!r}", known=", ".join(self.classes)
-            )
+        columns.refuse(
+            codes < 0,
+            name,
+            lambda row: f"no class {words[row].as_py()!r}",
+            known=", ".join(self.classes),
+        )
         return torch.from_numpy(codes.astype(np.int64))
 
 
@@ -170,13 +172,8 @@ def _kind_of(columns: Columns, names: tuple[str, ...]) -> str:
 
 
 def _refuse_missing(columns: Columns, name: str, is_missing: np.ndarray) -> None:
-    if not is_missing.any():
-        return
-    row, count = int(np.flatnonzero(is_missing)[0]), int(is_missing.sum())
-    more = f", as in {count - 1} more records" if count > 1 else ""
-    raise columns.source.bad(
-        row, name, f"the target is missing{more}", fix="delete the records without a target"
-    )
+    fix = "delete the records without a target"
+    columns.refuse(is_missing, name, lambda row: "the target is missing", fix)
 
 
 def _by_value(name: str) -> tuple:

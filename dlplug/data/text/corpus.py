@@ -1,29 +1,32 @@
-"""One long text for language modelling, divided by position."""
+"""One long text for language modelling, divided by position or by documents."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from dlplug.data.division import WAYS
 from dlplug.data.loader import evaluation_loader
-from dlplug.data.paths import resolve_path
 from dlplug.data.records import ArrayRecords
-from dlplug.data.split import position_split
-from dlplug.data.text.jsonl_file import checked_text, read_fields
+from dlplug.data.text.documents import check_key, divided_text, text_files
 from dlplug.data.text.token_data import TokenData, read_text
 from dlplug.data.text.tokenizer import Tokenizer
 from dlplug.data.text.windows import Windows
-from dlplug.errors import ConfigError, DataError, InvalidValueError
+from dlplug.errors import DataError, InvalidValueError
 from dlplug.nn.absent import PADDING
 
 
 class Text(TokenData):
     """Windows of a text; batches of tokens ``(B, T)`` and next tokens ``(B, T)``, int64.
 
-    The text is divided by position before it becomes tokens: the first part trains, the last one
-    tests, and no window reaches across. The rest of a part, shorter than a window, is left out.
+    The text is divided before it becomes tokens, and no window reaches across. The rest of a part,
+    shorter than a window, is left out. By ``fraction`` it is divided by position: the first part
+    trains, the last one tests. Otherwise documents are divided, whole, and put one after another in
+    the order of the files. ``split_by`` is a regular expression with one group, searched in the
+    path of each file below their common folder, such as ``'(train|valid|test)'``: then a file is
+    a document. Without a parenthesis it names a field of JSON lines: then a line is a document.
 
     Args:
         path: A text file (UTF-8), a folder whose ``.txt`` files are read in the order of their
@@ -40,6 +43,10 @@ class Text(TokenData):
     Raises:
         InvalidValueError: a value out of range, or ``contiguous`` with another stride than T.
     """
+
+    split_keys = dict.fromkeys(
+        WAYS, "a field of JSON lines, or a regular expression with one group for the files' paths,"
+    )
 
     def __init__(
         self,
@@ -61,6 +68,8 @@ class Text(TokenData):
             )
         if contiguous and self.sampling != "uniform":
             raise InvalidValueError(f"data text: contiguous with sampling = {self.sampling!r}")
+        self.division.refuse_role(field)
+        check_key(self.division.key, field)
         self.paths = [path] if isinstance(path, str) else list(path)
         self.field = field
         self.stride = stride or sequence_length
@@ -72,13 +81,8 @@ class Text(TokenData):
         Raises:
             DataError: a file is missing or no text, or there is too little text.
         """
-        text = "".join(self._read(file) for path in self.paths for file in self._files(path))
-        parts = {
-            name: text[where.start : where.stop]
-            for name, where in position_split(
-                len(text), self.validation_fraction, self.test_fraction
-            ).items()
-        }
+        files = [file for path in self.paths for file in text_files(path, self.field)]
+        parts = divided_text(files, self.field, self.division)
         tokenizer = self.learned_tokenizer([parts["train"]])
         tokens = {name: tensor_of(tokenizer, part) for name, part in parts.items()}
         for name, part in parts.items():
@@ -129,31 +133,6 @@ class Text(TokenData):
         missing = -len(tokens) % self.sequence_length
         padded = torch.nn.functional.pad(tokens.long(), (0, missing), value=PADDING)
         return ArrayRecords(padded.view(-1, self.sequence_length))
-
-    def _files(self, path: str) -> Sequence[Path]:
-        found = resolve_path(path)
-        if not found.is_dir():
-            return [found]
-        ending = ".txt" if self.field is None else ".jsonl"
-        files = sorted(file for file in found.iterdir() if file.suffix == ending)
-        if not files:
-            raise DataError(f"data text: the folder {path} has no {ending} files")
-        return files
-
-    def _read(self, file: Path) -> str:
-        if self.field is None:
-            if file.suffix == ".jsonl":
-                raise ConfigError(
-                    f"data text: {file} holds JSON lines, and no field is named",
-                    fix="set data.field to the field of the text, such as text",
-                )
-            text = read_text(file)
-            return text if text.endswith("\n") else f"{text}\n"
-        lines = (
-            checked_text(value, file, number, self.field)
-            for number, (value,) in read_fields(file, [self.field])
-        )
-        return "".join(f"{line}\n" for line in lines)
 
 
 WHAT_FOR = {"train": "train", "validation": "validate", "test": "test"}

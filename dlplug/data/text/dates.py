@@ -57,7 +57,7 @@ class Dates(PairData):
             raise InvalidValueError(f"data dates: size = {size}", known="10 to 100,000 pairs")
         self.size = size
 
-    def read_pairs(self) -> tuple[list[tuple[str, str]], list[str]]:
+    def read_pairs(self) -> tuple[list[tuple[str, str]], list[str], None]:
         """The same pairs for the same size, in every run."""
         random = np.random.RandomState(0)
         forms = [(language, form) for language in FORMS for form in FORMS[language]]
@@ -65,7 +65,7 @@ class Dates(PairData):
         while len(pairs) < self.size:
             day = FIRST + timedelta(days=int(random.randint(DAYS_IN_ALL)))
             pairs[written(day, *forms[random.randint(len(forms))])] = day.isoformat()
-        return list(pairs.items()), [f"data dates, pair {i}" for i in range(self.size)]
+        return list(pairs.items()), [f"data dates, pair {i}" for i in range(self.size)], None
 
 
 def written(day: date, language: str, form: str) -> str:

@@ -7,9 +7,11 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from dlplug.data.bad_rows import BadRows
+from dlplug.data.division import WAYS
+from dlplug.data.keys import Keys
 from dlplug.data.paths import resolve_path
-from dlplug.data.split import stratified_split
-from dlplug.data.text.jsonl_file import checked_text, read_fields
+from dlplug.data.text.jsonl_file import checked_text, field_place, read_fields
 from dlplug.data.text.padded import PaddedInputs, PaddedRecords, padded
 from dlplug.data.text.token_data import TokenData, read_text
 from dlplug.data.text.tokenizer import END, START, Tokenizer
@@ -23,6 +25,7 @@ class JSONL(TokenData):
     With ``label``, targets are classes ``(B,)`` and every class has the same shares in all splits.
     Without, each text is a document to model, divided at random: it begins with the start token,
     ends with the end token, and targets are the next tokens ``(B, T)``, -100 where there is none.
+    ``split_by`` names a field.
 
     Args:
         path: File, or ``package:NAME/inner/path``.
@@ -36,6 +39,8 @@ class JSONL(TokenData):
     Raises:
         InvalidValueError: a value out of range, or ``classes`` without ``label``.
     """
+
+    split_keys = dict.fromkeys(WAYS, "a field")
 
     def __init__(
         self,
@@ -51,6 +56,7 @@ class JSONL(TokenData):
         super().__init__(tokenizer, vocab_size, sequence_length, **loading)
         if classes is not None and label is None:
             raise InvalidValueError("data jsonl: classes are given, and no field of the label")
+        self.division.refuse_role(text, label)
         self.path = path
         self.text = text
         self.label = label
@@ -62,20 +68,20 @@ class JSONL(TokenData):
         Raises:
             DataError: names file and line of a bad record.
         """
-        texts, labels = self._read(resolve_path(self.path))
-        names = self._class_names(labels)
+        bad = BadRows()
+        texts, labels, keys = self._read(resolve_path(self.path), bad)
+        names = self._class_names([label for label in labels if label is not None])
         index = {name: i for i, name in enumerate(names)}
-        classes = torch.tensor([index[label] for label in labels])
-        rows = stratified_split(
-            classes, self.validation_fraction, self.test_fraction, self.split_seed
-        )
-        tokenizer = self.learned_tokenizer([texts[row] for row in rows["train"].tolist()])
+        classes = torch.tensor([-1 if label is None else index[label] for label in labels])
+        rows = self.divided(bad, len(texts), keys, classes)
+        learned = bad.good(rows["train"]).tolist()
+        tokenizer = self.learned_tokenizer([texts[row] for row in learned])
         if self.label is None:
             self.publish(tokenizer, prefix=[START])
             inputs, targets = documents(texts, tokenizer, self.sequence_length)
         else:
             self.publish(tokenizer, num_classes=len(names), class_names=names)
-            inputs, targets = self._encoded(texts, tokenizer), classes
+            inputs, targets = self._encoded(texts, tokenizer), classes.clamp(min=0)
         return {name: PaddedRecords(inputs, targets, where) for name, where in rows.items()}
 
     def read_input(self, path: Path) -> Dataset:
@@ -100,15 +106,26 @@ class JSONL(TokenData):
     def _encoded(self, texts: Sequence[str], tokenizer: Tokenizer) -> Tensor:
         return padded([tokenizer.encode(text) for text in texts], self.sequence_length)
 
-    def _read(self, path: Path) -> tuple[list[str], list[str]]:
-        fields = [self.text] if self.label is None else [self.text, self.label]
-        texts, labels = [], []
-        for number, (text, *label) in read_fields(path, fields):
-            texts.append(checked_text(text, path, number, self.text))
-            labels.append(self._class_of(label[0], path, number) if label else "")
+    def _read(self, path: Path, bad: BadRows) -> tuple[list[str], list[str | None], Keys]:
+        """Texts, labels and keys; of bad records, what could be read."""
+        key = self.division.key
+        fields = [field for field in (self.text, self.label, key) if field is not None]
+        texts, labels, keys, numbers = [], [], [], []
+        for row, (number, values) in enumerate(read_fields(path, fields, bad)):
+            read = {} if values is None else dict(zip(fields, values, strict=True))
+            text, label = "", "" if self.label is None else None
+            if read:
+                text = bad.result(row, "", checked_text, read[self.text], path, number, self.text)
+            if read and self.label is not None:
+                label = bad.result(row, None, self._class_of, read[self.label], path, number)
+            texts.append(text)
+            labels.append(label)
+            keys.append(read.get(key))
+            numbers.append(number)
         if not texts:
             raise DataError(f"{path} holds no records")
-        return texts, labels
+        self.check_rows(bad, len(texts))
+        return texts, labels, Keys(keys, lambda row: field_place(path, numbers[row], key))
 
     def _class_of(self, value: object, path: Path, number: int) -> str:
         where = f"{path}, line {number}: {self.label}"

@@ -5,40 +5,70 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from dlplug.data.bad_rows import BadRows
 from dlplug.data.text.token_data import read_text
 from dlplug.errors import DataError, suggestion
 
 
-def read_fields(path: Path, fields: Sequence[str]) -> Iterator[tuple[int, list[Any]]]:
+def read_fields(
+    path: Path, fields: Sequence[str], bad: BadRows | None = None
+) -> Iterator[tuple[int, list[Any] | None]]:
     """Line number, from 1, and the values of ``fields``, for each line that is not empty.
 
     Args:
         path: A file of UTF-8.
         fields: Names that every object must have.
+        bad: Told of the lines that are bad, whose values are None; without it, they are errors.
     Raises:
         DataError: names file and line of what is no object, or lacks a field.
     """
-    for number, line in enumerate(read_text(path).split("\n"), 1):
-        if not line.strip():
-            continue
+    lines = [(n, line) for n, line in enumerate(read_text(path).split("\n"), 1) if line.strip()]
+    for row, (number, line) in enumerate(lines):
         try:
-            record = json.loads(line)
-        except json.JSONDecodeError as error:
+            yield number, values_of(_record(line, path, number), fields, f"{path}, line {number}")
+        except DataError as error:
+            if bad is None:
+                raise
+            bad.add(row, error)
+            yield number, None
+
+
+def _record(line: str, path: Path, number: int) -> Any:
+    try:
+        return json.loads(line)
+    except json.JSONDecodeError as error:
+        raise DataError(
+            f"{path}, line {number}, column {error.colno}: no JSON: {error.msg}",
+            fix="write one JSON object in each line; for plain text, take data text and set"
+            " data.field to null",
+        ) from error
+
+
+def values_of(record: Any, fields: Sequence[str], place: str) -> list[Any]:
+    """The values of ``fields`` in an object.
+
+    Args:
+        record: As JSON gives it.
+        fields: Names.
+        place: Where it stands, in words.
+    Raises:
+        DataError: it is no object, or lacks a field.
+    """
+    if not isinstance(record, dict):
+        raise DataError(f"{place}: {type(record).__name__} instead of an object")
+    for field in fields:
+        if field not in record:
             raise DataError(
-                f"{path}, line {number}, column {error.colno}: no JSON: {error.msg}",
-                fix="write one JSON object in each line; for plain text, take data text and set"
-                " data.field to null",
-            ) from error
-        if not isinstance(record, dict):
-            raise DataError(f"{path}, line {number}: {type(record).__name__} instead of an object")
-        for field in fields:
-            if field not in record:
-                raise DataError(
-                    f"{path}, line {number}: no field {field!r}",
-                    known=", ".join(record),
-                    fix=suggestion(field, record),
-                )
-        yield number, [record[field] for field in fields]
+                f"{place}: no field {field!r}",
+                known=", ".join(record),
+                fix=suggestion(field, record),
+            )
+    return [record[field] for field in fields]
+
+
+def field_place(path: Path, number: int, field: str) -> str:
+    """Where a field stands, in words."""
+    return f"{path}, line {number}, field {field!r}"
 
 
 def checked_text(value: Any, path: Path, number: int, field: str) -> str:

@@ -1,21 +1,23 @@
 """Pairs of texts: a source, and what is to be written for it."""
 
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from dlplug.data.bad_rows import BadRows
+from dlplug.data.division import WAYS
+from dlplug.data.keys import Keys
 from dlplug.data.paths import resolve_path
-from dlplug.data.record_split import random_split
 from dlplug.data.records import ArrayRecords, Records
 from dlplug.data.text.jsonl_file import checked_text, read_fields
 from dlplug.data.text.padded import PaddedInputs, padded, width_of
 from dlplug.data.text.token_data import TokenData, read_text
 from dlplug.data.text.tokenizer import END, START
-from dlplug.errors import DataError
+from dlplug.errors import DataError, InvalidValueError
 from dlplug.nn.absent import IGNORED, PADDING
 
 
@@ -60,22 +62,24 @@ class PairData(TokenData):
         **loading,
     ):
         super().__init__(tokenizer, vocab_size, sequence_length, **loading)
+        self.bad = BadRows()
 
     @abstractmethod
-    def read_pairs(self) -> tuple[list[tuple[str, str]], list[str]]:
-        """All pairs, and in words where each stands."""
+    def read_pairs(self) -> tuple[list[tuple[str, str]], list[str], Keys | None]:
+        """All pairs, in words where each stands, and what ``split_by`` names, if anything.
+
+        It tells ``self.bad`` of those that are bad, and gives ``("", "")`` for them.
+        """
 
     def load(self) -> Mapping[str, Dataset]:
-        """Read, divide at random, learn the tokenizer from the training pairs.
+        """Read, divide, learn the tokenizer from the training pairs.
 
         Raises:
             DataError: names a pair that is damaged or too long.
         """
-        pairs, places = self.read_pairs()
-        rows = random_split(
-            len(pairs), self.validation_fraction, self.test_fraction, self.split_seed
-        )
-        training = [text for row in rows["train"].tolist() for text in pairs[row]]
+        pairs, places, keys = self.read_pairs()
+        rows = self.divided(self.bad, len(pairs), keys)
+        training = [text for row in self.bad.good(rows["train"]).tolist() for text in pairs[row]]
         tokenizer = self.learned_tokenizer(training)
         self.publish(tokenizer)
         sources = self._encoded([source for source, _ in pairs], places)
@@ -115,12 +119,19 @@ class PairData(TokenData):
 class Pairs(PairData):
     """Pairs of texts of a file.
 
+    ``split_by`` names a field in JSON lines. Columns have no names: there it is the number of a
+    further column, ``'2'`` for the third one, which is then the last.
+
     Args:
         path: File, or ``package:NAME/inner/path``: ``.jsonl``, or two columns divided by a tab.
         source: Field of the source, in JSON lines.
         target: Field of the target.
         tokenizer, vocab_size, sequence_length, loading: See `PairData`.
+    Raises:
+        InvalidValueError: a value out of range.
     """
+
+    split_keys = dict.fromkeys(WAYS, "a field, or the number of a column,")
 
     def __init__(
         self,
@@ -134,37 +145,83 @@ class Pairs(PairData):
     ):
         super().__init__(tokenizer, vocab_size, sequence_length, **loading)
         self.path, self.fields = path, [source, target]
+        if Path(path).suffix == ".jsonl":
+            self.division.refuse_role(source, target)
+        else:
+            check_column(self.division.key)
 
-    def read_pairs(self) -> tuple[list[tuple[str, str]], list[str]]:
+    def read_pairs(self) -> tuple[list[tuple[str, str]], list[str], Keys]:
         """See `PairData.read_pairs`.
 
         Raises:
             DataError: names file and line of what is no pair.
         """
         path = resolve_path(self.path)
-        read = read_fields(path, self.fields) if path.suffix == ".jsonl" else columns(path)
-        pairs, places = [], []
-        for number, values in read:
-            named = zip(values, self.fields, strict=True)
-            pairs.append(tuple(checked_text(value, path, number, field) for value, field in named))
+        key = self.division.key
+        if path.suffix == ".jsonl":
+            read = read_fields(path, self.fields + [key] * (key is not None), self.bad)
+        else:
+            read = columns(path, None if key is None else int(key), self.bad)
+        pairs, places, keys = [], [], []
+        for row, (number, values) in enumerate(read):
+            # Of a bad line there is nothing.
+            source, target, *further = values or ["", "", *[None] * (key is not None)]
+            named = zip((source, target), self.fields, strict=True)
+            pairs.append(
+                tuple(
+                    self.bad.result(row, "", checked_text, value, path, number, field)
+                    for value, field in named
+                )
+            )
             places.append(f"{path}, line {number}")
+            keys += further
         if not pairs:
             raise DataError(f"{path} holds no pairs")
-        return pairs, places
+        what = "field" if path.suffix == ".jsonl" else "column"
+        return pairs, places, Keys(keys, lambda row: f"{places[row]}, {what} {key!r}")
 
 
-def columns(path: Path):
-    """Line number, from 1, and the two columns of each line that is not empty.
+def check_column(split_by: str | None) -> None:
+    """``split_by`` is None, or the number of a column behind source and target.
 
+    Raises:
+        InvalidValueError: it is not.
+    """
+    if split_by is not None and not (split_by.isdecimal() and int(split_by) > 1):
+        raise InvalidValueError(
+            f"data pairs: split_by = {split_by!r} is no column of a file whose columns have no"
+            " names",
+            known="numbers from 2 on: 0 is the source, 1 the target",
+            fix="write '2' for the third column, or take JSON lines, whose fields have names",
+        )
+
+
+def columns(
+    path: Path, third: int | None = None, bad: BadRows | None = None
+) -> Iterator[tuple[int, list[str] | None]]:
+    """Line number, from 1, source and target of each line that is not empty, and one more column.
+
+    Args:
+        path: A file of UTF-8.
+        third: Number of the further column; None for files of two columns.
+        bad: Told of the lines with another number of columns, whose values are None; without it,
+            they are errors.
     Raises:
         DataError: names file and line of another number of columns.
     """
-    for number, line in enumerate(read_text(path).split("\n"), 1):
+    width = 2 if third is None else third + 1
+    lines = [(n, line) for n, line in enumerate(read_text(path).split("\n"), 1) if line.strip()]
+    for row, (number, line) in enumerate(lines):
         values = line.split("\t")
-        if len(values) != 2 and line.strip():
-            raise DataError(
-                f"{path}, line {number}: {len(values)} columns",
-                known="two, divided by a tab: source and target",
-            )
-        if line.strip():
-            yield number, values
+        if len(values) == width:
+            yield number, values[:2] + ([values[third]] if third else [])
+            continue
+        error = DataError(
+            f"{path}, line {number}: {len(values)} columns",
+            known="two, divided by a tab: source and target"
+            + (f"; {width} with data.split_by {third}" if third else ""),
+        )
+        if bad is None:
+            raise error
+        bad.add(row, error)
+        yield number, None

@@ -19,14 +19,18 @@ class SubwordTokenizer(Tokenizer):
     Args:
         model: The library's description, JSON.
     Raises:
-        DataError: the package tokenizers is not installed.
+        DataError: it is none, or the package tokenizers is not installed.
     References: Sennrich et al. 2016, arXiv:1508.07909; Radford et al. 2019 (bytes).
     """
 
     kind = "subword"
 
     def __init__(self, model: str):
-        self._library = _library().Tokenizer.from_str(model)
+        library = _library()
+        try:
+            self._library = library.Tokenizer.from_str(model)
+        except Exception as error:  # the library raises nothing more exact
+            raise DataError(f"this is no description of a tokenizer: {error}") from error
 
     @classmethod
     def learn(cls, texts: Iterable[str], vocab_size: int | None) -> "SubwordTokenizer":

@@ -27,6 +27,8 @@ class TokenData(SplitData):
         vocab_size: Number of tokens, of ``subword`` (2,000 unless given), or at most, of
             ``character`` and ``word``.
         sequence_length: Tokens of a record, at most.
+        num_sentinels: Tokens at the end of the vocabulary, besides those of the tokenizer, that
+            stand for spans which a task leaves out; see the task ``language_modelling``.
         loading: Arguments of `SplitData`, such as ``batch_size``.
     Raises:
         InvalidValueError: a value out of range.
@@ -37,6 +39,7 @@ class TokenData(SplitData):
         tokenizer: str = "byte",
         vocab_size: int | None = None,
         sequence_length: int = 256,
+        num_sentinels: int = 0,
         **loading,
     ):
         super().__init__(**loading)
@@ -46,9 +49,12 @@ class TokenData(SplitData):
             raise InvalidValueError(
                 f"data: sequence_length = {sequence_length} is below 2 tokens",
             )
+        if num_sentinels < 0:
+            raise InvalidValueError(f"data: num_sentinels = {num_sentinels} is below 0")
         self.kind = tokenizer
         self.vocab_size = vocab_size
         self.sequence_length = sequence_length
+        self.num_sentinels = num_sentinels
         self._spec: DataSpec | None = None
 
     @property
@@ -80,7 +86,8 @@ class TokenData(SplitData):
             facts: Further fields.
         """
         self._spec = DataSpec(
-            vocab_size=tokenizer.vocab_size,
+            vocab_size=tokenizer.vocab_size + self.num_sentinels,
+            num_sentinels=self.num_sentinels or None,
             sequence_length=self.sequence_length,
             start_token=START,
             end_token=END,

@@ -74,7 +74,11 @@ def tokenizer_from_plain(plain: Mapping[str, Any] | None) -> Tokenizer:
     if not isinstance(plain, Mapping) or "kind" not in plain:
         raise DataError("the data has no tokenizer", fix="use data of texts, such as data text")
     state = {name: value for name, value in plain.items() if name != "kind"}
-    return _class_of(plain["kind"])(**state)
+    cls = _class_of(str(plain["kind"]))
+    try:
+        return cls(**state)
+    except (TypeError, ValueError) as error:
+        raise DataError(f"the description of the tokenizer {cls.kind} is none: {error}") from error
 
 
 def kinds() -> dict[str, type]:

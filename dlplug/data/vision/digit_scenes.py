@@ -13,7 +13,6 @@ from dlplug.data.mnist import MNIST
 from dlplug.data.mnist import STD as MNIST_STD
 from dlplug.data.records import Records
 from dlplug.data.spec import DataSpec
-from dlplug.data.split import stratified_split
 from dlplug.data.split_data import SPLITS, SplitData
 from dlplug.errors import DataError, InvalidValueError
 
@@ -72,9 +71,7 @@ class DigitScenes(SplitData):
         """
         pixels, labels = MNIST().read()
         digits = F.avg_pool2d(pixels * MNIST_STD + MNIST_MEAN, 2)[:, 0].numpy()
-        rows = stratified_split(
-            labels, self.validation_fraction, self.test_fraction, self.split_seed
-        )
+        rows = self.division.rows(len(labels), classes=labels)
         datasets = {}
         for number, split in enumerate(SPLITS):
             random = np.random.RandomState([self.split_seed, number])

@@ -9,14 +9,21 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from dlplug.data.division import WAYS
 from dlplug.data.paths import resolve_path
 from dlplug.data.records import ArrayRecords, Records
 from dlplug.data.spec import DataSpec
-from dlplug.data.split import stratified_split
 from dlplug.data.split_data import SPLITS, SplitData
 from dlplug.data.vision.image_records import ImageInputs, ImageRecords, channel_statistics
 from dlplug.data.vision.pixels import check_fit, image_files, read_pixels, sides
-from dlplug.data.vision.saved_tables import column, named_splits, numbers, open_saved, read_row
+from dlplug.data.vision.saved_tables import (
+    column,
+    keys_of,
+    named_splits,
+    numbers,
+    open_saved,
+    read_row,
+)
 from dlplug.errors import DataError, InvalidValueError
 
 
@@ -26,7 +33,8 @@ class HuggingFace(SplitData):
     ``path`` is what ``save_to_disk`` of a ``Dataset`` or ``DatasetDict`` has written; nothing is
     downloaded. A DatasetDict needs ``train``; a validation or test split that it lacks is taken
     from the training records by its fraction, and one that it has takes no fraction. Inputs are
-    standardised by the training records. Images are decoded when they are needed.
+    standardised by the training records. Images are decoded when they are needed. ``split_by``
+    names a column.
 
     Args:
         path: Folder, or ``package:NAME/inner/path``.
@@ -38,6 +46,8 @@ class HuggingFace(SplitData):
     Raises:
         InvalidValueError: neither or both of ``image`` and ``features``, or a value out of range.
     """
+
+    split_keys = dict.fromkeys(WAYS, "a column")
 
     def __init__(
         self,
@@ -57,6 +67,7 @@ class HuggingFace(SplitData):
                 fix="give the column of the images, or the columns of the numbers",
             )
         check_fit(fit, "huggingface")
+        self.division.refuse_role(image, label, *(features or ()))
         self.path = path
         self.image = image
         self.features = None if features is None else list(features)
@@ -79,10 +90,9 @@ class HuggingFace(SplitData):
         root = resolve_path(self.path)
         tables = named_splits(open_saved(root), root)
         names, labels = self._classes(tables)
-        shares = [
-            0.0 if split in tables else getattr(self, f"{split}_fraction") for split in SPLITS[1:]
-        ]
-        drawn = stratified_split(labels["train"], *shares, self.split_seed)
+        keys = {split: keys_of(t, self.division.key, split) for split, t in tables.items()}
+        of_train = keys.pop("train")
+        drawn = self.division.rows(len(tables["train"]), of_train, labels["train"], apart=keys)
         # Split -> table in which its records stand, and which rows of it they are.
         parts = {
             split: (split, torch.arange(len(tables[split])))
@@ -153,7 +163,8 @@ class HuggingFace(SplitData):
             return
         if self.image:
             self._check_images(table)
-            mean, std = channel_statistics(rows.tolist(), self._reader(table))
+            reader = self._reader(table)
+            mean, std = channel_statistics(rows.tolist(), reader, self.leave_out_of_train)
             count = len(mean) * self.size[0] * self.size[1]
             facts = {"in_channels": len(mean), "image_size": self.size, "num_features": count}
         else:

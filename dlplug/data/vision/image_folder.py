@@ -7,9 +7,11 @@ from pathlib import Path
 import torch
 from torch.utils.data import Dataset
 
+from dlplug.data.division import WAYS
+from dlplug.data.path_keys import check_pattern, file_keys
 from dlplug.data.paths import resolve_path
 from dlplug.data.spec import DataSpec
-from dlplug.data.split import SPLIT_NAMES, stratified_split
+from dlplug.data.split import SPLIT_NAMES
 from dlplug.data.split_data import SPLITS, SplitData
 from dlplug.data.vision.image_records import ImageInputs, ImageRecords, channel_statistics
 from dlplug.data.vision.pixels import check_fit, image_files, is_image_file, read_pixels, sides
@@ -24,7 +26,8 @@ class ImageFolder(SplitData):
     latter two, one that is missing is taken from the training images by its fraction, and one that
     is there takes no fraction. Images are read when they are needed, by the ``num_workers``
     processes; a broken one is an error that names it. Mean and standard deviation come from up to
-    2,000 training images and are saved with the run.
+    2,000 training images and are saved with the run. ``split_by`` is a regular expression with one
+    group, searched in an image's path below ``path``: ``'patient([0-9]+)'``.
 
     Args:
         path: Folder, or ``package:NAME/inner/path``.
@@ -38,6 +41,8 @@ class ImageFolder(SplitData):
         InvalidValueError: a value out of range.
     """
 
+    split_keys = dict.fromkeys(WAYS, "a regular expression with one group for the images' paths")
+
     def __init__(
         self,
         path: str,
@@ -49,6 +54,7 @@ class ImageFolder(SplitData):
     ):
         super().__init__(**loading)
         check_fit(fit, "image_folder")
+        check_pattern(self.division.key)
         if cache_mb < 0:
             raise InvalidValueError(f"data image_folder: cache_mb = {cache_mb} is below 0")
         self.path = path
@@ -77,7 +83,7 @@ class ImageFolder(SplitData):
                 f"data image_folder: {root} has the classes {', '.join(names)}, the training had"
                 f" {', '.join(self.adopted.class_names)}"
             )
-        files = self._divided(folders, names) if folders["train"] else self._drawn(root, names)
+        files = self._divided(root, folders if folders["train"] else {"train": root}, names)
         if not files["train"]:
             raise DataError(f"{folders['train'] or root} leaves no training images")
         self._publish(names, [path for path, _ in files["train"]])
@@ -99,7 +105,7 @@ class ImageFolder(SplitData):
         if self.adopted is not None:
             self._spec = self.adopted
             return
-        mean, std = channel_statistics(paths, self.read)
+        mean, std = channel_statistics(paths, self.read, self.leave_out_of_train)
         channels = 1 if self.greyscale else 3
         self._spec = DataSpec(
             in_channels=channels,
@@ -121,27 +127,22 @@ class ImageFolder(SplitData):
         labels = torch.tensor([label for _, label in files], dtype=torch.int64)
         return ImageRecords(paths, labels, self.read, *self._statistics(), self.cache_bytes)
 
-    def _drawn(self, root: Path, names: Sequence[str]) -> dict[str, list[tuple[Path, int]]]:
-        return draw(labelled_files(root, names), *self._fractions(), self.split_seed)
-
     def _divided(
-        self, folders: Mapping[str, Path | None], names: Sequence[str]
+        self, root: Path, folders: Mapping[str, Path | None], names: Sequence[str]
     ) -> dict[str, list[tuple[Path, int]]]:
         given = {
             split: labelled_files(folder, names)
             for split, folder in folders.items()
             if folder is not None
         }
-        shares = [
-            0.0 if split in given else fraction
-            for split, fraction in zip(SPLITS[1:], self._fractions(), strict=True)
-        ]
-        return draw(given["train"], *shares, self.split_seed) | {
-            split: files for split, files in given.items() if split != "train"
+        keys = {
+            split: file_keys(self.division.key, [path for path, _ in files], root)
+            for split, files in given.items()
         }
-
-    def _fractions(self) -> tuple[float, float]:
-        return self.validation_fraction, self.test_fraction
+        files, of_train = given.pop("train"), keys.pop("train")
+        labels = torch.tensor([label for _, label in files])
+        rows = self.division.rows(len(files), of_train, labels, apart=keys)
+        return {split: [files[row] for row in r.tolist()] for split, r in rows.items()} | given
 
 
 def split_folder(root: Path, split: str) -> Path | None:
@@ -190,12 +191,3 @@ def labelled_files(root: Path, names: Sequence[str]) -> list[tuple[Path, int]]:
             raise DataError(f"{root / name} holds no images")
         files += [(path, label) for path in found]
     return files
-
-
-def draw(
-    files: Sequence[tuple[Path, int]], validation: float, test: float, seed: int
-) -> dict[str, list[tuple[Path, int]]]:
-    """Divide files so that each class has the same shares."""
-    labels = torch.tensor([label for _, label in files])
-    rows = stratified_split(labels, validation, test, seed)
-    return {split: [files[row] for row in rows[split].tolist()] for split in SPLITS}

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from dlplug.data.quarantine import LeaveOut, refuse
 from dlplug.errors import DataError
 
 # Images that mean and standard deviation are computed from, at most: more change the fourth digit.
@@ -95,25 +96,34 @@ class ImageRecords(ImageInputs):
 
 
 def channel_statistics(
-    paths: Sequence[Path], read: Callable[[Path], np.ndarray]
+    paths: Sequence[Path],
+    read: Callable[[Path], np.ndarray],
+    leave_out: LeaveOut = refuse,
 ) -> tuple[list[float], list[float]]:
     """Mean and standard deviation of each channel in [0, 1], of up to `STATISTICS` files.
 
     They are taken evenly from all. A channel without any variation has the deviation 1.
 
+    Args:
+        paths: Of the files, or whatever ``read`` takes.
+        read: Gives the pixels of one, ``(C, H, W)`` uint8.
+        leave_out: Told of those that cannot be read.
     Raises:
-        DataError: there are no files.
+        DataError: there are no files, or none that can be read.
     """
-    if not len(paths):
-        raise DataError("there are no training images to take mean and deviation of")
-    chosen = paths[:: -(-len(paths) // STATISTICS)]
     # Sums of whole numbers below 2**53 are exact in float64.
     count, total, squares = 0, 0.0, 0.0
-    for path in chosen:
-        pixels = read(path).astype(np.float64)
+    for position in range(0, len(paths), -(-len(paths) // STATISTICS) or 1):
+        try:
+            pixels = read(paths[position]).astype(np.float64)
+        except DataError as error:
+            leave_out(position, error)
+            continue
         count += pixels[0].size
         total = total + pixels.sum(axis=(1, 2))
         squares = squares + np.square(pixels).sum(axis=(1, 2))
+    if not count:
+        raise DataError("there are no training images to take mean and deviation of")
     mean = total / count
     std = np.sqrt(np.maximum(squares / count - np.square(mean), 0)) / 255
     return (mean / 255).tolist(), np.where(std > 0, std, 1.0).tolist()

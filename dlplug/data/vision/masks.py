@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
+from dlplug.data.quarantine import LeaveOut, refuse
 from dlplug.data.vision.pixels import fitted, image_files, image_pixels, open_image
 from dlplug.errors import DataError
 from dlplug.nn.absent import IGNORED
@@ -76,15 +77,24 @@ def mask_values(mask, path: Path) -> np.ndarray:
     return values.astype(np.int64)
 
 
-def found_values(pairs: Sequence[tuple[Path, Path]], ignore: int | None) -> list[int]:
+def found_values(
+    pairs: Sequence[tuple[Path, Path]], ignore: int | None, leave_out: LeaveOut = refuse
+) -> list[int]:
     """All values that occur in the masks, sorted, but for ``ignore``.
 
+    Args:
+        pairs: Image and mask.
+        ignore: A value that is no class, or None.
+        leave_out: Told of the masks that cannot be read.
     Raises:
         DataError: there are more than 256.
     """
     values = set()
-    for _, path in pairs:
-        values |= set(np.unique(mask_values(open_image(path), path)).tolist())
+    for position, (_, path) in enumerate(pairs):
+        try:
+            values |= set(np.unique(mask_values(open_image(path), path)).tolist())
+        except DataError as error:
+            leave_out(position, error)
         if len(values) > 256:
             raise DataError(f"{path}: the masks hold more than 256 values", fix="set data.classes")
     return sorted(values - {ignore})

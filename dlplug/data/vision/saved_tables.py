@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from dlplug.data.keys import Keys
 from dlplug.data.split import SPLIT_NAMES
 from dlplug.data.vision.pixels import image_pixels
 from dlplug.errors import DataError, suggestion
@@ -66,6 +67,25 @@ def column(table: Any, name: str) -> Sequence:
             fix=suggestion(name, table.column_names),
         )
     return table[name]
+
+
+def keys_of(table: Any, name: str | None, split: str) -> Keys | None:
+    """The values of the column that ``split_by`` names; None where it names none.
+
+    Args:
+        table: Of one split.
+        name: Of the column; one of a ``ClassLabel`` gives the names of the classes.
+        split: For messages.
+    Raises:
+        DataError: there is no such column.
+    """
+    if name is None:
+        return None
+    values, names = list(column(table, name)), getattr(table.features[name], "names", None)
+    if names is not None:
+        # The library writes -1 where there is no class.
+        values = [None if value is None or value < 0 else names[value] for value in values]
+    return Keys(values, lambda row: f"data huggingface: split {split}, column {name}, row {row}")
 
 
 def numbers(table: Any, names: Sequence[str]) -> Tensor:

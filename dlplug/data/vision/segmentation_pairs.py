@@ -10,8 +10,9 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from dlplug.data.division import WAYS
+from dlplug.data.path_keys import check_pattern, file_keys
 from dlplug.data.paths import resolve_path
-from dlplug.data.record_split import random_split
 from dlplug.data.spec import DataSpec
 from dlplug.data.split_data import SPLITS, SplitData
 from dlplug.data.vision.image_records import ImageInputs, channel_statistics
@@ -25,8 +26,9 @@ class SegmentationPairs(SplitData):
 
     ``images/a.jpg`` belongs to ``masks/a.png``: the same path but for the ending. A mask is an
     image of one channel (or of a palette) of the same size, in which each class has a value of its
-    own. The pairs are divided at random. They are read when they are needed, by the
-    ``num_workers`` processes; a broken or unequal pair is an error that names it.
+    own. The pairs are read when they are needed, by the ``num_workers`` processes; a broken or
+    unequal pair is an error that names it. ``split_by`` is a regular expression with one group,
+    searched in an image's path below ``images``: ``'patient([0-9]+)'``.
 
     Args:
         images: Folder, or ``package:NAME/inner/path``.
@@ -43,6 +45,8 @@ class SegmentationPairs(SplitData):
         InvalidValueError: a value out of range.
     """
 
+    split_keys = dict.fromkeys(WAYS, "a regular expression with one group for the images' paths")
+
     def __init__(
         self,
         images: str,
@@ -57,6 +61,7 @@ class SegmentationPairs(SplitData):
         super().__init__(**loading)
         check_fit(fit, "segmentation_pairs")
         check_classes(classes, ignore)
+        check_pattern(self.division.key)
         self.images = images
         self.masks = masks
         self.classes = classes
@@ -78,10 +83,10 @@ class SegmentationPairs(SplitData):
         Raises:
             DataError: an image without a mask or the other way round, or there are no pairs.
         """
-        pairs = find_pairs(resolve_path(self.images), resolve_path(self.masks))
-        rows = random_split(
-            len(pairs), self.validation_fraction, self.test_fraction, self.split_seed
-        )
+        folder = resolve_path(self.images)
+        pairs = find_pairs(folder, resolve_path(self.masks))
+        keys = file_keys(self.division.key, [image for image, _ in pairs], folder)
+        rows = self.division.rows(len(pairs), keys)
         parts = {split: [pairs[row] for row in rows[split].tolist()] for split in SPLITS}
         if not parts["train"]:
             raise DataError(f"{len(pairs)} pairs leave none to train on")
@@ -123,8 +128,10 @@ class SegmentationPairs(SplitData):
         if self.adopted is not None:
             self._spec = self.adopted
             return
-        mean, std = channel_statistics([image for image, _ in pairs], self.read)
-        classes = self.classes or {str(value): value for value in found_values(pairs, self.ignore)}
+        leave_out, images = self.leave_out_of_train, [image for image, _ in pairs]
+        mean, std = channel_statistics(images, self.read, leave_out)
+        values = () if self.classes else found_values(pairs, self.ignore, leave_out)
+        classes = self.classes or {str(value): value for value in values}
         channels = 1 if self.greyscale else 3
         self._spec = DataSpec(
             in_channels=channels,

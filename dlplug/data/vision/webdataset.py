@@ -7,12 +7,14 @@ from pathlib import Path
 import torch
 from torch.utils.data import Dataset
 
+from dlplug.data.division import WAYS
+from dlplug.data.keys import Keys
+from dlplug.data.path_keys import check_pattern, is_pattern, path_keys
 from dlplug.data.spec import DataSpec
-from dlplug.data.split import stratified_split
-from dlplug.data.split_data import SPLITS, SplitData
+from dlplug.data.split_data import SplitData
 from dlplug.data.vision.image_records import ImageInputs, ImageRecords, channel_statistics
 from dlplug.data.vision.pixels import check_fit, image_files, read_pixels, sides
-from dlplug.data.vision.shards import Member, read_member, read_shards
+from dlplug.data.vision.shards import Directory, Member, read_member, read_shards
 from dlplug.errors import DataError, InvalidValueError
 
 
@@ -26,6 +28,9 @@ class WebDataset(SplitData):
     price: shards must be uncompressed files on a disk that can be read from any place. Addresses
     and compressed shards are refused.
 
+    ``split_by`` is a regular expression with one group, searched in the records' KEYs:
+    ``'patient([0-9]+)'``. Without a parenthesis it names a field of ``KEY.json``.
+
     Args:
         shards: Files, as a path with ``*`` and ``?``, such as ``data/train-*.tar``.
         validation: Shards of the validation split; None to take a share of the training records.
@@ -36,6 +41,10 @@ class WebDataset(SplitData):
     Raises:
         InvalidValueError: a value out of range.
     """
+
+    split_keys = dict.fromkeys(
+        WAYS, "a field of the .json files, or a regular expression with one group for the keys,"
+    )
 
     def __init__(
         self,
@@ -50,6 +59,8 @@ class WebDataset(SplitData):
     ):
         super().__init__(**loading)
         check_fit(fit, "webdataset")
+        if is_pattern(self.division.key):
+            check_pattern(self.division.key)
         self.shards = {"train": shards, "validation": validation, "test": test}
         for pattern in self.shards.values():
             if pattern is not None and ("://" in pattern or pattern.startswith("pipe:")):
@@ -73,16 +84,17 @@ class WebDataset(SplitData):
         Raises:
             DataError: names the shard, and the record that is not whole.
         """
-        found = {split: read_shards(p) for split, p in self.shards.items() if p is not None}
-        members, labels = found["train"]
-        shares = [
-            0.0 if split in found else getattr(self, f"{split}_fraction") for split in SPLITS[1:]
-        ]
-        rows = stratified_split(torch.tensor(labels), *shares, self.split_seed)
+        field = None if is_pattern(self.division.key) else self.division.key
+        found = {
+            s: read_shards(shard, field) for s, shard in self.shards.items() if shard is not None
+        }
+        keys = {split: self._keys(directory) for split, directory in found.items()}
+        (members, labels, _), of_train = found.pop("train"), keys.pop("train")
+        rows = self.division.rows(len(members), of_train, torch.tensor(labels), apart=keys)
         parts = {
             split: ([members[row] for row in r.tolist()], [labels[row] for row in r.tolist()])
             for split, r in rows.items()
-        } | {split: part for split, part in found.items() if split != "train"}
+        } | {split: (part.members, part.labels) for split, part in found.items()}
         self._publish(parts["train"][0], [label for _, part in parts.values() for label in part])
         read, learned = partial(read_member, **self.fitting), self._spec.preparation
         return {
@@ -110,6 +122,18 @@ class WebDataset(SplitData):
         read = partial(read_pixels, **self.fitting)
         return ImageInputs(files, read, learned["mean"], learned["std"])
 
+    def _keys(self, records: Directory) -> Keys | None:
+        key, members = self.division.key, records.members
+        if key is None:
+            return None
+        if is_pattern(key):
+            names = [member.key for member in members]
+            return path_keys(key, names, lambda row: f"{members[row].shard}: {names[row]}")
+        return Keys(
+            records.values,
+            lambda row: f"{members[row].shard}: {members[row].key}.json, field {key!r}",
+        )
+
     def _publish(self, members: Sequence[Member], labels: Sequence[int]) -> None:
         if self.adopted is not None:
             names = self.adopted.class_names
@@ -125,7 +149,8 @@ class WebDataset(SplitData):
         if self.adopted is not None:
             self._spec = self.adopted
             return
-        mean, std = channel_statistics(members, partial(read_member, **self.fitting))
+        read = partial(read_member, **self.fitting)
+        mean, std = channel_statistics(members, read, self.leave_out_of_train)
         self._spec = DataSpec(
             in_channels=len(mean),
             image_size=self.size,

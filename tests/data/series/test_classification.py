@@ -11,6 +11,7 @@ from dlplug.architectures.recurrent import GRU
 from dlplug.architectures.tcn import TCN
 from dlplug.data.series.classification import SeriesClassification
 from dlplug.errors import DataError, InvalidValueError
+from tests.data.divided import EXPECTED, VALUES, positions
 
 FOLDER = "package:sktime/datasets/data"
 HEADER = "@classLabel true a b\n@data\n"
@@ -163,3 +164,44 @@ def test_a_channel_that_never_changes_is_zero(tmp_path, standardise):
     data = from_file(tmp_path, lines, standardise=standardise)
     inputs, _ = data.split("train").__getitems__(range(data.split_sizes["train"]))
     assert float(inputs[..., 1].abs().max()) < 1e-6 < float(inputs[..., 0].abs().max())
+
+
+@pytest.mark.parametrize("way", VALUES)
+def test_a_second_file_divides_the_series(tmp_path, way):
+    """One line for each, in the same order."""
+    (tmp_path / "x.ts").write_text(HEADER + "\n".join(LINES[:10]) + "\n")
+    (tmp_path / "keys.txt").write_text("\n".join(VALUES[way]) + "\n")
+    data = SeriesClassification(
+        str(tmp_path / "x.ts"), split=way, split_by=str(tmp_path / "keys.txt")
+    )
+    assert positions(data) == EXPECTED[way]
+
+
+def test_a_test_file_leaves_the_rest_to_be_divided(tmp_path):
+    """By group; the test's are those of its file."""
+    for name in ("x.ts", "t.ts"):
+        (tmp_path / name).write_text(HEADER + "\n".join(LINES[:10]) + "\n")
+    (tmp_path / "keys.txt").write_text("\n".join(VALUES["group"]))
+    arguments = {"split": "group", "split_by": str(tmp_path / "keys.txt")}
+    data = SeriesClassification(str(tmp_path / "x.ts"), str(tmp_path / "t.ts"), **arguments)
+    assert positions(data) == {
+        "train": [0, 2, 3, 4, 6, 7, 8, 9],
+        "validation": [1, 5],
+        "test": list(range(10, 20)),
+    }
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("a\nb\n", r"keys\.txt: 2 lines for the 3 series of .*x\.ts\n  fix:   write one line for"),
+        ("a\n\nb\n", r"keys\.txt, line 2: the group is missing"),
+        (None, r"keys\.txt.* does not exist"),
+    ],
+)
+def test_files_that_do_not_divide_are_named(tmp_path, text, message):
+    """With their line."""
+    if text is not None:
+        (tmp_path / "keys.txt").write_text(text)
+    with pytest.raises(DataError, match=message):
+        from_file(tmp_path, LINES[:3], split="group", split_by=str(tmp_path / "keys.txt"))

@@ -126,3 +126,52 @@ def test_a_column_that_never_changes_is_left_as_it_is(tmp_path):
     data.setup("fit")
     assert data.data_spec.preparation["std"][1] == 1.0
     assert float(data.split("train").values[:, 1].abs().max()) < 1e-6
+
+
+def said(tmp_path, column, **arguments):
+    """A table with a column that says the split."""
+    rows = (f"{i},{part}" for i, part in enumerate(column))
+    (tmp_path / "x.csv").write_text("a,part\n" + "\n".join(rows) + "\n")
+    chosen = {"input_length": 3, "horizon": 2, "split": "column", "split_by": "part"} | arguments
+    data = SeriesForecasting(str(tmp_path / "x.csv"), "a", **chosen)
+    data.setup("fit")
+    return data
+
+
+def test_a_column_says_where_the_parts_begin(tmp_path):
+    """Windows belong where their targets lie: 20 - 5 + 1, 4 - 2 + 1 and 6 - 2 + 1 of them."""
+    data = said(tmp_path, ["train"] * 20 + ["val"] * 4 + ["Test"] * 6)
+    assert data.split_sizes == {"train": 16, "validation": 3, "test": 5}
+    assert data.split("train").starts.tolist() == list(range(16))
+    assert data.split("validation").starts.tolist() == [17, 18, 19]
+    assert data.data_spec.num_features == 1
+    assert data.data_spec.preparation["mean"] == [9.5]
+
+
+@pytest.mark.parametrize(
+    ("column", "message"),
+    [
+        (["train"] * 9 + ["test"] * 3 + ["train"], "line 14, column 'part': train after test"),
+        (["train"] * 9 + ["later"], "line 11, column 'part': 'later' is no split"),
+        (["train"] * 9 + [""], "line 11, column 'part': the split is missing"),
+    ],
+)
+def test_parts_that_do_not_follow_each_other_are_named(tmp_path, column, message):
+    """With file, line and column."""
+    with pytest.raises(DataError, match=message):
+        said(tmp_path, column)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        ({"split": "group"}, InvalidValueError, "split = 'group'\n  known: fraction, column"),
+        ({"split": "time"}, InvalidValueError, "split = 'time'\n  known: fraction, column"),
+        ({"split_by": "a"}, InvalidValueError, "split_by = 'a' is an input or a target"),
+        ({"split_by": "prat"}, DataError, "no columns 'prat'\n  known: a, part\n  fix:   did you"),
+    ],
+)
+def test_other_divisions_of_a_series_are_refused(tmp_path, arguments, error, message):
+    """It is divided by time anyway, and has no groups."""
+    with pytest.raises(error, match=message):
+        said(tmp_path, ["train"] * 9, **arguments)

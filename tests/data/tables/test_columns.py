@@ -31,10 +31,10 @@ def test_nine_in_ten_make_a_column_of_numbers():
 
 @pytest.mark.parametrize("cell", ["abc", "1,5", "inf", "1e999", "0x10", "1_0"])
 def test_a_word_among_numbers_is_named(cell):
-    """With line and column, the number of others, and what to do."""
+    """With line and column, the others, and what to do."""
     with pytest.raises(DataError, match="line 4, column 'x'") as error:
         columns(x=["1", "2", cell, "3", "y"]).numbers("x")
-    assert f"{cell!r} is no finite number (and 1 more)" in str(error.value)
+    assert f"{cell!r} is no finite number (and 1 more: t.csv, line 6" in str(error.value)
     assert "data.missing" in str(error.value) and "data.categorical" in str(error.value)
 
 

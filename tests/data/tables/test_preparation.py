@@ -89,4 +89,4 @@ def test_a_column_of_dates_leads_to_a_division_by_time():
     days = pa.chunked_array([[f"2024-01-{day:02}" for day in range(1, 29)]])
     with pytest.raises(DataError, match="28 different words") as error:
         preparation._fit_words("day", days, 9, "a.csv")
-    assert "data.split: time, data.split_column: day" in error.value.fix
+    assert "data.split: time, data.split_by: day" in error.value.fix

@@ -1,6 +1,7 @@
 """CSV and Parquet data modules: roles of columns, divisions, prediction of new files."""
 
 import json
+from datetime import date
 
 import numpy as np
 import pyarrow as pa
@@ -13,6 +14,7 @@ from dlplug.data.spec import DataSpec
 from dlplug.data.tables.csv import CSV
 from dlplug.data.tables.parquet import Parquet
 from dlplug.errors import DataError, InvalidValueError
+from tests.data.divided import DAYS, EXPECTED, VALUES, positions
 
 DIAMONDS = "package:plotnine/data/diamonds.csv"
 PENGUINS = "package:plotnine/data/penguins.csv"
@@ -75,7 +77,7 @@ def test_the_facts_of_numbers(files):
 
 def test_all_other_columns_are_features(files):
     """Unless they are ignored; a column that says the split or the weight is none either."""
-    arguments = {"split": "group", "split_column": "shop", "ignore": ["day", "new", "part"]}
+    arguments = {"split": "column", "split_by": "part", "ignore": ["day", "new", "shop"]}
     arguments |= {"sampling": "weighted", "weight_column": "weight"}
     data = ready(files / "t.csv", features=None, **arguments)
     columns = data.data_spec.preparation["features"]
@@ -108,34 +110,36 @@ def test_words_as_indices(files):
 
 def test_divided_as_a_column_says(files):
     """A quarter each to validate and test."""
-    assert ready(files / "t.csv", split="column", split_column="part").split_sizes == {
+    assert ready(files / "t.csv", split="column", split_by="part").split_sizes == {
         "train": 50,
         "validation": 25,
         "test": 25,
     }
     with pytest.raises(DataError, match="line 2, column 'shop': 'shop 0' is no split") as error:
-        ready(files / "t.csv", split="column", split_column="shop")
+        ready(files / "t.csv", split="column", split_by="shop")
     assert "known: train, training, validation" in str(error.value)
     with pytest.raises(DataError, match="line 4, column 'color': the split is missing"):
-        ready(files / "t.csv", split="column", split_column="color", features=["size"])
+        ready(files / "t.csv", split="column", split_by="color", features=["size"])
 
 
 def test_divided_by_group_and_by_time(files):
     """No shop in two splits; the last days are the test."""
-    data = ready(files / "t.csv", split="group", split_column="shop", stage="test")
+    data = ready(
+        files / "t.csv", split="group", split_by="shop", validation_fraction=0.0, stage="test"
+    )
     prices = [everything(data, name)[1] for name in ("train", "test")]
     spec = data.data_spec
     shops = [
         {int(p * spec.target_std[0] + spec.target_mean[0]) % 10 for p in part} for part in prices
     ]
     assert not shops[0] & shops[1]
-    data = ready(files / "t.csv", split="time", split_column="day", stage="test")
+    data = ready(files / "t.csv", split="time", split_by="day", stage="test")
     assert data.split_sizes["test"] >= 15
     for cells, message in ((["2024-01-01", "yesterday"] * 50, "'yesterday' is no time"),
                            (["2024-01-01", ""] * 50, "the time is missing")):  # fmt: skip
         arrow_csv.write_csv(pa.table(CELLS | {"day": cells}), files / "bad.csv")
         with pytest.raises(DataError, match=f"line 3, column 'day': {message}"):
-            ready(files / "bad.csv", split="time", split_column="day")
+            ready(files / "bad.csv", split="time", split_by="day")
 
 
 def test_weights_decide_how_often_a_record_is_drawn(files):
@@ -211,8 +215,9 @@ def test_a_column_without_a_name_is_warned_of(files):
 
 @pytest.mark.parametrize(("arguments", "message"), [
     ({"split": "chance"}, "split = 'chance'"),
-    ({"split": "group"}, "split = 'group' with split_column = None"),
-    ({"split_column": "x"}, "split = 'fraction' with split_column = 'x'"),
+    ({"split": "group"}, "split = 'group' without split_by\n  fix:   name a column"),
+    ({"split": "group", "split_by": "y"}, "split_by = 'y' is an input or a target"),
+    ({"split": "group", "split_by": "x", "features": ["x"]}, "split_by = 'x' is an input"),
     ({"categories": "hash"}, "categories = 'hash'"),
     ({"target_kind": "word"}, "target_kind = 'word'"),
     ({"unknown_categories": "x"}, "unknown_categories = 'x'"),
@@ -274,3 +279,28 @@ def test_a_real_table_with_missing_values():
     assert data.split_sizes == {"train": 241, "validation": 34, "test": 69}
     inputs, classes = everything(data, "train")
     assert inputs.isfinite().all() and np.bincount(classes).tolist() == [107, 47, 87]
+
+
+@pytest.mark.parametrize("cls", [CSV, Parquet])
+@pytest.mark.parametrize("way", VALUES)
+def test_both_formats_are_divided_alike(tmp_path, cls, way):
+    """By column, group and time, as worked out by hand."""
+    table = pa.table({"x": [float(i) for i in range(10)], "y": CELLS["price"][:10]})
+    table = table.append_column("key", pa.array(VALUES[way]))
+    arrow_csv.write_csv(table, tmp_path / "t.csv")
+    parquet.write_table(table, tmp_path / "t.parquet")
+    path = tmp_path / ("t.csv" if cls is CSV else "t.parquet")
+    data = cls(str(path), "y", split=way, split_by="key")
+    assert positions(data) == EXPECTED[way] and data.data_spec.num_features == 1
+
+
+def test_times_of_parquet_have_a_type(tmp_path):
+    """Days, stamps and numbers are sorted by what they are."""
+    days = pa.array([date(2024, 1, day) for day in DAYS])
+    for column in (days, days.cast(pa.timestamp("ns")), pa.array(DAYS)):
+        table = pa.table(
+            {"x": [float(i) for i in range(10)], "y": CELLS["price"][:10], "t": column}
+        )
+        parquet.write_table(table, tmp_path / "t.parquet")
+        data = Parquet(str(tmp_path / "t.parquet"), "y", split="time", split_by="t")
+        assert positions(data) == EXPECTED["time"]

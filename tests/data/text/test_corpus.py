@@ -9,6 +9,7 @@ import torch
 from dlplug.data.text.corpus import Text
 from dlplug.errors import ConfigError, DataError, InvalidValueError
 from dlplug.nn.absent import PADDING
+from tests.data.divided import EXPECTED, SPLITS, VALUES
 
 CHARACTERS = "".join(chr(ord("A") + i % 50) + chr(0x4E00 + i) for i in range(500))
 
@@ -157,3 +158,60 @@ def test_a_folder_without_texts_is_named(tmp_path):
     """With the ending that is looked for."""
     with pytest.raises(DataError, match=r"has no \.txt files"):
         Text(str(tmp_path)).load()
+
+
+def parts_of(data):
+    """The text of each split, as a tokenizer of bytes leaves it."""
+    data.setup("test")
+    decode = data.saved_tokenizer().decode
+    return {name: decode(data.split(name).tokens.tolist()) for name in SPLITS}
+
+
+@pytest.mark.parametrize("way", VALUES)
+def test_documents_are_divided_whole(tmp_path, way):
+    """Lines by a field, or files by their names; each split holds its own, in their order."""
+    lines = [{"t": f"text {i}", "key": value} for i, value in enumerate(VALUES[way])]
+    (tmp_path / "a.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    folder = tmp_path / "files"
+    folder.mkdir()
+    for i, value in enumerate(VALUES[way]):
+        (folder / f"{i}-{value}.txt").write_text(f"text {i}")
+    expected = {name: "".join(f"text {i}\n" for i in rows) for name, rows in EXPECTED[way].items()}
+    arguments = {"sequence_length": 4, "split": way}
+    by_field = Text(str(tmp_path / "a.jsonl"), field="t", split_by="key", **arguments)
+    assert parts_of(by_field) == expected
+    assert parts_of(Text(str(folder), split_by=r"-(.*)\.txt", **arguments)) == expected
+
+
+def test_files_of_several_folders_are_named_below_their_common_one(tmp_path):
+    """So that folders may say the split; above it, a name plays no part."""
+    root = tmp_path / "test"
+    for name in ("train", "valid"):
+        (root / name).mkdir(parents=True)
+        (root / name / "a.txt").write_text(name * 3)
+        (root / name / "a.jsonl").write_text(json.dumps({"t": name * 3}) + "\n")
+    paths = [str(root / "train"), str(root / "valid")]
+    for field in (None, "t"):
+        data = Text(paths, field, sequence_length=4, split="column", split_by="(train|valid|test)")
+        assert parts_of(data) == {"train": "train" * 3 + "\n", "validation": "valid" * 3 + "\n",
+                                  "test": ""}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        ({"split_by": "book"}, InvalidValueError, "split_by = 'book' names a field, and the files"),
+        ({"split_by": "(a)(b)"}, InvalidValueError, "has 2 groups"),
+        ({"split_by": "t", "field": "t"}, InvalidValueError, "split_by = 't' is an input"),
+        ({"split_by": "(b)"}, DataError, r"a\.txt, data.split_by '\(b\)': the group is missing"),
+        ({"split_by": "key", "field": "t"}, DataError, r"a\.jsonl, line 1: no field 'key'"),
+        ({"split": "fraction", "split_seed": 1}, InvalidValueError, "split_seed = 1 has no influ"),
+    ],
+)
+def test_documents_that_cannot_be_divided_are_refused(tmp_path, arguments, error, message):
+    """With the place, or before anything is read."""
+    (tmp_path / "a.txt").write_text("word")
+    (tmp_path / "a.jsonl").write_text('{"t": "word"}\n')
+    path = tmp_path / ("a.jsonl" if "field" in arguments else "a.txt")
+    with pytest.raises(error, match=message):
+        Text(str(path), **({"split": "group"} | arguments)).load()

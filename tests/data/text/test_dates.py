@@ -26,7 +26,7 @@ def test_all_names_are_there():
 
 def test_the_pairs_are_different_and_always_the_same():
     """No source occurs twice, so no test source is in the training."""
-    pairs, places = Dates(500).read_pairs()
+    pairs, places, _ = Dates(500).read_pairs()
     assert pairs == Dates(500).read_pairs()[0]
     assert len({source for source, _ in pairs}) == len(pairs) == len(places) == 500
     assert all(date.fromisoformat(target) for _, target in pairs)

@@ -7,6 +7,7 @@ import torch
 
 from dlplug.data.text.jsonl import JSONL
 from dlplug.errors import DataError, InvalidValueError
+from tests.data.divided import EXPECTED, VALUES, positions
 
 
 def write(path, records):
@@ -126,3 +127,42 @@ def test_files_and_classes_of_no_use_are_refused(tmp_path):
     with pytest.raises(DataError, match="holds no texts"):
         (tmp_path / "b.txt").touch()
         JSONL(str(path)).read_input(tmp_path / "b.txt")
+
+
+@pytest.mark.parametrize("label", ["label", None])
+@pytest.mark.parametrize("way", VALUES)
+def test_a_field_divides_the_texts(tmp_path, way, label):
+    """By column, group and time, whether they have classes or are documents."""
+    records = [{"text": "ab", "label": i % 2, "key": v} for i, v in enumerate(VALUES[way])]
+    path = write(tmp_path / "a.jsonl", records)
+    assert positions(JSONL(path, label=label, split=way, split_by="key")) == EXPECTED[way]
+
+
+@pytest.mark.parametrize(
+    ("key", "message"),
+    [
+        ({}, "line 2: no field 'key'"),
+        ({"key": None}, "line 2, field 'key': the group is missing"),
+        ({"key": [1]}, r"line 2, field 'key': \[1\] is no text, number or date"),
+    ],
+)
+def test_a_text_without_a_group_is_named(tmp_path, key, message):
+    """With its line and field."""
+    path = write(tmp_path / "a.jsonl", [{"text": "a", "key": "a"}, {"text": "b"} | key])
+    with pytest.raises(DataError, match=message):
+        JSONL(path, split="group", split_by="key").load()
+    with pytest.raises(InvalidValueError, match="split_by = 'text' is an input or a target"):
+        JSONL(path, split="group", split_by="text")
+
+
+def test_a_saved_spec_divides_alike_and_new_texts_need_no_key(tmp_path):
+    """The test of a run sees the same records."""
+    records = [{"text": "ab", "label": i % 2, "key": v} for i, v in enumerate(VALUES["group"])]
+    path = write(tmp_path / "a.jsonl", records)
+    arguments = {"label": "label", "split": "group", "split_by": "key"}
+    trained = JSONL(path, **arguments)
+    trained.setup("fit")
+    data = JSONL(path, **arguments)
+    data.adopt(trained.data_spec)
+    assert positions(data) == EXPECTED["group"]
+    assert len(data.read_input(write(tmp_path / "new.jsonl", [{"text": "ba"}]))) == 1

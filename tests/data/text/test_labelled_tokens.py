@@ -3,8 +3,11 @@
 import pytest
 import torch
 
+from dlplug.data.paths import resolve_path
+from dlplug.data.text.jsonl_file import read_fields
 from dlplug.data.text.labelled_tokens import KJVCase, TokenLabels
 from dlplug.errors import DataError, InvalidValueError
+from tests.data.divided import EXPECTED, VALUES, positions
 
 CONLL = "-DOCSTART- -X- O\n\nGod NN B-PER\nsaid VB O\n\n\nMoses NN B-PER\n\n" * 20
 
@@ -110,3 +113,59 @@ def test_a_token_is_not_its_own_label(tmp_path):
     (tmp_path / "a.conll").write_text("1 x God\n")
     with pytest.raises(DataError, match="line 1: '1 x God' lacks a token or a label"):
         TokenLabels(str(tmp_path / "a.conll"), token_column=2).load()
+
+
+@pytest.mark.parametrize("way", VALUES)
+def test_a_column_divides_the_sentences(tmp_path, way):
+    """The same value in all lines of a sentence."""
+    sentences = [f"God {value} O\nsaid {value} O\n\n" for value in VALUES[way]]
+    (tmp_path / "a.conll").write_text("".join(sentences))
+    data = TokenLabels(str(tmp_path / "a.conll"), split=way, split_by="1")
+    assert positions(data) == EXPECTED[way]
+
+
+@pytest.mark.parametrize("way", ["group", "time"])
+def test_documents_are_divided_whole(tmp_path, way):
+    """Twenty of two sentences: by hashes of their numbers, or the last ones to the test."""
+    document = "-DOCSTART- O\n\nGod O\n\nsaid O\n\n"
+    (tmp_path / "a.conll").write_text(document * 20)
+    data = TokenLabels(str(tmp_path / "a.conll"), split=way, split_by="-DOCSTART-")
+    found = {name: sorted({row // 2 + 1 for row in rows}) for name, rows in positions(data).items()}
+    assert sum(data.split_sizes.values()) == 40 == 2 * sum(map(len, found.values()))
+    assert found["test"] == ([17, 18, 19, 20] if way == "time" else [4, 7, 18, 20])
+    assert found["validation"] == ([15, 16] if way == "time" else [15])
+
+
+@pytest.mark.parametrize(
+    ("text", "split_by", "message"),
+    [
+        ("God a O\nsaid b O\n", "1", "line 1: column 1 is not the same .* sentence: 'a', then 'b'"),
+        ("God a O\n\n\nsaid O\n", "2", "line 1: 'God a O' lacks a token or a label, or what data"),
+        ("God train O\n\n\nsaid - O\n", "1", "line 4, column 1: '-' is no split"),
+        ("God a O\n", "-DOCSTART-", "has no line that begins with -DOCSTART-"),
+    ],
+)
+def test_sentences_that_cannot_be_divided_are_named(tmp_path, text, split_by, message):
+    """With file and line."""
+    (tmp_path / "a.conll").write_text(text)
+    with pytest.raises(DataError, match=message):
+        TokenLabels(str(tmp_path / "a.conll"), split="column", split_by=split_by).load()
+
+
+@pytest.mark.parametrize(
+    ("split_by", "message"),
+    [("book", "split_by = 'book'\n  known: the number of a column, from 0, or -DOCSTART-"),
+     ("0", "split_by = '0' is an input or a target")],
+)  # fmt: skip
+def test_what_is_no_column_is_refused(split_by, message):
+    """Before the file is read."""
+    with pytest.raises(InvalidValueError, match=message):
+        TokenLabels("a.conll", split="group", split_by=split_by)
+
+
+def test_no_book_of_the_bible_is_in_two_splits():
+    """The verses of KJVCase have the field book."""
+    data = KJVCase(sequence_length=8, split="group", split_by="book")
+    books = [book for _, (book,) in read_fields(resolve_path(data.path), ["book"])]
+    members = [{books[row] for row in rows} for rows in positions(data).values()]
+    assert all(members) and sum(map(len, members)) == len(set.union(*members)) == 66

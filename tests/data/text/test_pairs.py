@@ -1,10 +1,13 @@
 """pairs: batches, files, and what is wrong with a pair."""
 
+import json
+
 import pytest
 
 from dlplug.data.text.pairs import Pairs
 from dlplug.data.text.tokenizer import END, START
-from dlplug.errors import DataError
+from dlplug.errors import DataError, InvalidValueError
+from tests.data.divided import EXPECTED, VALUES, positions
 
 
 def loaded(tmp_path, text, name="x.tsv", **arguments):
@@ -72,3 +75,50 @@ def test_inputs_are_checked_too(tmp_path):
     (tmp_path / "new.txt").write_text("a\naaaaaaa\n")
     with pytest.raises(DataError, match=r"new.txt, line 2: 'aaaaaaa' has 7 tokens"):
         data.read_input(tmp_path / "new.txt")
+
+
+@pytest.mark.parametrize("ending", ["tsv", "jsonl"])
+@pytest.mark.parametrize("way", VALUES)
+def test_pairs_are_divided_by_a_column_or_field(tmp_path, way, ending):
+    """The last column of a file whose columns have no names."""
+    path, key = tmp_path / f"x.{ending}", "2" if ending == "tsv" else "key"
+    if ending == "tsv":
+        path.write_text("".join(f"a\tb\t{value}\n" for value in VALUES[way]))
+    else:
+        records = [{"source": "a", "target": "b", "key": value} for value in VALUES[way]]
+        path.write_text("".join(json.dumps(record) + "\n" for record in records))
+    assert positions(Pairs(str(path), split=way, split_by=key)) == EXPECTED[way]
+
+
+def test_columns_between_are_left_out(tmp_path):
+    """The number may also be written without quotes."""
+    path = tmp_path / "x.tsv"
+    path.write_text("".join(f"a\tb\tnote\t{value}\n" for value in VALUES["group"]))
+    data = Pairs(str(path), split="group", split_by=3)
+    assert positions(data) == EXPECTED["group"]
+    assert data.split("train").inputs["source"].shape[0] == 10
+
+
+@pytest.mark.parametrize("split_by", ["key", "1", "-1"])
+def test_what_is_no_further_column_is_refused(split_by):
+    """Before the file is read; and an input is no key in JSON lines."""
+    with pytest.raises(InvalidValueError, match=f"split_by = '{split_by}' is no column") as error:
+        Pairs("x.tsv", split="group", split_by=split_by)
+    assert error.value.known == "numbers from 2 on: 0 is the source, 1 the target"
+    with pytest.raises(InvalidValueError, match="split_by = 'target' is an input or a target"):
+        Pairs("x.jsonl", split="group", split_by="target")
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("a\tb", "line 2: 2 columns\n  known: two, .*; 3 with data.split_by 2"),
+        ("a\tb\tc\td", "line 2: 4 columns"),
+        ("a\tb\t", "line 2, column '2': the group is missing"),
+    ],
+)
+def test_a_pair_without_a_group_is_named(tmp_path, line, message):
+    """With file and line."""
+    (tmp_path / "x.tsv").write_text(f"a\tb\ta\n{line}\n")
+    with pytest.raises(DataError, match=message):
+        Pairs(str(tmp_path / "x.tsv"), split="group", split_by="2").load()

@@ -99,3 +99,17 @@ def test_data_without_a_tokenizer_is_named():
     """Such as images."""
     with pytest.raises(DataError, match="the data has no tokenizer"):
         tokenizer_from_plain(None)
+
+
+@pytest.mark.parametrize(
+    "plain",
+    [
+        {"kind": "subword", "model": "{}"},
+        {"kind": "subword", "model": 7},
+        {"kind": "character", "command": "touch x"},
+    ],
+)
+def test_a_description_that_is_none_is_refused(plain):
+    """A checkpoint may come from anywhere."""
+    with pytest.raises(DataError, match="description of"):
+        tokenizer_from_plain(plain)

@@ -1,6 +1,7 @@
 """Data sets saved by Hugging Face's library: images, rows, splits, and what is refused."""
 
 import warnings
+from datetime import datetime
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ import torch
 
 from dlplug.data.vision.huggingface import HuggingFace, standardised
 from dlplug.errors import DataError, InvalidValueError
+from tests.data.divided import DAYS, EXPECTED, VALUES, positions
 from tests.data.vision.pictures import write_faces
 
 pytest.importorskip("datasets", reason="the extra huggingface is not installed")
@@ -129,3 +131,76 @@ def test_numbers_far_from_zero_are_standardised_in_double_precision():
     inputs = torch.tensor([[1e9 - 3.0], [1e9 + 5.0]], dtype=torch.float64)
     found = standardised(inputs, [1e9 + 1.0], [4.0])
     assert found.tolist() == [[-1.0], [1.0]] and found.dtype == torch.float32
+
+
+def divided(root, values, **columns):
+    """A saved table of ten rows."""
+    import datasets
+
+    table = {"x": [float(i) for i in range(10)], "label": [0, 1] * 5, "key": values} | columns
+    datasets.disable_progress_bars()
+    datasets.Dataset.from_dict(table).save_to_disk(root)
+    return str(root)
+
+
+@pytest.mark.parametrize("way", VALUES)
+def test_a_column_divides_the_rows(tmp_path, way):
+    """By column, group and time."""
+    path = divided(tmp_path / "a", VALUES[way])
+    data = HuggingFace(path, features=["x"], split=way, split_by="key")
+    assert positions(data) == EXPECTED[way]
+
+
+def test_columns_have_types(tmp_path):
+    """The names of a ClassLabel, and times of their own type."""
+    import datasets
+
+    days = [datetime(2024, 1, day) for day in DAYS]
+    path = divided(tmp_path / "a", days)
+    data = HuggingFace(path, features=["x"], split="time", split_by="key")
+    assert positions(data) == EXPECTED["time"]
+    names = ["train", "val", "test"]
+    values = ["train" if v.startswith("train") else v for v in VALUES["column"]]
+    indices = [names.index({"dev": "val", "Test": "test"}.get(value, value)) for value in values]
+    table = datasets.load_from_disk(divided(tmp_path / "b", indices))
+    table.cast_column("key", datasets.ClassLabel(names=names)).save_to_disk(tmp_path / "c")
+    data = HuggingFace(str(tmp_path / "c"), features=["x"], split="column", split_by="key")
+    assert positions(data) == EXPECTED["column"]
+    table = datasets.load_from_disk(divided(tmp_path / "d", [-1] * 10))
+    table.cast_column("key", datasets.ClassLabel(names=names)).save_to_disk(tmp_path / "e")
+    with pytest.raises(DataError, match="split train, column key, row 0: the split is missing"):
+        HuggingFace(str(tmp_path / "e"), features=["x"], split="column", split_by="key").load()
+
+
+def test_splits_of_the_set_stay_as_they_are(tmp_path):
+    """The rest is divided; a group on both sides is named."""
+    import datasets
+
+    arguments = {"features": ["x"], "split": "group", "split_by": "key"}
+    train = datasets.load_from_disk(divided(tmp_path / "a", VALUES["group"]))
+    test = datasets.load_from_disk(divided(tmp_path / "b", ["x", "y"] * 5))
+    datasets.DatasetDict(train=train, test=test).save_to_disk(tmp_path / "c")
+    assert positions(HuggingFace(str(tmp_path / "c"), **arguments)) == {
+        "train": [0, 2, 3, 4, 6, 7, 8, 9],
+        "validation": [1, 5],
+        "test": list(range(10)),
+    }
+    datasets.DatasetDict(train=train, test=train).save_to_disk(tmp_path / "d")
+    with pytest.raises(DataError, match="split train, column key, row 0: the group 'a' is among"):
+        HuggingFace(str(tmp_path / "d"), **arguments).load()
+
+
+@pytest.mark.parametrize(
+    ("split_by", "error", "message"),
+    [
+        ("kay", DataError, "no column 'kay'"),
+        ("key", DataError, "split train, column key, row 3: the group is missing"),
+        ("x", InvalidValueError, "split_by = 'x' is an input or a target"),
+        ("label", InvalidValueError, "split_by = 'label' is an input or a target"),
+    ],
+)
+def test_columns_that_do_not_divide_are_named(tmp_path, split_by, error, message):
+    """With their row."""
+    path = divided(tmp_path / "a", ["a", "b", "c", None, *"defghi"])
+    with pytest.raises(error, match=message):
+        HuggingFace(path, features=["x"], split="group", split_by=split_by).load()

@@ -14,6 +14,7 @@ from dlplug.data.vision.image_folder import ImageFolder
 from dlplug.errors import DataError, InvalidValueError
 from dlplug.losses.cross_entropy import cross_entropy
 from dlplug.optim import FusedAdamW
+from tests.data.divided import EXPECTED, VALUES, positions
 from tests.data.vision.pictures import write_faces
 
 
@@ -171,3 +172,51 @@ def test_a_network_learns_from_a_folder(tmp_path):
     with torch.no_grad():
         accuracy = float((model.eval()(images).argmax(1) == labels).float().mean())
     assert accuracy >= 0.75 and Faces().read()[0].shape == (200, 1, 25, 25)
+
+
+def write_divided(root, values):
+    """Ten images of two classes, whose names hold ``values``."""
+    for i, value in enumerate(values):
+        path = root / "ab"[i % 2] / f"p_{value}" / f"{i}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("L", (8, 8), i).save(path)
+    return root
+
+
+def numbers(images):
+    return sorted(int(path.stem) for path in images.paths)
+
+
+@pytest.mark.parametrize("way", VALUES)
+def test_a_pattern_divides_the_images(tmp_path, way):
+    """What its group matches in the path below the folder."""
+    root = write_divided(tmp_path / "p_none", VALUES[way])
+    data = ImageFolder(str(root), image_size=8, split=way, split_by="p_([^/]+)")
+    assert positions(data, numbers) == EXPECTED[way]
+
+
+def test_the_pattern_divides_what_has_no_folder(tmp_path):
+    """val stays as it is; a patient in both is named."""
+    write_divided(tmp_path / "train", VALUES["group"])
+    write_divided(tmp_path / "val", ["x", "y"])
+    arguments = {"image_size": 8, "split": "group", "split_by": "p_([^/]+)"}
+    assert positions(ImageFolder(str(tmp_path), **arguments), numbers) == {
+        "train": [0, 2, 3, 4, 6, 7, 8, 9],
+        "validation": [0, 1],
+        "test": [1, 5],
+    }
+    shutil.copytree(tmp_path / "train/a/p_r", tmp_path / "val/a/p_r")
+    with pytest.raises(DataError, match=r"train/a/p_r/2\.png, .* group 'r' is among the validati"):
+        ImageFolder(str(tmp_path), **arguments).load()
+    shutil.copytree(tmp_path / "val", tmp_path / "test")
+    with pytest.raises(InvalidValueError, match="but validation and test records are given apart"):
+        ImageFolder(str(tmp_path), **arguments).load()
+
+
+def test_an_image_without_a_group_is_named(tmp_path):
+    """And a pattern without a group is refused before anything is read."""
+    root = write_divided(tmp_path, VALUES["group"])
+    with pytest.raises(DataError, match=r"a/p_a/0\.png, data.split_by '\(z\)': the group is miss"):
+        ImageFolder(str(root), split="group", split_by="(z)").load()
+    with pytest.raises(InvalidValueError, match="split_by = 'p_' has 0 groups"):
+        ImageFolder(str(root), split="group", split_by="p_")

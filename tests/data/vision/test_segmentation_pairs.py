@@ -7,6 +7,7 @@ from PIL import Image
 
 from dlplug.data.vision.segmentation_pairs import SegmentationPairs
 from dlplug.errors import DataError, InvalidValueError
+from tests.data.divided import EXPECTED, VALUES, positions
 from tests.data.vision.pictures import write_pairs
 
 
@@ -113,3 +114,22 @@ def test_classes_without_values_of_their_own_are_refused(arguments):
     """Before anything is read."""
     with pytest.raises(InvalidValueError, match="each with a value of its own"):
         SegmentationPairs("a", "b", **arguments)
+
+
+@pytest.mark.parametrize("way", VALUES)
+def test_a_pattern_divides_the_pairs(tmp_path, way):
+    """What its group matches in the image's path below the folder."""
+    for i, value in enumerate(VALUES[way]):
+        for folder in ("images", "masks"):
+            path = tmp_path / folder / f"{i}_{value}.png"
+            path.parent.mkdir(exist_ok=True)
+            Image.new("L", (8, 8), i % 2).save(path)
+    folders = (str(tmp_path / "images"), str(tmp_path / "masks"))
+    arguments = {"image_size": 8, "classes": {"a": 0, "b": 1}, "split": way}
+    data = SegmentationPairs(*folders, split_by="_(.*)[.]", **arguments)
+    found = positions(data, lambda part: sorted(int(i.stem.split("_")[0]) for i, _ in part.pairs))
+    assert found == EXPECTED[way]
+    with pytest.raises(DataError, match=rf"images/0_{VALUES[way][0]}\.png, data.split_by '_\(z\)'"):
+        SegmentationPairs(*folders, split_by="_(z)", **arguments).load()
+    with pytest.raises(InvalidValueError, match="has 2 groups"):
+        SegmentationPairs(*folders, split_by="(a)(b)", **arguments)

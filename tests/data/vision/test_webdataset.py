@@ -2,6 +2,7 @@
 
 import gzip
 import io
+import json
 import tarfile
 
 import numpy as np
@@ -11,6 +12,7 @@ from PIL import Image
 
 from dlplug.data.vision.webdataset import WebDataset
 from dlplug.errors import DataError, InvalidValueError
+from tests.data.divided import EXPECTED, VALUES, positions
 from tests.data.vision.pictures import write_faces
 
 
@@ -128,3 +130,78 @@ def test_a_class_without_a_name_and_missing_shards_are_refused(shards):
     assert error.value.known == "0 face"
     with pytest.raises(DataError, match="no file is named"):
         data_of(shards, "gone-*.tar")
+
+
+def write_divided(path, values, json_of=lambda value: json.dumps({"patient": value}).encode()):
+    """Images, classes and fields; ``values`` are in the keys as well."""
+    with tarfile.open(path, "w") as tar:
+        for i, value in enumerate(values):
+            image = io.BytesIO()
+            Image.new("L", (8, 8), i).save(image, "png")
+            for ending, content in (("png", image.getvalue()), ("cls", b"%d" % (i % 2))):
+                add(tar, f"set.1/{i}_{value}.{ending}", content)
+            if json_of is not None:
+                add(tar, f"set.1/{i}_{value}.json", json_of(value))
+    return str(path)
+
+
+def numbers(records):
+    return [int(member.key.removeprefix("set.1/").split("_")[0]) for member in records.paths]
+
+
+@pytest.mark.parametrize("split_by", ["patient", "_(.*)"])
+@pytest.mark.parametrize("way", VALUES)
+def test_a_field_or_a_pattern_divides_the_records(tmp_path, way, split_by):
+    """A parenthesis makes it a pattern, for the keys."""
+    shard = write_divided(tmp_path / "a.tar", VALUES[way])
+    data = WebDataset(shard, image_size=8, split=way, split_by=split_by)
+    assert positions(data, numbers) == EXPECTED[way]
+
+
+def test_shards_of_a_split_stay_as_they_are(tmp_path):
+    """The rest is divided; a patient on both sides is named."""
+    shard = write_divided(tmp_path / "a.tar", VALUES["group"])
+    arguments = {"image_size": 8, "split": "group", "split_by": "patient"}
+    apart = write_divided(tmp_path / "b.tar", ["x", "y"])
+    assert positions(WebDataset(shard, test=apart, **arguments), numbers) == {
+        "train": [0, 2, 3, 4, 6, 7, 8, 9],
+        "validation": [1, 5],
+        "test": [0, 1],
+    }
+    apart = write_divided(tmp_path / "b.tar", ["x", "h"])
+    with pytest.raises(
+        DataError, match=r"a\.tar: set\.1/1_h\.json, field 'patient': the group 'h'"
+    ):
+        WebDataset(shard, test=apart, **arguments).load()
+
+
+@pytest.mark.parametrize(
+    ("split_by", "json_of", "message"),
+    [
+        ("patient", None, r"a\.tar: the record set\.1/0_a has no \.json, and data\.split_by names"),
+        ("patient", lambda _: b"{", r"a\.tar: set\.1/0_a\.json: no JSON"),
+        ("patient", lambda _: b"[]", r"set\.1/0_a\.json: list instead of an object"),
+        (
+            "pateint",
+            lambda _: b'{"patient": 1}',
+            "no field 'pateint'\n  known: patient\n  fix: ",
+        ),
+        (
+            "patient",
+            lambda _: b'{"patient": null}',
+            r"0_a\.json, field 'patient': the group is mis",
+        ),
+        ("(z)", None, r"a\.tar: set\.1/0_a, data\.split_by '\(z\)': the group is missing"),
+    ],
+)
+def test_records_without_a_group_are_named(tmp_path, split_by, json_of, message):
+    """Shard, file and field."""
+    shard = write_divided(tmp_path / "a.tar", ["a", "b"], json_of)
+    with pytest.raises(DataError, match=message):
+        WebDataset(shard, split="group", split_by=split_by).load()
+
+
+def test_a_pattern_needs_one_group():
+    """Before anything is read."""
+    with pytest.raises(InvalidValueError, match=r"split_by = '\(a\)\(b\)' has 2 groups"):
+        WebDataset("a.tar", split="group", split_by="(a)(b)")
