@@ -60,7 +60,8 @@ class EncoderDecoder(nn.Module):
     Both sides share the vocabulary and its embedding. Token 0 is padding: no position sees it in
     the source, and in the target it comes last.
 
-    Reaches: 99.1 % of the test dates of `configs/dates_encoder_decoder.yaml`, to the last digit.
+    Reaches: 99.1 % of the test dates of `configs/dates_encoder_decoder.yaml`, to the last digit;
+    2.83 bits per token written with `configs/kjv_spans.yaml` (their frequencies: 4.49).
 
     Args:
         num_outputs: O.

@@ -7,6 +7,7 @@ Cho et al. 2014, arXiv:1406.1078 (GRU). Names end in their shape:
     L  layers times directions        S  directions, 1 or 2        O  outputs
 """
 
+from collections.abc import Callable
 from typing import ClassVar
 
 import torch
@@ -41,9 +42,8 @@ class Recurrent(nn.Module):
         stateful: Go on in each batch where row by row the batch before ended, instead of with a
             state of zeros, for data in contiguous streams (truncated backpropagation through time:
             the state is carried, its gradient is not). Training and evaluation each have a state
-            of their own, and `reset_state` starts anew; tasks call it at the start of each epoch.
-            It is no part of a checkpoint: a training that is resumed within an epoch goes on with
-            a state of zeros.
+            of their own, and `reset_state` starts anew; tasks call it at the start of each epoch,
+            and save the state with a checkpoint.
     Raises:
         InvalidValueError: a value out of range, or two that exclude each other.
     """
@@ -83,7 +83,8 @@ class Recurrent(nn.Module):
         )
         self.dropout = nn.Dropout(dropout)
         self.head = nn.Linear(dim * (1 + bidirectional), num_outputs)
-        # By mode: True for training, False for evaluation. No buffer: its shape is the batch's.
+        # By mode: True for training, False for evaluation. No buffer: its shape is the batch's, and
+        # weights are to load in every other one.
         self._states: dict[bool, State] = {}
 
     def forward(self, x: Tensor) -> Tensor:
@@ -97,14 +98,16 @@ class Recurrent(nn.Module):
         if not self.stateful:
             return self.continued(x)[0]
         before = self._states.get(self.training)
+        before = before if before is None else each(before, lambda part: part.to(x.device))
         if before is not None and hidden(before).shape[1] != len(x):
             raise InvalidValueError(
                 f"architecture {self.name}: stateful, and a batch of {len(x)} sequences follows"
                 f" one of {hidden(before).shape[1]}",
-                fix="use data in contiguous streams, such as data text with contiguous: true",
+                fix="use data in contiguous streams, such as data text with contiguous: true, and"
+                " resume a training with the batch size that it had",
             )
         output, state = self.continued(x, before)
-        self._states[self.training] = detached(state)
+        self._states[self.training] = each(state, Tensor.detach)
         return output
 
     def continued(self, x: Tensor, state: State | None = None) -> tuple[Tensor, State]:
@@ -134,6 +137,14 @@ class Recurrent(nn.Module):
     def reset_state(self) -> None:
         """Forget the state that `stateful` carries in the present mode, training or evaluation."""
         self._states.pop(self.training, None)
+
+    def training_state(self) -> State | None:
+        """What the next training batch goes on from, or None where it goes on from nothing."""
+        return self._states.get(True)
+
+    def set_training_state(self, state: State) -> None:
+        """Go on in training from what `training_state` gave, on whatever device it is."""
+        self._states[True] = state
 
     def _read(self, x_BTD: Tensor, lengths_B: Tensor, state: State | None) -> tuple[Tensor, State]:
         if not self.layers.bidirectional:
@@ -215,6 +226,6 @@ def hidden(state: State) -> Tensor:
     return state[0] if isinstance(state, tuple) else state
 
 
-def detached(state: State) -> State:
-    """The state without its history."""
-    return tuple(map(Tensor.detach, state)) if isinstance(state, tuple) else state.detach()
+def each(state: State, change: Callable[[Tensor], Tensor]) -> State:
+    """The state with each of its tensors changed."""
+    return tuple(map(change, state)) if isinstance(state, tuple) else change(state)

@@ -95,7 +95,7 @@ def generate_text(
             top_p=top_p,
             generator=torch.Generator().manual_seed(seed),
             end_token=spec.end_token,
-            banned=BANNED,
+            banned=(*BANNED, *spec.sentinels),
             context=spec.sequence_length,
         )
     )

@@ -69,7 +69,7 @@ def check_architecture(
     Raises:
         CheckpointError: names both architectures, and the weights that differ.
     """
-    theirs = _architecture(checkpoint.get(KEY))
+    theirs = _architecture(saved_record(checkpoint, where))
     ours = _architecture(record)
     if theirs and ours and identity(theirs) != identity(ours):
         raise CheckpointError(
@@ -87,6 +87,33 @@ def check_architecture(
             where=where,
             fix="give the architecture the arguments of that run, or use its config (--run)",
         )
+
+
+def saved_record(checkpoint: Mapping[str, Any], where: str | None = None) -> Mapping[str, Any]:
+    """What a checkpoint says about its run; empty where it says nothing.
+
+    Args:
+        checkpoint: As loaded.
+        where: Its path.
+    Raises:
+        CheckpointError: the entry is not what dlplug writes.
+    """
+    record = checkpoint.get(KEY) or {}
+    parts = record if isinstance(record, Mapping) else {"resolved": record}
+    for name in ("resolved", "data_spec"):
+        if not isinstance(parts.get(name) or {}, Mapping):
+            raise CheckpointError(
+                f"the checkpoint's record of its run has another form: {name} is a"
+                f" {type(parts[name]).__name__}",
+                where=where,
+                fix="use another checkpoint; this one was not written by dlplug",
+            )
+    chosen = (record.get("resolved") or {}).get("architecture") or {}
+    if not isinstance(chosen, (str, Mapping)):
+        raise CheckpointError(
+            f"the checkpoint's record of its run names {chosen!r} as its architecture", where=where
+        )
+    return record
 
 
 def _architecture(record: Mapping[str, Any] | None) -> dict[str, Any]:

@@ -50,8 +50,9 @@ def naming_inputs(inputs: Any) -> Iterator[None]:
         raise ConfigError(
             f"the architecture cannot take the data's inputs {describe(inputs)}: {error}",
             fix="an architecture for features needs rows (B, D), one for images (B, C, H, W), one"
-            " for series (B, T, F), one for text tokens (B, T); some data can give several, such"
-            " as digits with data.flatten",
+            " for series (B, T, F), one for text tokens (B, T), one that writes a text, such as"
+            " encoder_decoder, a source (B, S) and a target (B, T); some data can give several,"
+            " such as digits with data.flatten",
         ) from error
 
 

@@ -21,8 +21,8 @@ class Forecasting(Regression):
 
     Args:
         quantiles: Which quantiles to predict, such as ``[0.1, 0.5, 0.9]``, with the loss
-            ``quantile``; 0.5, the median, is among them, and is what the metrics measure. None to
-            predict one number, with a loss such as ``mse``.
+            ``quantile``; 0.5, the median, is among them, and is what the metrics measure, but for
+            ``quantile_coverage``. None to predict one number, with a loss such as ``mse``.
         add_last_value: The architecture gives the change since the last known value, which is the
             first K features of the past. For series without a level of their own.
         slots: Arguments of `Task`.

@@ -1,4 +1,4 @@
-"""Learn a language from its texts: the next token, or tokens that were hidden."""
+"""Learn a language from its texts: the next token, or what was hidden or left out of them."""
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
@@ -14,11 +14,17 @@ from dlplug.data.spec import DataSpec
 from dlplug.errors import ConfigError, DataError, InvalidValueError
 from dlplug.nn.absent import IGNORED, PADDING
 from dlplug.tasks.checks import describe
+from dlplug.tasks.objectives import (
+    MASK_FRACTION,
+    SPAN_LENGTH,
+    check_objective,
+    check_sentinels,
+)
 from dlplug.tasks.positions import check_positions, with_target
+from dlplug.tasks.row_numbers import row_numbers
+from dlplug.tasks.span_corruption import corrupt_spans
 from dlplug.tasks.task import Task
 from dlplug.tasks.token_hiding import hide_tokens
-
-OBJECTIVES = ("causal", "masked", "span")
 
 
 class LanguageModelling(Task):
@@ -28,19 +34,24 @@ class LanguageModelling(Task):
     ``(B, T)`` where the data has no classes, else the tokens themselves, one position on.
 
     ``masked``: 15 % of the tokens are hidden, and an encoder predicts them (BERT). ``span``: the
-    hidden tokens lie in spans of 3 on average. The spans are predicted in place, as by SpanBERT,
-    not written one after another by a decoder as in T5: so every encoder of tokens can learn it.
-    While training, what is hidden follows from torch's global generator; in evaluation it depends
-    on the tokens alone, so that every epoch answers the same questions.
+    hidden tokens lie in spans of 3 on average, and are predicted in place (SpanBERT).
 
-    The loss is a mean over the predicted tokens. Predictions are the negative log-likelihood of
-    each text and the number of its tokens that were predicted.
+    ``span_corruption``: such spans are left out, and each leaves a sentinel, a token of its own at
+    the end of the vocabulary. An architecture with a source and a target, such as encoder_decoder,
+    reads what stays, and writes each sentinel with its span (T5). The data must have sentinels:
+    ``data.num_sentinels``. Another training whose data has as many can start from the weights.
+
+    While training, what is hidden follows from torch's global generator; in evaluation it depends
+    on each text alone, so that neither epoch nor batch size, order or number of processes changes
+    the questions. The loss is a mean over the predicted tokens. Predictions are the negative
+    log-likelihood of each text and the number of its tokens that were predicted.
 
     Args:
-        objective: ``causal``, ``masked`` or ``span``.
+        objective: ``causal``, ``masked``, ``span`` or ``span_corruption``.
         mask_fraction: Share of the tokens that are hidden, in (0, 1); None for 0.15. Not for
             ``causal``.
-        span_length: Mean length of a span, in tokens; None for 3. For ``span`` alone.
+        span_length: Mean length of a span, in tokens; None for 3. For ``span`` and
+            ``span_corruption``.
         architecture, loss, optimizer, scheduler, metrics, data_spec: See `Task`.
     Raises:
         InvalidValueError: a value out of range, or one that the objective does not use.
@@ -66,32 +77,41 @@ class LanguageModelling(Task):
         span_length: float | None = None,
     ):
         super().__init__(architecture, loss, optimizer, scheduler, metrics, data_spec)
-        _check(objective, mask_fraction, span_length)
+        check_objective(objective, mask_fraction, span_length)
         self.objective = objective
-        self.mask_fraction = 0.15 if mask_fraction is None else mask_fraction
-        self.span_length = 1.0 if objective == "masked" else (span_length or 3.0)
+        self.mask_fraction = mask_fraction or MASK_FRACTION
+        self.span_length = 1.0 if objective == "masked" else (span_length or SPAN_LENGTH)
 
     @classmethod
-    def complete(cls, spec: DataSpec, objective: str = "causal") -> DataSpec:
+    def complete(
+        cls,
+        spec: DataSpec,
+        objective: str = "causal",
+        mask_fraction: float | None = None,
+        span_length: float | None = None,
+    ) -> DataSpec:
         """One output of each position for each token; a decoder or an encoder.
 
         Raises:
-            InvalidValueError: the data has no tokens, or no token to hide others with.
+            InvalidValueError: the data has no tokens, or too few to hide others with.
         """
+        check_objective(objective, mask_fraction, span_length)
         if spec.vocab_size is None:
             raise InvalidValueError(
                 "task language_modelling needs data of tokens, and this has no vocab_size",
                 fix="use data of texts, such as data text",
             )
-        if objective != "causal" and spec.mask_token is None:
+        if objective in ("masked", "span") and spec.mask_token is None:
             raise InvalidValueError(
                 f"task language_modelling: objective = {objective!r} needs data with a mask_token"
             )
+        if objective == "span_corruption":
+            check_sentinels(spec, mask_fraction or MASK_FRACTION, span_length or SPAN_LENGTH)
         return replace(
             spec,
             num_outputs=spec.vocab_size,
             per_position=True,
-            is_causal=objective == "causal",
+            is_causal=objective in ("causal", "span_corruption"),
         )
 
     def output_and_target(self, batch: Any) -> tuple[Tensor, Tensor]:
@@ -132,6 +152,9 @@ class LanguageModelling(Task):
                 f"task language_modelling needs tokens (B, T) int64, the data gives"
                 f" {describe(tokens)}"
             )
+        if self.objective == "span_corruption":
+            source, target, following = self._corrupted(tokens)
+            return self({"source": source, "target": target}), following
         if self.objective != "causal":
             hidden, targets = self._hidden(tokens)
             return self(hidden), targets
@@ -144,44 +167,40 @@ class LanguageModelling(Task):
         return self(tokens[:, :-1]), following.masked_fill(following == PADDING, IGNORED)
 
     def _hidden(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
-        spec, generator = self.data_spec, None
-        can_hide = tokens != PADDING
-        for special in (spec.start_token, spec.end_token):
-            if special is not None:
-                can_hide &= tokens != special
-        if not self.training:
-            generator = torch.Generator().manual_seed(int(tokens.sum()))
+        spec = self.data_spec
         return hide_tokens(
             tokens,
-            can_hide,
+            self._can_hide(tokens),
             self.mask_fraction,
             self.span_length,
             spec.mask_token,
-            spec.vocab_size,
-            generator,
+            spec.sentinels.start,
+            self._numbers(tokens, 4),
         )
 
+    def _corrupted(self, tokens: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        spec = self.data_spec
+        return corrupt_spans(
+            tokens,
+            self._can_hide(tokens),
+            self.mask_fraction,
+            self.span_length,
+            spec.sentinels,
+            spec.start_token,
+            spec.end_token,
+            self._numbers(tokens, 2),
+        )
 
-def _check(objective: str, mask_fraction: float | None, span_length: float | None) -> None:
-    if objective not in OBJECTIVES:
-        raise InvalidValueError(
-            f"task language_modelling: objective = {objective!r}", known=", ".join(OBJECTIVES)
-        )
-    for name, value, users in (
-        ("mask_fraction", mask_fraction, OBJECTIVES[1:]),
-        ("span_length", span_length, OBJECTIVES[2:]),
-    ):
-        if value is not None and objective not in users:
-            raise InvalidValueError(
-                f"task language_modelling: {name} = {value} is of no use for objective ="
-                f" {objective!r}",
-                fix=f"delete {name}, or set objective: {users[-1]}",
-            )
-    if mask_fraction is not None and not 0 < mask_fraction < 1:
-        raise InvalidValueError(
-            f"task language_modelling: mask_fraction = {mask_fraction} is not in (0, 1)"
-        )
-    if span_length is not None and span_length < 1:
-        raise InvalidValueError(
-            f"task language_modelling: span_length = {span_length} is below 1 token"
-        )
+    def _can_hide(self, tokens: Tensor) -> Tensor:
+        can_hide = tokens != PADDING
+        for special in (self.data_spec.start_token, self.data_spec.end_token):
+            if special is not None:
+                can_hide &= tokens != special
+        return can_hide
+
+    def _numbers(self, tokens: Tensor, count: int) -> Tensor:
+        """Random numbers in [0, 1), shape ``(count, B, T)``."""
+        if not self.training:
+            return row_numbers(tokens, count)
+        # Drawn on the CPU: the same on every device.
+        return torch.rand(count, *tokens.shape).to(tokens.device)

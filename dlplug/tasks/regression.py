@@ -23,8 +23,8 @@ class Regression(Task):
 
     Args:
         quantiles: Which quantiles to predict for each target, such as ``[0.1, 0.5, 0.9]``, with the
-            loss ``quantile``; 0.5, the median, is among them, and is what the metrics measure.
-            None to predict one number, with a loss such as ``mse``.
+            loss ``quantile``; 0.5, the median, is among them, and is what the metrics measure, but
+            for ``quantile_coverage``. None to predict one number, with a loss such as ``mse``.
         slots: Arguments of `Task`.
     Raises:
         InvalidValueError: the quantiles are none, or lack the median.
@@ -65,6 +65,10 @@ class Regression(Task):
         if self.quantiles is not None:
             predicted = predicted[..., self.quantiles.index(0.5)]
         return predicted, self._in_unit(target)
+
+    def measured_besides(self, output: Tensor, batch: Any) -> dict[str, Tensor]:
+        """All quantiles, rising and in the original unit, where quantiles are predicted."""
+        return {} if self.quantiles is None else {"predicted_quantiles": self.predicted(output)}
 
     def predicted(self, output: Tensor) -> Tensor:
         """``(B, K)``, or ``(B, K, Q)`` with rising quantiles, in the original unit."""

@@ -22,7 +22,8 @@ class SequenceLabelling(Task):
 
     Labels are int64, -100 where there is nothing to predict. The architecture gives scores
     ``(B, T, C)``; loss and metrics see those of the labelled positions, ``(N, C)``. C is the
-    data's ``num_classes``. Arguments as for `Task`.
+    data's ``num_classes``. Where a label spans several tokens, as names do, the metric ``span_f1``
+    counts whole spans. Arguments as for `Task`.
     """
 
     slot_defaults: ClassVar[Mapping[str, object]] = {
@@ -52,14 +53,15 @@ class SequenceLabelling(Task):
                 "task sequence_labelling needs a label for each token, (B, T)",
                 fix="use data token_labels; for a class of each text, use task classification",
             )
-        output, labels = with_target(self(tokens), labels)
-        if not len(labels):
-            raise DataError("a batch has no labelled token", fix="delete texts without labels")
-        return output, labels
+        return with_target(self(tokens), labels)
 
     def measured(self, output: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
         """Probabilities ``(N, C)`` and labels ``(N,)``."""
         return probabilities(output), target
+
+    def measured_besides(self, output: Tensor, batch: Any) -> dict[str, Tensor]:
+        """The number of each labelled token's sequence, ``(N,)``."""
+        return {"sequence": (batch[1] != IGNORED).nonzero()[:, 0]}
 
     def predict_step(self, batch: Any, batch_idx: int) -> Tensor:
         """Token, class and its probability at each position: ``(B, T, 3)`` float64.

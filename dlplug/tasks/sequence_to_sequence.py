@@ -106,6 +106,12 @@ class SequenceToSequence(Task):
             )
         return nn.functional.pad(tokens, (0, length - tokens.shape[1]))
 
+    def logged_names(self, stage: str) -> set[str]:
+        """See `Task.logged_names`; what is written is compared outside of training."""
+        is_written = stage == "test" or (stage == "val" and self.generated_batches > 0)
+        more = {f"{stage}_exact_match", f"{stage}_bleu"} if is_written else set()
+        return super().logged_names(stage) | more
+
     def validation_step(self, batch: Any, batch_idx: int) -> None:
         """Count a validation batch; write the targets of the first few."""
         super().validation_step(batch, batch_idx)
@@ -126,11 +132,13 @@ class SequenceToSequence(Task):
     def prediction_table(self, predictions: Tensor) -> tuple[list[str], Iterable[list]]:
         """The text of each, or its tokens where the data has no tokenizer."""
         sequences = [self._cut(row) for row in predictions.tolist()]
+        sentinels = self.data_spec.sentinels
         plain = (self.data_spec.preparation or {}).get("tokenizer")
         if plain is None:
             return ["tokens"], [[" ".join(map(str, tokens))] for tokens in sequences]
         tokenizer = tokenizer_from_plain(plain)
-        return ["text"], [[tokenizer.decode(tokens)] for tokens in sequences]
+        known = ([token for token in tokens if token not in sentinels] for tokens in sequences)
+        return ["text"], [[tokenizer.decode(tokens)] for tokens in known]
 
     def check_batch(self, batch: Any) -> None:
         """See `Task.check_batch`; the inputs are a source and a target."""

@@ -18,6 +18,8 @@ from dlplug.data.spec import DataSpec
 from dlplug.errors import ConfigError, InvalidValueError
 from dlplug.metrics.record_mean import RecordMean
 from dlplug.optim import FusedAdamW, weight_decay_groups
+from dlplug.tasks.carried_states import KEY as CARRIED
+from dlplug.tasks.carried_states import carried_states, restore_states
 from dlplug.tasks.checks import MISFIT, call, check_supervised, describe, naming_inputs
 from dlplug.tasks.sharding import shard
 from dlplug.transforms.mixed import Mixed
@@ -99,6 +101,11 @@ class Task(lightning.LightningModule):
         inputs, target = batch
         return self(inputs), target
 
+    def logged_names(self, stage: str) -> set[str]:
+        """Names under which ``train``, ``val`` or ``test`` logs; a subclass adds its own."""
+        own = {f"{stage}_loss"} | ({"train_loss_step"} if stage == "train" else set())
+        return own | set(self.counters[f"{stage}_"].keys())
+
     def count(self, target: Any) -> int | Tensor:
         """Over how many records, or positions, the loss of a batch is a mean.
 
@@ -109,6 +116,15 @@ class Task(lightning.LightningModule):
     def measured(self, output: Any, target: Any) -> tuple[Any, Any]:
         """What the metrics compare; without gradient."""
         return output, target
+
+    def measured_besides(self, output: Any, batch: Any) -> dict[str, Tensor]:
+        """What some metrics need besides, by parameter of their ``update``; others do not get it.
+
+        Args:
+            output: As for `measured`.
+            batch: Inputs and targets.
+        """
+        return {}
 
     def predicted(self, output: Any) -> Any:
         """Predictions made of an output: a tensor ``(B, ...)``, or a list of B objects."""
@@ -150,6 +166,18 @@ class Task(lightning.LightningModule):
         for module in self.modules():
             if hasattr(module, "reset_state"):
                 module.reset_state()
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Save the states that the next training batch goes on from."""
+        states = carried_states(self)
+        if states is not None:
+            checkpoint[CARRIED] = states
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Go on from the saved states; an epoch that starts anew resets them."""
+        if CARRIED in checkpoint and self._trainer is not None:
+            rank, processes = self.trainer.global_rank, self.trainer.world_size
+            restore_states(self, checkpoint[CARRIED], rank, processes)
 
     def on_train_epoch_start(self) -> None:
         """The first batch of an epoch follows none."""
@@ -201,6 +229,8 @@ class Task(lightning.LightningModule):
             output, target = self.output_and_target(batch)
         self.check_output(output, batch)
         self.check_loss(output, target)
+        # A metric that wants what this task does not give says so now.
+        self._measure(self.counters["val_"].clone(), output, target, batch)
 
     def check_output(self, output: Any, batch: Any) -> None:
         """The architecture's output, and the targets, are of the shape that the task needs.
@@ -216,7 +246,7 @@ class Task(lightning.LightningModule):
             ConfigError: it is not.
         """
         try:
-            loss = self.loss(output, target)
+            loss = self.loss_of(output, target)
         except MISFIT as error:
             raise ConfigError(
                 f"the loss cannot compare the output {describe(output)} with the target"
@@ -245,18 +275,26 @@ class Task(lightning.LightningModule):
             )
         optimizer = self.make_optimizer(self._parameter_groups())
         if self.make_scheduler is None:
+            self._show_scheduler(None)
             return optimizer
         arguments = {}
         is_per_step = "total_steps" in inspect.signature(self.make_scheduler).parameters
         if is_per_step and "total_steps" not in getattr(self.make_scheduler, "keywords", {}):
             arguments["total_steps"] = total_steps(self.trainer)
         scheduler = self.make_scheduler(optimizer, **arguments)
+        self._show_scheduler(scheduler)
         schedule = {"scheduler": scheduler, "interval": "step" if is_per_step else "epoch"}
         if isinstance(scheduler, ReduceLROnPlateau):
             schedule["monitor"] = getattr(scheduler, "monitor", "val_loss")
             # Lightning 2.6.6 would step it after the checkpoint, and a resume would lose a step.
             schedule["frequency"] = NEVER
         return {"optimizer": optimizer, "lr_scheduler": schedule}
+
+    def _show_scheduler(self, scheduler: Any) -> None:
+        """Let the callbacks that need a certain one refuse another, before anything is written."""
+        for callback in getattr(self._trainer, "callbacks", ()):
+            if hasattr(callback, "check_scheduler"):
+                callback.check_scheduler(scheduler)
 
     def configure_gradient_clipping(
         self, optimizer, gradient_clip_val=None, gradient_clip_algorithm=None
@@ -282,12 +320,24 @@ class Task(lightning.LightningModule):
         mean_loss.update(loss.detach(), count)
         self.log(f"{stage}_loss", mean_loss, prog_bar=True, **shared)
         if len(counter):
-            counter.update(*self.measured(detached(output), target))
+            self._measure(counter, output, target, batch)
             self.log_dict(counter, prog_bar=stage == "val", **shared)
         return loss
 
+    def _measure(self, counter: MetricCollection, output: Any, target: Any, batch: Any) -> None:
+        if len(counter) and not is_empty(target):
+            output = detached(output)
+            besides = self.measured_besides(output, batch)
+            counter.update(*self.measured(output, target), **besides)
+
     def loss_of(self, output: Any, target: Any) -> Tensor:
-        """The loss; of mixed targets, the mean of the losses of both, weighted by their shares."""
+        """The loss; of mixed targets, the mean of the losses of both, weighted by their shares.
+
+        A batch in which there is nothing to predict has the loss 0, whatever a loss makes of no
+        records, and every parameter the gradient 0: processes that have targets wait for it.
+        """
+        if is_empty(target) and is_empty(output):
+            return output.sum()
         if not isinstance(target, Mixed):
             return self.loss(output, target)
         first, second = self.loss(output, target.first), self.loss(output, target.second)
@@ -302,6 +352,11 @@ class Task(lightning.LightningModule):
             return list(self.parameters())
         groups = self.make_groups(self, 0.0)
         return [{k: v for k, v in group.items() if k != "weight_decay"} for group in groups]
+
+
+def is_empty(value: Any) -> bool:
+    """Whether it is a tensor without elements: no target, or no output that has one."""
+    return isinstance(value, Tensor) and value.numel() == 0
 
 
 def number_table(predictions: Tensor) -> tuple[list[str], list[list]]:

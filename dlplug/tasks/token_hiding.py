@@ -17,12 +17,12 @@ def hide_tokens(
     span_length: float,
     mask_token: int,
     vocab_size: int,
-    generator: torch.Generator | None = None,
+    numbers: Tensor,
 ) -> tuple[Tensor, Tensor]:
     """Tokens with some of them hidden, and targets that are the hidden tokens.
 
-    About ``fraction`` of all are hidden, in spans of geometric length that lie anywhere. Where
-    nothing at all would be hidden, one token is.
+    About ``fraction`` of all are hidden, in spans of geometric length that lie anywhere. In a text
+    of which none would be hidden, one is. What becomes of a text depends on no other one.
 
     Args:
         tokens: Shape ``(B, T)`` int64.
@@ -32,23 +32,21 @@ def hide_tokens(
             span is masked, replaced, or left.
         mask_token: Stands for hidden tokens.
         vocab_size: Random tokens are 1 ... vocab_size - 1.
-        generator: Of random numbers, on the CPU; None for torch's global one.
+        numbers: Random numbers in [0, 1), shape ``(4, B, T)``.
     Returns:
         Both ``(B, T)`` int64; targets are -100 where nothing is hidden.
     References: Devlin et al. 2019, arXiv:1810.04805 (masks); Joshi et al. 2020, arXiv:1907.10529
         (spans).
     """
-    device, (rows, length) = tokens.device, tokens.shape
-
-    def draw(*shape: int) -> Tensor:
-        return torch.rand(shape, generator=generator).to(device)  # the same on every device
-
-    is_hidden, first = spans(draw(rows, length), draw(rows, length), fraction, span_length)
-    is_hidden &= can_hide
-    if not is_hidden.any():
-        is_hidden.view(-1)[can_hide.flatten().nonzero()[:1]] = True
-    fate = draw(rows, length).gather(1, first)  # one draw for a span
-    random = (draw(rows, length) * (vocab_size - 1)).long() + 1
+    begins, goes_on, fates, replacements = numbers
+    is_hidden, first = spans(begins, goes_on, fraction, span_length)
+    is_hidden = is_hidden & can_hide
+    nearest = begins.masked_fill(~can_hide, 2.0).argmin(dim=1, keepdim=True)
+    has_none = ~is_hidden.any(dim=1, keepdim=True)
+    position_T = torch.arange(tokens.shape[1], device=tokens.device)
+    is_hidden |= has_none & can_hide & (position_T == nearest)
+    fate = fates.gather(1, first)  # one for a span
+    random = (replacements * (vocab_size - 1)).long() + 1
     hidden = torch.where(fate < MASKED, torch.full_like(tokens, mask_token), tokens)
     hidden = torch.where((fate >= MASKED) & (fate < MASKED + RANDOM), random, hidden)
     targets = torch.where(is_hidden, tokens, torch.full_like(tokens, IGNORED))

@@ -76,6 +76,22 @@ def test_stateful_carries_a_detached_state(make):
     torch.testing.assert_close(model(tokens[:, :4]), whole[:, :4])
 
 
+@ALL
+def test_the_state_of_training_can_be_kept(make):
+    """Another network with the same weights goes on from it; the weights alone fit any batch."""
+    model, other = (make(2, 10, per_position=True, dim=8, stateful=True) for _ in range(2))
+    tokens = torch.randint(1, 10, (3, 8))
+    assert model.training_state() is None
+    model(tokens[:, :4])
+    other(tokens[:2])
+    other.load_state_dict(model.state_dict())
+    other.set_training_state(model.training_state())
+    assert torch.equal(other(tokens[:, 4:]), model(tokens[:, 4:]))
+    model.eval()
+    model(tokens[:, :3])
+    assert torch.equal(hidden(model.training_state()), hidden(other.training_state()))
+
+
 def test_evaluation_has_a_state_of_its_own():
     """A validation in the middle of an epoch leaves the training's state alone."""
     model = GRU(2, 10, per_position=True, dim=8, stateful=True)
@@ -96,7 +112,9 @@ def test_stateful_refuses_a_change_of_streams():
     model(torch.ones(3, 4, dtype=torch.int64))
     with pytest.raises(InvalidValueError, match="a batch of 2 sequences follows one of 3") as error:
         model(torch.ones(2, 4, dtype=torch.int64))
-    assert "contiguous: true" in str(error.value)
+    assert "contiguous: true" in str(error.value) and "the batch size that it had" in str(
+        error.value
+    )
 
 
 def test_the_lstm_forgets_nothing_at_first():

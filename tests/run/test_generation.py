@@ -17,17 +17,23 @@ name: tiny
 task: {{name: language_modelling, objective: {objective}}}
 architecture: {{name: transformer, dim: 32, depth: 1, heads: 2}}
 optimizer: {{name: adamw, lr: 0.01}}
-data: {{name: jsonl, path: {path}, tokenizer: character, sequence_length: 20, batch_size: 8}}
+data:
+  name: jsonl
+  path: {path}
+  tokenizer: character
+  sequence_length: 20
+  batch_size: 8
+  num_sentinels: {num_sentinels}
 trainer: {{max_epochs: 8, accelerator: cpu}}
 """
 
 
-def trained(folder, objective):
+def trained(folder, objective, num_sentinels=0):
     """A run on documents, all of them "straße", and its experiment without the data."""
     path = folder / "a.jsonl"
     path.write_text('{"text": "straße"}\n' * 80, encoding="utf-8")
     file = folder / "tiny.yaml"
-    file.write_text(CONFIG.format(objective=objective, path=path))
+    file.write_text(CONFIG.format(objective=objective, path=path, num_sentinels=num_sentinels))
     run = Run(verbs.fit(config.load([file]), root=folder / "runs", progress=False).run)
     spec = DataSpec.from_dict(read_checkpoint(run.weights)["dlplug"]["data_spec"])
     path.unlink()
@@ -44,6 +50,13 @@ def test_documents_begin_and_end(tmp_path):
     assert json.dumps(rest)
     cut = generate_text(experiment, run.weights, "str", temperature=0, max_tokens=2)
     assert (cut.text, cut.ended) == ("aß", "max_tokens")
+
+
+def test_no_sentinel_is_ever_drawn(tmp_path):
+    """Where almost all tokens are some, and all are equally likely: no tokenizer knows them."""
+    run, experiment = trained(tmp_path, "causal", num_sentinels=99)
+    found = generate_text(experiment, run.weights, "str", temperature=1e6, max_tokens=50)
+    assert found.ended == "end" and set(found.text) <= set("straße")
 
 
 def test_an_encoder_continues_nothing(tmp_path):

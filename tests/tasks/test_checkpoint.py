@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from dlplug.errors import CheckpointError
-from dlplug.tasks.checkpoint import KEY, check_architecture, check_plain
+from dlplug.tasks.checkpoint import KEY, check_architecture, check_plain, saved_record
 
 
 def record(**architecture):
@@ -94,3 +94,21 @@ def test_another_class_path_is_another_architecture():
     check_architecture(content, record(class_path="a.B"), weights)
     with pytest.raises(CheckpointError, match=r"architecture a\.B"):
         check_architecture(content, record(class_path="a.C"), weights)
+
+
+@pytest.mark.parametrize(
+    ("saved", "text"),
+    [
+        ("os.system", "another form: resolved is a str"),
+        ([1], "another form: resolved is a list"),
+        ({"data_spec": 7}, "another form: data_spec is a int"),
+        ({"resolved": "x"}, "another form: resolved is a str"),
+        ({"resolved": {"architecture": 7}}, "names 7 as its architecture"),
+    ],
+)
+def test_a_record_of_another_form_is_refused(saved, text):
+    """Whoever wrote it, it was not dlplug."""
+    with pytest.raises(CheckpointError, match=text) as error:
+        saved_record({KEY: saved}, "x.ckpt")
+    assert error.value.where == "x.ckpt"
+    assert saved_record({}) == {} and saved_record({KEY: {"format": 1}}) == {"format": 1}

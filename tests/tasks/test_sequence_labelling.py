@@ -1,11 +1,13 @@
 """Sequence labelling: labelled positions, the table of tokens, errors, and that it learns."""
 
+import math
 from itertools import pairwise
 
 import lightning
 import pytest
 import torch
 from torch import nn
+from torch.utils.data import DataLoader
 
 from dlplug.architectures.transformer import Transformer
 from dlplug.data.spec import DataSpec
@@ -53,6 +55,41 @@ def test_positions_without_a_label_do_not_count(loss):
     module.check_batch(BATCH)
 
 
+def naive(scores, target):
+    """A loss that does not think of no records: their mean is NaN."""
+    return -scores.log_softmax(dim=1).gather(1, target[:, None]).mean()
+
+
+def worst(scores, target):
+    """Another one: the largest of no numbers is an error."""
+    return -scores.log_softmax(dim=1).gather(1, target[:, None]).min()
+
+
+@pytest.mark.parametrize("loss", [CrossEntropyLoss(), FocalLoss(), naive, worst])
+def test_a_batch_without_labels_contributes_nothing(loss):
+    """Loss 0, a gradient of 0 of every parameter, and no part in what is measured."""
+    unlabelled = BATCH[0], torch.full_like(BATCH[1], -100)
+    module = task(loss=loss)
+    module.check_batch(unlabelled)
+    found = module.loss_of(*module.output_and_target(unlabelled))
+    found.backward()
+    assert found.item() == 0 and not module.architecture.weight.grad.any()
+    values = []
+    for batches in ([BATCH], [unlabelled, BATCH, unlabelled]):
+        with quiet():
+            trainer = lightning.Trainer(
+                accelerator="cpu",
+                logger=False,
+                enable_checkpointing=False,
+                enable_progress_bar=False,
+                enable_model_summary=False,
+            )
+            loader = DataLoader(batches, batch_size=None)
+            values.append(trainer.validate(module, loader, verbose=False)[0])
+    assert values[0] == values[1] and 0 < values[0]["val_loss"] < math.inf
+    assert set(values[0]) == {"val_loss", "val_token_accuracy", "val_f1"}
+
+
 def test_the_table_has_a_row_for_each_token():
     """Of batches of different widths; padding has none; tokens by name where it is known."""
     module = task().eval()
@@ -76,7 +113,6 @@ def test_the_table_has_a_row_for_each_token():
     ("batch", "classes", "error", "message"),
     [
         ((BATCH[0], BATCH[1][:, 0]), 3, DataError, "needs a label for each token"),
-        ((BATCH[0], BATCH[1] * 0 - 100), 3, DataError, "no labelled token"),
         ((BATCH[0], BATCH[1].clamp(min=0) + 1), 3, DataError, "label 3 is out of range"),
         (BATCH, 4, ConfigError, "gives 4 scores, the data has 3 classes"),
     ],

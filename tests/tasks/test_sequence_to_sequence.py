@@ -94,6 +94,16 @@ def test_tokens_are_shown_where_there_is_no_tokenizer():
     assert task.prediction_table(torch.tensor([[5, 4, 2, 0]])) == (["tokens"], [["5 4"]])
 
 
+def test_sentinels_are_no_text(tmp_path):
+    """A model that writes one, which no tokenizer knows: the table shows the rest."""
+    (tmp_path / "x.tsv").write_text("abcd\tabcd\n" * 9)
+    data = Pairs(str(tmp_path / "x.tsv"), num_sentinels=2)
+    data.setup("fit")
+    first = data.data_spec.sentinels.start
+    written = torch.tensor([[5, first, 6, first + 1, 3, 0]])
+    assert task_for(data).prediction_table(written)[1] == [["ab"]]
+
+
 def test_what_does_not_fit_is_named(tmp_path):
     """Data without tokens, other inputs, another width, a value out of range."""
     with pytest.raises(InvalidValueError, match="and this has no vocab_size"):

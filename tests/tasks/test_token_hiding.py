@@ -13,7 +13,8 @@ def hidden(span_length=1.0, fraction=0.15, seed=0):
     tokens = torch.randint(5, VOCABULARY, (200, 200), generator=generator)
     can_hide = torch.ones_like(tokens, dtype=torch.bool)
     can_hide[:, 150:] = False
-    return tokens, *hide_tokens(tokens, can_hide, fraction, span_length, 4, VOCABULARY, generator)
+    numbers = torch.rand(4, *tokens.shape, generator=generator)
+    return tokens, *hide_tokens(tokens, can_hide, fraction, span_length, 4, VOCABULARY, numbers)
 
 
 @pytest.mark.parametrize("span_length", [1.0, 3.0])
@@ -46,23 +47,29 @@ def test_spans_have_the_mean_length_that_was_asked_for():
     assert abs(float(inside.float().mean()) - 0.15) < 0.02
 
 
-def test_a_generator_decides():
-    """The same again, another by another seed; torch's global one without a generator."""
+def test_the_numbers_decide():
+    """The same again by the same ones, another by others."""
     assert torch.equal(hidden()[1], hidden()[1])
     assert not torch.equal(hidden()[2], hidden(seed=1)[2])
-    tokens = torch.full((4, 50), 9)
-    results = []
-    for _ in range(2):
-        torch.manual_seed(3)
-        results.append(hide_tokens(tokens, tokens > 0, 0.15, 1.0, 4, 20)[0])
-    assert torch.equal(*results)
 
 
-def test_something_is_always_hidden():
-    """One token, where chance would hide none."""
-    tokens = torch.tensor([[7, 8, 0]])
-    _, targets = hide_tokens(tokens, tokens != 0, 1e-9, 1.0, 4, 20)
-    assert targets.tolist() == [[7, -100, -100]]
+@pytest.mark.parametrize("span_length", [1.0, 3.0])
+def test_something_is_hidden_in_every_text(span_length):
+    """One token, that of the smallest number, where chance would hide none; not of no tokens.
+
+    Whatever happens to the others: chance hides the first token of the last text.
+    """
+    tokens = torch.tensor([[7, 8, 9, 0], [7, 8, 9, 0], [0, 0, 0, 0], [7, 8, 0, 0]])
+    numbers = torch.full((4, 4, 4), 0.5)
+    numbers[0, 0, 2], numbers[0, 1, 1], numbers[0, :3, 3] = 0.4, 0.4, 0.3
+    numbers[0, 3, 0] = numbers[1, 3, 1] = 0.0  # where a span begins, and before where it has ended
+    _, targets = hide_tokens(tokens, tokens != 0, 1e-9, span_length, 4, 20, numbers)
+    assert targets.tolist() == [
+        [-100, -100, 9, -100],
+        [-100, 8, -100, -100],
+        [-100, -100, -100, -100],
+        [7, -100, -100, -100],
+    ]
 
 
 def chain(begins, goes_on, fraction, span_length):
