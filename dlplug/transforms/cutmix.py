@@ -3,9 +3,10 @@
 import torch
 from torch import Tensor
 
+from dlplug.errors import InvalidValueError
 from dlplug.transforms.boxes import box_mask
 from dlplug.transforms.mixed import Mixed
-from dlplug.transforms.mixup import check_mixture, draw_share
+from dlplug.transforms.mixup import check_mixture, check_targets, draw_share
 
 
 class CutMix:
@@ -20,7 +21,8 @@ class CutMix:
         alpha: Above 0; 1 makes every size equally likely.
         probability: Share of the batches that are mixed.
     Raises:
-        InvalidValueError: a value out of range.
+        InvalidValueError: a value out of range; when called, something else than images, or
+            targets for each position.
     References: Yun et al. 2019, arXiv:1905.04899, section 3.1.
     """
 
@@ -33,6 +35,12 @@ class CutMix:
 
     def __call__(self, images: Tensor, targets: Tensor) -> tuple[Tensor, Tensor | Mixed]:
         """Images with boxes, and the targets; as they were for a batch that is left alone."""
+        if not isinstance(images, Tensor) or images.ndim != 4:
+            raise InvalidValueError(
+                "cutmix: the inputs are no images (B, C, H, W)",
+                fix="use mixup, or take cutmix out of data.transforms",
+            )
+        check_targets("cutmix", targets)
         if float(torch.rand(())) >= self.probability:
             return images, targets
         height, width = images.shape[-2:]

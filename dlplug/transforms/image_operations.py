@@ -113,11 +113,16 @@ def sharpness(images: Tensor, level_B: Tensor) -> Tensor:
     return blend(images, smooth, level_B)
 
 
+def own_range(images: Tensor) -> tuple[Tensor, Tensor]:
+    """Each image's darkest value, and how far it is to its brightest: ``(B, 1, 1, 1)`` each."""
+    low_B111 = images.amin(dim=(1, 2, 3), keepdim=True)
+    return low_B111, (images.amax(dim=(1, 2, 3), keepdim=True) - low_B111).clamp_min(1e-12)
+
+
 def in_own_range(images: Tensor, change: Callable[[Tensor], Tensor]) -> Tensor:
     """``change`` of the images scaled to 0 ... 1 each, scaled back."""
-    low = images.amin(dim=(1, 2, 3), keepdim=True)
-    span = (images.amax(dim=(1, 2, 3), keepdim=True) - low).clamp_min(1e-12)
-    return change((images - low) / span) * span + low
+    low_B111, span_B111 = own_range(images)
+    return change((images - low_B111) / span_B111) * span_B111 + low_B111
 
 
 def solarize(images: Tensor, level_B: Tensor) -> Tensor:

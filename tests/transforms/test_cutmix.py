@@ -40,3 +40,17 @@ def test_values_out_of_range_are_refused():
     """The message names the transform."""
     with pytest.raises(InvalidValueError, match="cutmix: alpha = -1"):
         CutMix(alpha=-1)
+
+
+@pytest.mark.parametrize("inputs", [torch.rand(4, 6), {"x": torch.rand(4, 1, 8, 8)}])
+def test_what_is_no_image_is_refused(inputs):
+    """Rows and mappings, whatever is drawn."""
+    with pytest.raises(InvalidValueError, match="cutmix: the inputs are no images"):
+        CutMix(probability=0.0)(inputs, torch.zeros(4))
+
+
+def test_targets_of_positions_are_refused():
+    """As mixup does."""
+    labels = torch.ones(4, 6, dtype=torch.int64)
+    with pytest.raises(InvalidValueError, match=r"cutmix: targets \(4, 6\) of each position"):
+        CutMix(probability=0.0)(torch.rand(4, 1, 8, 8), labels)

@@ -42,3 +42,57 @@ def test_values_out_of_range_are_refused(arguments):
     """The message names the transform and both values."""
     with pytest.raises(InvalidValueError, match=r"mixup: alpha = .*, probability = "):
         Mixup(**arguments)
+
+
+def test_every_part_of_a_mapping_is_mixed_alike():
+    """Numbers of a mapping or a tuple, with one share and the same partners."""
+    torch.manual_seed(0)
+    targets = torch.arange(8.0)
+    for inputs in ({"a": targets[:, None], "b": -targets}, (targets[:, None], -targets)):
+        mixture, mixed = Mixup(1.0)(inputs, targets)
+        assert type(mixture) is type(inputs)
+        first, second = mixture.values() if isinstance(mixture, dict) else mixture
+        expected = mixed.share * mixed.first + (1 - mixed.share) * mixed.second
+        torch.testing.assert_close(first[:, 0], expected)
+        torch.testing.assert_close(second, -expected)
+
+
+def test_a_category_is_the_record_s_own_or_its_partner_s():
+    """Each cell by itself, its own as often as the share says."""
+    torch.manual_seed(0)
+    rows = torch.arange(2000)
+    table = {"x_cont": rows[:, None].float(), "x_cat": rows[:, None].expand(-1, 5)}
+    mixture, mixed = Mixup(4.0)(table, rows)
+    categories = mixture["x_cat"]
+    is_own = categories == mixed.first[:, None]
+    assert categories.dtype == torch.int64
+    # Some records are their own partners.
+    assert torch.all(is_own | (categories == mixed.second[:, None]))
+    # Four standard errors of 10,000 cells.
+    assert abs(float(is_own.float().mean()) - mixed.share) < 0.02
+    assert is_own.any(dim=1).float().mean() > is_own.all(dim=1).float().mean() + 0.1
+
+
+TOKENS = torch.ones(4, 6, dtype=torch.int64)
+
+
+@pytest.mark.parametrize(
+    ("inputs", "what"),
+    [
+        (TOKENS, r"the inputs \(4, 6\) int64"),
+        ({"source": TOKENS, "target": TOKENS}, r"input source \(4, 6\) int64"),
+        ({"x_cat": TOKENS}, r"input x_cat \(4, 6\) int64"),
+        ({"x": torch.rand(4, 6, 2), "lengths": TOKENS[:, 0]}, r"input lengths \(4,\) int64"),
+        ((torch.rand(4, 6), TOKENS), r"input 1 \(4, 6\) int64"),
+    ],
+)
+def test_whole_numbers_are_refused(inputs, what):
+    """Whatever is drawn: with probability 0 too."""
+    with pytest.raises(InvalidValueError, match=f"mixup: {what} cannot be mixed"):
+        Mixup(probability=0.0)(inputs, torch.zeros(4))
+
+
+def test_targets_of_positions_are_refused():
+    """Each position's output would be compared with two labels."""
+    with pytest.raises(InvalidValueError, match=r"mixup: targets \(4, 6\) of each position"):
+        Mixup(probability=0.0)(torch.rand(4, 6, 2), TOKENS)
