@@ -8,7 +8,6 @@ He et al. 2016, arXiv:1512.03385 (norm and activation after each convolution), a
 
 from collections.abc import Sequence
 
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dlplug.errors import InvalidValueError
@@ -107,6 +106,8 @@ class Residual(nn.Module):
             for c in convolutions
         )
         self.convolutions = nn.ModuleList(convolutions)
+        # One for each place, so that callbacks can tell them apart.
+        self.activations = nn.ModuleList(nn.ReLU() for _ in convolutions)
         self.drop = StochasticDepth(rate)
         self.shortcut = None
         if stride != (1, 1) or first.in_channels != last.out_channels:
@@ -120,20 +121,21 @@ class Residual(nn.Module):
         if self.preactivation:
             return self._before(x_BCHW)
         y_BCHW = x_BCHW
+        last = len(self.convolutions) - 1
         for i, (convolution, norm) in enumerate(zip(self.convolutions, self.norms, strict=True)):
             y_BCHW = norm(convolution(y_BCHW))
-            if i + 1 < len(self.norms):
-                y_BCHW = F.relu(y_BCHW)
+            if i < last:
+                y_BCHW = self.activations[i](y_BCHW)
         kept_BCHW = x_BCHW if self.shortcut is None else self.shortcut(x_BCHW)
-        return F.relu(kept_BCHW + self.drop(y_BCHW))
+        return self.activations[last](kept_BCHW + self.drop(y_BCHW))
 
     def _before(self, x_BCHW: Tensor) -> Tensor:
-        y_BCHW = F.relu(self.norms[0](x_BCHW))
+        y_BCHW = self.activations[0](self.norms[0](x_BCHW))
         # A shortcut with weights starts behind the first activation, as in the authors' code.
         kept_BCHW = x_BCHW if self.shortcut is None else self.shortcut(y_BCHW)
         y_BCHW = self.convolutions[0](y_BCHW)
-        for convolution, norm in zip(self.convolutions[1:], self.norms[1:], strict=True):
-            y_BCHW = convolution(F.relu(norm(y_BCHW)))
+        for i, convolution in enumerate(self.convolutions[1:], start=1):
+            y_BCHW = convolution(self.activations[i](self.norms[i](y_BCHW)))
         return kept_BCHW + self.drop(y_BCHW)
 
 

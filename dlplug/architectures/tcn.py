@@ -105,14 +105,16 @@ class Block(nn.Module):
         self.second = normed(nn.Conv1d(after, after, kernel_size, dilation=dilation))
         self.dropout = nn.Dropout1d(dropout)
         self.skip = nn.Identity() if before == after else nn.Conv1d(before, after, 1)
+        # One for each place, so that callbacks can tell them apart.
+        self.activations = nn.ModuleList(nn.ReLU() for _ in range(3))
 
     def forward(self, x_BDT: Tensor) -> Tensor:
         """Channels ``(B, after, T)`` of channels ``(B, before, T)``."""
         y_BDT = x_BDT
-        for convolution in (self.first, self.second):
+        for i, convolution in enumerate((self.first, self.second)):
             # Zeros before the beginning only, so that no position reads a later one.
-            y_BDT = self.dropout(convolution(pad(y_BDT, (self.reach, 0))).relu())
-        return (y_BDT + self.skip(x_BDT)).relu()
+            y_BDT = self.dropout(self.activations[i](convolution(pad(y_BDT, (self.reach, 0)))))
+        return self.activations[2](y_BDT + self.skip(x_BDT))
 
 
 def normed(convolution: nn.Conv1d) -> nn.Module:

@@ -75,6 +75,11 @@ class UNet(nn.Module):
             x_BCHW = layers(torch.cat([kept.pop(), enlarge(x_BCHW)], dim=1))
         return self.head(x_BCHW)[:, :, :height, :width]
 
+    def depth_order(self) -> list[str]:
+        """Names of the parts from the input on, for the callback layer_decay."""
+        upwards = [f"{part}.{i}" for i in range(len(self.up)) for part in ("enlarge", "up")]
+        return [f"down.{i}" for i in range(len(self.down))] + upwards
+
 
 def twice(before: int, after: int, norm: str) -> nn.Sequential:
     """Two 3 x 3 convolutions, each with a norm and a ReLU."""

@@ -5,6 +5,7 @@ import sys
 import lightning
 from lightning.pytorch.callbacks import Callback
 from torch import Tensor, nn
+from torch.nn.modules.conv import _ConvNd
 
 from dlplug.callbacks.blocks import log_step
 from dlplug.errors import InvalidValueError
@@ -16,10 +17,11 @@ class DeadUnits(Callback):
     """Log ``dead_units/<layer>``: the share of units that no training record of an epoch activates.
 
     A unit is active when the output of its nonlinearity (ReLU, GELU, SiLU and the like) is above 0.
-    Units are the channels of images ``(B, C, H, W)`` and the last axis of everything else. Only
-    nonlinearities that are modules can be seen, not calls of functions. A layer with more than
-    ``warn_above`` dead units is named once on standard error. Counted on the device, read once an
-    epoch.
+    Units lie along the last axis, after a convolution along the channels, axis 1; which of both is
+    told by the layer that is registered last before the nonlinearity. Only nonlinearities that are
+    modules can be seen, as those of the built-in architectures are, not calls of functions. A layer
+    with more than ``warn_above`` dead units is named once on standard error. Counted on the device,
+    read once an epoch.
 
     Args:
         warn_above: Share of dead units that is told of, in ``[0, 1]``.
@@ -37,24 +39,28 @@ class DeadUnits(Callback):
         self._handles: list = []
         self._told: set[str] = set()
 
-    def on_fit_start(
-        self, trainer: lightning.Trainer, pl_module: lightning.LightningModule
+    def setup(
+        self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, stage: str
     ) -> None:
-        """Look for nonlinearities.
+        """There are nonlinearities to watch.
 
         Raises:
             InvalidValueError: there is none.
         """
-        found = {n: m for n, m in pl_module.named_modules() if isinstance(m, ACTIVATIONS)}
-        if not found:
+        if stage == "fit" and not nonlinearities(pl_module):
             raise InvalidValueError(
                 "dead_units: the architecture has no nonlinearity that is a module",
                 known=", ".join(activation.__name__ for activation in ACTIVATIONS),
                 fix="take dead_units out of the callbacks: functions cannot be watched",
             )
-        for name, module in found.items():
+
+    def on_fit_start(
+        self, trainer: lightning.Trainer, pl_module: lightning.LightningModule
+    ) -> None:
+        """Begin to watch."""
+        for name, (module, axis) in nonlinearities(pl_module).items():
             name = name.removeprefix("architecture.")
-            self._handles.append(module.register_forward_hook(self._watch(name)))
+            self._handles.append(module.register_forward_hook(self._watch(name, axis)))
 
     def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module) -> None:
         """Read the counts, log and tell."""
@@ -83,12 +89,11 @@ class DeadUnits(Callback):
             handle.remove()
         self._handles = []
 
-    def _watch(self, name: str):
+    def _watch(self, name: str, axis: int):
         def watch(module: nn.Module, inputs, output: Tensor) -> None:
             if not module.training or output.ndim < 2:
                 return
-            axis = 1 if output.ndim == 4 else output.ndim - 1
-            others = [i for i in range(output.ndim) if i != axis]
+            others = [i for i in range(output.ndim) if i != axis % output.ndim]
             active = (
                 (output.detach() > 0).any(dim=others[0])
                 if len(others) == 1
@@ -103,3 +108,16 @@ class DeadUnits(Callback):
             self._active[key] = before | active if same else active
 
         return watch
+
+
+def nonlinearities(network: nn.Module) -> dict[str, tuple[nn.Module, int]]:
+    """Every nonlinearity that is a module, by name, and the axis of its units."""
+    found, axis = {}, -1
+    for name, module in network.named_modules():
+        if isinstance(module, nn.Linear):
+            axis = -1
+        elif isinstance(module, _ConvNd):
+            axis = 1
+        elif isinstance(module, ACTIVATIONS):
+            found[name] = (module, axis)
+    return found

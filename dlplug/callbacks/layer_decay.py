@@ -1,12 +1,12 @@
 """Lower learning rates for the layers near the input."""
 
 import math
-from collections.abc import Iterable
 
 import lightning
 from lightning.pytorch.callbacks import Callback
 from torch import nn
 
+from dlplug.callbacks.depth import depth_blocks
 from dlplug.callbacks.learning_rates import scale_rates
 from dlplug.errors import InvalidValueError
 
@@ -14,10 +14,11 @@ from dlplug.errors import InvalidValueError
 class LayerDecay(Callback):
     """Learn block l of L at ``lr * decay**(L + 1 - l)``; what stands after the blocks at ``lr``.
 
-    The blocks are the elements of the architecture's outermost ``nn.ModuleList``s, in their order.
-    What is registered before them (embedding, positions) is layer 0; what is registered between two
-    lists belongs to the block before it. Parameters outside the architecture, a loss's, learn at
-    ``lr``. Norms and biases stay without weight decay, as without this callback.
+    For what the blocks are see `dlplug.callbacks.depth.depth_blocks`. What is registered before
+    them (embedding, positions) is layer 0; what is registered between two of them belongs to the
+    one before. Where nothing follows the blocks, the last one is the head and learns at ``lr``, as
+    parameters outside the architecture do, a loss's. Norms and biases stay without weight decay, as
+    without this callback.
 
     Args:
         decay: Factor from one layer to the one below, in ``(0, 1]``.
@@ -41,7 +42,7 @@ class LayerDecay(Callback):
         architecture = getattr(pl_module, "architecture", pl_module)
         layers = layers_of(architecture)
         prefix = "" if architecture is pl_module else "architecture."
-        top = 1 + sum(size for _, size in block_lists(architecture))
+        top = max(layers.values())
 
         def scale(name: str) -> float:
             return self.decay ** (top - layers.get(name.removeprefix(prefix), top))
@@ -55,27 +56,14 @@ def layers_of(architecture: nn.Module) -> dict[str, int]:
     Raises:
         InvalidValueError: there are no blocks.
     """
-    blocks = [f"{name}.{i}." for name, size in block_lists(architecture) for i in range(size)]
-    if not blocks:
-        raise InvalidValueError(
-            f"layer_decay: {type(architecture).__name__} has no blocks",
-            known="architectures with an nn.ModuleList of blocks, such as vit",
-        )
+    blocks = depth_blocks(architecture, "layer_decay")
+    inside = {name: layer for layer, block in enumerate(blocks, start=1) for name in block}
+    num_left = len(inside)
     layers: dict[str, int] = {}
     layer = 0
     for name, _ in architecture.named_parameters():
-        inside = next((i for i, block in enumerate(blocks, start=1) if name.startswith(block)), 0)
-        if inside:
-            layer = inside
-        layers[name] = layer if inside or layer < len(blocks) else len(blocks) + 1
+        if name in inside:
+            layer = inside[name]
+            num_left -= 1
+        layers[name] = layer if name in inside or num_left else len(blocks) + 1
     return layers
-
-
-def block_lists(architecture: nn.Module) -> Iterable[tuple[str, int]]:
-    """Name and length of the outermost module lists, in the order of registration."""
-    found: list[str] = []
-    for name, module in architecture.named_modules():
-        is_inner = any(name.startswith(f"{outer}.") for outer in found)
-        if isinstance(module, nn.ModuleList) and not is_inner:
-            found.append(name)
-            yield name, len(module)

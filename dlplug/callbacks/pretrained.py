@@ -10,8 +10,9 @@ from lightning.pytorch.callbacks import Callback
 from torch import Tensor
 
 from dlplug.callbacks.patterns import check_patterns, matches
-from dlplug.errors import CheckpointError, InvalidValueError, suggestion
+from dlplug.errors import CheckpointError, InvalidValueError, RunError, suggestion
 from dlplug.storage.checkpoint import BEST, LAST, read_checkpoint
+from dlplug.storage.runs import find_run
 
 PREFIX = "architecture."
 
@@ -27,12 +28,13 @@ class Pretrained(Callback):
 
     Args:
         checkpoint: A file; or a run, ``runs/NAME/NUMBER`` or NAME for the newest in ``runs``, of
-            which the best checkpoint is taken. It is read with ``weights_only=True``.
+            which the best checkpoint is taken, as with ``--run``.
         replace: Patterns (as in `fnmatch`) of parameters or modules of the architecture that stay
             as they were initialised; the checkpoint may lack them, or have them in other shapes.
     Raises:
         InvalidValueError: a value out of range; a pattern that matches nothing.
-        CheckpointError: there is no such checkpoint, it is damaged, or it does not fit.
+        RunError: there is no such file or run.
+        CheckpointError: the checkpoint is damaged, or does not fit.
     """
 
     # Before anything that averages or freezes the weights.
@@ -96,23 +98,29 @@ class Pretrained(Callback):
 
 
 def find(text: str) -> Path:
-    """The file that ``text`` means.
+    """The checkpoint that ``text`` means: a file, or the best or last one of a run.
 
     Raises:
-        CheckpointError: there is none.
+        RunError: there is no such file or run.
+        CheckpointError: the run has no checkpoint.
     """
-    path = Path(text)
-    if path.is_file():
-        return path
-    runs = [path] if path.is_dir() else []
-    numbered = [p for p in Path("runs", text).glob("*") if p.name.isdigit()]
-    runs += [Path("runs", text), *sorted(numbered, key=lambda p: -int(p.name))]
-    for run in runs:
-        for name in (BEST, LAST):
-            if (run / "checkpoints" / name).is_file():
-                return run / "checkpoints" / name
-    raise CheckpointError(
-        f"pretrained: there is no checkpoint or run {text!r}",
-        where=os.getcwd(),
-        fix="give a file, a run folder, or the name of a run",
-    )
+    if Path(text).is_file():
+        return Path(text)
+    try:
+        run = find_run(text)
+    except RunError as error:
+        raise RunError(
+            f"pretrained: checkpoint = {text!r} is no file, and {error.what}",
+            where=error.where,
+            known=error.known,
+            fix=error.fix,
+        ) from None
+    found = [run / "checkpoints" / name for name in (BEST, LAST)]
+    path = next((path for path in found if path.is_file()), None)
+    if path is None:
+        raise CheckpointError(
+            f"pretrained: the run {text} has no checkpoint yet",
+            where=str(run),
+            fix="give an older run of that name, or a file",
+        )
+    return path

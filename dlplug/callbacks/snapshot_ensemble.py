@@ -27,19 +27,30 @@ class SnapshotEnsemble(Callback):
     def __init__(self):
         self._written = 0
 
-    def on_fit_start(
-        self, trainer: lightning.Trainer, pl_module: lightning.LightningModule
+    def setup(
+        self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, stage: str
     ) -> None:
-        """There are cycles, and a place to write to.
+        """There is a place to write to.
 
         Raises:
             InvalidValueError: there is none.
         """
-        self._length(trainer)
-        if trainer.checkpoint_callback is None and not trainer.fast_dev_run:
+        if stage == "fit" and trainer.checkpoint_callback is None and not trainer.fast_dev_run:
             raise InvalidValueError(
                 "snapshot_ensemble: trainer.enable_checkpointing is false",
                 fix="leave out snapshot_ensemble, or that",
+            )
+
+    def check_scheduler(self, scheduler: object) -> None:
+        """It has cycles; a `Task` asks as soon as it has built it.
+
+        Raises:
+            InvalidValueError: it has none.
+        """
+        if not getattr(scheduler, "steps_per_cycle", 0):
+            raise InvalidValueError(
+                "snapshot_ensemble: the learning rate has no cycles",
+                fix="set scheduler: {name: cosine_cycles, cycles: 5}",
             )
 
     def on_train_start(self, trainer, pl_module) -> None:
@@ -58,13 +69,9 @@ class SnapshotEnsemble(Callback):
 
     def _length(self, trainer: lightning.Trainer) -> int:
         configured = trainer.lr_scheduler_configs
-        length = getattr(configured[0].scheduler, "steps_per_cycle", 0) if configured else 0
-        if not length:
-            raise InvalidValueError(
-                "snapshot_ensemble: the learning rate has no cycles",
-                fix="set scheduler: {name: cosine_cycles, cycles: 5}",
-            )
-        return length
+        scheduler = configured[0].scheduler if configured else None
+        self.check_scheduler(scheduler)  # of a task that has not asked
+        return scheduler.steps_per_cycle
 
     def _write(self, trainer: lightning.Trainer) -> None:
         self._written += 1

@@ -19,6 +19,8 @@ ABOUT = (
 )
 OPTIONS = (JSON,)
 MAX_WIDTH = 110
+# Of a config, as they are shown behind its path.
+FACTS = ("data", "architecture", "after")
 
 
 def main(arguments: list[str], registry: Registry) -> int:
@@ -42,7 +44,8 @@ def guide(registry: Registry) -> dict[str, Any]:
     """Tasks with their configs, and data modules, as plain data; imports nothing.
 
     Returns:
-        ``tasks``: name, summary, and configs with path, about, data and architecture.
+        ``tasks``: name, summary, and configs with path, about, data, architecture, and ``after``,
+        the run that must be there first, or None.
         ``data``: name and summary. ``folder``: where the configs are, or None.
     """
     from dlplug.config.usage import config_files, configs_folder
@@ -57,6 +60,7 @@ def guide(registry: Registry) -> dict[str, Any]:
                 "about": file.about,
                 "data": file.name_of("datamodules"),
                 "architecture": file.name_of("architectures"),
+                "after": file.starts_from,
             }
             for file in files
             if file.uses("tasks", task.name, task.id)
@@ -82,9 +86,7 @@ def guide_text(data: dict[str, Any], width: int) -> str:
     for task in data["tasks"]:
         lines += ["", f"{task['summary']}  task: {task['name']}"]
         for config in task["configs"]:
-            facts = ", ".join(
-                f"{word} {config[word]}" for word in ("data", "architecture") if config[word]
-            )
+            facts = ", ".join(f"{word} {config[word]}" for word in FACTS if config[word])
             lines.append(f"  {config['path']}  ({facts})" if facts else f"  {config['path']}")
             lines += _wrapped(config["about"], width)
         if not task["configs"] and data["folder"] is not None:

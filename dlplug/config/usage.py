@@ -11,10 +11,12 @@ from dlplug.config.slots import COMPONENT_SLOTS, SLOTS, component_kind
 from dlplug.config.task_defaults import declared_defaults
 from dlplug.config.tree import Node
 from dlplug.errors import DlplugError, PluginError
-from dlplug.plugin import Registry
+from dlplug.plugin import CORE, Registry
 from dlplug.plugin.names import one_line
 
 FOLDER = "configs"
+# The callback that needs another run, by name and id.
+PRETRAINED = ("pretrained", f"{CORE}:pretrained")
 
 
 @dataclass(frozen=True)
@@ -26,11 +28,13 @@ class ConfigFile:
         about: The comment at its top, on one line; empty if there is none.
         names: Pairs of kind and name, or id, as written; then the task that holds where none is
             named, and the loss and metrics that the task declares where the config is silent.
+        starts_from: The run, or file, from whose weights the callback pretrained starts, or None.
     """
 
     path: Path
     about: str
     names: tuple[tuple[str, str], ...]
+    starts_from: str | None = None
 
     def name_of(self, kind: str) -> str | None:
         """The first name of that kind, or None."""
@@ -65,7 +69,8 @@ def config_files(folder: Path | None, registry: Registry) -> list[ConfigFile]:
         task = next((name for kind, name in names if kind == "tasks"), SLOTS["task"].default)
         names += (("tasks", task), *_of_task(task, tree, registry))
         if tree.value.keys() & COMPONENT_SLOTS.keys():
-            found.append(ConfigFile(path, front_comment(path), tuple(dict.fromkeys(names))))
+            about, names = front_comment(path), tuple(dict.fromkeys(names))
+            found.append(ConfigFile(path, about, names, _starts_from(tree)))
     return found
 
 
@@ -93,6 +98,14 @@ def _of_task(task: str, tree: Node, registry: Registry) -> list[tuple[str, str]]
             if isinstance(name, str)
         ]
     return []
+
+
+def _starts_from(tree: Node) -> str | None:
+    callbacks = tree.plain().get("callbacks")
+    for callback in callbacks if isinstance(callbacks, list) else ():
+        if isinstance(callback, dict) and callback.get("name") in PRETRAINED:
+            return callback.get("checkpoint")
+    return None
 
 
 def _names(tree: Node, key: str = "") -> list[tuple[str, str]]:

@@ -3,7 +3,6 @@
 import fcntl
 import json
 import os
-import re
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,13 +10,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dlplug.errors import RunError, suggestion
+from dlplug.errors import RunError
 from dlplug.storage.checkpoint import BEST, LAST, PREVIOUS
 from dlplug.storage.files import write_text
-
-ROOT = "runs"
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
-LATEST = "latest"
+from dlplug.storage.runs import (
+    LATEST,
+    NAME,
+    ROOT,
+    STATUS,
+    find_run,
+    read_status,
+    run_numbers,
+    runs_of,
+)
 
 
 @dataclass(frozen=True)
@@ -46,7 +51,7 @@ class Run:
         folder = Path(root) / name
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            number = max([0, *_numbers(folder)])
+            number = max([0, *run_numbers(folder)])
             while True:
                 number += 1
                 path = folder / str(number)
@@ -69,34 +74,12 @@ class Run:
         Raises:
             RunError: there is none; names what there is.
         """
-        if (Path(text) / "run.json").is_file():
-            return cls(Path(text))
-        root = Path(root)
-        if text == LATEST:
-            runs = [run for name in _names(root) for run in cls.of_name(root, name)]
-            if runs:
-                return max(runs, key=lambda run: (run.status["started"], run.number))
-        elif runs := cls.of_name(root, text):
-            return runs[-1]
-        elif (root / text / "run.json").is_file():  # name/number
-            return cls(root / text)
-        names = _names(root)
-        raise RunError(
-            f"there is no run {text!r}",
-            where=str(root.absolute()),
-            known=", ".join(names) or "no runs at all",
-            fix=suggestion(text, names) or "give the path of a run folder, a name, or 'latest'",
-        )
+        return cls(find_run(text, root))
 
     @classmethod
     def of_name(cls, root: str | os.PathLike, name: str) -> list["Run"]:
         """All runs of a name, oldest first."""
-        if not NAME.fullmatch(name):
-            return []
-        folders = [
-            Path(root) / name / str(number) for number in sorted(_numbers(Path(root) / name))
-        ]
-        return [cls(folder) for folder in folders if (folder / "run.json").is_file()]
+        return [cls(folder) for folder in runs_of(root, name)]
 
     @classmethod
     def unfinished(cls, root: str | os.PathLike, name: str) -> "Run | None":
@@ -187,15 +170,11 @@ class Run:
         Raises:
             RunError: run.json is missing or damaged.
         """
-        path = self.path / "run.json"
-        try:
-            return json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, json.JSONDecodeError) as error:
-            raise RunError(f"{path} is missing or damaged: {error}") from error
+        return read_status(self.path)
 
     def update(self, **values: Any) -> dict[str, Any]:
         """Change entries of run.json; returns all of them."""
-        path = self.path / "run.json"
+        path = self.path / STATUS
         status = (self.status if path.exists() else {}) | values
         write_text(path, json.dumps(status, indent=2) + "\n")
         return status
@@ -236,12 +215,3 @@ class Run:
 def _now() -> float:
     """Seconds since 1970."""
     return round(time.time(), 3)
-
-
-def _numbers(folder: Path) -> list[int]:
-    return [int(p.name) for p in folder.iterdir() if p.name.isdigit()] if folder.is_dir() else []
-
-
-def _names(root: Path) -> list[str]:
-    folders = sorted(p for p in root.iterdir() if p.is_dir()) if root.is_dir() else []
-    return [folder.name for folder in folders if Run.of_name(root, folder.name)]

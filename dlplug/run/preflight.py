@@ -13,7 +13,9 @@ from torch import Tensor
 
 from dlplug.callbacks.random_state import capture, restore
 from dlplug.errors import DataError, DlplugError
+from dlplug.run.monitors import check_monitors
 from dlplug.tasks.task import Task
+from dlplug.transforms.mixed import Mixed
 
 
 def preflight(
@@ -30,13 +32,14 @@ def preflight(
     Args:
         task: Built, not trained; one that is no `Task` is let through.
         datamodule: After ``setup("fit")``.
-        trainer: Says where and in which precision it will train.
+        trainer: Says where and in which precision it will train, and what its callbacks watch.
         where: Names of both sides, for the error.
     Raises:
         DlplugError: names what does not fit.
     """
     if not isinstance(task, Task):
         return
+    check_monitors(task, datamodule, trainer)
     with _isolated(task):
         batch = _first_batch(datamodule)
         device = _device(trainer)
@@ -46,12 +49,20 @@ def preflight(
         try:
             with torch.no_grad(), trainer.precision_plugin.forward_context():
                 task.check_batch(batch)
+                _check_transformed(task, datamodule, batch)
         except DlplugError as error:
             if error.where is None and where is not None:
                 raise type(error)(
                     error.what, where=where, known=error.known, fix=error.fix
                 ) from error.__cause__
             raise
+
+
+def _check_transformed(task: Task, datamodule: lightning.LightningDataModule, batch: Any) -> None:
+    """The batch goes through model and loss after the transforms of a training as well."""
+    if getattr(datamodule, "transforms", None) and hasattr(datamodule, "transformed"):
+        inputs, targets = datamodule.transformed(batch)
+        task.check_batch((inputs, targets.first if isinstance(targets, Mixed) else targets))
 
 
 def _first_batch(datamodule: lightning.LightningDataModule) -> Any:

@@ -1,11 +1,14 @@
 """DeadUnits: the share of units that are never active, by layer."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 from torch import nn
 
 from dlplug.callbacks.dead_units import DeadUnits
 from dlplug.errors import InvalidValueError
+from tests.callbacks.built_ins import NAMES, built, inputs_of
 
 
 def half_dead():
@@ -43,10 +46,70 @@ def test_a_living_network_has_none(task, fit, capsys):
     assert callback.shares["layers.2"] < 0.5 and "dead_units" not in capsys.readouterr().err
 
 
-def test_a_network_without_such_modules_is_refused(task, fit):
-    """Nothing would be watched."""
+# Where a layer stands whose units the nonlinearity gives out, and which nonlinearity that is; of a
+# recurrent network, whose nonlinearities are no modules, there is none.
+UNITS = {
+    "mlp": ("layers.1", "layers.2"),
+    "vit": ("blocks.1.mlp.0", "blocks.1.mlp.1"),
+    "resnet": ("blocks.2.norms.0", "blocks.2.activations.0"),
+    "separable_cnn": ("layers.4", "layers.5"),
+    "convnext": ("layers.2.mlp.0", "layers.2.mlp.1"),
+    "unet": ("up.1.4", "up.1.5"),
+    "cct": ("blocks.0.mlp.0", "blocks.0.mlp.1"),
+    "ft_transformer": ("norm", "head.0"),
+    "tcn": ("blocks.1.second", "blocks.1.activations.1"),
+    "encoder_decoder": (None, "decoder.1.network.activation"),
+    "transformer": (None, "blocks.1.network.activation"),
+}
+RECURRENT = ("rnn", "lstm", "gru")
+
+
+def watched_pass(network, inputs):
+    """Shares of dead units after one forward pass in training mode."""
+    callback = DeadUnits(warn_above=1.0)
+    trainer = SimpleNamespace(
+        world_size=1, global_step=1, is_global_zero=True, loggers=[], current_epoch=0
+    )
+    callback.setup(trainer, network, "fit")
+    callback.on_fit_start(trainer, network)
+    network.train()(**inputs)
+    callback.on_train_epoch_end(trainer, network)
+    callback.teardown(trainer, network, "fit")
+    return callback.shares
+
+
+@pytest.mark.parametrize("name", sorted(UNITS))
+def test_every_built_in_architecture_is_watched(name):
+    """Two units that are killed are the two that are counted, wherever the units lie."""
+    layer, nonlinearity = UNITS[name]
+    more = {"activation": "gelu"} if name == "transformer" else {}
+    network = built(name, **more)
+    if layer is None:
+        layer = nonlinearity.replace("activation", "up")
+    module = network.get_submodule(layer)
+    with torch.no_grad():
+        if module.bias is None:  # of SwiGLU: the first half are the gates, and 0 is not active
+            module.weight[: len(module.weight) // 2].fill_(1)
+            module.weight[:2] = 0
+            expected = 4 / len(module.weight)
+        else:
+            module.bias += 100.0  # the others live
+            module.bias[:2] = -1e4
+            expected = 2 / len(module.bias)
+    shares = watched_pass(network, inputs_of(name))
+    assert shares[nonlinearity] == pytest.approx(expected)
+    kinds = (nn.ReLU, nn.GELU, nn.SiLU)
+    assert shares.keys() == {n for n, m in network.named_modules() if isinstance(m, kinds)}
+
+
+@pytest.mark.parametrize("name", sorted(set(NAMES) - set(UNITS)))
+def test_a_network_without_such_modules_is_refused(task, fit, name):
+    """Nothing would be watched, as in the recurrent networks; no step is trained."""
+    assert name in RECURRENT
+    module = task(built(name))
     with pytest.raises(InvalidValueError, match="has no nonlinearity that is a module"):
-        fit(task(nn.Sequential(nn.Flatten(), nn.Linear(64, 10))), DeadUnits())
+        fit(module, DeadUnits())
+    assert module.trainer.global_step == 0
 
 
 def test_a_value_out_of_range_is_refused():

@@ -10,7 +10,7 @@ from dlplug.architectures.mlp import MLP
 from dlplug.callbacks.checkpoint import Checkpoint
 from dlplug.callbacks.ema import EMA
 from dlplug.callbacks.pretrained import Pretrained, find
-from dlplug.errors import CheckpointError, InvalidValueError
+from dlplug.errors import CheckpointError, InvalidValueError, RunError
 from dlplug.run import verbs
 from dlplug.run.checkpoint_io import DurableCheckpointIO
 
@@ -69,17 +69,22 @@ def test_a_resumed_training_keeps_its_own_weights(trained, tmp_path):
 
 
 def test_a_run_means_its_best_checkpoint(tmp_path, monkeypatch):
-    """By folder, by name (its newest run) and by name and number."""
+    """By folder, by name (its newest run) and by name and number, else the last one."""
     monkeypatch.chdir(tmp_path)
     for number, name in ((2, "best"), (2, "last"), (10, "last")):
         path = tmp_path / f"runs/old/{number}/checkpoints/{name}.ckpt"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch()
+        (tmp_path / f"runs/old/{number}/run.json").write_text('{"status": "", "started": 0}')
     assert find("runs/old/2").parts[-3:] == ("2", "checkpoints", "best.ckpt")
     assert find("old/2") == find("runs/old/2")
     assert find("old").parts[-3:] == ("10", "checkpoints", "last.ckpt")
-    with pytest.raises(CheckpointError, match="no checkpoint or run 'new'"):
-        find("new")
+    (tmp_path / "runs/old/10/checkpoints/last.ckpt").unlink()
+    with pytest.raises(CheckpointError, match="the run old has no checkpoint yet"):
+        find("old")
+    with pytest.raises(RunError, match="'odl' is no file, and there is no run 'odl'") as error:
+        find("odl")
+    assert error.value.known == "old" and "did you mean 'old'" in error.value.fix
 
 
 @pytest.mark.parametrize(

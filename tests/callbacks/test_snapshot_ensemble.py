@@ -57,13 +57,16 @@ def test_a_resumed_training_goes_on_counting(fit):
     torch.testing.assert_close(found["3"]["state_dict"], whole["3"]["state_dict"], rtol=0, atol=0)
 
 
-def test_a_rate_without_cycles_is_refused(fit):
-    """The message says so."""
+@pytest.mark.parametrize("scheduler", ["warmup_cosine", "step", "null"])
+def test_a_rate_without_cycles_is_refused(fit, tmp_path, scheduler):
+    """The message says so, before anything is written."""
     with pytest.raises(InvalidValueError, match="the learning rate has no cycles"):
-        fit(("scheduler", "warmup_cosine"))
+        fit(("scheduler", scheduler))
+    assert not (tmp_path / "x").exists()
 
 
-def test_a_training_without_checkpoints_is_refused(fit):
+def test_a_training_without_checkpoints_is_refused(fit, tmp_path):
     """There would be no snapshots, without a word."""
     with pytest.raises(InvalidValueError, match="enable_checkpointing is false"):
         fit(("trainer.enable_checkpointing", "false"))
+    assert not (tmp_path / "x").exists()

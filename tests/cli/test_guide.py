@@ -34,6 +34,16 @@ def test_every_config_stands_once_under_its_task(table):
         assert row["data"] and row["data"] in str(written["data"])
 
 
+def test_a_config_that_needs_a_run_says_which(table):
+    """On the page too; the run is that of another config, and its comment tells how to train it."""
+    rows = [c for task in table["tasks"] for c in task["configs"] if c["after"]]
+    assert rows
+    for row in rows:
+        assert f"fit --config configs/{row['after']}.yaml" in row["about"]
+        assert ROOT / "configs" / f"{row['after']}.yaml" in CONFIGS
+        assert f", after {row['after']})\n" in guide_text(table, 100)
+
+
 def test_every_task_and_data_module_stands_in_it(table):
     """As the table of built-in components has them."""
     tasks = {name: row[1] for name, row in COMPONENTS["tasks"].items()}

@@ -46,6 +46,14 @@ def test_every_component_of_a_config_is_known(write):
     assert file.name_of("architectures") == "vit" and file.name_of("losses") is None
 
 
+@pytest.mark.parametrize("name", ["pretrained", "dlplug:pretrained"])
+def test_the_run_that_a_config_starts_from_is_known(write, name):
+    """Of the callback pretrained, among others; else there is none."""
+    callbacks = f"callbacks: [ema, {{name: {name}, checkpoint: old, replace: [head]}}]\n"
+    files = write("architecture: vit\n" + callbacks), write(CONFIG)
+    assert [file.starts_from for (file,) in files] == ["old", None]
+
+
 def test_an_id_names_a_component_too(write):
     """Either form."""
     (file,) = write("architecture: dlplug:vit\n")

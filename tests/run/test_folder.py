@@ -97,11 +97,15 @@ def test_the_status_is_kept_and_changed(tmp_path):
 
 
 def test_a_damaged_run_json_is_named(tmp_path):
-    """Half a file is no status."""
+    """Half a file is no status, nor is anything else that is JSON."""
     run = Run.create(tmp_path, "x")
     (run.path / "run.json").write_text('{"status": ')
     with pytest.raises(RunError, match=r"run.json is missing or damaged"):
         _ = run.status
+    for text in ("[]", '{"status": "running"}'):
+        (run.path / "run.json").write_text(text)
+        with pytest.raises(RunError, match=r"run.json is damaged: it does not say how"):
+            _ = run.status
 
 
 def test_a_dead_process_holds_nothing(tmp_path):

@@ -10,12 +10,15 @@ from torch import nn
 
 from dlplug.data.digits import Digits
 from dlplug.data.spec import DataSpec
-from dlplug.errors import ConfigError, DataError
+from dlplug.errors import ConfigError, DataError, InvalidValueError
 from dlplug.losses.cross_entropy import CrossEntropyLoss
 from dlplug.run import training, verbs
 from dlplug.run.preflight import preflight
 from dlplug.run.quiet import quiet
 from dlplug.tasks.classification import Classification
+from dlplug.transforms.cutmix import CutMix
+from dlplug.transforms.mixup import Mixup
+from dlplug.transforms.random_crop import RandomCrop
 
 
 class Restless(nn.Module):
@@ -80,6 +83,25 @@ def test_an_error_names_both_sides():
     with pytest.raises(ConfigError, match="cannot take the data's inputs") as error:
         check(nn.Linear(3, 10))
     assert error.value.where == "architecture a, data b"
+
+
+@pytest.mark.parametrize(
+    ("transform", "error", "message"),
+    [
+        (RandomCrop(2), InvalidValueError, "RandomCrop cannot take the inputs .64, 64. float32"),
+        (CutMix(probability=0.0), InvalidValueError, "cutmix: the inputs are no images"),
+        (lambda rows: rows[:, :9], ConfigError, "cannot take the data's inputs .64, 9. float32"),
+    ],
+)
+def test_what_no_transform_can_be_applied_to_is_found(transform, error, message):
+    """Before a training would meet it, and with the architecture's side of what comes out."""
+    with pytest.raises(error, match=message):
+        check(nn.Linear(64, 10), Digits(flatten=True, transforms=[transform]))
+
+
+def test_mixed_targets_pass():
+    """Each part is what the task takes."""
+    check(nn.Linear(64, 10), Digits(flatten=True, transforms=[Mixup()]))
 
 
 def test_data_that_cannot_be_read_is_a_data_error():

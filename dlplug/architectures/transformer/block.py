@@ -10,7 +10,6 @@ Names end in their shape:
 from dataclasses import dataclass, field
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dlplug.architectures.transformer.rotary import rotate
@@ -121,11 +120,12 @@ class GELUNetwork(nn.Module):
     def __init__(self, dim: int, hidden: int, dropout: float):
         super().__init__()
         self.up, self.out = nn.Linear(dim, hidden), nn.Linear(hidden, dim)
+        self.activation = nn.GELU()
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, x_BTD: Tensor) -> Tensor:
         """Shape ``(B, T, D)``."""
-        return self.out(self.dropout(F.gelu(self.up(x_BTD))))
+        return self.out(self.dropout(self.activation(self.up(x_BTD))))
 
 
 class SwiGLUNetwork(nn.Module):
@@ -135,12 +135,13 @@ class SwiGLUNetwork(nn.Module):
         super().__init__()
         self.up = nn.Linear(dim, 2 * hidden, bias=False)
         self.out = nn.Linear(hidden, dim, bias=False)
+        self.activation = nn.SiLU()
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, x_BTD: Tensor) -> Tensor:
         """Shape ``(B, T, D)``."""
         gate_BTH, value_BTH = self.up(x_BTD).chunk(2, dim=-1)
-        return self.out(self.dropout(F.silu(gate_BTH) * value_BTH))
+        return self.out(self.dropout(self.activation(gate_BTH) * value_BTH))
 
 
 class Block(nn.Module):
