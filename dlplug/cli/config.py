@@ -1,4 +1,4 @@
-"""``dlplug config schema``: a JSON schema of configs, so that an editor completes and checks them.
+"""``dlplug config``: a JSON schema of configs for editors, and present names in old configs.
 
 There is no ``config show``: ``fit --print_config`` prints the whole config with every default.
 """
@@ -26,7 +26,17 @@ ABOUT = (
     "Make it anew after installing a plugin."
 )
 OPTIONS = (Option("output", "where to write; without it, standard output", "FILE"),)
-FORMS = {"schema": Form("dlplug.cli.config:schema", ABOUT, "[OPTION]...", OPTIONS)}
+UPGRADE_ABOUT = (
+    "Write the present names of components and arguments into an old config, and print what\n"
+    "changes. Comments and everything else stay as they are."
+)
+UPGRADE_OPTIONS = (Option("output", "where to write; without it, the file itself", "FILE"),)
+FORMS = {
+    "schema": Form("dlplug.cli.config:schema", ABOUT, "[OPTION]...", OPTIONS),
+    "upgrade": Form(
+        "dlplug.cli.config:upgrade", UPGRADE_ABOUT, "FILE [OPTION]...", UPGRADE_OPTIONS, 1
+    ),
+}
 
 
 def main(arguments: list[str], registry: Registry) -> int:
@@ -49,6 +59,32 @@ def schema(parsed: Parsed, registry: Registry) -> None:
         path = Path(parsed.get("output"))
         _write(path, text + "\n")
         print(_how_to_use(path))
+
+
+def upgrade(parsed: Parsed, registry: Registry) -> None:
+    """Rewrite a config in present names and print the difference.
+
+    Raises:
+        DlplugError: There is no such config, or it cannot be rewritten.
+    """
+    from difflib import unified_diff
+
+    from dlplug.config.upgrade import upgraded
+
+    if parsed.operand is None:
+        raise InvalidValueError(
+            "config upgrade needs a FILE", where="command line", fix="config upgrade my.yaml"
+        )
+    path = Path(parsed.operand)
+    target = Path(parsed.get("output") or path)
+    registry.load_hooks()  # the names of a family are known to its hook only
+    old, new = upgraded(path, registry)
+    if new == old and target == path:
+        print(f"{path} has no old names")
+        return
+    _write(target, new)
+    lines = (text.splitlines(keepends=True) for text in (old, new))
+    print("".join(unified_diff(*lines, str(path), str(target))), end="")
 
 
 def _schema(registry: Registry) -> dict:

@@ -15,6 +15,7 @@ from dlplug.errors import (
 from dlplug.plugin.component import HOOKS_KIND, Component
 from dlplug.plugin.names import normalised, split_id
 from dlplug.plugin.registry import Registry
+from dlplug.plugin.renames import Rename
 from dlplug.plugin.spec import KINDS, kind_of
 from dlplug.plugin.status import Status
 
@@ -139,17 +140,20 @@ def _status(parsed: Parsed) -> Status | None:
 
 def _named(registry: Registry, name: str, kind: str | None) -> list[Component]:
     owner, short = split_id(name)
-    return [
-        entry
-        for entry in registry.entries()
-        if entry.name == short
-        and owner in (None, entry.distribution)
-        and kind in (None, entry.kind)
-    ]
+    kinds = (kind,) if kind else (*KINDS, HOOKS_KIND)
+    entries = [entry for entry in registry.entries() if entry.kind in kinds]
+    found = [e for e in entries if e.name == short and owner in (None, e.distribution)]
+    for entry in entries if not found else ():
+        if entry.id in registry.renames.successors(entry.kind, name):
+            word = KINDS[entry.kind].singular
+            registry.renames.tell(Rename(word, name, entry.name), "command line")
+            found.append(entry)
+    return found
 
 
 def _unknown(registry: Registry, name: str, kind: str | None) -> UnknownComponentError:
-    entries = [entry for entry in registry.entries() if kind in (None, entry.kind)]
+    kinds = (kind,) if kind else (*KINDS, HOOKS_KIND)
+    entries = [entry for entry in registry.entries() if entry.kind in kinds]
     plugins = [plugin.name for plugin in registry.plugins()]
     ids = [entry.id for entry in entries]
     words = ids if ":" in name else [*plugins, *(entry.name for entry in entries)]

@@ -94,9 +94,9 @@ def spec_of_checkpoint(path: Path) -> "DataSpec | None":
     """
     from dlplug.data.spec import DataSpec
     from dlplug.storage.checkpoint import read_checkpoint
-    from dlplug.tasks.checkpoint import KEY
+    from dlplug.tasks.checkpoint import saved_record
 
-    record = read_checkpoint(path).get(KEY) or {}
+    record = saved_record(read_checkpoint(path), str(path))
     return DataSpec.from_dict(record["data_spec"]) if "data_spec" in record else None
 
 

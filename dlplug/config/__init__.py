@@ -5,10 +5,12 @@ the config before names are found. Importing this package loads neither torch no
 """
 
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dlplug.config.composed import Composed, compose
+from dlplug.config.renewal import renewed
 from dlplug.config.settings import read_plugin_control
 from dlplug.config.slots import SLOTS
 from dlplug.plugin import Registry
@@ -41,7 +43,9 @@ def load(
     Raises:
         DlplugError: Anything that is wrong, with file, line and fix.
     """
-    return resolve(compose(files, overrides), registry, trust=trust, data_spec=data_spec)
+    registry = registry or Registry.discover()
+    config = compose(files, overrides, lambda tree: renewed(tree, registry))
+    return resolve(config, registry, trust=trust, data_spec=data_spec)
 
 
 def resolve(
@@ -63,4 +67,6 @@ def resolve(
     upgraded = registry.fold("dlplug_upgrade_config", config=plain)
     if upgraded != plain:
         config = config.rewritten(upgraded, "upgraded by a plugin")
+    # Again: hooks offer names, and one of them may have written an old one.
+    config = replace(config, tree=renewed(config.tree, registry))
     return find_and_check(config, registry, trust, data_spec)

@@ -15,7 +15,7 @@ from dlplug.config.parameters import (
 from dlplug.config.tree import DEFAULTS, Node
 from dlplug.config.trust import Trust
 from dlplug.config.values import NOT_PLAIN, Value, check, check_default
-from dlplug.errors import InvalidValueError, UnknownKeyError, suggestion
+from dlplug.errors import InvalidValueError, PluginError, UnknownKeyError, suggestion
 from dlplug.plugin import KINDS, Component, Registry, Status
 
 
@@ -78,6 +78,7 @@ class Binder:
     def bind_arguments(self, bound: Bound) -> Bound:
         """Check the arguments of a loaded component and complete ``bound`` with them."""
         parameters = component_parameters(bound.kind, bound.target)
+        self._refuse_false_renames(bound, parameters)
         self._refuse_unknown(bound, parameters)
         self._add_given(bound, parameters)
         if bound.traits.is_filled:
@@ -89,6 +90,20 @@ class Binder:
                 bound.defaults[parameter.name] = self._default(parameter)
         bound.order = [parameter.name for parameter in parameters]
         return bound
+
+    def _refuse_false_renames(self, bound: Bound, parameters: list[Parameter]) -> None:
+        """What its authors say of old parameters is true; it could not be seen before importing."""
+        known = {parameter.name for parameter in parameters}
+        renames = self.registry.renames.parameters(bound.kind, bound.component.id)
+        for old, new in renames.items():
+            if old in known or (new not in known and not takes_anything(bound.target)):
+                names = [f"{name!r}" for name in (old, new) if name in known]
+                raise PluginError(
+                    f"{bound.component.provider} says that the argument {old!r} of {bound.label}"
+                    f" is now called {new!r}, but it has {' and '.join(names) or 'neither'}",
+                    where=bound.where,
+                    fix=f"tell the authors of {bound.component.distribution}",
+                )
 
     def _refuse_unknown(self, bound: Bound, parameters: list[Parameter]) -> None:
         known = {parameter.name: parameter for parameter in parameters}

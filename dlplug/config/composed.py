@@ -1,6 +1,6 @@
 """Config files and overrides laid over each other, before any name is looked up."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +17,8 @@ from dlplug.errors import ConfigError, InvalidValueError, UnknownKeyError, sugge
 FLAGS = ("ckpt_path", "resume", "run")
 
 Override = tuple[str, object]
+Renew = Callable[[Node], Node]
+"""Puts present names in the place of old ones."""
 
 
 @dataclass(frozen=True)
@@ -54,12 +56,18 @@ class Composed:
         return Composed(tree, self.name)
 
 
-def compose(files: Iterable[str | Path], overrides: Iterable[Override] = ()) -> Composed:
+def compose(
+    files: Iterable[str | Path],
+    overrides: Iterable[Override] = (),
+    renew: Renew = lambda config: config,
+) -> Composed:
     """Lay files over each other in their order, then the overrides.
 
     Args:
         files: Paths of YAML files.
         overrides: Pairs of dotted key and value.
+        renew: Called on every file before, and on the whole after it is laid on top, so that old
+            and new names of one thing meet.
     Raises:
         ConfigError: A file cannot be read, or a top-level key does not exist.
     """
@@ -68,13 +76,15 @@ def compose(files: Iterable[str | Path], overrides: Iterable[Override] = ()) -> 
     for file in files:
         document = load_file(file)
         _refuse_unknown_slots(document)
-        tree = merge(normalised(tree), document)
-    tree = normalised(apply_overrides(normalised(tree), overrides))
+        tree = renew(merge(normalised(tree), renew(document)))
+    tree = normalised(apply_overrides(normalised(tree), overrides, renew))
     _refuse_unknown_slots(tree)
     return Composed(tree, files[-1].stem if files else None)
 
 
-def apply_overrides(config: Node, overrides: Iterable[Override]) -> Node:
+def apply_overrides(
+    config: Node, overrides: Iterable[Override], renew: Renew = lambda config: config
+) -> Node:
     """``config`` with the overrides laid on top, in an order that does not matter to the user.
 
     Names go first, so that ``--optimizer.lr 0.1 --optimizer sgd`` sets the rate of the new
@@ -83,6 +93,7 @@ def apply_overrides(config: Node, overrides: Iterable[Override]) -> Node:
     Args:
         config: The composed files.
         overrides: Pairs of dotted key and value; a string is read like a YAML value.
+        renew: As for `compose`.
     """
     for key, value in sorted(overrides, key=_rank):
         parts = key.split(".")
@@ -91,7 +102,7 @@ def apply_overrides(config: Node, overrides: Iterable[Override]) -> Node:
         node = read_value(value, key) if isinstance(value, str) else from_plain(value, PYTHON)
         for part in reversed(parts):
             node = Node({part: node}, node.origin)
-        config = normalised(merge(config, node))
+        config = normalised(renew(merge(config, renew(node))))
     return config
 
 

@@ -13,6 +13,7 @@ from dlplug.config.experiment import Experiment
 from dlplug.config.filling import DataFacts, completed_by
 from dlplug.config.kinds import TRAITS
 from dlplug.config.parameters import Parameter, parameters_of
+from dlplug.config.renewal import renewed
 from dlplug.config.settings import read_name, read_seed
 from dlplug.config.slots import COMPONENT_SLOTS, SLOTS
 from dlplug.config.trainer import TrainerConfig, resolve_trainer
@@ -124,7 +125,10 @@ class _Resolver:
         node = self.config.get(slot)
         if node is not None:
             default = default_of(SLOTS[slot], of_task)
-            self.config = self.config.with_slot(slot, settled(node, SLOTS[slot], default))
+            node = settled(node, SLOTS[slot], default)
+            # Only now is it known whose the arguments are that were given without a name.
+            part = renewed(Node({slot: node}, node.origin), self.registry, is_settled=True)
+            self.config = self.config.with_slot(slot, part.value[slot])
 
     def _task_slots(self, task: Bound) -> dict[str, Parameter]:
         """The task's parameters that are slots; a slot in the config that it lacks is an error."""

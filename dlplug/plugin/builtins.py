@@ -10,7 +10,7 @@ import dlplug
 from dlplug.plugin.component import Component
 from dlplug.plugin.distributions import is_installed
 from dlplug.plugin.plugin import Plugin
-from dlplug.plugin.spec import CORE
+from dlplug.plugin.spec import CORE, RENAMED_GROUP, RENAMED_PARAMETERS_GROUP
 from dlplug.plugin.status import Status
 
 
@@ -94,6 +94,10 @@ COMPONENTS: dict[str, dict[str, tuple]] = {
             "dlplug.callbacks.finite_steps:FiniteSteps",
             "Leaves out steps that are not finite; always on.",
         ),
+        "heartbeat": (
+            "dlplug.callbacks.heartbeat:Heartbeat",
+            "Ends all processes when one is lost; always on.",
+        ),
         "lr_monitor": ("dlplug.callbacks.lr_monitor:LRMonitor", "Logs the learning rate."),
         "layer_decay": (
             "dlplug.callbacks.layer_decay:LayerDecay",
@@ -115,6 +119,10 @@ COMPONENTS: dict[str, dict[str, tuple]] = {
         "accumulation_schedule": (
             "dlplug.callbacks.accumulation_schedule:AccumulationSchedule",
             "Batches for each step, by epoch.",
+        ),
+        "spike_rollback": (
+            "dlplug.callbacks.spike_rollback:SpikeRollback",
+            "Goes back to before a spike of the loss.",
         ),
         "swa": ("dlplug.callbacks.swa:SWA", "Average of the weights of the last epochs."),
         "snapshot_ensemble": (
@@ -287,6 +295,10 @@ COMPONENTS: dict[str, dict[str, tuple]] = {
         "mae": ("dlplug.metrics.mae:MAE", "Mean absolute error."),
         "rmse": ("dlplug.metrics.rmse:RMSE", "Root of the mean squared error."),
         "mase": ("dlplug.metrics.mase:MASE", "Error in units of the last-value forecast's."),
+        "quantile_coverage": (
+            "dlplug.metrics.quantile_coverage:QuantileCoverage",
+            "Share of targets within the predicted quantiles.",
+        ),
         "r2": ("dlplug.metrics.r2:R2", "Share of the variance that is explained."),
         "mean_iou": (
             "dlplug.metrics.mean_iou:MeanIoU",
@@ -312,6 +324,7 @@ COMPONENTS: dict[str, dict[str, tuple]] = {
             "dlplug.metrics.token_accuracy:TokenAccuracy",
             "Share of right tokens, or of right labels of tokens.",
         ),
+        "span_f1": ("dlplug.metrics.span_f1:SpanF1", "F1 of whole spans, as conlleval counts."),
     },
     "transforms": {
         "random_shift": (
@@ -340,6 +353,11 @@ COMPONENTS: dict[str, dict[str, tuple]] = {
         "rand_augment": (
             "dlplug.transforms.rand_augment:RandAugment",
             "A few random operations on each image.",
+        ),
+        "kornia": (
+            "dlplug.transforms.kornia:Kornia",
+            "Any of kornia's augmentations of images.",
+            ("kornia",),
         ),
         "token_masking": (
             "dlplug.transforms.token_masking:TokenMasking",
@@ -374,6 +392,12 @@ COMPONENTS: dict[str, dict[str, tuple]] = {
     },
 }
 
+# Old names, as plugins declare theirs in the groups ``dlplug.renamed`` and
+# ``dlplug.renamed_parameters``: "KIND.OLD_NAME" -> new name.
+RENAMED: dict[str, str] = {}
+# "KIND.COMPONENT.OLD_PARAMETER" -> new name.
+RENAMED_PARAMETERS: dict[str, str] = {}
+
 TABLE = tuple(
     Row(kind, name, *rest) for kind, rows in COMPONENTS.items() for name, rest in rows.items()
 )
@@ -392,4 +416,12 @@ def core_plugin() -> Plugin:
             entry.reason = f"not installed: {', '.join(names)}"
             entry.fix = f"pip install {' '.join(names)}"
         plugin.entries.append(entry)
+    for group, names in (
+        (RENAMED_GROUP, RENAMED),
+        (RENAMED_PARAMETERS_GROUP, RENAMED_PARAMETERS),
+    ):
+        plugin.entries += [
+            Component(group, old, CORE, version, new, f"Now called {new}.")
+            for old, new in names.items()
+        ]
     return plugin

@@ -55,6 +55,7 @@ def find(
     name: str,
     where: str | None,
     everything: Iterable[Component] = (),
+    successors: Sequence[str] = (),
 ) -> Component:
     """The component of ``kind`` called ``name``, a short name or an id.
 
@@ -64,6 +65,7 @@ def find(
         name: As in the config.
         where: File and line of the name, for the messages.
         everything: Components of every kind, to recognise a name in the wrong place.
+        successors: Ids of what ``name`` was an old name of: they count like those of that name.
 
     Raises:
         UnknownComponentError: nobody provides it.
@@ -73,6 +75,7 @@ def find(
     """
     owner, short = split_id(name)
     named = [c for c in components if c.name == short and owner in (None, c.distribution)]
+    named += [c for c in components if c.id in successors]
     candidates = [component for component in named if component.is_candidate]
     if len(candidates) > 1:
         reason, fix = _clash(candidates)

@@ -9,7 +9,15 @@ from dlplug.plugin.control import Rule
 from dlplug.plugin.distributions import Found
 from dlplug.plugin.names import name_problem, normalised
 from dlplug.plugin.requirements import missing_requirements
-from dlplug.plugin.spec import API_GROUP, API_MAJOR, HOOK_GROUP, KINDS, group_problem
+from dlplug.plugin.spec import (
+    API_GROUP,
+    API_MAJOR,
+    HOOK_GROUP,
+    KINDS,
+    RENAMED_GROUP,
+    RENAMED_PARAMETERS_GROUP,
+    group_problem,
+)
 from dlplug.plugin.status import Status, overall
 from dlplug.plugin.targets import Line
 
@@ -99,7 +107,9 @@ def _entry(line: Line, plugin: Plugin) -> Component:
         kind = HOOKS_KIND
     elif kind not in KINDS:
         kind = line.group  # the whole group, so that a misspelt one is seen as such
-    return Component(kind, line.name, plugin.name, plugin.version, line.target, plugin.summary)
+    is_renamed = line.group in (RENAMED_GROUP, RENAMED_PARAMETERS_GROUP)
+    summary = f"Now called {line.target}." if is_renamed else plugin.summary
+    return Component(kind, line.name, plugin.name, plugin.version, line.target, summary)
 
 
 def _judge(entry: Component, line: Line, plugin: Plugin, is_installed: IsInstalled) -> None:
@@ -119,6 +129,8 @@ def _judge(entry: Component, line: Line, plugin: Plugin, is_installed: IsInstall
             fault,
             f"install a version of {plugin.name} for API {API_MAJOR}, or another dlplug",
         )
+    elif line.group in (RENAMED_GROUP, RENAMED_PARAMETERS_GROUP):
+        return  # it imports nothing; `dlplug.plugin.renames` judges all of them together
     elif missing := _missing(line.extras, found=plugin, is_installed=is_installed):
         extras = ",".join(line.extras)
         settle(

@@ -7,6 +7,7 @@ when, is decided by `Registry.load_hooks` and `Component.load`.
 
 import os
 from collections.abc import Iterable
+from dataclasses import replace
 from importlib import metadata
 from typing import Any
 
@@ -18,8 +19,9 @@ from dlplug.plugin.control import Rule, check_names, rules_from, rules_of_enviro
 from dlplug.plugin.distributions import find_plugins, is_installed
 from dlplug.plugin.hook_runner import HookRunner
 from dlplug.plugin.memory import Memory
-from dlplug.plugin.names import normalised
+from dlplug.plugin.names import normalised, split_id
 from dlplug.plugin.plugin import Plugin, read_plugin
+from dlplug.plugin.renames import Rename, Renames, judge_renames
 from dlplug.plugin.spec import CORE, KINDS, kind_of
 
 
@@ -28,6 +30,10 @@ class Registry:
 
     def __init__(self, plugins: list[Plugin]):
         self._plugins = plugins
+        for plugin in plugins:
+            judge_renames(plugin)
+        self.renames = Renames(plugins)
+        """Old names of components and parameters."""
         self._hooks = HookRunner(plugins)
         self._rules: list[Rule] = []
         self._tables: dict[str, list[Component]] = {}
@@ -116,7 +122,8 @@ class Registry:
 
         Args:
             kind: Either form of the word: ``losses`` or ``loss``.
-            name: As in the config.
+            name: As in the config; an old name finds what is now called otherwise, and that is
+                said on standard error.
             where: File and line of the name, for the message.
         Raises:
             UnknownComponentError: nobody provides it.
@@ -124,8 +131,14 @@ class Registry:
             ComponentLoadError: loading it has failed in this process.
             PluginError: it is disabled, incompatible or lacks an extra.
         """
-        everything = self._static_entries()
-        return lookup.find(self.components(kind), kind_of(kind), name, where, everything)
+        kind = kind_of(kind)
+        successors = self.renames.successors(kind.plural, name)
+        component = lookup.find(
+            self.components(kind.plural), kind, name, where, self._static_entries(), successors
+        )
+        if component.name != split_id(name)[1]:
+            self.renames.tell(Rename(kind.singular, name, component.name), where)
+        return component
 
     def plugins(self) -> list[Plugin]:
         """Every distribution that offers something, dlplug itself first, then by name."""
@@ -198,6 +211,7 @@ class Registry:
         return self._tables[kind]
 
     def _narrow(self, rules: list[Rule], strict: bool) -> None:
+        rules = [self._renewed(rule) for rule in rules]
         hooks = [e for e in self._static_entries() if e.kind == HOOKS_KIND]
         check_names(rules, self._static_names(), [(e.distribution, e.name) for e in hooks])
         self._rules += rules
@@ -208,6 +222,17 @@ class Registry:
             plugin.obey(self._rules)
         self._tables.clear()
         self._check_strict()
+
+    def _renewed(self, rule: Rule) -> Rule:
+        """The rule with the present ids of what it calls by an old name."""
+        known = {name for _, short in self._static_names() for name in (normalised(short),)}
+        names: list[str] = []
+        for entry in rule.names:
+            ids = self.renames.successors_of_any_kind(entry)
+            # It may be the name of something else as well, which is meant too.
+            names += [entry] if not ids or normalised(entry) in known else []
+            names += ids
+        return replace(rule, names=tuple(names))
 
     def _static_names(self) -> list[tuple[str, str]]:
         known = [(entry.distribution, entry.name) for entry in self._static_entries()]

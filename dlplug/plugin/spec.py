@@ -1,7 +1,8 @@
 """What a plugin may provide: the kinds of component, and the version of this agreement.
 
 An entry point in the group ``dlplug.<plural>`` offers a component of that kind; one in the group
-``dlplug`` offers a module of hooks; ``dlplug.api`` states the version a plugin was written for.
+``dlplug`` offers a module of hooks; ``dlplug.api`` states the version a plugin was written for;
+``dlplug.renamed`` and ``dlplug.renamed_parameters`` keep old names alive.
 """
 
 from dataclasses import dataclass
@@ -13,6 +14,8 @@ API_MAJOR = 1
 
 HOOK_GROUP = "dlplug"
 API_GROUP = "dlplug.api"
+RENAMED_GROUP = "dlplug.renamed"
+RENAMED_PARAMETERS_GROUP = "dlplug.renamed_parameters"
 CORE = "dlplug"
 """The distribution that owns the built-in components: ``dlplug:vit``."""
 
@@ -94,11 +97,13 @@ def kind_of(word: str) -> Kind:
 def group_problem(group: str) -> str | None:
     """Why ``group`` is no entry-point group of this version, or None when it is one."""
     groups = [kind.group for kind in _KINDS]
-    if group in (HOOK_GROUP, API_GROUP, *groups):
+    others = (HOOK_GROUP, API_GROUP, RENAMED_GROUP, RENAMED_PARAMETERS_GROUP)
+    if group in (*others, *groups):
         return None
     # Without the common prefix, which would make any two groups look near.
     word = group.removeprefix("dlplug.")
     # 'dlplug.data' is the slot's word: exact, though no near match by letters.
     exact = f"did you mean '{_BY_WORD[word].group}'?" if word in _BY_WORD else None
-    hint = exact or suggestion(word, KINDS, prefix="dlplug.")
+    words = (*KINDS, *(other.removeprefix("dlplug.") for other in others[2:]))
+    hint = exact or suggestion(word, words, prefix="dlplug.")
     return f"this dlplug has no entry-point group {group!r}" + (f"; {hint}" if hint else "")

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from dlplug.plugin import Component
+from dlplug.plugin.renames import Renames
 
 
 def lock_entries(components: Iterable[Component]) -> list[dict[str, Any]]:
@@ -40,9 +41,18 @@ def lock_text(entries: list[dict[str, Any]]) -> str:
     return json.dumps(entries, indent=2, sort_keys=True) + "\n"
 
 
-def lock_difference(ours: str, theirs: str) -> str | None:
-    """What differs between two texts of plugins.lock, in words; None when nothing does."""
-    mine, other = ({e["id"] + " " + e["kind"]: e for e in json.loads(t)} for t in (ours, theirs))
+def lock_difference(ours: str, theirs: str, renames: Renames | None = None) -> str | None:
+    """What differs between two texts of plugins.lock, in words; None when nothing does.
+
+    Args:
+        ours: Perhaps of an older version, which called components otherwise.
+        theirs: In present names.
+        renames: What is now called otherwise.
+    """
+    try:
+        mine, other = _by_id(ours, renames), _by_id(theirs)
+    except (ValueError, TypeError, KeyError):
+        return "plugins.lock cannot be read"
     for key in sorted(mine.keys() | other.keys()):
         a, b = mine.get(key), other.get(key)
         if a is None or b is None:
@@ -51,3 +61,12 @@ def lock_difference(ours: str, theirs: str) -> str | None:
         if fields:
             return f"{key}: {fields[0]} is {a[fields[0]]} and {b.get(fields[0])}"
     return None
+
+
+def _by_id(text: str, renames: Renames | None = None) -> dict[str, dict[str, Any]]:
+    entries = {}
+    for entry in json.loads(text):
+        successors = renames.successors(entry["kind"], entry["id"]) if renames else []
+        entry["id"] = (successors or [entry["id"]])[0]
+        entries[entry["id"] + " " + entry["kind"]] = entry
+    return entries

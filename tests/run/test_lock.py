@@ -4,6 +4,8 @@ import hashlib
 import json
 from pathlib import Path
 
+import pytest
+
 from dlplug.losses import focal
 from dlplug.plugin import Registry
 from dlplug.run.lock import file_hash, lock_difference, lock_entries, lock_text
@@ -53,3 +55,9 @@ def test_a_built_in_module_has_no_hash():
 def test_the_text_is_json():
     """Other programs can read it."""
     assert json.loads(lock_text([{"id": "a:b"}])) == [{"id": "a:b"}]
+
+
+@pytest.mark.parametrize("text", ["!!python/object", "[1]", '[{"id": 3}]', "7"])
+def test_a_lock_that_cannot_be_read_is_a_difference(text):
+    """It may come from anywhere; a run goes on all the same."""
+    assert lock_difference(text, lock_text([])) == "plugins.lock cannot be read"
