@@ -1,6 +1,7 @@
 """Keep the best and the last state of a training."""
 
 import os
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -9,32 +10,62 @@ import torch
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
+from dlplug.callbacks.agreement import Agreement
 from dlplug.callbacks.monitor import check_mode, missing_metric
-from dlplug.errors import InvalidValueError
-from dlplug.storage.checkpoint import BEST, LAST
+from dlplug.callbacks.save_interval import SaveInterval
+from dlplug.errors import CheckpointError, InvalidValueError, StorageError
+from dlplug.storage.checkpoint import BEST, LAST, read_checkpoint
+from dlplug.storage.saver import Saver
+
+ON_STORAGE_ERROR = ("stop", "continue")
 
 
 class Checkpoint(ModelCheckpoint):
-    """Write ``best.ckpt`` when the metric improves and ``last.ckpt`` after every epoch.
+    """Write ``best.ckpt`` when the metric improves and ``last.ckpt`` every minute.
 
-    Both are complete files, from which a training can continue. When the process is told to end
-    (SIGTERM, see `Termination`), ``last.ckpt`` is written between two batches. Without a validation
-    there is no best by a ``val_`` metric; ``best.ckpt`` is then the latest.
+    Both are complete files, from which a training can continue. ``last.ckpt`` is written after
+    every epoch, and within an epoch after the first step of the optimizer that ends a minute or
+    more after the last save: that much work a crash can cost. Where the training has to wait for
+    saving, the time between two saves grows, so that it waits for 1 % of the time at most. When the
+    process is told to end (SIGTERM, see `Termination`), ``last.ckpt`` is written between two steps.
+    Without a validation there is no best by a ``val_`` metric; ``best.ckpt`` is then the latest.
+
+    A run writes its files in the background, and waits for them when the training ends.
 
     Args:
         monitor: Name of the metric.
         mode: ``min`` when smaller is better, ``max`` when larger is.
-        every_n_steps: Write ``last.ckpt`` every so many optimizer steps too; None for epochs only.
+        every_seconds: Least time between two saves of ``last.ckpt`` within an epoch, in seconds by
+            the clock of the first process; None for none.
+        every_n_steps: Write ``last.ckpt`` every so many optimizer steps too; None for epochs and
+            times only.
+        on_storage_error: When the disk is full or fails, ``stop`` ends the training with exit code
+            74. ``continue`` says so on standard error and goes on; what could not be written is
+            tried again at the next save. If the newest content of a file is still missing after the
+            last step, the training ends with 74 as well.
     Raises:
         InvalidValueError: a value out of range; while training, an unknown metric.
+        StorageError: while training, the disk is full or fails; at a batch's end or the next save.
     """
 
     def __init__(
-        self, monitor: str = "val_loss", mode: str = "min", every_n_steps: int | None = None
+        self,
+        monitor: str = "val_loss",
+        mode: str = "min",
+        every_seconds: float | None = 60.0,
+        every_n_steps: int | None = None,
+        on_storage_error: str = "stop",
     ):
         check_mode("checkpoint", mode)
+        if every_seconds is not None and not every_seconds > 0:
+            raise InvalidValueError(f"checkpoint: every_seconds = {every_seconds} is not above 0")
         if every_n_steps is not None and every_n_steps < 1:
             raise InvalidValueError(f"checkpoint: every_n_steps = {every_n_steps} is below 1")
+        if on_storage_error not in ON_STORAGE_ERROR:
+            raise InvalidValueError(
+                f"checkpoint: on_storage_error = {on_storage_error!r}",
+                known=" or ".join(ON_STORAGE_ERROR),
+            )
         # Lightning's own save_last writes the last state only when it also is the best one.
         super().__init__(
             filename=Path(BEST).stem,
@@ -44,13 +75,60 @@ class Checkpoint(ModelCheckpoint):
             enable_version_counter=False,
         )
         self.every_n_steps = every_n_steps
+        self.on_storage_error = on_storage_error
+        self.interval = SaveInterval(every_seconds)
+        self._agreement = Agreement()
+        self._saver: Saver | None = None
         self._step_of_last = 0
+        self._step = 0
+        self._is_due = False
+        self._is_due_after_validation = False
         self._is_in_place = False
 
+    def setup(self, trainer: lightning.Trainer, pl_module, stage: str) -> None:
+        """Find what writes the files: a run's saver, or Lightning itself."""
+        super().setup(trainer, pl_module, stage)
+        self._saver = getattr(trainer.strategy.checkpoint_io, "saver", None)
+        if self._saver is not None:
+            self._saver.goes_on = self.on_storage_error == "continue"
+
+    def on_train_start(self, trainer: lightning.Trainer, pl_module) -> None:
+        """Begin to count the time."""
+        super().on_train_start(trainer, pl_module)
+        self._agreement = Agreement()
+        self._step = trainer.global_step
+        self._is_due = self._is_due_after_validation = False
+        self.interval.begin()
+
     def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx) -> None:
-        """Write ``last.ckpt`` at every ``every_n_steps``-th step but an epoch's last."""
-        is_due = self.every_n_steps and trainer.global_step % self.every_n_steps == 0
-        if is_due and not trainer.fit_loop.epoch_loop.batch_progress.is_last_batch:
+        """Write ``last.ckpt`` when it is time, or at every ``every_n_steps``-th step.
+
+        Only after a step of the optimizer: a checkpoint has no gradients. At an epoch's end it is
+        written after the epoch, and where a validation comes next, after that: Lightning would
+        leave it out when it goes on from here.
+        """
+        has_stepped = trainer.global_step != self._step
+        self._step = trainer.global_step
+        # Once agreed there is nothing more to say.
+        mark = trainer.is_global_zero and not self._is_due and self._is_wanted()
+        if self._agreement.any(trainer, mark):
+            self._check(trainer)
+            self._is_due = True
+        if not has_stepped:
+            return
+        self._is_due |= bool(self.every_n_steps) and self._step % self.every_n_steps == 0
+        loop = trainer.fit_loop.epoch_loop
+        if not self._is_due or loop.batch_progress.is_last_batch:
+            return
+        if loop._should_check_val_fx(trainer.fit_loop._data_fetcher):
+            self._is_due_after_validation = True
+        else:
+            self._write_last(trainer)
+
+    def on_validation_end(self, trainer, pl_module) -> None:
+        """Write ``best.ckpt`` if it is, and what waited for the validation."""
+        super().on_validation_end(trainer, pl_module)
+        if self._is_due_after_validation:
             self._write_last(trainer)
 
     def on_train_epoch_end(self, trainer, pl_module) -> None:
@@ -58,10 +136,23 @@ class Checkpoint(ModelCheckpoint):
         super().on_train_epoch_end(trainer, pl_module)
         self._write_last(trainer, again=True)
 
+    def on_train_end(self, trainer, pl_module) -> None:
+        """Wait until everything is on the disk: what follows reads it, in all processes."""
+        super().on_train_end(trainer, pl_module)
+        self._check(trainer, is_end=True)
+
     def on_exception(self, trainer, pl_module, exception: BaseException) -> None:
         """Write ``last.ckpt`` on SIGTERM; after other exceptions the state may be half a step."""
         if isinstance(exception, SIGTERMException):
             self._write_last(trainer)
+        if self._saver is None:
+            return
+        try:
+            self._saver.finish()
+        except StorageError as error:
+            if isinstance(exception, SIGTERMException):
+                raise
+            print(error, file=sys.stderr)  # the exception tells what ended the training
 
     def on_load_checkpoint(self, trainer, pl_module, checkpoint: dict[str, Any]) -> None:
         """Find out whether this training continues in the checkpoint's own folder."""
@@ -74,10 +165,21 @@ class Checkpoint(ModelCheckpoint):
         return {"best_model_score": None if score is None else float(score)}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Continue to compare with the best score, if its file is in this very folder."""
+        """Continue to compare with the best score, if its file is in this very folder.
+
+        The file knows its score. ``state_dict`` tells of one that a crash may have kept from the
+        disk, or that came before the one there.
+        """
         best = Path(self.dirpath or "", BEST)
-        score = state_dict["best_model_score"]
-        if not self._is_in_place or score is None or not best.exists():
+        if not self._is_in_place or not best.exists():
+            return
+        try:
+            states = read_checkpoint(best).get("callbacks", {})
+        except CheckpointError as error:
+            print(f"{error.what}: the next one takes its place", file=sys.stderr)
+            return
+        score = states.get(self.state_key, {}).get("best_model_score")
+        if score is None:
             return
         self.best_model_path = self.kth_best_model_path = os.fspath(best)
         self.best_model_score = self.kth_value = torch.tensor(score)
@@ -92,10 +194,36 @@ class Checkpoint(ModelCheckpoint):
             known = set(monitor_candidates) - {"epoch", "step"}
             raise missing_metric("checkpoint", self.monitor, known)
 
+    def _save_checkpoint(self, trainer: lightning.Trainer, filepath: str) -> None:
+        self._check(trainer)
+        super()._save_checkpoint(trainer, filepath)
+
     def _write_last(self, trainer: lightning.Trainer, again: bool = False) -> None:
+        self._is_due = self._is_due_after_validation = False
         is_new = again or self._step_of_last != trainer.global_step
         if trainer.fast_dev_run or trainer.sanity_checking or not trainer.global_step or not is_new:
             return
+        self._check(trainer)
         self.last_model_path = os.path.join(self.dirpath, LAST)
-        trainer.save_checkpoint(self.last_model_path)
+        self.interval.measure(lambda: trainer.save_checkpoint(self.last_model_path))
         self._step_of_last = trainer.global_step
+
+    def _is_wanted(self) -> bool:
+        """Whether it is time to save, or an earlier save has failed and ends the training."""
+        if self._saver is not None and self._saver.has_failed:
+            if not self._saver.goes_on:
+                return True
+            self._saver.check()
+        return self.interval.is_over()
+
+    def _check(self, trainer: lightning.Trainer, is_end: bool = False) -> None:
+        """Let an error of the disk end all processes: the first one alone writes."""
+        error = None
+        if self._saver is not None:
+            try:
+                self._saver.finish() if is_end else self._saver.check()
+            except StorageError as raised:
+                error = raised
+        error = trainer.strategy.broadcast(error)
+        if error is not None:
+            raise error

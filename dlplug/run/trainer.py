@@ -9,9 +9,12 @@ from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.loggers import Logger
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
+from dlplug.callbacks.heartbeat import Heartbeat
 from dlplug.errors import InvalidValueError
 from dlplug.run.checkpoint_io import DurableCheckpointIO
+from dlplug.run.restart import separate_restarts
 from dlplug.run.strategies import strategy_of
+from dlplug.storage.saver import Saver
 
 if TYPE_CHECKING:
     from dlplug.config.experiment import Experiment
@@ -27,9 +30,10 @@ def build_trainer(
     loggers: Sequence[Logger] = (),
     root: str | os.PathLike = ".",
     forced: Mapping[str, Any] | None = None,
+    saver: Saver | None = None,
     **arguments: Any,
 ) -> lightning.Trainer:
-    """A Trainer whose checkpoints are durable single files.
+    """A Trainer whose checkpoints are durable single files, and whose processes are watched.
 
     Args:
         experiment: Its trainer arguments are checked already.
@@ -37,6 +41,7 @@ def build_trainer(
         loggers: Where metrics go.
         root: Folder for whatever else Lightning writes.
         forced: Arguments of the Trainer, whatever the config says.
+        saver: Writes the checkpoints in the background; None to wait for each of them.
         arguments: Of the Trainer, where the config is silent.
     Raises:
         InvalidValueError: Lightning refuses the combination.
@@ -44,7 +49,10 @@ def build_trainer(
     given = experiment.trainer_arguments
     chosen = DEFAULTS | arguments | given | dict(forced or {})
     chosen["strategy"] = strategy_of(chosen.get("strategy", "auto"))
-    chosen["plugins"] = [*_as_list(given.get("plugins")), DurableCheckpointIO()]
+    separate_restarts()
+    if not any(isinstance(callback, Heartbeat) for callback in callbacks):
+        callbacks = [Heartbeat(), *callbacks]
+    chosen["plugins"] = [*_as_list(given.get("plugins")), DurableCheckpointIO(saver)]
     try:
         return lightning.Trainer(
             callbacks=list(callbacks), logger=list(loggers), default_root_dir=root, **chosen

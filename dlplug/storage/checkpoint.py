@@ -11,9 +11,20 @@ import torch
 
 from dlplug.errors import CheckpointError
 from dlplug.storage import manifest
+from dlplug.storage.archive import malformation
 
 # Names within a run's folder of checkpoints.
 BEST, LAST, PREVIOUS = "best.ckpt", "last.ckpt", "previous.ckpt"
+# What Lightning reads, where it is there.
+PARTS = {
+    "state_dict": dict,
+    "callbacks": dict,
+    "loops": dict,
+    "optimizer_states": list,
+    "lr_schedulers": list,
+    "epoch": int,
+    "global_step": int,
+}
 
 
 def newest_intact(checkpoints: Iterable[Path]) -> Path | None:
@@ -44,7 +55,7 @@ def read_checkpoint(path: str | os.PathLike, map_location: Any = "cpu") -> dict[
     if not path.is_file():
         near = sorted(p.name for p in path.parent.glob("*.ckpt")) if path.parent.is_dir() else []
         raise CheckpointError(f"there is no checkpoint {path}", known=", ".join(near) or None)
-    problem = manifest.damage(path)
+    problem = malformation(path) or manifest.damage(path)
     if problem is not None:
         raise CheckpointError(
             f"{path} is damaged or no checkpoint: {problem}", fix="use another checkpoint"
@@ -53,13 +64,34 @@ def read_checkpoint(path: str | os.PathLike, map_location: Any = "cpu") -> dict[
         checkpoint = torch.load(path, map_location=map_location, weights_only=True, mmap=True)
     except pickle.UnpicklingError as error:
         raise CheckpointError(
-            f"{path} holds objects besides tensors and plain data: {error}",
+            f"{path} holds objects besides tensors and plain data: {_reason(error)}",
             fix="save it again without them; dlplug loads no objects, for they can run any code",
         ) from error
-    except (RuntimeError, EOFError, OSError, ValueError) as error:
+    # torch answers a pickle that makes no sense with any exception that Python has.
+    except Exception as error:
         raise CheckpointError(
-            f"{path} is damaged or no checkpoint: {error}", fix="use another checkpoint"
+            f"{path} is damaged or no checkpoint: {_reason(error)}", fix="use another checkpoint"
         ) from error
     if not isinstance(checkpoint, Mapping) or "state_dict" not in checkpoint:
         raise CheckpointError(f"{path} is no checkpoint of Lightning: it has no state_dict")
+    for name, kind in PARTS.items():
+        if not isinstance(checkpoint.get(name, kind()), kind):
+            raise CheckpointError(
+                f"{path} is no checkpoint of Lightning: its {name} is a"
+                f" {type(checkpoint[name]).__name__}",
+                known=f"a {kind.__name__}",
+            )
+    wrong = next((n for n, t in checkpoint["state_dict"].items() if not torch.is_tensor(t)), None)
+    if wrong is not None:
+        raise CheckpointError(f"{path} is no checkpoint: the weight {wrong!r} is no tensor")
     return checkpoint
+
+
+def _reason(error: Exception) -> str:
+    """What torch says, without its advice to load the file all the same."""
+    text = str(error)
+    for before in ("from a trusted source.", "WeightsUnpickler error:"):
+        text = text.partition(before)[2] or text
+    for after in ("Please use `torch.serialization", "Check the documentation"):
+        text = text.partition(after)[0]
+    return " ".join(text.split())

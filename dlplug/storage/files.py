@@ -1,8 +1,8 @@
 """Files that are complete or not there."""
 
 import os
+import secrets
 import shutil
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import IO
@@ -29,23 +29,23 @@ def write_file(
         StorageError: the disk is full or fails; there is the old file or the new one, whole.
     """
     path = Path(path)
-    temporary = None
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     try:
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        # Unlike tempfile's, it has the permissions of any new file, without a look at the umask:
+        # that is a change of it, which other threads would see.
+        handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
         with os.fdopen(handle, "wb") as file:
             write(file)
             file.flush()
             os.fsync(file.fileno())
-        os.chmod(temporary, 0o666 & ~_umask())  # mkstemp's files are their owner's alone
         before_rename()
         os.replace(temporary, path)
-        temporary = None
         _synchronise(path.parent)
-    except OSError as error:
-        raise _storage_error(path, error) from error
-    finally:
-        if temporary is not None:
-            Path(temporary).unlink(missing_ok=True)
+    except BaseException as error:
+        temporary.unlink(missing_ok=True)  # before the free bytes are counted
+        if isinstance(error, OSError):
+            raise _storage_error(path, error) from error
+        raise
 
 
 def write_text(path: str | os.PathLike, text: str) -> None:
@@ -105,9 +105,3 @@ def _synchronise(folder: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

@@ -94,14 +94,9 @@ def test_validations_within_an_epoch_are_compared_too(task, fit):
 
 def test_last_within_an_epoch(task, fit):
     """Every second step, but not twice at the end of an epoch."""
-    steps = []
-
-    class Seen(Checkpoint):
-        def _write_last(self, trainer, again=False):
-            steps.append(trainer.global_step)
-            super()._write_last(trainer, again)
-
-    fit(task(), Seen(every_n_steps=2), max_epochs=2, limit_train_batches=4)
+    keep = Checkpoint(every_n_steps=2)
+    steps = steps_of_saves(keep)
+    fit(task(), keep, max_epochs=2, limit_train_batches=4)
     assert steps == [2, 4, 6, 8]
 
 
@@ -114,7 +109,101 @@ def test_its_state_holds_no_path(task, fit):
     assert isinstance(state["best_model_score"], float)
 
 
-@pytest.mark.parametrize("arguments", [{"mode": "best"}, {"every_n_steps": 0}])
+class SpendTime(lightning.Callback):
+    """Let the checkpoint's clock advance by so many seconds at each batch."""
+
+    def __init__(self, keep, seconds):
+        self.seconds = seconds
+        self.now = 0.0
+        keep.interval.clock = lambda: self.now
+
+    def on_train_batch_start(self, *args):
+        self.now += self.seconds
+
+
+def steps_of_saves(keep):
+    """Let ``keep`` remember the optimizer step of each ``last.ckpt``, and what called for it."""
+    steps, write = [], keep._write_last
+
+    def remember(trainer, again=False):
+        steps.append(trainer.global_step)
+        write(trainer, again)
+
+    keep._write_last = remember
+    return steps
+
+
+def test_last_is_written_by_the_minute(task, fit):
+    """By default, at the first batch after 60 seconds; an epoch's end counts as well."""
+    keep = Checkpoint()
+    steps = steps_of_saves(keep)
+    # Seven batches an epoch: a minute is over after batch 4 of each.
+    fit(task(), SpendTime(keep, 15.1), keep, max_epochs=2, limit_train_batches=7)
+    assert steps == [4, 7, 11, 14]
+
+
+def test_accumulated_gradients_are_not_cut_off(task, fit):
+    """It waits for the step of the optimizer: a checkpoint has no gradients."""
+    keep = Checkpoint(every_seconds=1)
+    steps, batches = steps_of_saves(keep), []
+
+    class Count(lightning.Callback):
+        def on_save_checkpoint(self, trainer, pl_module, checkpoint):
+            batches.append(trainer.fit_loop.epoch_loop.batch_progress.current.ready)
+
+    arguments = {"max_epochs": 1, "limit_train_batches": 8, "accumulate_grad_batches": 3}
+    fit(task(), Count(), SpendTime(keep, 2), keep, **arguments)
+    assert steps == [1, 2, 3]
+    assert batches == [3, 6, 8, 8]  # the epoch's end writes best.ckpt and last.ckpt
+
+
+def test_a_save_waits_for_the_validation_that_comes_next(task, fit):
+    """Going on from before it, Lightning would leave it out."""
+    keep = Checkpoint(every_seconds=1)
+    steps, seen = steps_of_saves(keep), []
+
+    class Count(lightning.Callback):
+        def on_validation_end(self, trainer, pl_module):
+            seen.append((trainer.global_step, len(steps)))
+
+    arguments = {"max_epochs": 1, "limit_train_batches": 4, "val_check_interval": 2}
+    fit(task(), Count(), SpendTime(keep, 2), keep, num_sanity_val_steps=0, **arguments)
+    assert steps == [1, 2, 3, 4]
+    assert seen == [(2, 1), (4, 3)]  # before the second and the fourth save
+
+
+def test_the_best_score_is_that_of_the_file(task, fit, tmp_path):
+    """A last.ckpt may know of a best state that a crash kept from the disk, or of another one."""
+    keep = Checkpoint(monitor="val_score")
+    fit(task(), SetMetric([2.0, 3.0]), keep)
+    folder = tmp_path / "checkpoints"
+    content = load(folder / "last.ckpt")
+    content["callbacks"][keep.state_key]["best_model_score"] = 0.5
+    torch.save(content, folder / "last.ckpt")
+    again = Checkpoint(monitor="val_score")
+    again.dirpath = str(folder)
+    more = {"max_epochs": 3, "ckpt_path": folder / "last.ckpt"}
+    fit(task(), SetMetric([2.0, 3.0, 1.0]), again, **more)
+    assert float(again.best_model_score) == 1.0 and load(folder / "best.ckpt")["epoch"] == 2
+
+
+def test_a_damaged_best_is_replaced_by_the_next(task, fit, tmp_path, capsys):
+    """It is named; nothing is compared with what cannot be used."""
+    fit(task(), SetMetric([2.0, 3.0]), Checkpoint(monitor="val_score"))
+    folder = tmp_path / "checkpoints"
+    (folder / "best.ckpt").write_bytes(b"torn")
+    again = Checkpoint(monitor="val_score")
+    again.dirpath = str(folder)
+    more = {"max_epochs": 3, "ckpt_path": folder / "last.ckpt"}
+    fit(task(), SetMetric([2.0, 3.0, 9.0]), again, **more)
+    assert "best.ckpt is damaged" in capsys.readouterr().err
+    assert load(folder / "best.ckpt")["epoch"] == 2
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [{"mode": "best"}, {"every_n_steps": 0}, {"every_seconds": 0}, {"on_storage_error": "hope"}],
+)
 def test_values_out_of_range_are_refused(arguments):
     """The message holds the value."""
     name, value = next(iter(arguments.items()))
