@@ -11,6 +11,7 @@ from lightning.pytorch.callbacks import Callback
 from torch import Tensor
 from torch.distributed.tensor import DTensor
 
+from dlplug.callbacks.late_reading import LateReading
 from dlplug.callbacks.non_finite import origin
 from dlplug.errors import InvalidValueError, RunError
 
@@ -40,7 +41,7 @@ class FiniteSteps(Callback):
         self._loss_flag: Tensor | None = None
         self._batch: tuple[Any, int] | None = None
         self._buffers: dict[str, Tensor] = {}
-        self._pending: tuple[Tensor, torch.cuda.Event, tuple[Any, int]] | None = None
+        self._pending: tuple[LateReading, tuple[Any, int]] | None = None
 
     def on_train_batch_start(self, trainer, pl_module, batch, batch_idx) -> None:
         """Remember what a bad step must not change."""
@@ -94,12 +95,17 @@ class FiniteSteps(Callback):
             )
 
     def state_dict(self) -> dict[str, Any]:
-        """How many steps were left out."""
-        return {"skipped": self.skipped}
+        """How many steps were left out, and in a row, the one under way included."""
+        skipped, in_a_row = self.skipped, self._in_a_row
+        if self._pending is not None:
+            is_bad = bool(self._pending[0].read())
+            skipped, in_a_row = skipped + is_bad, in_a_row + 1 if is_bad else 0
+        return {"skipped": skipped, "in_a_row": in_a_row}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Continue to count."""
         self.skipped = state_dict["skipped"]
+        self._in_a_row = state_dict.get("in_a_row", 0)  # 0.1.0 did not keep it
 
     def _flag(self, trainer: lightning.Trainer, optimizer) -> Tensor | None:
         """One bool on the device, the same in every process; None without gradients."""
@@ -127,18 +133,13 @@ class FiniteSteps(Callback):
         buffers = dict(pl_module.named_buffers())
         for name, old in self._buffers.items():
             buffers[name].copy_(torch.where(flag, old, buffers[name]))
-        mark = torch.empty((), dtype=torch.bool, pin_memory=True)
-        mark.copy_(flag, non_blocking=True)
-        event = torch.cuda.Event()
-        event.record()
-        self._pending = mark, event, self._batch
+        self._pending = LateReading(flag), self._batch
 
     def _read_pending(self, trainer, pl_module) -> None:
         if self._pending is None:
             return
-        (mark, event, (batch, batch_idx)), self._pending = self._pending, None
-        event.synchronize()
-        if bool(mark):
+        (flag, (batch, batch_idx)), self._pending = self._pending, None
+        if flag.read():
             self._count(trainer, origin(pl_module, batch), batch_idx)
         else:
             self._in_a_row = 0

@@ -81,6 +81,23 @@ def test_too_many_in_a_row_end_the_training(task, fit):
     assert finite.skipped == 4
 
 
+def test_the_row_goes_on_after_a_resume(task, fit, tmp_path):
+    """Two bad steps before it and one after it are three in a row."""
+
+    class Stop(lightning.Callback):
+        def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx):
+            if trainer.current_epoch == 1 and batch_idx == 2:
+                trainer.save_checkpoint(tmp_path / "two.ckpt")
+
+    spoil = Spoil(batches=(1, 2))
+    fit(task(), spoil, FiniteSteps(limit=2), Stop())
+    assert spoil.times == 2
+    state = torch.load(tmp_path / "two.ckpt", weights_only=True)["callbacks"]["FiniteSteps"]
+    assert state == {"skipped": 2, "in_a_row": 2}
+    with pytest.raises(RunError, match="3 steps in a row were not finite"):
+        fit(task(), Spoil(batches=(3,)), FiniteSteps(limit=2), ckpt_path=tmp_path / "two.ckpt")
+
+
 def test_an_epoch_without_a_finite_loss_is_an_error(task, fit):
     """Whatever the limit."""
     with pytest.raises(RunError, match="training loss is nan in epoch 2"):
