@@ -12,7 +12,8 @@ DlplugError                 all of the below; the command line prints it and exi
 ├── DataError               a file, record or label is missing or out of range
 ├── RunError                a run folder cannot be found, written or used for this
 │   ├── CheckpointError     a checkpoint is damaged, unsafe or of another architecture
-│   └── StorageError        the disk is full or fails; exits with 74, as in sysexits.h
+│   ├── StorageError        the disk is full or fails; exits with 74, as in sysexits.h
+│   └── ProcessLostError    another process of the training died or hangs; exits with 75
 └── OpError                 a fused op was called wrongly
     ├── ShapeError          also a ValueError
     ├── DtypeError          also a TypeError
@@ -108,6 +109,13 @@ class StorageError(RunError):
     """The disk is full, or fails."""
 
     exit_code = 74
+
+
+class ProcessLostError(RunError):
+    """Another process of the training died, or hangs."""
+
+    exit_code = 75
+    """As in sysexits.h: it may well succeed when it is tried again."""
 
 
 class OpError(DlplugError):

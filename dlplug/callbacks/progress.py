@@ -29,6 +29,10 @@ class EpochLines(ProgressBar):
         """Print nothing; Lightning calls this on every process but the first."""
         self._is_enabled = False
 
+    def on_train_start(self, trainer: lightning.Trainer, pl_module) -> None:
+        """Start the clock for what is left of an epoch that a checkpoint was saved in."""
+        self._started = time.monotonic()
+
     def on_train_epoch_start(self, trainer: lightning.Trainer, pl_module) -> None:
         """Start the clock."""
         self._started = time.monotonic()

@@ -54,7 +54,12 @@ def fit(tmp_path):
         }
         with quiet():
             trainer = lightning.Trainer(callbacks=list(callbacks), **(chosen | arguments))
-            trainer.fit(module, datamodule=Digits(), ckpt_path=ckpt_path)
+            trainer.fit(
+                module,
+                datamodule=Digits(),
+                ckpt_path=ckpt_path,
+                weights_only=True if ckpt_path else None,
+            )
         return trainer
 
     return train

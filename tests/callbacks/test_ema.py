@@ -87,7 +87,13 @@ def test_a_test_after_the_training_uses_the_average(task, fit):
     trainer = fit(module, EMA(decay=0.9), keep)
     content = torch.load(keep.last_model_path, weights_only=True)
     with quiet():
-        trainer.test(module, datamodule=Digits(), ckpt_path=keep.last_model_path, verbose=False)
+        trainer.test(
+            module,
+            datamodule=Digits(),
+            ckpt_path=keep.last_model_path,
+            weights_only=True,
+            verbose=False,
+        )
     torch.testing.assert_close(copy(module), dict(content["state_dict"]), rtol=0, atol=0)
     trained = content["ema"]["trained"]
     assert any(not torch.equal(copy(module)[name], trained[name]) for name in trained)

@@ -1,9 +1,11 @@
 """Progress: a bar in a terminal, a plain line per epoch elsewhere, never on standard output."""
 
 import sys
+from unittest.mock import Mock
 
 from lightning.pytorch.callbacks import RichProgressBar
 
+from dlplug.callbacks import progress
 from dlplug.callbacks.progress import EpochLines, epoch_line, progress_bar
 
 
@@ -17,6 +19,16 @@ def test_a_line_after_each_epoch(task, fit, capsys):
     assert lines[1].startswith("epoch 2/2  ")
     assert "train_loss 2." in lines[0] and "val_accuracy 0." in lines[0]
     assert "_step" not in err
+
+
+def test_a_resumed_epoch_is_timed_from_the_resume(monkeypatch, capsys):
+    """Lightning does not say that it starts."""
+    monkeypatch.setattr(progress.time, "monotonic", iter([5000.0, 5002.5]).__next__)
+    trainer = Mock(current_epoch=0, max_epochs=2, callback_metrics={})
+    lines = EpochLines()
+    lines.on_train_start(trainer, None)
+    lines.on_train_epoch_end(trainer, None)
+    assert capsys.readouterr().err == "epoch 1/2  2.50 s\n"
 
 
 def test_a_terminal_gets_a_bar(monkeypatch):

@@ -73,7 +73,13 @@ def test_it_is_the_mean_of_the_last_epochs(task, fit, start):
     torch.testing.assert_close(ends, undisturbed.after_epoch, rtol=0, atol=0)
     with quiet():
         trainer = lightning.Trainer(logger=False, accelerator="cpu", enable_progress_bar=False)
-        trainer.test(module, datamodule=Digits(), ckpt_path=keep.last_model_path, verbose=False)
+        trainer.test(
+            module,
+            datamodule=Digits(),
+            ckpt_path=keep.last_model_path,
+            weights_only=True,
+            verbose=False,
+        )
     assert_close(copy(module), mean(ends[2:]))
 
 

@@ -3,12 +3,14 @@
 import os
 import signal
 import time
+from unittest.mock import Mock
 
 import lightning
 import pytest
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 from dlplug.callbacks.termination import SIGNALS, Termination
+from dlplug.run.quiet import quiet
 
 
 class Kill(lightning.Callback):
@@ -61,7 +63,7 @@ def test_a_second_signal_ends_at_once(signum):
     child = os.fork()
     if child == 0:
         termination = Termination()
-        termination.on_train_start(None, None)
+        termination.on_train_start(Mock(), None)
         os.kill(os.getpid(), signum)
         os.kill(os.getpid(), signum)
         while True:
@@ -78,3 +80,56 @@ def test_the_signal_has_its_old_effect_afterwards(task, fit):
     with pytest.raises(SIGTERMException):
         fit(task(), Kill("on_train_batch_start"), Termination())
     assert [signal.getsignal(signum) for signum in SIGNALS] == before
+
+
+@pytest.mark.parametrize("hook", ["on_validation_batch_start", None])
+def test_a_signal_with_no_batch_left_is_late(task, fit, hook):
+    """The training is complete; the attribute tells what follows it not to begin."""
+    termination = Termination()
+    callbacks = [Kill(hook)] if hook else []
+    fit(task(), *callbacks, termination, max_epochs=1)
+    assert termination.is_late is bool(hook)
+
+
+class Early(lightning.Callback):
+    """Send SIGTERM within the sanity check."""
+
+    batches = 0
+
+    def on_validation_batch_start(self, trainer, *args):
+        if trainer.sanity_checking:
+            os.kill(os.getpid(), signal.SIGTERM)
+            self.on_validation_batch_start = lambda *args: None
+
+    def on_train_batch_end(self, *args):
+        self.batches += 1
+
+
+def test_a_signal_in_the_sanity_check_is_noted(task, fit):
+    """The training ends after its first batch."""
+    early = Early()
+    with pytest.raises(SIGTERMException):
+        fit(task(), early, Termination())
+    assert early.batches == 1
+
+
+@pytest.mark.parametrize("signum", SIGNALS)
+def test_a_signal_ends_a_test_with_its_code(task, fit, signum):
+    """There is nothing to save; the old handlers are there again."""
+    before = [signal.getsignal(s) for s in SIGNALS]
+    trainer = fit(task(), Termination())
+    trainer.callbacks.append(KillInTest(signum))
+    with quiet(), pytest.raises(SystemExit) as exit:
+        trainer.test(trainer.lightning_module, datamodule=trainer.datamodule, verbose=False)
+    assert exit.value.code == 128 + signum
+    assert [signal.getsignal(s) for s in SIGNALS] == before
+
+
+class KillInTest(lightning.Callback):
+    """Send a signal in the first batch of a test."""
+
+    def __init__(self, signum):
+        self.signum = signum
+
+    def on_test_batch_start(self, *args):
+        os.kill(os.getpid(), self.signum)
