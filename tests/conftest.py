@@ -1,6 +1,10 @@
-"""Fixtures of all tests: the surroundings that a shell may have set are taken away."""
+"""Fixtures of all tests: what a shell may have set is taken away, and every load is watched."""
+
+import functools
+import sys
 
 import pytest
+import torch
 
 from tests.plugin.fakes import fake_distribution, private_memory
 
@@ -20,3 +24,26 @@ def no_settings(monkeypatch):
     """No test depends on what the environment says about dlplug."""
     for name in SETTINGS:
         monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture(autouse=True)
+def loads(monkeypatch):
+    """Every torch.load of a test, Lightning's own included, says ``weights_only=True``.
+
+    Gives the arguments of the calls that did not. They fail where they stand, and again at the end
+    of the test, since the code that called may have dealt with the failure.
+    """
+    original, unsafe = torch.load, []
+
+    @functools.wraps(original)
+    def load(*arguments, **keywords):
+        # How torch copies a tensor by Python's pickle, as between two processes: no file is read.
+        is_copy = sys._getframe(1).f_code is torch.storage._load_from_bytes.__code__
+        if keywords.get("weights_only") is not True and not is_copy:
+            unsafe.append(keywords)
+            raise AssertionError("torch.load without weights_only=True")
+        return original(*arguments, **keywords)
+
+    monkeypatch.setattr(torch, "load", load)
+    yield unsafe
+    assert not unsafe, f"torch.load without weights_only=True, but {unsafe}"

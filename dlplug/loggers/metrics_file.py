@@ -3,7 +3,7 @@
 import json
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +45,7 @@ class MetricsFile(Logger):
             return
         values = {name: float(value) for name, value in metrics.items()}
         epoch = values.pop("epoch", None)
-        is_training = not all(name.startswith("test_") for name in values)
+        is_training = not _is_of_test(values)
         place = {
             # While training, Lightning gives the index of the step just taken, counted from 0;
             # in a test, the number of steps taken, and the number of the epoch to come.
@@ -72,12 +72,39 @@ def read_metrics(path: Path) -> list[dict[str, Any]]:
     return rows
 
 
-def cut_metrics(path: Path, step: int) -> None:
-    """Take out what a training that continues after ``step`` will write again."""
+def cut_metrics(path: Path, step: int, pending: Mapping[str, Any] | None, is_over: bool) -> None:
+    """Take out what a training that continues after ``step`` will write again.
+
+    Args:
+        path: The file.
+        step: Of the checkpoint.
+        pending: The row that was to be written when the checkpoint was, or None; it is added if
+            a crash came first.
+        is_over: Whether the training came to its end. If not, it will be tested after this step
+            again.
+    """
     rows = [row for row in read_metrics(path) if row["step"] is not None and row["step"] <= step]
+    if not is_over:
+        rows = [row for row in rows if row["step"] < step or not _is_of_test(_names(row))]
+    if pending is not None and not any(_place(row) == _place(pending) for row in rows):
+        place = {"step": pending["step"], "epoch": pending["epoch"], "time": round(time.time(), 3)}
+        rows.append(place | {k: float(v) for k, v in pending.items() if k not in PLACE})
     temporary = path.with_name(f".{path.name}.new")
     temporary.write_text("".join(map(_line, rows)), encoding="utf-8")
     temporary.replace(path)
+
+
+def _place(row: Mapping[str, Any]) -> tuple[Any, ...]:
+    """What no two rows share: where in the training, and of what."""
+    return row["step"], row["epoch"], frozenset(_names(row))
+
+
+def _names(row: Mapping[str, Any]) -> list[str]:
+    return [name for name in row if name not in PLACE]
+
+
+def _is_of_test(names: Iterable[str]) -> bool:
+    return all(name.startswith("test_") for name in names)
 
 
 def _line(row: Mapping[str, Any]) -> str:

@@ -10,10 +10,12 @@ from lightning.pytorch.callbacks import ProgressBar
 from lightning.pytorch.utilities.model_helpers import is_overridden
 
 from dlplug.callbacks.checkpoint import Checkpoint
+from dlplug.callbacks.heartbeat import watched
 from dlplug.callbacks.progress import progress_bar
+from dlplug.data.quarantine import gathered, quarantine_of
 from dlplug.errors import ConfigError
 from dlplug.run.folder import Run
-from dlplug.run.parts import build_data, build_task, name_of, record_of
+from dlplug.run.parts import build_data, build_task, name_of, record_of, renewed_content
 from dlplug.run.result import Result
 from dlplug.run.trainer import build_trainer
 from dlplug.storage.checkpoint import read_checkpoint
@@ -47,13 +49,18 @@ def evaluate(
             fix="set data.test_fraction above 0, or use the verb `validate`",
         )
     trainer = evaluation_trainer(experiment, progress)
-    values = getattr(trainer, verb)(
-        task, datamodule=datamodule, ckpt_path=checkpoint, weights_only=True, verbose=False
-    )
+    quarantine = quarantine_of(datamodule)
+    if quarantine is not None and run is not None:
+        quarantine.write_to(run.path)
+    with watched(trainer):
+        values = getattr(trainer, verb)(
+            task, datamodule=datamodule, ckpt_path=checkpoint, weights_only=True, verbose=False
+        )
     metrics = {name: float(value) for part in values for name, value in part.items()}
     if not metrics:
         raise ConfigError(f"data {name_of(experiment, 'data')} has no records to {verb} on")
     result = Result(verb, metrics, checkpoint=checkpoint, is_main=trainer.is_global_zero)
+    result.quarantined = gathered(datamodule)
     if run is not None and result.is_main:
         result.run = run.path
         if verb == "test":
@@ -68,7 +75,7 @@ def task_of(experiment: "Experiment", checkpoint: Path) -> lightning.LightningMo
     Raises:
         CheckpointError: it does not.
     """
-    content = read_checkpoint(checkpoint)
+    content = renewed_content(read_checkpoint(checkpoint), experiment, checkpoint)
     task = build_task(experiment)
     check_architecture(content, record_of(experiment), task.state_dict(), str(checkpoint))
     return task

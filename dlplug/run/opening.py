@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from lightning.pytorch.callbacks import Callback
 
 from dlplug.callbacks.ema import EMA
+from dlplug.callbacks.metric_state import KEY as METRIC_STATE
 from dlplug.callbacks.swa import SWA
 from dlplug.config.yaml_dialect import render
 from dlplug.errors import CheckpointError, InvalidValueError, RunError
@@ -18,8 +19,7 @@ from dlplug.run.folder import Run
 from dlplug.run.lock import lock_difference
 from dlplug.storage.checkpoint import read_checkpoint
 from dlplug.storage.files import write_text
-from dlplug.tasks.checkpoint import KEY as RECORD_KEY
-from dlplug.tasks.checkpoint import identity
+from dlplug.tasks.checkpoint import identity, saved_record
 
 if TYPE_CHECKING:
     from dlplug.config.experiment import Experiment
@@ -48,14 +48,18 @@ def reopen_run(run: Run, experiment: "Experiment", lock: str, checkpoint: Path) 
     code is said on standard error.
     """
     if run.lock.exists():
-        difference = lock_difference(run.lock.read_text(encoding="utf-8"), lock)
+        difference = lock_difference(
+            run.lock.read_text(encoding="utf-8"), lock, experiment.registry.renames
+        )
         if difference:
             print(f"the code is not what {run.path} began with: {difference}", file=sys.stderr)
     times = run.status.get("resumed", 0) + 1
     for path, text in ((run.resolved, experiment.to_yaml()), (run.lock, lock)):
         if not path.exists() or path.read_text(encoding="utf-8") != text:
             write_text(path.with_name(f"{path.stem}.{times}{path.suffix}"), text)
-    cut_metrics(run.metrics, read_checkpoint(checkpoint)["global_step"])
+    content = read_checkpoint(checkpoint)
+    pending = (content.get(METRIC_STATE) or {}).get("row")
+    cut_metrics(run.metrics, content["global_step"], pending, run.status["status"] == "finished")
     run.update(status="running", resumed=times, finished=None)
 
 
@@ -82,7 +86,7 @@ def check_optimizer(content: Mapping[str, Any], record: Mapping[str, Any], path:
     Raises:
         InvalidValueError: one differs, and the config's value would be ignored.
     """
-    saved = ((content.get(RECORD_KEY) or {}).get("resolved") or {}).get("optimizer") or {}
+    saved = (saved_record(content, str(path)).get("resolved") or {}).get("optimizer") or {}
     ours = record["resolved"].get("optimizer") or {}
     saved, ours = (dict(chosen, name=identity(chosen)) for chosen in (saved, ours))
     for key in sorted(saved.keys() & ours.keys(), key=lambda key: (key != "name", key)):

@@ -1,14 +1,16 @@
 """The data module and the task of an experiment, ready for a Trainer."""
 
+import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import lightning
 from lightning.pytorch.utilities import rank_zero_only
 
+from dlplug.config.renewal import renewed_plain
 from dlplug.errors import DataError, DlplugError
 from dlplug.plugin import CORE
-from dlplug.tasks.checkpoint import FORMAT
+from dlplug.tasks.checkpoint import FORMAT, KEY, saved_record
 
 if TYPE_CHECKING:
     from dlplug.config.experiment import Experiment
@@ -49,6 +51,25 @@ def record_of(experiment: "Experiment") -> dict[str, Any]:
         "components": [component.id for component in experiment.components],
         "data_spec": experiment.data_spec.to_dict(),
     }
+
+
+def renewed_content(
+    content: Mapping[str, Any], experiment: "Experiment", path: str | os.PathLike
+) -> Mapping[str, Any]:
+    """A checkpoint whose record calls components and arguments by their present names.
+
+    Args:
+        content: As loaded.
+        experiment: Knows who was called what.
+        path: Of the checkpoint.
+    Raises:
+        CheckpointError: the record is not what dlplug writes.
+    """
+    record = saved_record(content, str(path))
+    if not record.get("resolved"):
+        return content
+    resolved = renewed_plain(record["resolved"], experiment.registry, str(path))
+    return {**content, KEY: {**record, "resolved": resolved}}
 
 
 def name_of(experiment: "Experiment", slot: str) -> str:

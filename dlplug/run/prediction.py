@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
+from dlplug.callbacks.heartbeat import watched
 from dlplug.data.loader import OnceSampler, evaluation_loader
 from dlplug.data.split_data import read_array
 from dlplug.errors import ConfigError
@@ -61,8 +62,9 @@ def predict_to_file(
     parts = []
     for task, checkpoint in zip(tasks, checkpoints, strict=True):
         trainer = evaluation_trainer(experiment, progress)
-        batches = trainer.predict(task, data, ckpt_path=checkpoint, weights_only=True)
-        parts.append(in_order(batches, trainer))
+        with watched(trainer):
+            batches = trainer.predict(task, data, ckpt_path=checkpoint, weights_only=True)
+            parts.append(in_order(batches, trainer))
     rows = mean_of(parts)
     result = Result("predict", run=run and run.path)
     if len(checkpoints) == 1:

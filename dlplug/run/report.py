@@ -9,6 +9,8 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
+from dlplug.callbacks.rollback_record import FILE as ROLLBACKS
+from dlplug.data.quarantine import FILE
 from dlplug.run.result import Result
 
 ROWS_SHOWN, COLUMNS_SHOWN = 5, 6
@@ -32,6 +34,15 @@ def print_result(result: Result, console: Console | None = None) -> None:
     if result.tests is not None:
         times = "once" if result.tests == 1 else f"{result.tests} times"
         console.print(f"this run has been tested {times} on the test split", soft_wrap=True)
+    if result.quarantined is not None:
+        count = result.quarantined
+        records = "1 record was" if count == 1 else f"{count} records were"
+        where = "" if result.run is None else f": {result.run / FILE}"
+        console.print(f"{records} set aside as bad{where}", soft_wrap=True)
+    if result.rollbacks:
+        times = "once" if result.rollbacks == 1 else f"{result.rollbacks} times"
+        where = "" if result.run is None else f": {result.run / ROLLBACKS}"
+        console.print(f"the training went back before a spike {times}{where}", soft_wrap=True)
     for name in ("checkpoint", "picture", "predictions", "arrays", "run"):
         path = getattr(result, name)
         if path is not None:

@@ -21,6 +21,8 @@ class Result:
         tests: How often the run has been tested on the test split, this time included; None when
             that is unknown or no test took place.
         epochs: Epochs trained in all, or None.
+        quarantined: Records that were set aside as bad; None where there were none.
+        rollbacks: How often the training went back before a spike; None without `SpikeRollback`.
         seconds: Of this verb.
         is_main: Whether this is the first of several processes; the others print nothing.
     """
@@ -35,6 +37,8 @@ class Result:
     arrays: Path | None = None
     tests: int | None = None
     epochs: int | None = None
+    quarantined: int | None = None
+    rollbacks: int | None = None
     seconds: float | None = None
     is_main: bool = True
 

@@ -3,7 +3,7 @@
 import signal
 import sys
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,10 +12,18 @@ from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 from dlplug.callbacks.checkpoint import Checkpoint
 from dlplug.callbacks.finite_steps import FiniteSteps
+from dlplug.callbacks.heartbeat import heartbeat_of, watched
+from dlplug.callbacks.metric_state import MetricState
+from dlplug.callbacks.optimizer_dtypes import OptimizerDtypes
 from dlplug.callbacks.pretrained import Pretrained
 from dlplug.callbacks.progress import progress_bar
 from dlplug.callbacks.random_state import RandomState
+from dlplug.callbacks.rollback_record import FILE as ROLLBACKS
+from dlplug.callbacks.rollback_record import read_rows
+from dlplug.callbacks.spike_rollback import SpikeRollback
 from dlplug.callbacks.termination import Termination
+from dlplug.data.quarantine import gathered, quarantine_of
+from dlplug.errors import StorageError
 from dlplug.loggers.metrics_file import MetricsFile, read_metrics
 from dlplug.run.evaluation import has_test_data, record_test
 from dlplug.run.folder import Run
@@ -28,14 +36,16 @@ from dlplug.run.opening import (
     fill_run,
     reopen_run,
 )
-from dlplug.run.parts import build_data, build_task, name_of, record_of
+from dlplug.run.parts import build_data, build_task, name_of, record_of, renewed_content
 from dlplug.run.picture import draw_learning_curves
 from dlplug.run.preflight import preflight
+from dlplug.run.requeue import requeue_job
 from dlplug.run.result import Result
 from dlplug.run.start import RunStart
 from dlplug.run.trainer import build_trainer
 from dlplug.storage.checkpoint import read_checkpoint
 from dlplug.storage.files import remove_litter
+from dlplug.storage.saver import Saver
 from dlplug.tasks.checkpoint import check_architecture
 
 if TYPE_CHECKING:
@@ -93,10 +103,11 @@ class Training:
             callbacks=callbacks,
             loggers=[self.metrics_file],
             root=root / name,
+            saver=Saver(),
             enable_progress_bar=progress,
         )
         if checkpoint is not None:
-            content = read_checkpoint(checkpoint)
+            content = renewed_content(read_checkpoint(checkpoint), experiment, checkpoint)
             check_architecture(content, self.record, self.task.state_dict(), str(checkpoint))
             check_average(content, callbacks, checkpoint)
             check_optimizer(content, self.record, checkpoint)
@@ -108,11 +119,15 @@ class Training:
         """Train, test, draw; the run folder says how it ended, whatever happens."""
         with self.held:
             try:
-                self._fit()
-                result = self._result()
+                with watched(self.trainer):
+                    self._fit()
+                    result = self._result()
             except BaseException as error:
                 is_interruption = isinstance(error, (KeyboardInterrupt, SystemExit))
-                self._end("interrupted" if is_interruption else "failed")
+                with suppress(StorageError):  # the first error is the one to be told
+                    self._end("interrupted" if is_interruption else "failed")
+                if self.termination.is_requeued and self.trainer.is_global_zero:
+                    requeue_job()
                 raise
             self._end("finished")
         return result
@@ -121,8 +136,10 @@ class Training:
         given = self.experiment.build_callbacks()
         if self.checkpoint is not None:  # it has weights already, and the other file may be gone
             given = [c for c in given if not isinstance(c, Pretrained)]
-        own = [] if any(isinstance(c, FiniteSteps) for c in given) else [FiniteSteps()]
-        callbacks = [RandomState(), *own, *given, self.termination]
+        own = [RandomState(), MetricState(), OptimizerDtypes()]
+        if not any(isinstance(c, FiniteSteps) for c in given):
+            own.append(FiniteSteps())
+        callbacks = [*own, *given, self.termination]
         best = next((c for c in callbacks if isinstance(c, Checkpoint)), None)
         # Lightning's trial run writes nothing, so it gets no folder.
         is_trial = bool(self.arguments.get("fast_dev_run"))
@@ -152,7 +169,10 @@ class Training:
     def _attach(self, run: Run) -> None:
         """Tell everything that writes where the folder is."""
         self.run = run
+        heartbeat_of(self.trainer).on_lost = lambda: self._end("failed")
         self.metrics_file.path = run.metrics
+        if quarantine := quarantine_of(self.datamodule):
+            quarantine.write_to(run.path)
         if self.best is not None:
             self.best.dirpath = str(run.checkpoints)
         others = self.experiment.build_loggers(folder=run.path)
@@ -169,13 +189,18 @@ class Training:
                 weights_only=True if self.checkpoint else None,
             )
         except SIGTERMException as error:
-            # Lightning's exception carries no code, which a shell takes for success. The other
-            # processes end with 0: Lightning kills the first one when another ends with a code.
-            code = 128 + (self.termination.received or signal.SIGTERM)
-            raise SystemExit(code if self.trainer.is_global_zero else 0) from error
+            raise self._told_to_end() from error
         except SystemExit as error:
             # How Lightning ends after Ctrl-C.
             raise KeyboardInterrupt from error
+        if self.termination.is_late:
+            raise self._told_to_end()
+
+    def _told_to_end(self) -> SystemExit:
+        # Lightning's exception carries no code, which a shell takes for success. The other
+        # processes end with 0: Lightning kills the first one when another ends with a code.
+        code = 128 + (self.termination.received or signal.SIGTERM)
+        return SystemExit(code if self.trainer.is_global_zero else 0)
 
     def _result(self) -> Result:
         result = Result("fit", is_main=self.trainer.is_global_zero)
@@ -192,6 +217,11 @@ class Training:
                 monitor = (self.best.monitor, self.best.mode) if self.best else ("val_loss", "min")
                 result.metrics = metrics_of_epoch(rows, best_epoch(rows, *monitor)) | tested
                 result.picture = self._draw(rows, tested, *monitor)
+        result.quarantined = gathered(self.datamodule)
+        if self.run is not None and any(
+            isinstance(c, SpikeRollback) for c in self.trainer.callbacks
+        ):
+            result.rollbacks = len(read_rows(self.run.path / ROLLBACKS))
         result.seconds = round(time.monotonic() - self.started, 3)
         return result
 
@@ -228,5 +258,9 @@ class Training:
             return None
 
     def _end(self, status: str) -> None:
-        if self.run is not None and self.trainer.is_global_zero:
+        if self.run is None:
+            return
+        # The first process keeps the record; where it is lost, whoever is left does.
+        is_left = heartbeat_of(self.trainer).lost and self.run.status["status"] == "running"
+        if self.trainer.is_global_zero or is_left:
             self.run.finish(status)

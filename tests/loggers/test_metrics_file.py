@@ -3,6 +3,9 @@
 import json
 import math
 
+import pytest
+import torch
+
 from dlplug.loggers.metrics_file import MetricsFile, cut_metrics, read_metrics
 
 
@@ -52,10 +55,34 @@ def test_cutting_takes_out_what_will_be_written_again(tmp_path):
         logger.log_metrics({"a": float(step), "n": math.nan}, step=step)
     with path.open("a") as file:
         file.write("{torn")
-    cut_metrics(path, 2)
+    cut_metrics(path, 2, None, is_over=True)
     assert [row["a"] for row in read_metrics(path)] == [0.0, 1.0]
     logger.log_metrics({"a": 7.0}, step=2)
     assert [row["a"] for row in read_metrics(path)] == [0.0, 1.0, 7.0]
+
+
+def test_what_a_crash_came_before_is_added_once(tmp_path):
+    """The row that was to come after the checkpoint: added if it is missing, kept if it is not."""
+    path = tmp_path / "metrics.jsonl"
+    logger = MetricsFile(path)
+    logger.log_metrics({"val_loss": 3.0, "epoch": 0}, step=1)
+    pending = {"step": 2, "epoch": 0, "train_loss": torch.tensor(1.5)}
+    for _ in range(2):
+        cut_metrics(path, 2, pending, is_over=False)
+        rows = read_metrics(path)
+        assert [row.get("train_loss") for row in rows] == [None, 1.5]
+        assert rows[1].keys() == {"step", "epoch", "time", "train_loss"} and rows[1]["time"] > 0
+
+
+@pytest.mark.parametrize("is_over", [True, False])
+def test_a_test_that_was_cut_short_is_written_again(tmp_path, is_over):
+    """It follows the last step once more, unless the training had come to its end."""
+    path = tmp_path / "metrics.jsonl"
+    logger = MetricsFile(path)
+    logger.log_metrics({"train_loss": 1.0, "epoch": 0}, step=3)
+    logger.log_metrics({"test_loss": 2.0, "epoch": 1}, step=4)
+    cut_metrics(path, 4, None, is_over=is_over)
+    assert [row.get("test_loss") for row in read_metrics(path)] == [None, 2.0][: 1 + is_over]
 
 
 def test_a_missing_file_has_no_rows(tmp_path):

@@ -134,7 +134,7 @@ def test_a_run_resumes_from_either_optimizers_checkpoint(first, second, tmp_path
         enable_progress_bar=False,
         enable_model_summary=False,
     )
-    trainer.fit(module, ckpt_path=path)
+    trainer.fit(module, ckpt_path=path, weights_only=True)
     assert trainer.global_step == 12
     for a, b in zip(module.parameters(), whole.parameters(), strict=True):
         torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-6)

@@ -29,17 +29,3 @@ def experiment(digits_file):
         return config.load(list(files), list(overrides), **arguments)
 
     return make
-
-
-@pytest.fixture(autouse=True)
-def only_weights_are_loaded(monkeypatch):
-    """Every torch.load of a run, Lightning's own included, says ``weights_only=True``."""
-    import torch
-
-    original = torch.load
-
-    def load(*arguments, **keywords):
-        assert keywords.get("weights_only") is True, "torch.load without weights_only=True"
-        return original(*arguments, **keywords)
-
-    monkeypatch.setattr(torch, "load", load)

@@ -44,6 +44,14 @@ def test_repeated_tests_are_said():
     assert "tested 3 times on the test split" in shown(Result("test", METRICS, tests=3))
 
 
+def test_bad_records_are_counted():
+    """With the file that lists them, where there is a run."""
+    text = shown(Result("fit", METRICS, run=Path("a/b"), quarantined=3))
+    assert "3 records were set aside as bad: a/b/quarantine.jsonl" in text
+    assert "1 record was set aside as bad\n" in shown(Result("test", METRICS, quarantined=1))
+    assert "set aside" not in shown(Result("fit", METRICS))
+
+
 def test_other_processes_print_nothing():
     """Only the first one does."""
     assert shown(Result("fit", METRICS, is_main=False)) == ""

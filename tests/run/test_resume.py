@@ -8,6 +8,7 @@ import lightning
 import pytest
 import torch
 
+from dlplug import config
 from dlplug.errors import CheckpointError, ConfigError, InvalidValueError, RunError
 from dlplug.loggers.metrics_file import read_metrics
 from dlplug.run import verbs
@@ -115,6 +116,41 @@ def test_mid_epoch_checkpoints_by_steps(tmp_path, experiment, num_workers):
     run = Run.find("tiny", tmp_path / "parts")
     assert state(run.last)["global_step"] == 12
     fit(experiment(*overrides), tmp_path / "parts", resume="auto")
+    assert_same(state(Run(whole.run).last), state(run.last))
+
+
+STREAMS = """
+seed_everything: 3
+name: tiny
+task: {{name: language_modelling, objective: causal}}
+architecture: {{name: {name}, dim: 8, dropout: 0.2, stateful: true}}
+optimizer: {{name: adamw, lr: 0.01}}
+data: {{name: text, path: {path}, sequence_length: 8, batch_size: 4, contiguous: true}}
+trainer: {{max_epochs: 3, limit_train_batches: 10, val_check_interval: 4, accelerator: cpu}}
+callbacks: [{{name: checkpoint, every_n_steps: 7}}]
+"""
+
+
+@pytest.mark.parametrize("name", ["gru", "lstm"])
+@pytest.mark.parametrize(("how", "error"), [(fail, RuntimeError), (terminate, SystemExit)])
+def test_streams_go_on_where_they_were(tmp_path, name, how, error):
+    """A recurrent network's state is that of the batch before, also across a kill in an epoch.
+
+    After step 7 of each 10: by the checkpoint of that step, or by that of SIGTERM one step later.
+    """
+    text, path = tmp_path / "a.txt", tmp_path / "streams.yaml"
+    text.write_text("".join(f"{i * i} and {i} make {i * i + i}\n" for i in range(120)))
+    path.write_text(STREAMS.format(name=name, path=text))
+    whole = fit(config.load([path]), tmp_path / "whole")
+    with pytest.raises(error):
+        fit(config.load([path]), tmp_path / "parts", Interrupt(18, how))
+    run = Run.find("tiny", tmp_path / "parts")
+    saved = state(run.last)
+    assert saved["global_step"] == (18 if how is terminate else 14)
+    (carried,) = saved["carried_states"]
+    hidden = carried["architecture"][0] if name == "lstm" else carried["architecture"]
+    assert hidden.shape == (1, 4, 8) and hidden.any()
+    fit(config.load([path]), tmp_path / "parts", resume="auto")
     assert_same(state(Run(whole.run).last), state(run.last))
 
 
