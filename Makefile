@@ -7,13 +7,14 @@ BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check install -q -c constraints.txt
 NATIVE := setup.py CMakeLists.txt $(shell find csrc -type f)
 
-.PHONY: help fit test lint format wheel bench cuda-all clean
+.PHONY: help fit test lint format wheel bench chaos cuda-all clean
 
 help:
 	@echo "make fit       set up, then train configs/mnist_vit.yaml (37 s on 2 idle cores, after 2 minutes of set-up)"
 	@echo "make test      set up, then run the checks and the whole test suite"
 	@echo "make wheel     build dist/dlplug-*-py310-none-*.whl"
 	@echo "make bench     compare the fused ops with PyTorch's own"
+	@echo "make chaos     kill, starve and corrupt trainings, and see that each fault is contained"
 	@echo "make cuda-all  compile the CUDA library for every supported architecture"
 	@echo "make lint      ruff and clang-format, without changing a file; make format changes them"
 
@@ -40,6 +41,9 @@ wheel: $(VENV)/.installed
 
 bench: $(VENV)/.installed
 	$(BIN)/python -m tests.bench.ops
+
+chaos: $(VENV)/.installed
+	OMP_NUM_THREADS=1 $(BIN)/python -m tests.chaos
 
 cuda-all: $(VENV)/.installed
 	DLPLUG_CUDA_ARCHITECTURES=all $(BIN)/python setup.py build_ext --inplace

@@ -2,13 +2,14 @@
 
 import argparse
 import json
-import os
 
 import torch
 
 from dlplug import ops
 from tests.bench import adamw, attention, norms, timing
-from tests.bench.record import write_record
+from tests.bench.ops_record import KIND
+from tests.bench.page import write_record
+from tests.bench.record import surroundings
 
 MODULES = [adamw, attention, norms]
 
@@ -30,8 +31,8 @@ def main(arguments=None) -> None:
                 rows.append(timing.report(case, options.seconds))
                 print(format_row(rows[-1]), flush=True)
     record = {
-        "cpus": os.cpu_count(),
-        "torch": torch.__version__,
+        "kind": KIND,
+        **surroundings(),
         "isa": ops.current_isa(),
         "threads": options.threads,
         "rows": rows,
