@@ -31,6 +31,7 @@ calls = {
     "add_layer_norm": lambda: ops.add_layer_norm(x, r, x[0, 0]),
     "add_rms_norm": lambda: ops.add_rms_norm(x, r, x[0, 0]),
     "attention": lambda: ops.attention(*torch.randn(3, 2, 4, 20, 16).unbind(), is_causal=True),
+    "total_norm": lambda: ops.total_norm([x, r]),
 }
 for name, call in calls.items():
     results = []
@@ -44,9 +45,13 @@ parameter.grad = torch.randn(100)
 before = parameter.detach().clone()
 with ops.use_backend("cpu"):
     dlplug.optim.FusedAdamW([parameter], lr=0.1).step()
-assert (parameter.detach() - before).abs().max() > 0.05
+    assert (parameter.detach() - before).abs().max() > 0.05
+    small = torch.nn.Parameter(torch.ones(100, dtype=torch.bfloat16))
+    small.grad = torch.ones_like(small)
+    dlplug.optim.CompactAdamW([small], lr=0.1).step()
+    assert (small.detach() - 1).abs().min() > 0.05
 native = {row["op"] for row in ops.backends() if row["backend"] == "native"}
-assert native == {*calls, "adamw_"}, native
+assert native == {*calls, "adamw_", "compact_adamw_"}, native
 print("all native on", torch.__version__, ops.current_isa())
 """
 

@@ -10,7 +10,8 @@ from dlplug.errors import ComponentLoadError, UnknownKeyError
 from dlplug.plugin import Registry
 from dlplug.run import health
 
-OPS = {"adamw_", "add_layer_norm", "add_rms_norm", "attention", "layer_norm", "rms_norm"}
+OPS = {"adamw_", "add_layer_norm", "add_rms_norm", "attention", "compact_adamw_", "layer_norm"}
+OPS |= {"rms_norm", "total_norm"}
 
 
 @pytest.fixture
