@@ -10,6 +10,7 @@ from typing import Any
 import lightning
 from lightning.fabric.plugins.environments import SLURMEnvironment
 from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.trainer.states import TrainerFn
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 from dlplug.callbacks.agreement import Agreement
@@ -24,8 +25,9 @@ class Termination(Callback):
     Lightning 2.6.6's own handler talks to the other processes from within the signal, in the
     middle of whatever they are doing: two processes wait for each other for ever. This one takes a
     note, and the processes agree at the end of each batch. A validation is finished first, since
-    Lightning cannot go on from the middle of one. A second signal ends the process at once. In the
-    test, which has nothing to save, the first one does. After that they have their old effect.
+    Lightning cannot go on from the middle of one. A second signal ends the process at once. In a
+    test or a prediction, which have nothing to save, the first one does, with the exit code 143 or
+    130. After that they have their old effect.
 
     On SLURM with requeueing, its signal before the time limit is one of them: Lightning would save
     from within that signal, too, and to a file from which ``--resume`` does not go on.
@@ -72,12 +74,16 @@ class Termination(Callback):
             trainer._signal_connector.received_sigterm = True
 
     def on_validation_start(self, trainer: lightning.Trainer, pl_module) -> None:
-        """Take Lightning's mark away until the validation is over."""
+        """Take Lightning's mark away until the validation is over; one by itself may be ended."""
+        if trainer.state.fn == TrainerFn.VALIDATING:
+            self._listen(self._leave)
         self._is_agreed = trainer.received_sigterm
         trainer._signal_connector.received_sigterm = False
 
     def on_validation_end(self, trainer: lightning.Trainer, pl_module) -> None:
         """Put the mark back; what came during the validation waits for the next batch."""
+        if trainer.state.fn == TrainerFn.VALIDATING:
+            self._restore()
         trainer._signal_connector.received_sigterm = self._is_agreed
 
     def on_train_end(self, trainer: lightning.Trainer, pl_module) -> None:
@@ -93,6 +99,14 @@ class Termination(Callback):
         self._listen(self._leave)
 
     def on_test_end(self, trainer: lightning.Trainer, pl_module) -> None:
+        """Give the signals their old effect."""
+        self._restore()
+
+    def on_predict_start(self, trainer: lightning.Trainer, pl_module) -> None:
+        """Let a signal end the prediction, as the test."""
+        self._listen(self._leave)
+
+    def on_predict_end(self, trainer: lightning.Trainer, pl_module) -> None:
         """Give the signals their old effect."""
         self._restore()
 

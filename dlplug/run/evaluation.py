@@ -12,6 +12,7 @@ from lightning.pytorch.utilities.model_helpers import is_overridden
 from dlplug.callbacks.checkpoint import Checkpoint
 from dlplug.callbacks.heartbeat import watched
 from dlplug.callbacks.progress import progress_bar
+from dlplug.callbacks.termination import Termination
 from dlplug.data.quarantine import gathered, quarantine_of
 from dlplug.errors import ConfigError
 from dlplug.run.folder import Run
@@ -84,6 +85,7 @@ def task_of(experiment: "Experiment", checkpoint: Path) -> lightning.LightningMo
 def evaluation_trainer(experiment: "Experiment", progress: bool) -> lightning.Trainer:
     """A Trainer that writes nothing."""
     callbacks = [c for c in experiment.build_callbacks() if not isinstance(c, Checkpoint)]
+    callbacks.append(Termination())
     progress = progress and experiment.trainer_arguments.get("enable_progress_bar", True)
     if progress and not any(isinstance(c, ProgressBar) for c in callbacks):
         callbacks.append(progress_bar())

@@ -1,7 +1,10 @@
 """validate and test: the same numbers as the training's, counted where they must be."""
 
 import json
+import os
+import signal
 
+import lightning
 import pytest
 
 from dlplug import config
@@ -112,3 +115,28 @@ def test_a_run_without_a_progress_bar_is_evaluated_without_one(trained):
     quiet = config.load([Run(trained.run).resolved], overrides)
     result = verbs.validate(quiet, run=Run(trained.run), progress=True)
     assert set(result.metrics) == {"val_loss", "val_accuracy"}
+
+
+class Interrupt(lightning.Callback):
+    """Send a signal to this process in the first batch of any evaluation."""
+
+    def __init__(self, signum):
+        self.send = lambda *arguments: os.kill(os.getpid(), signum)
+        self.on_validation_batch_start = self.on_test_batch_start = self.send
+        self.on_predict_batch_start = self.send
+
+
+@pytest.mark.parametrize("verb", ["validate", "test", "predict"])
+@pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_an_evaluation_with_its_code(trained, verb, signum):
+    """Lightning's own handler would end it with the code of success."""
+    run = Run(trained.run)
+    tests = run.status["tests"]
+    interrupted = again(trained)
+    interrupted.build_callbacks = lambda: [Interrupt(signum)]
+    before = signal.getsignal(signum)
+    with pytest.raises(SystemExit) as raised:
+        getattr(verbs, verb)(interrupted, run=run, progress=False)
+    assert raised.value.code == 128 + signum
+    assert signal.getsignal(signum) is before
+    assert run.status["tests"] == tests and not list(run.path.glob("predictions*"))
