@@ -23,7 +23,8 @@ def upgraded(path: Path, registry: Registry) -> tuple[str, str]:
             its author, such as a mapping that is merged by ``<<``.
     """
     tree, changes = renewal(load_file(path), registry)
-    text = path.read_text(encoding="utf-8")
+    # Not as text, which would lose the line ends of Windows.
+    text = path.read_bytes().decode("utf-8")
     root = Loader(text).get_single_node()
     words = {}
     for change in changes:

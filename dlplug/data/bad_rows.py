@@ -8,12 +8,10 @@ from torch import Tensor
 
 from dlplug.data.division import Division
 from dlplug.data.keys import Keys
+from dlplug.data.quarantine import SHOWN
 from dlplug.errors import DataError, DlplugError
 
 T = TypeVar("T")
-
-# Bad records that an error names, at most.
-SHOWN = 3
 
 
 class BadRows(dict[int, DlplugError]):

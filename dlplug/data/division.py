@@ -8,10 +8,9 @@ from torch import Tensor
 
 from dlplug.data.keys import Keys
 from dlplug.data.record_split import column_split, group_split, random_split, time_split
-from dlplug.data.split import SPLIT_NAMES, position_split, stratified_split
+from dlplug.data.split import SPLITS, position_split, stratified_split
 from dlplug.errors import DataError, InvalidValueError
 
-NAMES = tuple(SPLIT_NAMES)
 WAYS = ("column", "group", "time")
 
 
@@ -94,13 +93,13 @@ class Division:
         apart = apart or {}
         shares = [
             0.0 if name in apart else share
-            for name, share in zip(NAMES[1:], self.fractions, strict=True)
+            for name, share in zip(SPLITS[1:], self.fractions, strict=True)
         ]
         if self.by == "fraction":
             if classes is not None:
                 return stratified_split(classes, *shares, self.seed)
             return random_split(count, *shares, self.seed)
-        if not set(NAMES[1:]) - set(apart):
+        if not set(SPLITS[1:]) - set(apart):
             raise InvalidValueError(
                 f"data: split = {self.by!r}, but validation and test records are given apart",
                 fix="delete data.split and data.split_by",
@@ -130,17 +129,17 @@ class Division:
             _refuse_seed(self.seed, "a division by position")
             return position_split(count, *self.fractions)
         splits = keys.splits()
-        order = [NAMES.index(split) for split in splits]
+        order = [SPLITS.index(split) for split in splits]
         late = next((i for i in range(1, count) if order[i] < order[i - 1]), None)
         if late is not None:
             raise DataError(
                 f"{keys.place(late)}: {splits[late]} after {splits[late - 1]}",
-                known=f"{', '.join(NAMES)}, one after the other",
+                known=f"{', '.join(SPLITS)}, one after the other",
             )
         sizes = Counter(splits)
         validation, test = sizes["train"], count - sizes["test"]
         parts = (range(validation), range(validation, test), range(test, count))
-        return dict(zip(NAMES, parts, strict=True))
+        return dict(zip(SPLITS, parts, strict=True))
 
     def _splits(self, keys: Keys, apart: Mapping) -> list[str]:
         splits = keys.splits()
@@ -156,7 +155,7 @@ class Division:
         asked = f"data: split = {self.by!r}, split_by = {self.key!r}"
         if not len(rows["train"]):
             raise DataError(f"{asked} leaves no training records")
-        for name, share in zip(NAMES[1:], shares, strict=True):
+        for name, share in zip(SPLITS[1:], shares, strict=True):
             if self.by != "column" and share and not len(rows[name]):
                 warnings.warn(
                     f"{asked} leaves no {name} records: there are too few {self.by}s for"

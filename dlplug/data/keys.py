@@ -83,8 +83,26 @@ class Keys:
             raise self._bad(record, f"{texts[record]!r} is {what}", EXAMPLES)
         return np.array([read[text][1] for text in texts])
 
+    def faults(self, by: str) -> dict[int, DataError]:
+        """What is wrong with which records, each by itself.
+
+        Args:
+            by: They are divided by ``column``, ``group`` or ``time``.
+        """
+        found = {}
+        for record, value in enumerate(self.values):
+            one = Keys([value], lambda _, record=record: self.place(record))
+            try:
+                READ[by](one)
+            except DataError as error:
+                found[record] = error
+        return found
+
     def _bad(self, record: int, what: str, known: str | None = None) -> DataError:
         return DataError(f"{self.place(record)}: {what}", known=known)
+
+
+READ = {"column": Keys.splits, "group": lambda keys: keys.texts("group"), "time": Keys.times}
 
 
 def read_time(text: str) -> tuple[str | None, float | int]:

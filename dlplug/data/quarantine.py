@@ -68,7 +68,12 @@ class Quarantine:
     @property
     def allowed(self) -> int:
         """How many records may be bad."""
-        return int(self.share * (self.total or 0))
+        return self.allowed_of(self.total or 0)
+
+    def allowed_of(self, total: int) -> int:
+        """How many of so many records may be bad."""
+        # 0.29 * 100 is a little less than 29.
+        return int(round(self.share * total, 6))
 
     def positions(self, split: str) -> set[int]:
         """Of the bad records of a split: always the same set, which grows."""

@@ -12,6 +12,7 @@ SPLIT_NAMES = {
     "validation": ("validation", "valid", "val", "dev"),
     "test": ("test",),
 }
+SPLITS = tuple(SPLIT_NAMES)
 
 
 def stratified_split(

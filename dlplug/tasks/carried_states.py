@@ -8,10 +8,53 @@ model of any batch size.
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import lightning
 import torch
 from torch import nn
 
 KEY = "carried_states"
+
+
+class CarriedStates(lightning.LightningModule):
+    """Where the states are reset, saved and restored in a training."""
+
+    def reset_states(self) -> None:
+        """Let every network that carries a state from batch to batch start anew.
+
+        Those are the modules with a ``reset_state()``, which forgets the state of the present
+        mode, training or evaluation.
+        """
+        for module in self.modules():
+            if hasattr(module, "reset_state"):
+                module.reset_state()
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Save the states that the next training batch goes on from."""
+        states = carried_states(self)
+        if states is not None:
+            checkpoint[KEY] = states
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Go on from the saved states; an epoch that starts anew resets them."""
+        if KEY in checkpoint and self._trainer is not None:
+            rank, processes = self.trainer.global_rank, self.trainer.world_size
+            restore_states(self, checkpoint[KEY], rank, processes)
+
+    def on_train_epoch_start(self) -> None:
+        """The first batch of an epoch follows none."""
+        self.reset_states()
+
+    def on_validation_epoch_start(self) -> None:
+        """As `on_train_epoch_start`."""
+        self.reset_states()
+
+    def on_test_epoch_start(self) -> None:
+        """As `on_train_epoch_start`."""
+        self.reset_states()
+
+    def on_predict_batch_start(self, *_: Any) -> None:
+        """Predictions are of records by themselves: no batch of them follows another."""
+        self.reset_states()
 
 
 def carried_states(model: nn.Module) -> list[dict[str, Any]] | None:

@@ -1,6 +1,6 @@
 """Calls of the architecture, and what a batch must look like before it is trained on."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -47,13 +47,42 @@ def naming_inputs(inputs: Any) -> Iterator[None]:
     except DlplugError:
         raise
     except MISFIT as error:
+        has_categories = isinstance(inputs, Mapping) and "x_cat" in inputs
         raise ConfigError(
             f"the architecture cannot take the data's inputs {describe(inputs)}: {error}",
-            fix="an architecture for features needs rows (B, D), one for images (B, C, H, W), one"
+            fix="set data.categories: one_hot, which gives rows (B, D) with columns of 0 and 1, or"
+            " take an architecture for categories, such as ft_transformer"
+            if has_categories
+            else "an architecture for features needs rows (B, D), one for images (B, C, H, W), one"
             " for series (B, T, F), one for text tokens (B, T), one that writes a text, such as"
             " encoder_decoder, a source (B, S) and a target (B, T); some data can give several,"
             " such as digits with data.flatten",
         ) from error
+
+
+def check_loss(loss_of: Callable, output: Any, target: Any) -> None:
+    """The loss can be taken, and is one number.
+
+    Args:
+        loss_of: ``loss_of(output, target)``.
+        output: The architecture's.
+        target: What the loss compares it with.
+    Raises:
+        ConfigError: it cannot, or is something else.
+    """
+    try:
+        loss = loss_of(output, target)
+    except MISFIT as error:
+        raise ConfigError(
+            f"the loss cannot compare the output {describe(output)} with the target"
+            f" {describe(target)}: {error}",
+            fix="choose a loss for this task: python -m dlplug plugins list --kind losses",
+        ) from error
+    if not isinstance(loss, Tensor) or loss.ndim != 0:
+        raise ConfigError(
+            f"the loss gives {describe(loss)} for the output {describe(output)}",
+            known="a scalar tensor",
+        )
 
 
 def check_rows(output: Any, inputs: Any, width: int | None, what: str) -> None:

@@ -37,9 +37,9 @@ def check_objective(objective: str, mask_fraction: float | None, span_length: fl
         raise InvalidValueError(
             f"task language_modelling: mask_fraction = {mask_fraction} is not in (0, 1)"
         )
-    if span_length is not None and span_length < 1:
+    if span_length is not None and not span_length >= 1:
         raise InvalidValueError(
-            f"task language_modelling: span_length = {span_length} is below 1 token"
+            f"task language_modelling: span_length = {span_length} is not 1 token or more"
         )
 
 

@@ -1,5 +1,6 @@
 """Mix each record with another one of the batch."""
 
+import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -8,6 +9,9 @@ from torch import Tensor
 
 from dlplug.errors import InvalidValueError
 from dlplug.transforms.mixed import Mixed
+
+# What draws of a small alpha are at least.
+TINY = 1e-300
 
 
 class Mixup:
@@ -109,17 +113,20 @@ def draw_share(alpha: float) -> float:
     """A number from Beta(alpha, alpha), drawn from torch's global generator on the CPU."""
     # In float64: two float32 draws of a small alpha can both be 0.
     concentration = torch.full((2,), alpha, dtype=torch.float64)
-    first, second = torch._standard_gamma(concentration).clamp_min(1e-300).tolist()
+    first, second = torch._standard_gamma(concentration).clamp_min(TINY).tolist()
+    if first == second == TINY:
+        # Smaller than float64 holds; still one of them is far above the other.
+        return float(torch.rand(()) < 0.5)
     return first / (first + second)
 
 
 def check_mixture(name: str, alpha: float, probability: float) -> None:
-    """``alpha`` is above 0 and ``probability`` a probability.
+    """``alpha`` is a number above 0 and ``probability`` a probability.
 
     Raises:
         InvalidValueError: one is not.
     """
-    if not alpha > 0 or not 0 <= probability <= 1:
+    if not 0 < alpha < math.inf or not 0 <= probability <= 1:
         raise InvalidValueError(
             f"{name}: alpha = {alpha}, probability = {probability};"
             " alpha must be above 0 and probability in [0, 1]"

@@ -217,6 +217,15 @@ callbacks:
     assert upgraded(config(new), registry) == (new, new)
 
 
+def test_line_ends_stay_as_they_are(registry, config):
+    """Those of Windows, too."""
+    path = config("")
+    path.write_bytes(OLD.replace("\n", "\r\n").encode())
+    old, new = upgraded(path, registry)
+    assert new == upgraded(config(OLD), registry)[1].replace("\n", "\r\n")
+    assert "oldest" in old and new.count("\r\n") == OLD.count("\n")
+
+
 def test_what_cannot_be_upgraded_is_left_to_the_author(registry, config):
     """Text that several places share, or that is merged."""
     shared = "data: digits\narchitecture: &a {name: net, <<: {hidden: 5}}\n"

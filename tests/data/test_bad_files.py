@@ -8,12 +8,13 @@ import pytest
 import torch
 
 from dlplug.data.series.classification import SeriesClassification
-from dlplug.data.split_data import SPLITS, SplitData
+from dlplug.data.split import SPLITS
+from dlplug.data.split_data import SplitData
 from dlplug.data.tables.csv import CSV
 from dlplug.data.tables.parquet import Parquet
 from dlplug.data.text.jsonl import JSONL
-from dlplug.data.text.labelled_tokens import TokenLabels
 from dlplug.data.text.pairs import Pairs
+from dlplug.data.text.token_labels import TokenLabels
 from dlplug.errors import DataError
 
 COUNT = 60

@@ -36,6 +36,17 @@ def test_what_is_no_key_is_named(value, message):
     assert error.value.what == message
 
 
+def test_every_fault_is_found_by_itself():
+    """Each with the place of its own record."""
+    keys = Keys(["train", "tarin", None, "Test"], "record {}".format)
+    assert [(row, error.what) for row, error in keys.faults("column").items()] == [
+        (1, "record 1: 'tarin' is no split"),
+        (2, "record 2: the split is missing"),
+    ]
+    assert list(keys.faults("group")) == [2] and list(keys.faults("time")) == [0, 1, 2, 3]
+    assert Keys(["2024-05-31", "1"], str).faults("time") == {}
+
+
 def test_splits_have_many_names():
     """The words people use, in any case."""
     assert keys("train", "Val", " TEST", "training", "dev", "valid").splits() == [

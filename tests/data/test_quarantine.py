@@ -53,6 +53,13 @@ def test_up_to_the_share_of_all_records_may_be_bad():
         quarantine.check()
 
 
+def test_a_share_is_the_number_that_was_meant():
+    """0.29 * 100 is a little less than 29 in binary fractions."""
+    allowed = [Quarantine(percent / 100).allowed_of(100) for percent in range(100)]
+    assert allowed == list(range(100))
+    assert Quarantine(0.29).allowed_of(99) == 28
+
+
 def test_each_bad_record_is_named_once(capsys):
     """However often it is met."""
     quarantine = ready()

@@ -200,7 +200,8 @@ def test_predictions_agree_with_the_loss():
         ({"mask_fraction": 0.2}, "mask_fraction = 0.2 is of no use for objective = 'causal'"),
         ({"objective": "masked", "span_length": 2.0}, "span_length = 2.0 is of no use"),
         ({"objective": "masked", "mask_fraction": 1.0}, "mask_fraction = 1.0 is not in"),
-        ({"objective": "span", "span_length": 0.5}, "span_length = 0.5 is below 1"),
+        ({"objective": "span", "span_length": 0.5}, "span_length = 0.5 is not 1 token or"),
+        ({"objective": "span", "span_length": float("nan")}, "span_length = nan is not 1 token"),
     ],
 )
 def test_arguments_that_the_objective_does_not_use_are_refused(arguments, message):

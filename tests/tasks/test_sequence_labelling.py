@@ -11,7 +11,7 @@ from torch.utils.data import DataLoader
 
 from dlplug.architectures.transformer import Transformer
 from dlplug.data.spec import DataSpec
-from dlplug.data.text.labelled_tokens import TokenLabels
+from dlplug.data.text.token_labels import TokenLabels
 from dlplug.errors import ConfigError, DataError, InvalidValueError
 from dlplug.losses.cross_entropy import CrossEntropyLoss
 from dlplug.losses.focal import FocalLoss

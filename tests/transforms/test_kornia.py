@@ -1,15 +1,14 @@
 """kornia: the library's augmentations as it applies them, for our images, masks and seeds."""
 
-import sys
-
 import pytest
 import torch
 from kornia import augmentation as library
 
 from dlplug import config
-from dlplug.errors import DataError, DlplugError, InvalidValueError
+from dlplug.errors import DlplugError, InvalidValueError
 from dlplug.run import verbs
-from dlplug.transforms.kornia import Kornia, augmentations
+from dlplug.transforms.kornia import Kornia
+from dlplug.transforms.kornia_augmentations import augmentations
 
 # What has no default, or one that changes nothing.
 NEEDED = {
@@ -134,22 +133,6 @@ def test_what_cannot_move_masks_says_so(name):
         Kornia(name, NEEDED.get(name, {}) | {"p": 1.0})(photographs(), masks)
 
 
-@pytest.mark.parametrize(
-    ("name", "arguments", "message"),
-    [
-        ("RandomAfine", {}, "no augmentation 'RandomAfine'\n.*\n.*did you mean 'RandomAffine'"),
-        ("Resize", {"size": 8}, "no augmentation 'Resize'"),
-        ("RandomAffine", {"degree": 3}, "no argument 'degree'\n.*\n.*did you mean 'degrees'"),
-        ("RandomAffine", {}, "refuses its arguments .* missing 1 required .* 'degrees'"),
-        ("RandomAffine", {"degrees": "far"}, "refuses its arguments {'degrees': 'far'}"),
-    ],
-)
-def test_wrong_names_and_arguments_are_refused(name, arguments, message):
-    """What, what is known, and the nearest name."""
-    with pytest.raises(InvalidValueError, match=message):
-        Kornia(name, arguments)
-
-
 def test_a_range_that_does_not_rise_is_refused():
     """The message holds it."""
     with pytest.raises(InvalidValueError, match=r"value_range = \[1.0, 0.0\] does not rise"):
@@ -163,14 +146,6 @@ def test_images_that_do_not_fit_are_refused():
     for inputs in (torch.rand(6, 4), {"x": photographs()}, photographs().long()):
         with pytest.raises(InvalidValueError, match=r"RandomGamma needs images \(B, C, H, W\)"):
             Kornia("RandomGamma")(inputs, LABELS)
-
-
-def test_without_the_package_the_extra_is_named(monkeypatch):
-    """As for every optional dependency."""
-    monkeypatch.setitem(sys.modules, "kornia.augmentation", None)
-    with pytest.raises(DataError, match="needs the package kornia") as error:
-        Kornia("RandomGamma")
-    assert error.value.fix == "pip install 'dlplug[augmentation]'"
 
 
 TRAINING = """

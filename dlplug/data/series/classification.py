@@ -11,12 +11,13 @@ from torch import Tensor
 from dlplug.data.bad_rows import BadRows
 from dlplug.data.division import WAYS
 from dlplug.data.keys import Keys
+from dlplug.data.outside_inputs import read_array
 from dlplug.data.paths import resolve_path
 from dlplug.data.records import ArrayRecords, Records
 from dlplug.data.series.gaps import check_fill, fill_gaps
 from dlplug.data.series.series_file import Series, read_series
 from dlplug.data.spec import DataSpec
-from dlplug.data.split_data import SplitData, read_array
+from dlplug.data.split_data import SplitData
 from dlplug.data.text.token_data import read_text
 from dlplug.errors import DataError, InvalidValueError
 
@@ -110,7 +111,12 @@ class SeriesClassification(SplitData):
         )
         apart = {} if self.test_path is None else {"test": torch.arange(first, len(series))}
         indices = self.divided(
-            bad, first, self._keys(first), labels[:first], apart=dict.fromkeys(apart)
+            bad,
+            first,
+            self._keys(first),
+            labels[:first],
+            total=len(series),
+            apart=dict.fromkeys(apart),
         )
         indices |= apart
         self.leave_out(bad, apart)

@@ -35,8 +35,16 @@ class CSV(TableData):
         **table,
     ):
         super().__init__(path, target, **table)
-        if len(delimiter) != 1:
-            raise InvalidValueError(f"data csv: delimiter = {delimiter!r} is not one character")
+        if len(delimiter) != 1 or not delimiter.isascii() or delimiter in '"\r\n\0':
+            raise InvalidValueError(
+                f"data csv: delimiter = {delimiter!r} is not one character of ASCII",
+                known="any but a quote and a line break, such as ',' ';' or '\\t'",
+            )
+        if column_names is not None and not column_names:
+            raise InvalidValueError(
+                "data csv: column_names is empty",
+                fix="name every column, or delete it for a file with a line of names",
+            )
         try:
             codecs.lookup(encoding)
         except LookupError as error:

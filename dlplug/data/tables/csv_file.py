@@ -72,6 +72,9 @@ def read_csv(
 
 # From so many bad rows on, a file in which most rows are bad is not read on.
 MANY = 1000
+# The standard library's own bound on a cell, which is smaller than many a document; it is one for
+# all readers of a process, and its largest value on every system.
+csv.field_size_limit(2**31 - 1)
 # What the standard library says about a file that is damaged, or no text.
 FAULTS = (UnicodeError, csv.Error, OSError, EOFError)
 

@@ -101,7 +101,9 @@ class Preparation:
                 numbers.append(_fit_numbers(name, columns.numbers(name)[train], indicators))
             else:
                 words = columns.words(name).take(pyarrow.array(train))
-                categories.append(_fit_words(name, words, max_categories, columns.source.name))
+                is_meant = name in categorical
+                file = columns.source.name
+                categories.append(_fit_words(name, words, max_categories, file, is_meant))
         return cls(tuple(numbers), tuple(categories), encoding)
 
     @property
@@ -178,19 +180,21 @@ def _fit_numbers(name: str, values: np.ndarray, indicators: bool) -> NumberColum
 
 
 def _fit_words(
-    name: str, words: pyarrow.ChunkedArray, max_categories: int, file: str
+    name: str, words: pyarrow.ChunkedArray, max_categories: int, file: str, is_meant: bool
 ) -> CategoryColumn:
     values = sorted(value for value in pc.unique(words).to_pylist() if value is not None)
+    if len(values) > 2 and not is_meant and all(map(_is_date, values)):
+        raise DataError(
+            f"{file}, column {name!r} holds dates, such as {values[0]!r}",
+            fix=f"leave it out with data.ignore: [{name}], divide the records by it with"
+            f" data.split: time and data.split_by: {name}, or take each date as a word with"
+            f" data.categorical: [{name}]",
+        )
     if len(values) > max_categories:
         raise DataError(
             f"{file}, column {name!r}: {len(values)} different words, of which"
             f" {max_categories} are allowed; such as {', '.join(map(repr, values[:3]))}",
-            fix=f"leave it out with data.ignore: [{name}], or "
-            + (
-                f"divide the records by it: data.split: time, data.split_by: {name}"
-                if all(map(_is_date, values[:3]))
-                else "raise data.max_categories"
-            ),
+            fix=f"leave it out with data.ignore: [{name}], or raise data.max_categories",
         )
     return CategoryColumn(name, tuple(values), words.null_count > 0)
 

@@ -49,7 +49,7 @@ class Target:
             names: Target columns.
             kind: ``class``, ``labels`` or ``number``; ``auto`` to find out.
         Raises:
-            DataError: the columns cannot be that.
+            DataError: the columns cannot be that, or every record is bad.
         """
         names = tuple(names)
         if kind == "auto":
@@ -64,6 +64,8 @@ class Target:
         words = columns.words(names[0])
         _refuse_missing(columns, names[0], pc.is_null(words).to_numpy())
         classes = sorted(pc.unique(words.drop_null()).to_pylist(), key=_by_value)
+        if not classes:
+            columns.bad.check(0)
         if len(classes) < 2:
             raise DataError(
                 f"{columns.source.name}, column {names[0]!r}: every record has the class"

@@ -36,9 +36,12 @@ def read_fields(
 def _record(line: str, path: Path, number: int) -> Any:
     try:
         return json.loads(line)
-    except json.JSONDecodeError as error:
+    except (ValueError, RecursionError) as error:
+        # Python refuses numbers of thousands of digits, and brackets within thousands of others.
+        is_form = isinstance(error, json.JSONDecodeError)
+        place = f", column {error.colno}" if is_form else ""
         raise DataError(
-            f"{path}, line {number}, column {error.colno}: no JSON: {error.msg}",
+            f"{path}, line {number}{place}: no JSON: {error.msg if is_form else error}",
             fix="write one JSON object in each line; for plain text, take data text and set"
             " data.field to null",
         ) from error
@@ -72,7 +75,7 @@ def field_place(path: Path, number: int, field: str) -> str:
 
 
 def checked_text(value: Any, path: Path, number: int, field: str) -> str:
-    """A text that is not empty.
+    """A text that is not empty, and can be written as UTF-8.
 
     Raises:
         DataError: names file, line and field of anything else.
@@ -83,4 +86,12 @@ def checked_text(value: Any, path: Path, number: int, field: str) -> str:
         )
     if not value.strip():
         raise DataError(f"{path}, line {number}: {field} is empty")
+    try:
+        value.encode()
+    except UnicodeEncodeError as error:
+        half = value[error.start]
+        raise DataError(
+            f"{path}, line {number}: {field} holds {half!r}, one half of a character",
+            fix="write both halves, as in \\ud83d\\ude00, or neither",
+        ) from error
     return value

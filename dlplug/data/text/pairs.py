@@ -82,8 +82,11 @@ class PairData(TokenData):
         training = [text for row in self.bad.good(rows["train"]).tolist() for text in pairs[row]]
         tokenizer = self.learned_tokenizer(training)
         self.publish(tokenizer)
-        sources = self._encoded([source for source, _ in pairs], places)
-        targets = self._encoded([target for _, target in pairs], places, [END])
+        long = BadRows()
+        sources = self._encoded([source for source, _ in pairs], places, bad=long)
+        targets = self._encoded([target for _, target in pairs], places, [END], long)
+        self.check_rows(long, len(pairs))
+        self.leave_out(long, rows)
         following = targets.masked_fill(targets == PADDING, IGNORED)
         # The end token is nobody's input: nothing follows it.
         earlier = targets[:, :-1].masked_fill(targets[:, :-1] == END, PADDING)
@@ -103,16 +106,27 @@ class PairData(TokenData):
             raise DataError(f"{path} holds no texts")
         return SourceInputs(self._encoded(*map(list, zip(*found, strict=True))))
 
-    def _encoded(self, texts: list[str], places: list[str], end: Sequence[int] = ()) -> Tensor:
+    def _encoded(
+        self,
+        texts: list[str],
+        places: list[str],
+        end: Sequence[int] = (),
+        bad: BadRows | None = None,
+    ) -> Tensor:
+        """Tokens ``(N, T)``; ``bad`` is told of texts that are too long, or they are errors."""
         tokenizer, longest = self.saved_tokenizer(), self.sequence_length
         rows = [[*tokenizer.encode(text), *end] for text in texts]
-        for row, text, place in zip(rows, texts, places, strict=True):
+        long = BadRows() if bad is None else bad
+        for number, (row, text, place) in enumerate(zip(rows, texts, places, strict=True)):
             if len(row) > longest:
-                raise DataError(
+                error = DataError(
                     f"{place}: {text[:30]!r} has {len(row)} tokens, data.sequence_length is"
                     f" {longest}",
                     fix="delete what is too long, or set data.sequence_length higher",
                 )
+                long.add(number, error)
+        if bad is None:
+            long.check(0)
         return padded(rows, longest)
 
 

@@ -13,7 +13,8 @@ from dlplug.data.mnist import MNIST
 from dlplug.data.mnist import STD as MNIST_STD
 from dlplug.data.records import Records
 from dlplug.data.spec import DataSpec
-from dlplug.data.split_data import SPLITS, SplitData
+from dlplug.data.split import SPLITS
+from dlplug.data.split_data import SplitData
 from dlplug.errors import DataError, InvalidValueError
 
 # Photographs of scikit-image, by split: the test backgrounds are never seen in the training.

@@ -13,7 +13,8 @@ from dlplug.data.division import WAYS
 from dlplug.data.paths import resolve_path
 from dlplug.data.records import ArrayRecords, Records
 from dlplug.data.spec import DataSpec
-from dlplug.data.split_data import SPLITS, SplitData
+from dlplug.data.split import SPLITS
+from dlplug.data.split_data import SplitData
 from dlplug.data.vision.image_records import ImageInputs, ImageRecords, channel_statistics
 from dlplug.data.vision.pixels import check_fit, image_files, read_pixels, sides
 from dlplug.data.vision.saved_tables import (

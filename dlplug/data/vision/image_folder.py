@@ -11,10 +11,17 @@ from dlplug.data.division import WAYS
 from dlplug.data.path_keys import check_pattern, file_keys
 from dlplug.data.paths import resolve_path
 from dlplug.data.spec import DataSpec
-from dlplug.data.split import SPLIT_NAMES
-from dlplug.data.split_data import SPLITS, SplitData
+from dlplug.data.split import SPLIT_NAMES, SPLITS
+from dlplug.data.split_data import SplitData
 from dlplug.data.vision.image_records import ImageInputs, ImageRecords, channel_statistics
-from dlplug.data.vision.pixels import check_fit, image_files, is_image_file, read_pixels, sides
+from dlplug.data.vision.pixels import (
+    check_fit,
+    image_files,
+    images_at,
+    is_image_file,
+    read_pixels,
+    sides,
+)
 from dlplug.errors import DataError, InvalidValueError, suggestion
 
 
@@ -95,11 +102,7 @@ class ImageFolder(SplitData):
         Raises:
             DataError: there is none, or nothing has been learned yet.
         """
-        path = Path(path)
-        files = image_files(path) if path.is_dir() else [path]
-        if not path.exists() or not files:
-            raise DataError(f"{path}: there are no images")
-        return ImageInputs(files, self.read, *self._statistics())
+        return ImageInputs(images_at(Path(path)), self.read, *self._statistics())
 
     def _publish(self, names: Sequence[str], paths: Sequence[Path]) -> None:
         if self.adopted is not None:

@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from dlplug.data.quarantine import LeaveOut, refuse
+from dlplug.data.vision.pixels import file_size
 from dlplug.errors import DataError
 
 # Images that mean and standard deviation are computed from, at most: more change the fourth digit.
@@ -89,7 +90,7 @@ class ImageRecords(ImageInputs):
         Not of their content, which would be read twice for that.
         """
         rows = (
-            f"{path.parent.name}/{path.name} {path.stat().st_size} {label}"
+            f"{path.parent.name}/{path.name} {file_size(path)} {label}"
             for path, label in zip(self.paths, self.labels.tolist(), strict=True)
         )
         return hashlib.sha256("\n".join(rows).encode()).hexdigest()

@@ -45,8 +45,31 @@ def image_files(folder: Path) -> list[Path]:
 
 
 def is_image_file(path: Path) -> bool:
-    """Whether the name is that of an image; hidden files are none."""
-    return path.suffix.lower() in SUFFIXES and not path.name.startswith(".") and path.is_file()
+    """Whether the name is that of an image; hidden files are none.
+
+    A link to nothing is one, which cannot be read: images whose disk is missing are missed.
+    """
+    return path.suffix.lower() in SUFFIXES and not path.name.startswith(".") and not path.is_dir()
+
+
+def images_at(path: Path) -> list[Path]:
+    """One image file, or all in a folder, sorted by their path.
+
+    Raises:
+        DataError: there is none.
+    """
+    files = image_files(path) if path.is_dir() else [path] * path.is_file()
+    if not files:
+        raise DataError(f"{path}: there are no images")
+    return files
+
+
+def file_size(path: Path) -> int | None:
+    """Bytes of a file; None where it cannot be reached, which is told when it is read."""
+    try:
+        return path.stat().st_size
+    except OSError:
+        return None
 
 
 def open_image(path: Path | BinaryIO, name: str | None = None) -> "Image":

@@ -14,10 +14,11 @@ from dlplug.data.division import WAYS
 from dlplug.data.path_keys import check_pattern, file_keys
 from dlplug.data.paths import resolve_path
 from dlplug.data.spec import DataSpec
-from dlplug.data.split_data import SPLITS, SplitData
+from dlplug.data.split import SPLITS
+from dlplug.data.split_data import SplitData
 from dlplug.data.vision.image_records import ImageInputs, channel_statistics
 from dlplug.data.vision.masks import find_pairs, found_values, read_pair
-from dlplug.data.vision.pixels import check_fit, image_files, read_pixels, sides
+from dlplug.data.vision.pixels import check_fit, file_size, images_at, read_pixels, sides
 from dlplug.errors import DataError, InvalidValueError
 
 
@@ -115,10 +116,7 @@ class SegmentationPairs(SplitData):
         Raises:
             DataError: there is none, or nothing has been learned yet.
         """
-        path = Path(path)
-        files = image_files(path) if path.is_dir() else [path]
-        if not path.exists() or not files:
-            raise DataError(f"{path}: there are no images")
+        files = images_at(Path(path))
         learned = self.data_spec and self.data_spec.preparation
         if not learned:
             raise DataError("data segmentation_pairs: mean and deviation are not known yet")
@@ -170,7 +168,7 @@ class PairRecords(Dataset):
     def digest(self) -> str:
         """SHA-256 of the names and sizes in bytes of all files, in order."""
         files = [path for pair in self.pairs for path in pair]
-        rows = "\n".join(f"{path.name} {path.stat().st_size}" for path in files)
+        rows = "\n".join(f"{path.name} {file_size(path)}" for path in files)
         return hashlib.sha256(rows.encode()).hexdigest()
 
 

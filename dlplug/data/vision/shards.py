@@ -130,7 +130,7 @@ def read_field(content: bytes, field: str, place: str) -> object:
     """
     try:
         record = json.loads(content)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise DataError(f"{place}: no JSON: {error}") from error
     return values_of(record, [field], place)[0]
 

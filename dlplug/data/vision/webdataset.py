@@ -13,7 +13,7 @@ from dlplug.data.path_keys import check_pattern, is_pattern, path_keys
 from dlplug.data.spec import DataSpec
 from dlplug.data.split_data import SplitData
 from dlplug.data.vision.image_records import ImageInputs, ImageRecords, channel_statistics
-from dlplug.data.vision.pixels import check_fit, image_files, read_pixels, sides
+from dlplug.data.vision.pixels import check_fit, images_at, read_pixels, sides
 from dlplug.data.vision.shards import Directory, Member, read_member, read_shards
 from dlplug.errors import DataError, InvalidValueError
 
@@ -110,15 +110,10 @@ class WebDataset(SplitData):
         Raises:
             DataError: there is none, or nothing has been learned yet.
         """
-        path = Path(path)
-        files = image_files(path) if path.is_dir() else [path] * path.is_file()
+        files = images_at(Path(path))
         learned = self.data_spec and self.data_spec.preparation
-        if not files or not learned:
-            raise DataError(
-                f"{path}: there are no images"
-                if not files
-                else "data webdataset: mean and deviation are not known yet"
-            )
+        if not learned:
+            raise DataError("data webdataset: mean and deviation are not known yet")
         read = partial(read_pixels, **self.fitting)
         return ImageInputs(files, read, learned["mean"], learned["std"])
 

@@ -191,6 +191,19 @@ def test_a_test_file_leaves_the_rest_to_be_divided(tmp_path):
     }
 
 
+def test_the_share_of_bad_series_is_that_of_both_files(tmp_path):
+    """Two of the twenty of each: three bad ones among the first are few enough."""
+    (tmp_path / "x.ts").write_text(HEADER + "\n".join(["oops:a"] * 3 + LINES[3:]) + "\n")
+    (tmp_path / "t.ts").write_text(HEADER + "\n".join(LINES) + "\n")
+    data = SeriesClassification(str(tmp_path / "x.ts"), str(tmp_path / "t.ts"), quarantine=0.1)
+    data.setup("fit")
+    assert len(data.quarantine) == 3 and data.quarantine.allowed == 4
+    with pytest.raises(DataError, match=r"line 3, channel 1: 'oops' is no number \(and 2 more"):
+        SeriesClassification(str(tmp_path / "x.ts"), str(tmp_path / "t.ts"), quarantine=0.07).setup(
+            "fit"
+        )
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [

@@ -53,6 +53,15 @@ def test_faults_are_named(tmp_path, text, message):
     assert "t.csv" in str(error.value)
 
 
+def test_a_cell_may_be_a_document(tmp_path):
+    """Of more than the 131,072 characters at which the standard library stops counting lines."""
+    long = "x" * 200_000
+    source = read_csv(written(tmp_path, f"a,b\n1,{long}\n2,y\n"))
+    assert source.place(1) == "line 3"
+    with pytest.raises(DataError, match="line 3: 1 cells in a table of 2 columns"):
+        read_csv(written(tmp_path, f"a,b\n1,{long}\n2\n"))
+
+
 def test_another_encoding_is_named(tmp_path):
     """A file of Latin 1 read as UTF-8, in the names and in the cells."""
     for text in ("ä\n1\n", "a\nä\n"):

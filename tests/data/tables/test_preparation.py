@@ -85,8 +85,10 @@ def test_large_equal_numbers_are_a_constant():
 
 
 def test_a_column_of_dates_leads_to_a_division_by_time():
-    """Raising the number of categories would make each day a category of its own."""
+    """As words, each day would be a category of its own, however few they are."""
     days = pa.chunked_array([[f"2024-01-{day:02}" for day in range(1, 29)]])
-    with pytest.raises(DataError, match="28 different words") as error:
-        preparation._fit_words("day", days, 9, "a.csv")
-    assert "data.split: time, data.split_by: day" in error.value.fix
+    for max_categories in (9, 256):
+        with pytest.raises(DataError, match="column 'day' holds dates") as error:
+            preparation._fit_words("day", days, max_categories, "a.csv", is_meant=False)
+        assert "data.split: time and data.split_by: day" in error.value.fix
+    assert len(preparation._fit_words("day", days, 256, "a.csv", is_meant=True).values) == 28

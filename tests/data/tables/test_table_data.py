@@ -227,6 +227,10 @@ def test_a_column_without_a_name_is_warned_of(files):
     ({"target": ["y", "y"]}, "name each target column once"),
     ({"encoding": "klingon"}, "encoding = 'klingon' is unknown"),
     ({"delimiter": "::"}, "delimiter = '::' is not one character"),
+    ({"delimiter": "§"}, "delimiter = '§' is not one character of ASCII"),
+    ({"delimiter": "\n"}, r"delimiter = '\\n' is not .*\n  known: any but a quote and a line"),
+    ({"delimiter": '"'}, "delimiter = '\"' is not"),
+    ({"column_names": []}, "column_names is empty"),
 ])  # fmt: skip
 def test_impossible_arguments_are_refused(arguments, message):
     """Before the file is read."""
@@ -292,6 +296,25 @@ def test_both_formats_are_divided_alike(tmp_path, cls, way):
     path = tmp_path / ("t.csv" if cls is CSV else "t.parquet")
     data = cls(str(path), "y", split=way, split_by="key")
     assert positions(data) == EXPECTED[way] and data.data_spec.num_features == 1
+
+
+@pytest.mark.parametrize(("way", "bad", "what"), [
+    ("column", "tarin", "'tarin' is no split"),
+    ("group", "", "the group is missing"),
+    ("time", "2024-13-01", "'2024-13-01' is no time"),
+])  # fmt: skip
+def test_a_record_that_nobody_can_divide_is_bad(tmp_path, capsys, way, bad, what):
+    """It is set aside and trains, or is the error; the others stay where they are."""
+    rows = [f"{i},{i / 7},{key}" for i, key in enumerate(VALUES[way])]
+    path = tmp_path / "t.csv"
+    path.write_text("\n".join(["x,y,key", *rows, f"10,9.9,{bad}"]) + "\n")
+    arguments = {"target_kind": "number", "split": way, "split_by": "key"}
+    with pytest.raises(DataError, match=f"line 12, column 'key': {what}"):
+        CSV(str(path), "y", **arguments).setup("fit")
+    data = CSV(str(path), "y", quarantine=0.1, **arguments)
+    assert positions(data) == EXPECTED[way] | {"train": [*EXPECTED[way]["train"], 10]}
+    assert data.quarantine.positions("train") == {len(EXPECTED[way]["train"])}
+    assert what in capsys.readouterr().err
 
 
 def test_times_of_parquet_have_a_type(tmp_path):

@@ -68,6 +68,15 @@ def test_a_missing_target_is_named(cells):
         found(y=cells).read(columns(y=cells))
 
 
+@pytest.mark.parametrize("kind", ["auto", "class"])
+def test_a_column_without_any_target_is_named(kind):
+    """Where bad rows are gathered to be told together, too."""
+    source = columns(y=["", "NA"]).source
+    gathering = Columns(source, bad=source.bad_rows)
+    with pytest.raises(DataError, match=r"line 2, column 'y': the target is missing \(and 1 more"):
+        Target.find(gathering, ["y"], kind)
+
+
 def test_targets_that_cannot_be_learned_are_refused():
     """One class only, words among several columns, a label of 2, a class that training lacked."""
     with pytest.raises(DataError, match="every record has the class 'a'"):

@@ -104,6 +104,9 @@ def test_a_label_that_the_run_does_not_know_is_refused(file, tmp_path):
         ('{"text": " ", "label": 1}', "line 2: text is empty"),
         ('{"text": "a", "label": null}', "line 2: label is None, which names no class"),
         ('{"text": "a", "label": 1.5}', "line 2: label is 1.5, which names no class"),
+        ('{"text": "a", "label": ' + "1" * 5000 + "}", "line 2: no JSON: Exceeds the limit"),
+        ('{"text": "a", "label": ' + "[" * 99999, "line 2: no JSON: maximum recursion depth"),
+        (r'{"text": "a \ud83d", "label": 1}', r"line 2: text holds '\\ud83d', one half of a"),
     ],
 )
 def test_bad_records_are_named_with_their_line(tmp_path, line, message):

@@ -66,6 +66,17 @@ def test_what_is_wrong_is_named(tmp_path, name, text, message):
     assert message in str(error.value)
 
 
+def test_pairs_that_are_too_long_are_set_aside(tmp_path, capsys):
+    """Where some may be bad; each is named, and the others stay where they are."""
+    text = "ab\tcba\n" * 9 + "aaaaaa\tb\n" + "b\ta\n" * 9 + "a\tbbbbbb\n"
+    data = loaded(tmp_path, text, sequence_length=5, quarantine=0.1)
+    assert data.quarantine.positions("train") == {9, 19} and data.split_sizes["train"] == 20
+    told = capsys.readouterr().err
+    assert "line 10: 'aaaaaa' has 6 tokens" in told and "line 20: 'bbbbbb' has 7 tokens" in told
+    with pytest.raises(DataError, match=r"line 10: 'aaaaaa' has 6 .*\(and 1 more: .*line 20"):
+        loaded(tmp_path, text + "a\tb\n", sequence_length=5, quarantine=0.05)
+
+
 def test_inputs_are_checked_too(tmp_path):
     """A file without a text, and a source that is too long."""
     data = loaded(tmp_path, "a\tb\n", sequence_length=5)

@@ -113,6 +113,17 @@ def test_a_broken_image_is_named(faces):
         data.split("train").__getitems__([2, 3])
 
 
+def test_a_link_to_nothing_is_a_broken_image(faces, capsys):
+    """As of a disk that is missing; the record is there, in the fingerprint too."""
+    (faces / "face" / "zz.png").symlink_to(faces / "gone.png")
+    with pytest.raises(DataError, match=r"zz\.png cannot be read as an image"):
+        folder(faces, validation_fraction=0.0, test_fraction=0.0)
+    data = folder(faces, quarantine=0.1, validation_fraction=0.0, test_fraction=0.0)
+    assert len(data.quarantine) == 1 and data.split_sizes["train"] == 41
+    assert "zz.png cannot be read" in capsys.readouterr().err
+    assert data.fingerprint()["records"]["train"] == 41
+
+
 def test_the_fingerprint_sees_names_and_sizes(faces):
     """It changes with the files and not with the order of reading."""
     before = folder(faces).fingerprint()

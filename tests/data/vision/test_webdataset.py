@@ -180,6 +180,11 @@ def test_shards_of_a_split_stay_as_they_are(tmp_path):
     [
         ("patient", None, r"a\.tar: the record set\.1/0_a has no \.json, and data\.split_by names"),
         ("patient", lambda _: b"{", r"a\.tar: set\.1/0_a\.json: no JSON"),
+        (
+            "patient",
+            lambda _: b"[" * 99999,
+            r"a\.tar: set\.1/0_a\.json: no JSON: maximum",
+        ),
         ("patient", lambda _: b"[]", r"set\.1/0_a\.json: list instead of an object"),
         (
             "pateint",

