@@ -8,7 +8,7 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.checkpoint import checkpoint
 
-from dlplug.callbacks.patterns import architecture_of, check_patterns, modules_matching
+from dlplug.callbacks.network.patterns import architecture_of, check_patterns, modules_matching
 from dlplug.errors import InvalidValueError
 
 

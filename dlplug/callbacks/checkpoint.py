@@ -10,11 +10,11 @@ import torch
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
-from dlplug.callbacks.agreement import Agreement
-from dlplug.callbacks.monitor import check_mode, missing_metric
-from dlplug.callbacks.save_interval import SaveInterval
+from dlplug.callbacks.numbers.monitor import check_mode, missing_metric
 from dlplug.errors import CheckpointError, InvalidValueError, StorageError
-from dlplug.storage.checkpoint import BEST, LAST, read_checkpoint
+from dlplug.processes.agreement import Agreement
+from dlplug.storage.checkpoint import BEST, LAST, read_outline
+from dlplug.storage.save_interval import SaveInterval
 from dlplug.storage.saver import Saver
 
 ON_STORAGE_ERROR = ("stop", "continue")
@@ -30,7 +30,8 @@ class Checkpoint(ModelCheckpoint):
     process is told to end (SIGTERM, see `Termination`), ``last.ckpt`` is written between two steps.
     Without a validation there is no best by a ``val_`` metric; ``best.ckpt`` is then the latest.
 
-    A run writes its files in the background, and waits for them when the training ends.
+    A run writes its files in the background, and waits for them when the training ends. With the
+    strategy ``fsdp2_sharded`` they are folders, and the training waits for each.
 
     Args:
         monitor: Name of the metric.
@@ -174,7 +175,7 @@ class Checkpoint(ModelCheckpoint):
         if not self._is_in_place or not best.exists():
             return
         try:
-            states = read_checkpoint(best).get("callbacks", {})
+            states = read_outline(best).get("callbacks", {})
         except CheckpointError as error:
             print(f"{error.what}: the next one takes its place", file=sys.stderr)
             return

@@ -4,7 +4,7 @@ import lightning
 import torch
 from lightning.pytorch.callbacks import Callback
 
-from dlplug.callbacks.patterns import architecture_of
+from dlplug.callbacks.network.patterns import architecture_of
 from dlplug.errors import InvalidValueError
 
 MODES = ("default", "reduce-overhead", "max-autotune", "max-autotune-no-cudagraphs")

@@ -7,7 +7,7 @@ from lightning.pytorch.callbacks import Callback
 from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd
 
-from dlplug.callbacks.blocks import log_step
+from dlplug.callbacks.network.blocks import log_step
 from dlplug.errors import InvalidValueError
 
 ACTIVATIONS = (nn.ReLU, nn.ReLU6, nn.GELU, nn.SiLU, nn.Mish, nn.ELU, nn.CELU, nn.SELU, nn.Hardswish)

@@ -5,7 +5,7 @@ from typing import Any
 
 import lightning.pytorch.callbacks as lightning_callbacks
 
-from dlplug.callbacks.monitor import check_mode, missing_metric
+from dlplug.callbacks.numbers.monitor import check_mode, missing_metric
 from dlplug.errors import InvalidValueError
 
 

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from dlplug.callbacks.weight_average import WeightAverage
+from dlplug.callbacks.network.weight_average import WeightAverage
 from dlplug.errors import InvalidValueError
 
 

@@ -7,7 +7,7 @@ from lightning.pytorch.callbacks import Callback
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from dlplug.callbacks.patterns import (
+from dlplug.callbacks.network.patterns import (
     architecture_of,
     check_patterns,
     matches,

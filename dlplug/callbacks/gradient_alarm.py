@@ -8,7 +8,7 @@ import torch
 from lightning.pytorch.callbacks import Callback
 from torch import Tensor
 
-from dlplug.callbacks.blocks import blocks_of, norm
+from dlplug.callbacks.network.blocks import blocks_of, norm
 from dlplug.errors import InvalidValueError, RunError
 
 ACTIONS = ("warn", "stop")

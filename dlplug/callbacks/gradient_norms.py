@@ -3,7 +3,7 @@
 import lightning
 from lightning.pytorch.callbacks import Callback
 
-from dlplug.callbacks.blocks import blocks_of, check_every, log_step, norm, read
+from dlplug.callbacks.network.blocks import blocks_of, check_every, log_step, norm, read
 
 
 class GradientNorms(Callback):

@@ -6,8 +6,13 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from dlplug.callbacks.freeze import check_anything_left, evaluate
-from dlplug.callbacks.learning_rates import scale_rates
-from dlplug.callbacks.patterns import architecture_of, check_patterns, matches, parameters_matching
+from dlplug.callbacks.network.learning_rates import scale_rates
+from dlplug.callbacks.network.patterns import (
+    architecture_of,
+    check_patterns,
+    matches,
+    parameters_matching,
+)
 from dlplug.errors import InvalidValueError
 
 

@@ -16,11 +16,11 @@ import torch
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
-from dlplug.callbacks.launcher_observer import hold_back
-from dlplug.callbacks.meeting_point import connect, host_of_first, listen
-from dlplug.callbacks.star import Star, new_secret
-from dlplug.callbacks.watch import Lost, Peer, Watch
 from dlplug.errors import InvalidValueError
+from dlplug.processes.launcher_observer import hold_back
+from dlplug.processes.meeting_point import connect, host_of_first, listen
+from dlplug.processes.star import Star, new_secret
+from dlplug.processes.watch import Lost, Peer, Watch
 
 # Seconds that the main thread has for leaving by itself: gloo raises at once, NCCL waits for ever.
 GRACE = 5.0

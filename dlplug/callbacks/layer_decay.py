@@ -6,19 +6,19 @@ import lightning
 from lightning.pytorch.callbacks import Callback
 from torch import nn
 
-from dlplug.callbacks.depth import depth_blocks
-from dlplug.callbacks.learning_rates import scale_rates
+from dlplug.callbacks.network.depth import depth_blocks
+from dlplug.callbacks.network.learning_rates import scale_rates
 from dlplug.errors import InvalidValueError
 
 
 class LayerDecay(Callback):
     """Learn block l of L at ``lr * decay**(L + 1 - l)``; what stands after the blocks at ``lr``.
 
-    For what the blocks are see `dlplug.callbacks.depth.depth_blocks`. What is registered before
-    them (embedding, positions) is layer 0; what is registered between two of them belongs to the
-    one before. Where nothing follows the blocks, the last one is the head and learns at ``lr``, as
-    parameters outside the architecture do, a loss's. Norms and biases stay without weight decay, as
-    without this callback.
+    For what the blocks are see `dlplug.callbacks.network.depth.depth_blocks`. What is registered
+    before them (embedding, positions) is layer 0; what is registered between two of them belongs to
+    the one before. Where nothing follows the blocks, the last one is the head and learns at ``lr``,
+    as parameters outside the architecture do, a loss's. Norms and biases stay without weight decay,
+    as without this callback.
 
     Args:
         decay: Factor from one layer to the one below, in ``(0, 1]``.

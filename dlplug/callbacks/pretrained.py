@@ -9,10 +9,11 @@ import lightning
 from lightning.pytorch.callbacks import Callback
 from torch import Tensor
 
-from dlplug.callbacks.patterns import check_patterns, matches
+from dlplug.callbacks.network.patterns import check_patterns, matches
 from dlplug.errors import CheckpointError, InvalidValueError, RunError, suggestion
 from dlplug.storage.checkpoint import BEST, LAST, read_checkpoint
 from dlplug.storage.runs import find_run
+from dlplug.storage.sharded import INDEX
 
 PREFIX = "architecture."
 
@@ -27,8 +28,8 @@ class Pretrained(Callback):
         callbacks: [{name: pretrained, checkpoint: runs/mnist_vit/1, replace: [head]}]
 
     Args:
-        checkpoint: A file; or a run, ``runs/NAME/NUMBER`` or NAME for the newest in ``runs``, of
-            which the best checkpoint is taken, as with ``--run``.
+        checkpoint: A file or a folder of shards; or a run, ``runs/NAME/NUMBER`` or NAME for the
+            newest in ``runs``, of which the best checkpoint is taken, as with ``--run``.
         replace: Patterns (as in `fnmatch`) of parameters or modules of the architecture that stay
             as they were initialised; the checkpoint may lack them, or have them in other shapes.
     Raises:
@@ -104,8 +105,9 @@ def find(text: str) -> Path:
         RunError: there is no such file or run.
         CheckpointError: the run has no checkpoint.
     """
-    if Path(text).is_file():
-        return Path(text)
+    path = Path(text)
+    if path.is_file() or (path / INDEX).is_file():
+        return path
     try:
         run = find_run(text)
     except RunError as error:
@@ -116,7 +118,7 @@ def find(text: str) -> Path:
             fix=error.fix,
         ) from None
     found = [run / "checkpoints" / name for name in (BEST, LAST)]
-    path = next((path for path in found if path.is_file()), None)
+    path = next((path for path in found if path.exists()), None)
     if path is None:
         raise CheckpointError(
             f"pretrained: the run {text} has no checkpoint yet",

@@ -11,12 +11,13 @@ from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.strategies import DDPStrategy, DeepSpeedStrategy, SingleDeviceStrategy
 from torch import Tensor
 
-from dlplug.callbacks.late_reading import LateReading
-from dlplug.callbacks.loss_history import LossHistory
-from dlplug.callbacks.rewind import rewind
-from dlplug.callbacks.rollback_record import FILE, append_row, cut_rows
+from dlplug.callbacks.numbers.late_reading import LateReading
+from dlplug.callbacks.rollback.loss_history import LossHistory
+from dlplug.callbacks.rollback.record import FILE, cut_rollbacks
+from dlplug.callbacks.rollback.rewind import rewind
 from dlplug.errors import CheckpointError, InvalidValueError, RunError
 from dlplug.storage.checkpoint import LAST, PREVIOUS, read_checkpoint
+from dlplug.storage.json_lines import append_rows
 
 
 class SpikeRollback(Callback):
@@ -86,7 +87,7 @@ class SpikeRollback(Callback):
         """Take rows out of the record that will be written again."""
         self._step, self._losses = trainer.global_step, []
         if trainer.is_global_zero and not trainer.fast_dev_run:
-            cut_rows(folder_of(trainer) / FILE, trainer.global_step)
+            cut_rollbacks(folder_of(trainer) / FILE, trainer.global_step)
 
     def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx) -> None:
         """Judge the loss of the step before, and go back if that makes a spike.
@@ -169,7 +170,7 @@ class SpikeRollback(Callback):
             f" state after step {origin}, the data since then is skipped",
         )
         if trainer.is_global_zero:
-            append_row(folder_of(trainer) / FILE, row)
+            append_rows(folder_of(trainer) / FILE, [row])
 
     def _state_before(self, trainer: lightning.Trainer, step: int) -> dict[str, Any] | None:
         """The newest intact checkpoint from before optimizer step ``step``, in every process."""

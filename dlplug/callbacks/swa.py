@@ -6,8 +6,8 @@ import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from dlplug.callbacks.random_state import capture, restore
-from dlplug.callbacks.weight_average import WeightAverage
+from dlplug.callbacks.implicit.random_state import capture, restore
+from dlplug.callbacks.network.weight_average import WeightAverage
 from dlplug.errors import InvalidValueError
 
 

@@ -6,7 +6,7 @@ import lightning
 from lightning.pytorch.callbacks import Callback
 from torch import Tensor
 
-from dlplug.callbacks.blocks import blocks_of, check_every, log_step, norm, read
+from dlplug.callbacks.network.blocks import blocks_of, check_every, log_step, norm, read
 from dlplug.errors import InvalidValueError
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from lightning.pytorch.callbacks import Callback
 
-from dlplug.callbacks.blocks import whole
+from dlplug.callbacks.network.blocks import whole
 from dlplug.errors import InvalidValueError
 
 QUANTILES = (0.0, 0.05, 0.25, 0.5, 0.75, 0.95, 1.0)

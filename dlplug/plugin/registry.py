@@ -225,7 +225,7 @@ class Registry:
 
     def _renewed(self, rule: Rule) -> Rule:
         """The rule with the present ids of what it calls by an old name."""
-        known = {name for _, short in self._static_names() for name in (normalised(short),)}
+        known = {normalised(short) for _, short in self._static_names()}
         names: list[str] = []
         for entry in rule.names:
             ids = self.renames.successors_of_any_kind(entry)

@@ -63,3 +63,9 @@ def fit(tmp_path):
         return trainer
 
     return train
+
+
+def load_and_test(trainer: lightning.Trainer, module: nn.Module, path: str) -> None:
+    """Load a checkpoint for the test."""
+    with quiet():
+        trainer.test(module, datamodule=Digits(), ckpt_path=path, weights_only=True, verbose=False)

@@ -8,7 +8,7 @@ from dlplug.callbacks.accumulation_schedule import AccumulationSchedule
 from dlplug.callbacks.checkpoint import Checkpoint
 from dlplug.errors import InvalidValueError
 from dlplug.schedulers.linear import linear
-from dlplug.tasks.task import total_steps
+from dlplug.tasks.optimization import total_steps
 
 
 def scheduled(task):

@@ -7,9 +7,8 @@ from torch import nn
 
 from dlplug.callbacks.checkpoint import Checkpoint
 from dlplug.callbacks.ema import EMA
-from dlplug.data.digits import Digits
 from dlplug.errors import InvalidValueError
-from dlplug.run.quiet import quiet
+from tests.callbacks.conftest import load_and_test
 
 
 class Watch(lightning.Callback):
@@ -86,14 +85,7 @@ def test_a_test_after_the_training_uses_the_average(task, fit):
     module, keep = task(), Checkpoint()
     trainer = fit(module, EMA(decay=0.9), keep)
     content = torch.load(keep.last_model_path, weights_only=True)
-    with quiet():
-        trainer.test(
-            module,
-            datamodule=Digits(),
-            ckpt_path=keep.last_model_path,
-            weights_only=True,
-            verbose=False,
-        )
+    load_and_test(trainer, module, keep.last_model_path)
     torch.testing.assert_close(copy(module), dict(content["state_dict"]), rtol=0, atol=0)
     trained = content["ema"]["trained"]
     assert any(not torch.equal(copy(module)[name], trained[name]) for name in trained)

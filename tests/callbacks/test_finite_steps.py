@@ -7,7 +7,7 @@ from torch import nn
 
 from dlplug.callbacks.checkpoint import Checkpoint
 from dlplug.callbacks.finite_steps import FiniteSteps
-from dlplug.callbacks.non_finite import origin
+from dlplug.callbacks.numbers.non_finite import origin
 from dlplug.errors import InvalidValueError, RunError
 from dlplug.losses.cross_entropy import cross_entropy
 
@@ -112,6 +112,75 @@ def test_a_good_training_is_the_same_with_it(task, fit):
         fit(module, *callbacks)
         weights.append(list(module.state_dict().values()))
     assert all(torch.equal(a, b) for a, b in zip(*weights, strict=True))
+
+
+class Cached(nn.Module):
+    """Puts another buffer in the place of its own: the number of the batch, later a longer one."""
+
+    def __init__(self, longer_from):
+        super().__init__()
+        self.register_buffer("cache", torch.zeros(2))
+        self.longer_from, self.calls = longer_from, 0
+
+    def forward(self, x):
+        if self.training:
+            self.calls += 1
+            length = 3 if self.calls >= self.longer_from else 2
+            self.cache = torch.full((length,), float(self.calls))
+        return x
+
+
+@pytest.mark.parametrize(("longer_from", "kept"), [(9, [3.0, 3.0]), (4, [4.0, 4.0, 4.0])])
+def test_a_buffer_may_be_another_one_after_each_batch(task, fit, longer_from, kept):
+    """A bad step puts the old numbers into it; one of another shape is left as it is."""
+    cached, finite, spoil = Cached(longer_from), FiniteSteps(), Spoil(batches=(1,))
+    layers = [nn.Flatten(), cached, nn.Linear(64, 10)]
+    fit(task(nn.Sequential(*layers)), spoil, finite, limit_train_batches=2)
+    assert finite.skipped == spoil.times == 1 and cached.calls == 4
+    assert cached.cache.tolist() == kept
+
+
+class Rare(lightning.LightningModule):
+    """With an embedding whose gradient is sparse; the loss of a second batch is as large."""
+
+    def __init__(self, factor):
+        super().__init__()
+        self.table = nn.Embedding(10, 4, sparse=True)
+        self.factor = factor
+
+    def training_step(self, batch, batch_idx):
+        return self.table(batch[1]).square().sum() * (self.factor if batch_idx else 1e-3)
+
+    def validation_step(self, batch, batch_idx):
+        pass
+
+    def configure_optimizers(self):
+        return torch.optim.SGD(self.parameters(), lr=0.1)
+
+
+@pytest.mark.parametrize("factor", [1e-3, float("inf")])
+def test_sparse_gradients_are_looked_at(fit, capsys, factor):
+    """They are trained with, and left out when they are not finite."""
+    module, finite, watch = Rare(factor), FiniteSteps(), Watched()
+    fit(module, finite, watch, max_epochs=1, limit_train_batches=2)
+    start, first, second = watch.seen
+    assert not torch.equal(start, first) and bool(second.isfinite().all())
+    is_bad = factor != 1e-3
+    assert torch.equal(first, second) == is_bad and finite.skipped == is_bad
+    assert ("the gradient of table.weight holds infinity" in capsys.readouterr().err) == is_bad
+
+
+class Watched(lightning.Callback):
+    """The table before the training and after each batch."""
+
+    def __init__(self):
+        self.seen = []
+
+    def on_train_start(self, trainer, pl_module):
+        self.seen.append(pl_module.table.weight.detach().clone())
+
+    def on_train_batch_end(self, trainer, pl_module, *arguments):
+        self.on_train_start(trainer, pl_module)
 
 
 def test_a_negative_limit_is_refused():

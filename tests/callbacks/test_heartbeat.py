@@ -14,8 +14,8 @@ from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 from dlplug.callbacks import heartbeat as module
 from dlplug.callbacks.heartbeat import Heartbeat, _waits, heartbeat_of, is_from_transport, watched
-from dlplug.callbacks.watch import Lost, Peer
 from dlplug.errors import InvalidValueError, ProcessLostError
+from dlplug.processes.watch import Lost, Peer
 
 OWN, OTHER = Peer.here(0, 2), Peer(1, 2, "elsewhere", 7, 7)
 LOST = Lost(OTHER, "ended without a word")

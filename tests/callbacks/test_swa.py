@@ -12,6 +12,7 @@ from dlplug.callbacks.swa import SWA
 from dlplug.data.digits import Digits
 from dlplug.errors import InvalidValueError
 from dlplug.run.quiet import quiet
+from tests.callbacks.conftest import load_and_test
 
 
 class Watch(lightning.Callback):
@@ -73,13 +74,7 @@ def test_it_is_the_mean_of_the_last_epochs(task, fit, start):
     torch.testing.assert_close(ends, undisturbed.after_epoch, rtol=0, atol=0)
     with quiet():
         trainer = lightning.Trainer(logger=False, accelerator="cpu", enable_progress_bar=False)
-        trainer.test(
-            module,
-            datamodule=Digits(),
-            ckpt_path=keep.last_model_path,
-            weights_only=True,
-            verbose=False,
-        )
+    load_and_test(trainer, module, keep.last_model_path)
     assert_close(copy(module), mean(ends[2:]))
 
 

@@ -1,12 +1,14 @@
 """The table of built-in components is true."""
 
 import inspect
+from pathlib import Path
 
 import pytest
 
 from dlplug.plugin import CORE, KINDS, Registry, Status
 from dlplug.plugin.builtins import TABLE, core_plugin
 
+CALLBACKS = Path(__file__).parents[2] / "dlplug" / "callbacks"
 ROWS = pytest.mark.parametrize("row", TABLE, ids=lambda row: f"{row.kind}-{row.name}")
 
 
@@ -20,6 +22,13 @@ def test_a_row_is_well_formed(row):
 def test_names_are_unique_within_a_kind():
     """No built-in component hides another."""
     assert len({(row.kind, row.name) for row in TABLE}) == len(TABLE)
+
+
+def test_the_files_of_the_callbacks_are_the_components():
+    """``ls dlplug/callbacks`` tells what a config can name; what they are made of is in folders."""
+    modules = {row.target.partition(":")[0] for row in TABLE if row.kind == "callbacks"}
+    files = {path.stem for path in CALLBACKS.glob("*.py")} - {"__init__"}
+    assert files == {module.removeprefix("dlplug.callbacks.") for module in modules}
 
 
 @ROWS

@@ -1,0 +1,1 @@
+"""Numbers that a training gives: watched, read late, traced when they are not finite."""

@@ -1,0 +1,1 @@
+"""What going back before a spike of the loss consists of."""

@@ -1,0 +1,1 @@
+"""Several processes of one training: they agree, and watch each other."""
