@@ -140,7 +140,7 @@ def trained(experiment: "Experiment", root: Path) -> tuple[Run, bool]:
             continue
         if run.status["status"] == "finished":
             return run, False
-        unfinished = run if run.last.is_file() else unfinished
+        unfinished = run if run.has_last else unfinished
     resume = str(unfinished.path) if unfinished else None
     result = verbs.fit(experiment, resume=resume, progress=False, root=root)
     if result.run is None:

@@ -11,7 +11,7 @@ from lightning.fabric.utilities.apply_func import move_data_to_device
 from lightning.pytorch.callbacks import Callback
 from torch.utils.data import DataLoader
 
-from dlplug.callbacks.random_state import capture, restore
+from dlplug.callbacks.implicit.random_state import capture, restore
 from dlplug.data.loader import as_is
 from dlplug.errors import ConfigError
 from dlplug.run.parts import build_data, build_task, name_of

@@ -2,15 +2,17 @@
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import torch
 from lightning.fabric.plugins import TorchCheckpointIO
 
 from dlplug.errors import StorageError
 from dlplug.storage import manifest
+from dlplug.storage.archive_file import save_archive
 from dlplug.storage.checkpoint import LAST, PREVIOUS, read_checkpoint
-from dlplug.storage.files import link_file, write_file
+from dlplug.storage.files import link_file
+from dlplug.storage.folders import remove, retire
 from dlplug.storage.saver import Saver
 from dlplug.storage.state_copy import copy_state
 from dlplug.tasks.checkpoint import check_plain
@@ -54,16 +56,19 @@ class DurableCheckpointIO(TorchCheckpointIO):
         Raises:
             CheckpointError: it is damaged or holds objects.
         """
-        if self.saver is not None:
-            self.saver.wait()
+        self.settle()
         return read_checkpoint(path, map_location or "cpu")
 
     def remove_checkpoint(self, path) -> None:
         """Remove a file, and what the manifest says of it."""
-        if self.saver is not None:
-            self.saver.wait()
+        self.settle()
         manifest.forget(Path(path))
         super().remove_checkpoint(path)
+
+    def settle(self) -> None:
+        """Wait for what is being written."""
+        if self.saver is not None:
+            self.saver.wait()
 
     def teardown(self) -> None:
         """Write what is left."""
@@ -77,27 +82,21 @@ def write_checkpoint(checkpoint: Mapping[str, Any], path: Path) -> None:
     Raises:
         StorageError: the disk is full or fails; says how many bytes the checkpoint needs.
     """
-    hashed = None
 
-    def write(file: IO[bytes]) -> None:
-        nonlocal hashed
-        hashed = manifest.HashedFile(file)
-        try:
-            torch.save(checkpoint, hashed)
-        except RuntimeError as error:
-            # torch 2.13 hides the disk's error behind one about the end of the archive.
-            raise hashed.error or error from error
-
-    def before_rename() -> None:
-        if path.name == LAST and path.is_file():
-            previous = path.with_name(PREVIOUS)
+    def before_rename(entry: dict[str, Any]) -> None:
+        previous = path.with_name(PREVIOUS)
+        if path.is_dir():  # of a strategy that writes shards
+            retire(path, previous) if path.name == LAST else remove(path)
+        elif path.name == LAST and path.is_file():
+            if previous.is_dir():
+                remove(previous)
             manifest.expect_copy(path, previous)
             link_file(path, previous)
-        manifest.expect(path, hashed.entry)
+        manifest.expect(path, entry)
 
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_file(path, write, before_rename)
+        save_archive(checkpoint, path, before_rename)
     except StorageError as error:
         raise StorageError(
             error.what,

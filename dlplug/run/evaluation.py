@@ -11,15 +11,15 @@ from lightning.pytorch.utilities.model_helpers import is_overridden
 
 from dlplug.callbacks.checkpoint import Checkpoint
 from dlplug.callbacks.heartbeat import watched
-from dlplug.callbacks.progress import progress_bar
-from dlplug.callbacks.termination import Termination
+from dlplug.callbacks.implicit.progress import progress_bar
+from dlplug.callbacks.implicit.termination import Termination
 from dlplug.data.quarantine import gathered, quarantine_of
 from dlplug.errors import ConfigError
 from dlplug.run.folder import Run
 from dlplug.run.parts import build_data, build_task, name_of, record_of, renewed_content
 from dlplug.run.result import Result
 from dlplug.run.trainer import build_trainer
-from dlplug.storage.checkpoint import read_checkpoint
+from dlplug.storage.checkpoint import read_outline
 from dlplug.storage.files import write_text
 from dlplug.tasks.checkpoint import check_architecture
 
@@ -76,7 +76,7 @@ def task_of(experiment: "Experiment", checkpoint: Path) -> lightning.LightningMo
     Raises:
         CheckpointError: it does not.
     """
-    content = renewed_content(read_checkpoint(checkpoint), experiment, checkpoint)
+    content = renewed_content(read_outline(checkpoint), experiment, checkpoint)
     task = build_task(experiment)
     check_architecture(content, record_of(experiment), task.state_dict(), str(checkpoint))
     return task

@@ -89,7 +89,7 @@ class Run:
         before its first checkpoint.
         """
         for run in reversed(cls.of_name(root, name)):
-            if run.status["status"] != "finished" and run.last.is_file() and not run.is_held():
+            if run.status["status"] != "finished" and run.has_last and not run.is_held():
                 return run
         return None
 
@@ -144,6 +144,11 @@ class Run:
         return self.checkpoints / PREVIOUS
 
     @property
+    def has_last(self) -> bool:
+        """Whether there is a checkpoint from which the training can go on."""
+        return self.last.exists() or self.previous.exists()
+
+    @property
     def best(self) -> Path:
         """The best checkpoint: what is tested and used."""
         return self.checkpoints / BEST
@@ -151,7 +156,7 @@ class Run:
     @property
     def weights(self) -> Path:
         """What is validated, tested and used: the best checkpoint, else the last one."""
-        return self.best if self.best.is_file() else self.last
+        return self.best if self.best.exists() else self.last
 
     @property
     def picture(self) -> Path:

@@ -54,14 +54,14 @@ def summary(run: Run) -> dict[str, Any]:
         "seconds": None if end is None else round(end - status["started"], 1),
         "tests": status.get("tests", 0),
         "metrics": metrics,
-        "bytes": _size(run),
+        "bytes": _size(run.path),
     }
 
 
 def checkpoints(run: Run) -> list[dict[str, Any]]:
     """Each checkpoint with its size and what is wrong with it (None when it is intact)."""
     return [
-        {"name": path.name, "bytes": path.stat().st_size, "damage": manifest.damage(path)}
+        {"name": path.name, "bytes": _size(path), "damage": manifest.damage(path)}
         for path in sorted(run.checkpoints.glob("*.ckpt"))
     ]
 
@@ -97,17 +97,17 @@ def remove(run: Run) -> int:
     """
     if not (run.path / "run.json").is_file():
         raise RunError(f"{run.path} is no run")
-    size = _size(run)
+    size = _size(run.path)
     with run.hold():
         remove_litter(run.path)
         shutil.rmtree(run.path)
     return size
 
 
-def _size(run: Run) -> int:
-    """Bytes on the disk, each file once: a checkpoint may have two names."""
+def _size(place: Path) -> int:
+    """Bytes on the disk of a file or a folder, each file once: a checkpoint may have two names."""
     sizes: dict[int, int] = {}
-    for path in run.path.rglob("*"):
+    for path in (place, *place.rglob("*")):
         # A training may rename or remove a file at any moment.
         with suppress(FileNotFoundError):
             state = path.stat()

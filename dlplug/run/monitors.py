@@ -7,7 +7,7 @@ import lightning
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 from lightning.pytorch.utilities.model_helpers import is_overridden
 
-from dlplug.callbacks.monitor import missing_metric
+from dlplug.callbacks.numbers.monitor import missing_metric
 from dlplug.tasks.task import Task
 
 # Whose parts log nothing that could be watched, but for what the task says.

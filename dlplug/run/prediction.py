@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader
 
 from dlplug.callbacks.heartbeat import watched
 from dlplug.data.loader import OnceSampler, evaluation_loader
-from dlplug.data.split_data import read_array
+from dlplug.data.outside_inputs import read_array
 from dlplug.errors import ConfigError
 from dlplug.run.evaluation import evaluation_trainer, task_of
 from dlplug.run.folder import Run

@@ -11,11 +11,14 @@ from lightning.pytorch.strategies import ModelParallelStrategy
 from lightning_utilities.core.apply_func import apply_to_collection
 from torch import Tensor
 
-from dlplug.callbacks.random_state import capture, restore
+from dlplug.callbacks.implicit.random_state import capture, restore
 from dlplug.errors import DataError, DlplugError
 from dlplug.run.monitors import check_monitors
 from dlplug.tasks.task import Task
 from dlplug.transforms.mixed import Mixed
+
+# The dtype of the weights, where it is not float32.
+WEIGHTS = {"bf16-true": torch.bfloat16, "16-true": torch.float16, "64-true": torch.float64}
 
 
 def preflight(
@@ -41,6 +44,7 @@ def preflight(
         return
     check_monitors(task, datamodule, trainer)
     with _isolated(task):
+        _check_optimizer(task, trainer)
         batch = _first_batch(datamodule)
         device = _device(trainer)
         task.to(device)
@@ -63,6 +67,14 @@ def _check_transformed(task: Task, datamodule: lightning.LightningDataModule, ba
     if getattr(datamodule, "transforms", None) and hasattr(datamodule, "transformed"):
         inputs, targets = datamodule.transformed(batch)
         task.check_batch((inputs, targets.first if isinstance(targets, Mixed) else targets))
+
+
+def _check_optimizer(task: Task, trainer: lightning.Trainer) -> None:
+    """An optimizer with a ``check_dtypes`` takes weights as the precision makes them."""
+    if task.make_optimizer is not None:
+        dtype = WEIGHTS.get(str(trainer.precision), torch.float32)
+        optimizer = task.make_optimizer([torch.nn.Parameter(torch.zeros(1, dtype=dtype))])
+        getattr(optimizer, "check_dtypes", lambda: None)()
 
 
 def _first_batch(datamodule: lightning.LightningDataModule) -> Any:

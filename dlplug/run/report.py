@@ -9,7 +9,7 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from dlplug.callbacks.rollback_record import FILE as ROLLBACKS
+from dlplug.callbacks.rollback.record import FILE as ROLLBACKS
 from dlplug.data.quarantine import FILE
 from dlplug.run.result import Result
 

@@ -33,7 +33,7 @@ def build_trainer(
     saver: Saver | None = None,
     **arguments: Any,
 ) -> lightning.Trainer:
-    """A Trainer whose checkpoints are durable single files, and whose processes are watched.
+    """A Trainer whose checkpoints are durable, and whose processes are watched.
 
     Args:
         experiment: Its trainer arguments are checked already.

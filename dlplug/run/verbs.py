@@ -133,7 +133,7 @@ def _newest(run: Run) -> Path:
     found = newest_intact([run.last, run.previous])
     if found is not None:
         return found
-    if run.last.is_file():
+    if run.has_last:
         raise CheckpointError(
             f"the checkpoints last.ckpt and previous.ckpt of {run.path} are damaged or missing",
             fix=f"fit --ckpt_path {run.best} starts a new run from the best one, if it is intact",

@@ -1,17 +1,18 @@
 """Reading checkpoints: damage shows before anything is unpickled, and no code runs."""
 
 import os
-import pickle
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
+from torch import Tensor
 
 from dlplug.errors import CheckpointError
 from dlplug.storage import manifest
-from dlplug.storage.archive import malformation
+from dlplug.storage.archive_file import load_archive
+from dlplug.storage.pieces import Pieces, replaced
+from dlplug.storage.sharded import open_sharded
 
 # Names within a run's folder of checkpoints.
 BEST, LAST, PREVIOUS = "best.ckpt", "last.ckpt", "previous.ckpt"
@@ -30,7 +31,7 @@ PARTS = {
 def newest_intact(checkpoints: Iterable[Path]) -> Path | None:
     """The first of several checkpoints that is not damaged; damaged ones are named on stderr."""
     for path in checkpoints:
-        if not path.is_file():
+        if not path.exists():
             continue
         problem = manifest.damage(path)
         if problem is None:
@@ -43,35 +44,34 @@ def read_checkpoint(path: str | os.PathLike, map_location: Any = "cpu") -> dict[
     """A checkpoint's content, tensors mapped from the file; runs no code from it.
 
     Damage is found before anything is unpickled: by the folder's manifest, or by the checksums in
-    a file that the manifest does not know.
+    a file that the manifest does not know. Sharded tensors are put together.
 
     Args:
-        path: A file.
+        path: A file, or a folder of shards.
         map_location: Where the tensors go, as in ``torch.load``.
     Raises:
         CheckpointError: there is none, it is damaged, or it holds objects.
     """
+    content = open_checkpoint(path, map_location)
+    return _with(path, content, lambda pieces: pieces.whole().to(map_location))
+
+
+def read_outline(path: str | os.PathLike) -> dict[str, Any]:
+    """`read_checkpoint`, but sharded tensors have a shape and a type only (device ``meta``)."""
+    return _with(path, open_checkpoint(path), Pieces.outline)
+
+
+def open_checkpoint(path: str | os.PathLike, map_location: Any = "cpu") -> dict[str, Any]:
+    """`read_checkpoint`, but sharded tensors are `Pieces`, of which nothing has been read.
+
+    Raises:
+        CheckpointError: there is none, it is damaged, or it holds objects.
+    """
     path = Path(path)
-    if not path.is_file():
+    if not path.exists():
         near = sorted(p.name for p in path.parent.glob("*.ckpt")) if path.parent.is_dir() else []
         raise CheckpointError(f"there is no checkpoint {path}", known=", ".join(near) or None)
-    problem = malformation(path) or manifest.damage(path)
-    if problem is not None:
-        raise CheckpointError(
-            f"{path} is damaged or no checkpoint: {problem}", fix="use another checkpoint"
-        )
-    try:
-        checkpoint = torch.load(path, map_location=map_location, weights_only=True, mmap=True)
-    except pickle.UnpicklingError as error:
-        raise CheckpointError(
-            f"{path} holds objects besides tensors and plain data: {_reason(error)}",
-            fix="save it again without them; dlplug loads no objects, for they can run any code",
-        ) from error
-    # torch answers a pickle that makes no sense with any exception that Python has.
-    except Exception as error:
-        raise CheckpointError(
-            f"{path} is damaged or no checkpoint: {_reason(error)}", fix="use another checkpoint"
-        ) from error
+    checkpoint = open_sharded(path) if path.is_dir() else load_archive(path, map_location)
     if not isinstance(checkpoint, Mapping) or "state_dict" not in checkpoint:
         raise CheckpointError(f"{path} is no checkpoint of Lightning: it has no state_dict")
     for name, kind in PARTS.items():
@@ -81,17 +81,17 @@ def read_checkpoint(path: str | os.PathLike, map_location: Any = "cpu") -> dict[
                 f" {type(checkpoint[name]).__name__}",
                 known=f"a {kind.__name__}",
             )
-    wrong = next((n for n, t in checkpoint["state_dict"].items() if not torch.is_tensor(t)), None)
+    weights = checkpoint["state_dict"]
+    wrong = next((n for n, t in weights.items() if not isinstance(t, (Tensor, Pieces))), None)
     if wrong is not None:
         raise CheckpointError(f"{path} is no checkpoint: the weight {wrong!r} is no tensor")
     return checkpoint
 
 
-def _reason(error: Exception) -> str:
-    """What torch says, without its advice to load the file all the same."""
-    text = str(error)
-    for before in ("from a trusted source.", "WeightsUnpickler error:"):
-        text = text.partition(before)[2] or text
-    for after in ("Please use `torch.serialization", "Check the documentation"):
-        text = text.partition(after)[0]
-    return " ".join(text.split())
+def _with(
+    path: str | os.PathLike, content: dict[str, Any], change: Callable[[Pieces], Tensor]
+) -> dict[str, Any]:
+    """The content with its `Pieces` changed; of a file, which has none, the very same content."""
+    if not Path(path).is_dir():
+        return content
+    return replaced(content, lambda _, v: change(v) if isinstance(v, Pieces) else v)

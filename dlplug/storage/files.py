@@ -40,11 +40,11 @@ def write_file(
             os.fsync(file.fileno())
         before_rename()
         os.replace(temporary, path)
-        _synchronise(path.parent)
+        synchronise(path.parent)
     except BaseException as error:
         temporary.unlink(missing_ok=True)  # before the free bytes are counted
         if isinstance(error, OSError):
-            raise _storage_error(path, error) from error
+            raise storage_error(path, error) from error
         raise
 
 
@@ -71,22 +71,23 @@ def link_file(source: Path, target: Path) -> None:
     finally:
         # Where the target is this very file already, a rename does nothing and leaves both names.
         temporary.unlink(missing_ok=True)
-    _synchronise(target.parent)
+    synchronise(target.parent)
 
 
 def remove_litter(folder: Path) -> list[Path]:
-    """Remove what killed processes left of `write_file`; nobody else may be writing there.
+    """Remove files and folders that killed processes left; nobody else may be writing there.
 
     Returns:
         What was removed.
     """
-    litter = [path for path in folder.glob(".*.*.*") if path.is_file()]
+    litter = list(folder.glob(".*.*.*"))
     for path in litter:
-        path.unlink()
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
     return litter
 
 
-def _storage_error(path: Path, error: OSError) -> StorageError:
+def storage_error(path: Path, error: OSError) -> StorageError:
+    """What a user is told when ``path`` cannot be written: why, and how many bytes are free."""
     try:
         free = f"{shutil.disk_usage(path.parent).free:,} bytes are free"
     except OSError:
@@ -99,7 +100,8 @@ def _storage_error(path: Path, error: OSError) -> StorageError:
     )
 
 
-def _synchronise(folder: Path) -> None:
+def synchronise(folder: Path) -> None:
+    """Let the names in a folder be safe on the disk."""
     handle = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(handle)

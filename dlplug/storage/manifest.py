@@ -72,6 +72,18 @@ def expect_copy(source: Path, target: Path) -> None:
     _write(source.parent, entries)
 
 
+def enter(folder: Path, entries: dict[str, dict[str, Any]]) -> None:
+    """Enter the only contents of all files of a folder, which has no manifest yet."""
+    _write(folder, {name: [entry] for name, entry in entries.items()})
+
+
+def entry_of(path: Path) -> dict[str, Any]:
+    """What a manifest says of a file as it is."""
+    state = path.stat()
+    digest = _sha256(os.fspath(path), state.st_ino, state.st_size, state.st_mtime_ns)
+    return {"bytes": state.st_size, "sha256": digest, "inode": state.st_ino}
+
+
 def forget(path: Path) -> None:
     """Take a file out that is about to be removed."""
     entries = read_manifest(path.parent)
@@ -89,11 +101,13 @@ def read_manifest(folder: Path) -> dict[str, list[dict[str, Any]]]:
 
 
 def damage(path: Path) -> str | None:
-    """What is wrong with a file, or None; nothing in it is interpreted.
+    """What is wrong with a checkpoint, or None; nothing in it is interpreted.
 
     A file that no manifest knows, such as a copy, is held against the checksums in it, which cover
-    every tensor.
+    every tensor. A folder has a manifest of its own, which names each of its files.
     """
+    if path.is_dir():
+        return _damage_of_folder(path)
     state = path.stat()
     known = read_manifest(path.parent).get(path.name)
     if not known:
@@ -123,6 +137,18 @@ def _sha256(path: str, *state: int) -> str:
         while block := file.read(BLOCK):
             digest.update(block)
     return digest.hexdigest()
+
+
+def _damage_of_folder(folder: Path) -> str | None:
+    known = read_manifest(folder).keys()
+    if not known:
+        return f"its {NAME} is missing or damaged"
+    found = {path.name for path in folder.iterdir()} - {NAME}
+    if found != known:
+        missing = sorted(known - found)
+        return f"it lacks {missing[0]}" if missing else f"{min(found - known)} is not of it"
+    problems = ((name, damage(folder / name)) for name in sorted(known))
+    return next((f"{name}: {problem}" for name, problem in problems if problem), None)
 
 
 def _damage_inside(path: Path) -> str | None:

@@ -2,10 +2,12 @@
 
 import json
 import math
+from pathlib import Path
 
 import pytest
 import torch
 
+from dlplug.errors import StorageError
 from dlplug.loggers.metrics_file import MetricsFile, cut_metrics, read_metrics
 
 
@@ -88,3 +90,37 @@ def test_a_test_that_was_cut_short_is_written_again(tmp_path, is_over):
 def test_a_missing_file_has_no_rows(tmp_path):
     """A run that ended before its first log."""
     assert read_metrics(tmp_path / "none.jsonl") == []
+
+
+FULL = Path("/dev/full")
+
+
+def test_a_full_disk_is_an_error(tmp_path):
+    """One that names the file."""
+    with pytest.raises(StorageError, match="/dev/full cannot be written: No space left"):
+        MetricsFile(FULL).log_metrics({"a": 1.0}, step=0)
+
+
+def test_a_training_goes_on_while_the_disk_is_full(tmp_path, capsys):
+    """Where it is to: said once, and every line is written in its order when there is room."""
+    logger = MetricsFile(FULL, goes_on=True)
+    for step in range(3):
+        logger.log_metrics({"a": float(step)}, step=step)
+    said = capsys.readouterr().err
+    assert said.count("No space left") == said.count("the training goes on") == 1
+    logger.path = tmp_path / "metrics.jsonl"
+    logger.log_metrics({"a": 3.0}, step=3)
+    assert [row["a"] for row in read_metrics(logger.path)] == [0.0, 1.0, 2.0, 3.0]
+
+
+def test_metrics_that_are_still_missing_at_the_end_are_an_error(tmp_path):
+    """Unless something else has ended the training; what can be written is written."""
+    logger = MetricsFile(FULL, goes_on=True)
+    logger.log_metrics({"a": 1.0}, step=0)
+    logger.finalize("failed")
+    with pytest.raises(StorageError):
+        logger.finalize("success")
+    logger.path = tmp_path / "metrics.jsonl"
+    logger.finalize("success")
+    logger.finalize("success")
+    assert [row["a"] for row in read_metrics(logger.path)] == [1.0]

@@ -116,7 +116,7 @@ def test_two_processes_train_what_one_does(path, alone, tmp_path, strategy):
 
 STOPPING = """
 import os, runpy, signal, sys
-import dlplug.callbacks.random_state as random_state
+import dlplug.callbacks.implicit.random_state as random_state
 class Stop(random_state.RandomState):
     @property
     def state_key(self):
@@ -124,15 +124,15 @@ class Stop(random_state.RandomState):
     def on_train_batch_end(self, trainer, *args):
         if trainer.global_step == 14 and trainer.is_global_zero:
             os.kill(os.getpid(), signal.SIGTERM)
-import dlplug.run.training as training
-training.RandomState = Stop
+import dlplug.run.callbacks as callbacks
+callbacks.RandomState = Stop
 runpy.run_path({path!r}, run_name="__main__")
 """
 
 
 SPOILING = """
 import runpy, sys
-import dlplug.callbacks.random_state as random_state
+import dlplug.callbacks.implicit.random_state as random_state
 class Spoil(random_state.RandomState):
     @property
     def state_key(self):
@@ -140,8 +140,8 @@ class Spoil(random_state.RandomState):
     def on_train_batch_start(self, trainer, pl_module, batch, batch_idx):
         if trainer.global_step == 4 and trainer.is_global_zero:
             batch[0][2] = float("nan")
-import dlplug.run.training as training
-training.RandomState = Spoil
+import dlplug.run.callbacks as callbacks
+callbacks.RandomState = Spoil
 runpy.run_path({path!r}, run_name="__main__")
 """
 
@@ -205,12 +205,12 @@ def test_two_processes_predict_each_input_once(path, alone, tmp_path):
 
 
 def test_shards_in_a_folder_are_refused():
-    """last.ckpt is one complete file; Lightning's default would be a folder."""
+    """Lightning's own, that is, which hold pickled objects."""
     from lightning.pytorch.strategies import ModelParallelStrategy
 
     with pytest.raises(InvalidValueError, match="folder of shards") as error:
         strategy_of(ModelParallelStrategy())
-    assert "use strategy 'fsdp2'" in str(error.value)
+    assert "use strategy 'fsdp2_sharded'" in str(error.value)
     single = ModelParallelStrategy(save_distributed_checkpoint=False)
     assert strategy_of(single) is single
     assert strategy_of("ddp") == "ddp"

@@ -26,7 +26,8 @@ def test_it_gives_the_metrics_that_it_gave(folder):
 @pytest.mark.parametrize("folder", KEPT, ids=lambda folder: folder.name)
 def test_a_training_goes_on_from_it(folder, tmp_path):
     """Weights, optimizer, schedule, averages and the place in the data are taken up."""
-    shutil.copy(folder / "last.ckpt", tmp_path / "last.ckpt")
+    copy = shutil.copytree if (folder / "last.ckpt").is_dir() else shutil.copy
+    copy(folder / "last.ckpt", tmp_path / "last.ckpt")
     experiment = config.load([folder / "resolved.yaml"], [("trainer.max_epochs", "4")])
     result = verbs.fit(
         experiment, ckpt_path=tmp_path / "last.ckpt", root=tmp_path / "runs", progress=False

@@ -135,3 +135,14 @@ def test_it_follows_the_precision(precision):
 def test_somebody_elses_task_is_let_through():
     """Only tasks of this package know how to check a batch."""
     preflight(lightning.LightningModule(), None, None)
+
+
+@pytest.mark.parametrize("storage", ["kahan", "remainder", "stochastic"])
+def test_a_storage_for_bfloat16_needs_its_precision(experiment, tmp_path, storage):
+    """Known before a run folder is made, though the weights are converted after that."""
+    compact = ("optimizer", f"{{name: compact_adamw, storage: {storage}}}")
+    with pytest.raises(InvalidValueError, match=f"storage '{storage}' is for parameters in bfloat"):
+        verbs.fit(experiment(compact), root=tmp_path, progress=False)
+    assert list(tmp_path.iterdir()) == []
+    precise = experiment(compact, ("trainer.precision", "bf16-true"), ("trainer.max_epochs", "1"))
+    assert verbs.fit(precise, root=tmp_path, progress=False).run.is_dir()

@@ -2,12 +2,14 @@
 
 import os
 import signal
+from types import SimpleNamespace
 
 import lightning
 import pytest
 import torch
 from lightning.fabric.plugins.environments import SLURMEnvironment
 
+from dlplug.callbacks.implicit.termination import _requeue_signal
 from dlplug.run import verbs
 from dlplug.run.folder import Run
 from dlplug.run.requeue import requeue_job
@@ -26,50 +28,47 @@ def queue(tmp_path, monkeypatch):
     return lambda: asked.read_text() if asked.exists() else ""
 
 
-class Announce(lightning.Callback):
-    """SLURM's signal in the middle of the fifth step."""
+class Told(lightning.Callback):
+    """A signal in the middle of the fifth step."""
+
+    def __init__(self, signum):
+        self.signum = signum
 
     def on_before_backward(self, trainer, pl_module, loss):
         if trainer.global_step == 4:
-            os.kill(os.getpid(), signal.SIGUSR1)
+            os.kill(os.getpid(), self.signum)
 
 
-def test_the_step_is_saved_and_the_job_queued_again(tmp_path, experiment, monkeypatch, queue):
-    """With SLURM's own signal; a resume goes on with last.ckpt, which is the newest state."""
+@pytest.fixture
+def code_after(tmp_path, experiment, monkeypatch):
+    """Exit code of a training on SLURM that gets a signal."""
     monkeypatch.setattr(
-        "dlplug.callbacks.termination._requeue_signal", lambda trainer: signal.SIGUSR1
+        "dlplug.callbacks.implicit.termination._requeue_signal", lambda trainer: signal.SIGUSR1
     )
-    trial = experiment()
-    build = trial.build_callbacks
-    trial.build_callbacks = lambda: [Announce(), *build()]
-    with pytest.raises(SystemExit) as exit:
-        verbs.fit(trial, root=tmp_path, progress=False)
-    assert exit.value.code == 128 + signal.SIGUSR1
+
+    def train(signum):
+        trial = experiment()
+        build = trial.build_callbacks
+        trial.build_callbacks = lambda: [Told(signum), *build()]
+        with pytest.raises(SystemExit) as exit:
+            verbs.fit(trial, root=tmp_path, progress=False)
+        return exit.value.code
+
+    return train
+
+
+def test_the_step_is_saved_and_the_job_queued_again(tmp_path, code_after, queue):
+    """With SLURM's own signal; a resume goes on with last.ckpt, which is the newest state."""
+    assert code_after(signal.SIGUSR1) == 128 + signal.SIGUSR1
     run = Run.find("tiny", tmp_path)
     assert torch.load(run.last, weights_only=True)["global_step"] == 5
     assert run.status["status"] == "interrupted"
     assert queue() == "requeue 77\n"
 
 
-def test_an_ordinary_end_is_not_queued_again(tmp_path, experiment, monkeypatch, queue):
+def test_an_ordinary_end_is_not_queued_again(code_after, queue):
     """SIGTERM is how a user cancels a job."""
-    monkeypatch.setattr(
-        "dlplug.callbacks.termination._requeue_signal", lambda trainer: signal.SIGUSR1
-    )
-    trial = experiment()
-    build = trial.build_callbacks
-    trial.build_callbacks = lambda: [Cancel(), *build()]
-    with pytest.raises(SystemExit) as exit:
-        verbs.fit(trial, root=tmp_path, progress=False)
-    assert exit.value.code == 143 and queue() == ""
-
-
-class Cancel(lightning.Callback):
-    """SIGTERM in the middle of the fifth step."""
-
-    def on_before_backward(self, trainer, pl_module, loss):
-        if trainer.global_step == 4:
-            os.kill(os.getpid(), signal.SIGTERM)
+    assert code_after(signal.SIGTERM) == 143 and queue() == ""
 
 
 def test_a_task_of_an_array_has_its_own_number(monkeypatch, queue):
@@ -91,10 +90,6 @@ def test_a_missing_scontrol_is_named(monkeypatch, tmp_path, capsys):
 @pytest.mark.parametrize("requeues", [True, False])
 def test_slurm_is_recognised(monkeypatch, requeues):
     """With its requeueing, unless that is turned off."""
-    from types import SimpleNamespace
-
-    from dlplug.callbacks.termination import _requeue_signal
-
     monkeypatch.setattr(SLURMEnvironment, "_validate_srun_used", lambda self: None)
     monkeypatch.setattr(SLURMEnvironment, "_validate_srun_variables", lambda self: None)
     connector = SimpleNamespace(cluster_environment=SLURMEnvironment(auto_requeue=requeues))

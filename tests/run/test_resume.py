@@ -79,7 +79,9 @@ def assert_same(first, second):
     ],
     ids=["crash in an epoch", "SIGTERM in an epoch", "crash at its end", "SIGTERM at its end"],
 )
-def test_resumed_training_gives_the_same_bits(tmp_path, experiment, step, how, error, status):
+def test_resumed_training_gives_the_same_bits(
+    tmp_path, experiment, step, how, error, status, capsys
+):
     """Weights, optimizer, EMA and random states equal those of a training in one go.
 
     With dropout and random shifts, which draw from the global random state.
@@ -91,6 +93,7 @@ def test_resumed_training_gives_the_same_bits(tmp_path, experiment, step, how, e
         fit(experiment(*overrides), root, Interrupt(step, how))
     run = Run.find("tiny", root)
     assert run.status["status"] == status
+    assert (f"saved {run.last}; go on" in capsys.readouterr().err) == (how is terminate)
     # A crash loses the epoch, SIGTERM loses nothing.
     assert state(run.last)["global_step"] == (step if how is terminate else 8)
     resumed = fit(experiment(*overrides), root, resume="auto")

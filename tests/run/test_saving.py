@@ -1,14 +1,17 @@
 """A run saves in the background, often enough, and only what a training can go on from."""
 
+import errno
 import os
 import signal
 import threading
+from pathlib import Path
 
 import lightning
 import pytest
 import torch
 
 from dlplug.errors import StorageError
+from dlplug.loggers.metrics_file import read_metrics
 from dlplug.run import checkpoint_io
 from dlplug.run.folder import Run
 from dlplug.storage.checkpoint import read_checkpoint
@@ -211,3 +214,49 @@ def test_a_disk_that_gets_full(tmp_path, experiment, capsys, ends):
             assert "the checkpoint has " in said and "bytes are free" in said
     except PermissionError as error:
         pytest.skip(str(error))
+
+
+class FullMetrics(lightning.Callback):
+    """No room for metrics from the start of the training on, until its end or for ever."""
+
+    def __init__(self, ends):
+        self.ends, self.times = ends, 0
+
+    def on_train_start(self, trainer, pl_module):
+        self.file, self.path = trainer.loggers[0], trainer.loggers[0].path
+        self.file.path = Path("/dev/full")
+        self.times += 1
+
+    def on_train_end(self, trainer, pl_module):
+        if self.ends:
+            self.file.path = self.path
+
+
+def test_metrics_wait_for_room(tmp_path, experiment, capsys):
+    """A training told to go on loses no line; the others end as with a checkpoint."""
+    whole = read_metrics(Run(fit(experiment(), tmp_path / "whole").run).metrics)
+    full = FullMetrics(ends=True)
+    run = Run(fit(experiment(GO_ON), tmp_path, full).run)
+    assert full.times == 1 and "/dev/full cannot be written" in capsys.readouterr().err
+    names = [set(row) for row in whole]
+    assert [set(row) for row in read_metrics(run.metrics)] == names and len(names) > 2
+    for overrides in ((GO_ON,), ()):
+        with pytest.raises(StorageError, match="/dev/full cannot be written") as error:
+            fit(experiment(*overrides), tmp_path, FullMetrics(ends=False))
+        assert error.value.exit_code == 74
+        assert Run.find("tiny", tmp_path).status["status"] == "failed"
+
+
+class FullElsewhere(lightning.Callback):
+    """What somebody's logger says on a full disk."""
+
+    def on_train_epoch_end(self, trainer, pl_module):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def test_a_full_disk_is_told_whoever_meets_it(tmp_path, experiment):
+    """One message instead of a traceback, with the folder and the bytes."""
+    with pytest.raises(StorageError, match="1 cannot be written: No space left") as error:
+        fit(experiment(), tmp_path, FullElsewhere())
+    assert error.value.exit_code == 74 and "bytes are free" in error.value.known
+    assert Run.find("tiny", tmp_path).status["status"] == "failed"

@@ -10,7 +10,7 @@ from tests.run.test_distributed import CONFIG, fit
 CLOCKS = """
 import sys
 from pathlib import Path
-import dlplug.callbacks.random_state as random_state
+import dlplug.callbacks.implicit.random_state as random_state
 from dlplug.callbacks.checkpoint import Checkpoint
 class Clocks(random_state.RandomState):
     @property
@@ -28,8 +28,8 @@ def remember(self, trainer, again=False):
         file.write(f"{{trainer.global_step}} ")
     write(self, trainer, again)
 Checkpoint._write_last = remember
-import dlplug.run.training as training
-training.RandomState = Clocks
+import dlplug.run.callbacks as callbacks
+callbacks.RandomState = Clocks
 from tests.run.fit_script import main
 main(*sys.argv[1:])
 """

@@ -1,21 +1,16 @@
 """SpikeRollback in a whole run: counted in the result, and the same in every process."""
 
-import json
-import os
-import subprocess
-import sys
-from pathlib import Path
-
 import pytest
 
 from dlplug import config
-from dlplug.callbacks.rollback_record import FILE, read_rows
+from dlplug.callbacks.rollback.record import FILE
 from dlplug.run import verbs
 from dlplug.run.folder import Run
 from dlplug.run.report import print_result
+from dlplug.storage.json_lines import read_rows
 from tests.chaos.loss_spikes import CONFIG, ROLLBACK, Poison
+from tests.chaos.script import answers
 
-ROOT = Path(__file__).parents[2]
 STEPS = {22, 23, 24}
 SHORT = [("trainer.max_epochs", "2"), ("trainer.limit_train_batches", "20")]
 
@@ -44,7 +39,6 @@ def test_the_result_counts_rollbacks(path, tmp_path, capsys):
 
 TWO = """
 import json, sys
-sys.path.insert(0, {root!r})
 import lightning
 from dlplug import config
 from dlplug.run import verbs
@@ -71,19 +65,9 @@ sys.stdout.write(json.dumps([poison.times, seen]) + "\\n")
 @pytest.mark.slow
 def test_two_processes_go_back_together(path, tmp_path):
     """Where only one has seen the bad records: both have the same weights after every step."""
-    script = tmp_path / "two.py"
-    script.write_text(TWO.format(root=str(ROOT), path=str(path), folder=str(tmp_path)))
-    environment = {k: v for k, v in os.environ.items() if not k.startswith(("PL_", "MASTER_"))}
-    done = subprocess.run(
-        [sys.executable, str(script)],
-        capture_output=True,
-        text=True,
-        timeout=240,
-        env=environment | {"OMP_NUM_THREADS": "1"},
+    (times, weights), (more_times, more_weights) = answers(
+        TWO.format(path=str(path), folder=str(tmp_path)), tmp_path
     )
-    assert done.returncode == 0, done.stderr
-    answers = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("[")]
-    (times, weights), (more_times, more_weights) = sorted(answers)
     assert (times, more_times) == (0, 3) and len(weights) == 40
     assert weights == more_weights
     (row,) = read_rows(Run.find("spikes", tmp_path).path / FILE)

@@ -1,0 +1,105 @@
+"""Whether a training can go on from a checkpoint."""
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lightning.pytorch.callbacks import Callback
+from torch import nn
+
+from dlplug.callbacks.ema import EMA
+from dlplug.callbacks.swa import SWA
+from dlplug.errors import CheckpointError, InvalidValueError, RunError
+from dlplug.run.folder import Run
+from dlplug.run.parts import record_of, renewed_content
+from dlplug.storage.checkpoint import read_outline
+from dlplug.tasks.checkpoint import check_architecture, identity, saved_record
+
+if TYPE_CHECKING:
+    from dlplug.config.experiment import Experiment
+
+
+def check_continuation(
+    checkpoint: Path,
+    experiment: "Experiment",
+    task: nn.Module,
+    callbacks: Iterable[Callback],
+    run: Run | None,
+    max_epochs: int | None,
+) -> None:
+    """The checkpoint fits what is to go on from it.
+
+    Args:
+        checkpoint: Where it goes on.
+        experiment: What is to be trained.
+        task: Built, not trained.
+        callbacks: Of the training.
+        run: That goes on; None for a new one from the checkpoint.
+        max_epochs: Of the whole training; None or -1 for no end.
+    Raises:
+        DlplugError: it is damaged, or does not fit.
+    """
+    record = record_of(experiment)
+    content = renewed_content(read_outline(checkpoint), experiment, checkpoint)
+    check_architecture(content, record, task.state_dict(), str(checkpoint))
+    check_average(content, callbacks, checkpoint)
+    check_optimizer(content, record, checkpoint)
+    check_not_done(run, checkpoint, max_epochs)
+
+
+def check_average(content: Mapping[str, Any], callbacks: Iterable[Callback], path: Path) -> None:
+    """A checkpoint whose weights are averages goes on with the callback that averages.
+
+    Raises:
+        CheckpointError: it is missing; the optimizer's state does not belong to the averages.
+    """
+    callbacks = list(callbacks)
+    for kind in (EMA, SWA):
+        if kind.key in content and not any(isinstance(callback, kind) for callback in callbacks):
+            raise CheckpointError(
+                f"the checkpoint's weights are averages by the callback {kind.key}, which is not"
+                " configured",
+                where=str(path),
+                fix=f"add {kind.key} to the callbacks",
+            )
+
+
+def check_optimizer(content: Mapping[str, Any], record: Mapping[str, Any], path: Path) -> None:
+    """The optimizer's arguments are the checkpoint's: its state brings them along.
+
+    Raises:
+        InvalidValueError: one differs, and the config's value would be ignored.
+    """
+    saved = (saved_record(content, str(path)).get("resolved") or {}).get("optimizer") or {}
+    ours = record["resolved"].get("optimizer") or {}
+    saved, ours = (dict(chosen, name=identity(chosen)) for chosen in (saved, ours))
+    for key in sorted(saved.keys() & ours.keys(), key=lambda key: (key != "name", key)):
+        if saved[key] != ours[key]:
+            raise InvalidValueError(
+                f"the config sets optimizer.{key}: {ours[key]!r}, the checkpoint continues with"
+                f" {saved[key]!r}",
+                where=str(path),
+                fix=f"leave optimizer.{key} as it was, or start a new training",
+            )
+
+
+def check_not_done(run: Run | None, checkpoint: Path, max_epochs: int | None) -> None:
+    """A training goes on only when there are more epochs to train.
+
+    Args:
+        run: That goes on; None for a new one from the checkpoint.
+        checkpoint: Where it goes on.
+        max_epochs: Of the whole training; None or -1 for no end.
+    Raises:
+        RunError: there are none.
+    """
+    if max_epochs is None or max_epochs < 0:
+        return
+    is_finished = run is not None and run.status["status"] == "finished"
+    epochs = read_outline(checkpoint).get("epoch", -1) + is_finished
+    if epochs >= max_epochs:
+        what = f"{run.path} has finished its" if is_finished else f"{checkpoint} is after"
+        raise RunError(
+            f"{what} {epochs} epochs, and trainer.max_epochs is {max_epochs}",
+            fix=f"raise trainer.max_epochs above {epochs} to train longer, or start a new run",
+        )
