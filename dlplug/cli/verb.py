@@ -93,10 +93,10 @@ def spec_of_checkpoint(path: Path) -> "DataSpec | None":
         CheckpointError: The file is missing or damaged.
     """
     from dlplug.data.spec import DataSpec
-    from dlplug.storage.checkpoint import read_checkpoint
+    from dlplug.storage.checkpoint import read_outline
     from dlplug.tasks.checkpoint import saved_record
 
-    record = saved_record(read_checkpoint(path), str(path))
+    record = saved_record(read_outline(path), str(path))
     return DataSpec.from_dict(record["data_spec"]) if "data_spec" in record else None
 
 

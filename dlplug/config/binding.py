@@ -121,7 +121,7 @@ class Binder:
                 f"{bound.label} has no argument '{name}'",
                 where=f"{node.origin}, {bound.key}.{name}",
                 known=", ".join(str(parameter) for parameter in parameters) or "no arguments",
-                fix=fix or f"list them: python -m dlplug fit --{bound.slot}.help {bound.name}",
+                fix=fix or f"list them: python -m dlplug {bound.help}",
             )
         if bound.choice.open_arguments and not is_open:
             raise UnknownKeyError(

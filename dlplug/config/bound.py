@@ -6,9 +6,10 @@ from dataclasses import dataclass, field
 from dlplug.config.choice import RESERVED, Choice
 from dlplug.config.kinds import TRAITS, Traits
 from dlplug.config.refusal import Culprit, PartialComponent, refusals_named
+from dlplug.config.slots import COMPONENT_SLOTS
 from dlplug.config.values import NOT_PLAIN, Value
 from dlplug.errors import PluginError
-from dlplug.plugin import Component
+from dlplug.plugin import Component, kind_of
 
 
 @dataclass(eq=False)
@@ -52,6 +53,14 @@ class Bound:
         return self.key.partition(".")[0]
 
     @property
+    def help(self) -> str:
+        """The command that tells its arguments, without the program's name."""
+        slot = COMPONENT_SLOTS.get(self.slot)
+        if slot is not None and slot.kind == self.kind:
+            return f"fit --{self.slot}.help {self.name}"
+        return f"describe {kind_of(self.kind).singular} {self.name}"
+
+    @property
     def label(self) -> str:
         """Kind and name, for messages: ``loss 'focal'``."""
         return self.component.label
@@ -59,7 +68,7 @@ class Bound:
     @property
     def culprit(self) -> Culprit:
         """The component in words, for errors."""
-        fix = f"its arguments: python -m dlplug fit --{self.slot}.help {self.name}"
+        fix = f"its arguments: python -m dlplug {self.help}"
         # What stands elsewhere than the name, such as on the command line.
         own = self.where.partition(",")[0]
         others = [

@@ -11,7 +11,7 @@ from dlplug.errors import InvalidValueError, suggestion
 # Lightning's short forms, by what they mean.
 PRECISIONS = {"16": "16-mixed", "bf16": "bf16-mixed", "32": "32-true", "64": "64-true"}
 # Names that dlplug adds to Lightning's strategies.
-STRATEGIES = ("fsdp2",)
+STRATEGIES = ("fsdp2", "fsdp2_sharded")
 GPU_ONLY_STRATEGIES = ("fsdp", "deepspeed")
 
 

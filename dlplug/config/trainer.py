@@ -1,5 +1,6 @@
 """The ``trainer`` slot: arguments of Lightning's Trainer, typed from its signature."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
@@ -79,8 +80,19 @@ def resolve_trainer(node: Node | None, trust: Trust, where: Callable[[str], str]
         if name in values and plain[name] == default:
             # Said as the default says it: what is not said can be decided by the run.
             del values[name]
+    _check_clipping(plain["gradient_clip_val"], where)
     check_hardware(plain, where)
     return TrainerConfig(values, {k: v for k, v in plain.items() if v is not NOT_PLAIN})
+
+
+def _check_clipping(value: object, where: Callable[[str], str]) -> None:
+    """A limit of NaN would make every gradient NaN, in silence."""
+    if isinstance(value, (int, float)) and not (math.isfinite(value) and value >= 0):
+        raise InvalidValueError(
+            f"trainer.gradient_clip_val = {value} is no limit",
+            where=f"{where('trainer.gradient_clip_val')}, trainer.gradient_clip_val",
+            fix="set it above 0, such as 1.0, or delete it",
+        )
 
 
 def _section(node: Node | None) -> dict[str, Node]:

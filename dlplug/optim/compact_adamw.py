@@ -45,7 +45,7 @@ class CompactAdamW(Optimizer):
         eps: float = 1e-8,
         weight_decay: float = 1e-2,
         *,
-        storage: str = "remainder",
+        storage: str = "8bit",
         maximize: bool = False,
     ):
         check_storage(storage)
@@ -92,7 +92,7 @@ class CompactAdamW(Optimizer):
             with torch.enable_grad():
                 loss = closure()
         if not self.state:
-            self._check_dtypes()
+            self.check_dtypes()
         for index, group in enumerate(self.param_groups):
             params = [param for param in group["params"] if param.grad is not None]
             states = [self._state_of(param, group["storage"]) for param in params]
@@ -112,8 +112,14 @@ class CompactAdamW(Optimizer):
             )
         return loss
 
-    def _check_dtypes(self) -> None:
-        """In the first step: a Trainer converts the parameters after it has made the optimizer."""
+    def check_dtypes(self) -> None:
+        """The storage is for parameters such as these; asked in the first step.
+
+        Not before: a Trainer converts parameters after it has made the optimizer.
+
+        Raises:
+            InvalidValueError: it is for bfloat16, and all of them are float32.
+        """
         groups = self.param_groups
         dtypes = {param.dtype for group in groups for param in group["params"]}
         storage = groups[0]["storage"]
@@ -121,7 +127,7 @@ class CompactAdamW(Optimizer):
             raise InvalidValueError(
                 f"optimizer compact_adamw: storage {storage!r} is for parameters in bfloat16, and"
                 " these are float32",
-                fix="set trainer.precision: bf16-true, or storage: 8bit, or take adamw",
+                fix="convert the model (trainer.precision: bf16-true), take storage 8bit, or adamw",
             )
 
     def _state_of(self, param: Tensor, storage: str) -> dict[str, Tensor]:

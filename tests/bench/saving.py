@@ -19,7 +19,7 @@ import lightning
 import torch
 
 from dlplug import config
-from dlplug.callbacks.random_state import RandomState
+from dlplug.callbacks.implicit.random_state import RandomState
 from dlplug.run.parts import build_data, build_task
 from dlplug.run.quiet import quiet
 from dlplug.run.trainer import build_trainer

@@ -10,10 +10,11 @@ from pathlib import Path
 import lightning
 
 from dlplug import config
-from dlplug.callbacks.rollback_record import FILE, read_rows
+from dlplug.callbacks.rollback.record import FILE
 from dlplug.errors import RunError
 from dlplug.loggers.metrics_file import read_metrics
 from dlplug.run import verbs
+from dlplug.storage.json_lines import read_rows
 from tests.chaos.outcome import Outcome
 
 CONFIG = """

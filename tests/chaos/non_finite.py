@@ -5,12 +5,7 @@ step. After the single ones come more in a row than are allowed, which must end 
 error and the last good state on the disk; with many faults, one of them is in one of two processes.
 """
 
-import json
 import math
-import os
-import subprocess
-import sys
-from contextlib import suppress
 from pathlib import Path
 
 import lightning
@@ -22,6 +17,7 @@ from dlplug.errors import RunError
 from dlplug.run import verbs
 from dlplug.run.folder import Run
 from tests.chaos.outcome import Outcome
+from tests.chaos.script import answers
 
 CONFIG = """
 seed_everything: 3
@@ -142,8 +138,7 @@ def _too_many(path: Path, root: Path) -> str:
 
 
 IN_TWO = """
-import json, sys
-sys.path.insert(0, {root!r})
+import json
 from dlplug import config
 from dlplug.run import verbs
 from tests.chaos.non_finite import Faults, _fit, with_callback
@@ -166,23 +161,9 @@ print(json.dumps([result.is_main, callback.fired, callback.unchanged, callback.i
 def _in_two_processes(path: Path, root: Path) -> bool:
     """Whether a bad record in the second process leaves the state of both as it was."""
     root.mkdir()
-    script = root / "two.py"
-    top = Path(__file__).parents[2]
-    script.write_text(IN_TWO.format(root=str(top), path=str(path), folder=str(root)))
-    environment = {k: v for k, v in os.environ.items() if not k.startswith(("PL_", "MASTER_"))}
-    done = subprocess.run(
-        [sys.executable, str(script)],
-        capture_output=True,
-        text=True,
-        timeout=240,
-        env=environment | {"OMP_NUM_THREADS": "1"},
-    )
-    answers = []
-    for line in done.stdout.splitlines():
-        with suppress(ValueError):
-            answers.append(json.loads(line))
+    found = answers(IN_TWO.format(path=str(path), folder=str(root)), root)
     # The second process has the record, both leave the step out.
-    return sorted(answers) == [[False, 1, 1, True], [True, 0, 1, True]]
+    return found == [[False, 1, 1, True], [True, 0, 1, True]]
 
 
 def with_callback(experiment, callback: lightning.Callback) -> None:

@@ -258,3 +258,13 @@ def test_data_that_is_not_told_what_to_predict_leads_to_the_guide(refused, tmp_p
     message = refused("fit", *data, "--architecture", "transformer")
     assert "needs num_outputs (data jsonl publishes none)" in message
     assert "is not told what to predict" in message and "python -m dlplug guide" in message
+
+
+def test_a_transform_s_wrong_argument_leads_to_its_description(refused, config):
+    """There is no option of fit that would list the arguments of what is nested."""
+    config("data: {name: digits, transforms: [{name: mixup, alpa: 1}]}\narchitecture: mlp\n")
+    message = refused("fit", "--config", "a.yaml")
+    assert "transform 'mixup' has no argument 'alpa'" in message
+    config("data: {name: digits, transforms: [{name: mixup, zzzzz: 1}]}\narchitecture: mlp\n")
+    message = refused("fit", "--config", "a.yaml")
+    assert "list them: python -m dlplug describe transform mixup" in message

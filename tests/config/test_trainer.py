@@ -7,7 +7,7 @@ from lightning.pytorch.strategies import DDPStrategy
 from dlplug.config.document import parse
 from dlplug.config.trainer import ELSEWHERE, resolve_trainer, trainer_parameters
 from dlplug.config.trust import Trust
-from dlplug.errors import ConfigError
+from dlplug.errors import ConfigError, InvalidValueError
 from dlplug.plugin import Registry
 
 
@@ -133,3 +133,10 @@ def test_a_wrong_argument_is_refused(resolved, text, what, where, fix):
         resolved(text)
     assert what in (None, caught.value.what)
     assert (caught.value.where, caught.value.fix) == (where, fix)
+
+
+@pytest.mark.parametrize("value", [".nan", ".inf", "-1"])
+def test_a_limit_of_gradients_is_a_number_above_0(resolved, value):
+    """NaN would make every gradient NaN."""
+    with pytest.raises(InvalidValueError, match=r"gradient_clip_val = .* is no limit"):
+        resolved(f"{{gradient_clip_val: {value}}}")

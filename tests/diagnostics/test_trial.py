@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-from dlplug.callbacks.random_state import capture
+from dlplug.callbacks.implicit.random_state import capture
 from dlplug.diagnostics.trial import Trial, first_of, size_of, untouched
 from dlplug.run.quiet import quiet
 

@@ -132,7 +132,7 @@ def test_states_of_plain_adamw_are_taken_over(storage):
 def test_float32_values_before_the_first_step_are_the_weights():
     """With states of zeros."""
     network = model()
-    optimizer = CompactAdamW(network.parameters())
+    optimizer = CompactAdamW(network.parameters(), storage="kahan")
     found = optimizer.float32_values(network[0].weight)
     assert torch.equal(found["param"], network[0].weight.float())
     assert not found["exp_avg"].any() and not found["exp_avg_sq"].any()
@@ -143,7 +143,7 @@ def test_another_storage_is_refused_at_the_load():
     network = model()
     saved = CompactAdamW(network.parameters(), storage="kahan").state_dict()
     with pytest.raises(CheckpointError, match="has storage 'kahan', this one is 'remainder'"):
-        CompactAdamW(network.parameters()).load_state_dict(saved)
+        CompactAdamW(network.parameters(), storage="remainder").load_state_dict(saved)
 
 
 @pytest.mark.parametrize("copied", [copy.deepcopy, lambda o: pickle.loads(pickle.dumps(o))])
@@ -182,10 +182,10 @@ def test_what_makes_no_sense_is_refused():
         CompactAdamW(model().parameters(), betas=(0.9, 1.0))
     wide = model(torch.float32)
     with pytest.raises(InvalidValueError, match="these are float32") as error:
-        train(wide, CompactAdamW(wide.parameters()), 1)
+        train(wide, CompactAdamW(wide.parameters(), storage="kahan"), 1)
     assert "bf16-true" in error.value.fix
     network = nn.ModuleList([model(), model(torch.float16)])
-    optimizer = CompactAdamW(network.parameters())
+    optimizer = CompactAdamW(network.parameters(), storage="remainder")
     for param in network.parameters():
         param.grad = torch.ones_like(param)
     with pytest.raises(DtypeError, match=r"is torch.float16, the storage 'remainder' is for"):
