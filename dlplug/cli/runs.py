@@ -151,10 +151,14 @@ def prune(parsed: Parsed, registry: Registry) -> int:
     if not rows:
         print(f"nothing to remove: the newest {keep} of each name stay (--keep)")
     elif parsed.get("yes"):
-        print(f"{len(rows)} runs removed, {_bytes(size)}")
+        print(f"{_count(rows)} removed, {_bytes(size)}")
     else:
-        print(f"{len(rows)} runs would be removed, {_bytes(size)}; add --yes to remove them")
+        print(f"{_count(rows)} would be removed, {_bytes(size)}; add --yes for that")
     return 0
+
+
+def _count(rows: list) -> str:
+    return "1 run" if len(rows) == 1 else f"{len(rows)} runs"
 
 
 def _row(found: dict[str, Any]) -> tuple[str, ...]:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from dlplug.data.keys import Keys
-from dlplug.errors import InvalidValueError
+from dlplug.errors import DataError, InvalidValueError
 
 A_PATTERN = "a regular expression with one group, such as 'patient([0-9]+)'"
 
@@ -47,8 +47,15 @@ def path_keys(pattern: str, paths: Sequence[str], place: Callable[[int], str]) -
         pattern: See `check_pattern`; searched anywhere in the path, the first match counts.
         paths: Divided by ``/``.
         place: What a record is called in messages.
+    Raises:
+        DataError: the pattern is found in no path at all.
     """
     found = [match and match[1] for match in map(re.compile(pattern).search, paths)]
+    if paths and not any(found):
+        raise DataError(
+            f"data.split_by {pattern!r} matches none of {len(paths)} paths, such as {paths[0]!r}",
+            known=A_PATTERN,
+        )
     return Keys(found, lambda record: f"{place(record)}, data.split_by {pattern!r}")
 
 

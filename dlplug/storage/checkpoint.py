@@ -30,13 +30,13 @@ PARTS = {
 
 def newest_intact(checkpoints: Iterable[Path]) -> Path | None:
     """The first of several checkpoints that is not damaged; damaged ones are named on stderr."""
-    for path in checkpoints:
-        if not path.exists():
-            continue
+    existing = [path for path in checkpoints if path.exists()]
+    for position, path in enumerate(existing, 1):
         problem = manifest.damage(path)
         if problem is None:
             return path
-        print(f"{path} is damaged ({problem}): the one before it is used", file=sys.stderr)
+        next_one = ": the one before it is looked at" if position < len(existing) else ""
+        print(f"{path} is damaged ({problem}){next_one}", file=sys.stderr)
     return None
 
 

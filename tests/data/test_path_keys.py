@@ -44,3 +44,9 @@ def test_patterns_that_will_do():
     for pattern in (None, "(train|val)", "(?:a|b)([0-9])"):
         assert check_pattern(pattern) is None
     assert is_pattern("(a)") and not is_pattern("patient") and not is_pattern(None)
+
+
+def test_a_pattern_that_is_found_nowhere_is_told_as_a_whole():
+    """Not as a fault of the first file."""
+    with pytest.raises(DataError, match=r"matches none of 2 paths, such as 'patient1/a.png'"):
+        path_keys("patent([0-9]+)", ["patient1/a.png", "patient2/b.png"], str)

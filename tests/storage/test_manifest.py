@@ -41,9 +41,11 @@ def test_the_one_before_is_used_and_named(tmp_path, capsys):
     assert resumable(tmp_path) == 3 and capsys.readouterr().err == ""
     (tmp_path / "last.ckpt").write_bytes(b"torn")
     assert resumable(tmp_path) == 2
-    assert "last.ckpt is damaged (it has 4 bytes" in capsys.readouterr().err
+    told = capsys.readouterr().err
+    assert "last.ckpt is damaged (it has 4 bytes" in told and "the one before it is looked" in told
     (tmp_path / PREVIOUS).write_bytes(b"torn too")
     assert resumable(tmp_path) is None
+    assert capsys.readouterr().err.count("the one before it") == 1  # and there is no third
 
 
 def test_a_lost_manifest_costs_nothing(tmp_path):
