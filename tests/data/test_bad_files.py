@@ -198,7 +198,7 @@ def test_a_bad_series_of_the_test_file_is_set_aside(tmp_path):
 
 def test_a_bad_cell_of_parquet_is_set_aside(tmp_path):
     """By the same policy as in CSV."""
-    pyarrow = pytest.importorskip("pyarrow")
+    pyarrow = pytest.importorskip("pyarrow", reason="the extra tables is not installed")
     from pyarrow import parquet
 
     values = [float(i) for i in range(COUNT)]
