@@ -15,6 +15,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from dlplug.errors import BackendError
+
 NATIVE = Path(__file__).parents[1] / "_native"
 # What setup.py wrote: the platform, torch and compiler of the build, or why nothing was built.
 BUILD_INFO = NATIVE / "build_info.json"
@@ -102,6 +104,20 @@ def define(
         function = _autograd_function(name, op, setup_context, backward)
     KERNELS[name] = Kernel(name, op, function)
     return KERNELS[name]
+
+
+def define_by_address(schema: str, instead: str) -> Kernel:
+    """Define an op that is given addresses, which only a compiled library can follow.
+
+    Args:
+        schema: With a table of addresses among its arguments.
+        instead: The public function for those who call the op without such a library.
+    """
+
+    def refuse(*_) -> None:
+        raise BackendError("addresses need the compiled library", fix=f"call dlplug.ops.{instead}")
+
+    return define(schema, fallback=refuse, fake=refuse)
 
 
 def define_query(schema: str) -> None:

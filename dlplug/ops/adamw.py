@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.optim.adamw import adamw as torch_adamw
 
-from dlplug.errors import BackendError, DtypeError, ShapeError
+from dlplug.errors import DtypeError, ShapeError
 from dlplug.ops import _backend, _library
 from dlplug.ops._adamw_rows import Rows
 from dlplug.ops.fallback import adamw as reference
@@ -163,10 +163,6 @@ def _check(lists: Sequence[Sequence[Tensor]]) -> None:
                 )
 
 
-def _refuse_addresses(*_) -> None:
-    raise BackendError("addresses need the compiled library", fix="call dlplug.ops.adamw_")
-
-
 # The form that torch.compile traces; numbers are lr, beta1, beta2, eps and weight_decay.
 _update_lists = _library.define(
     "adamw_(Tensor(a!)[] params, Tensor[] grads, Tensor(b!)[] exp_avgs, "
@@ -177,11 +173,10 @@ _update_lists = _library.define(
 )
 # The form of the eager step: for 152 parameters, looking at each tensor and passing the addresses
 # takes 0.6 of the time of boxing the lists.
-_update_table = _library.define(
+_update_table = _library.define_by_address(
     "adamw_table_(Tensor table, bool is_amsgrad, float lr, float beta1, float beta2, float eps, "
     "float weight_decay, bool maximize, float grad_scale, float grad_factor) -> ()",
-    fallback=_refuse_addresses,
-    fake=_refuse_addresses,
+    instead="adamw_",
 )
 
 

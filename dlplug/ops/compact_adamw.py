@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from dlplug.errors import BackendError, DtypeError, InvalidValueError, ShapeError, suggestion
+from dlplug.errors import DtypeError, InvalidValueError, ShapeError, suggestion
 from dlplug.ops import _backend, _library
 from dlplug.ops._compact_rows import CompactRows
 from dlplug.ops.adamw import count_versions
@@ -154,15 +154,10 @@ def _check_grads(params: Sequence[Tensor], grads: Sequence[Tensor]) -> None:
             )
 
 
-def _refuse_addresses(*_) -> None:
-    raise BackendError("addresses need the compiled library", fix="call compact_adamw_")
-
-
-_update = _library.define(
+_update = _library.define_by_address(
     "compact_adamw_table_(Tensor table, int seed, float lr, float beta1, float beta2, float eps, "
     "float weight_decay, bool maximize) -> ()",
-    fallback=_refuse_addresses,
-    fake=_refuse_addresses,
+    instead="compact_adamw_",
 )
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from dlplug.errors import BackendError, DtypeError
+from dlplug.errors import DtypeError
 from dlplug.ops import _backend, _library
 from dlplug.ops._adamw_rows import DTYPE_CODES, PLAIN_TYPES, is_dense
 from dlplug.ops.fallback import total_norm as reference
@@ -68,13 +68,7 @@ def _table(tensors: Sequence[Tensor]) -> Tensor:
     return torch.frombuffer(array("q", addresses + numels + dtypes), dtype=torch.int64)
 
 
-def _refuse_addresses(*_) -> None:
-    raise BackendError("addresses need the compiled library", fix="call dlplug.ops.total_norm")
-
-
-_norm = _library.define(
-    "total_norm_table(Tensor table) -> Tensor", fallback=_refuse_addresses, fake=_refuse_addresses
-)
+_norm = _library.define_by_address("total_norm_table(Tensor table) -> Tensor", instead="total_norm")
 
 
 class _ListOp(_backend.Op):
