@@ -203,7 +203,11 @@ def test_files_of_several_folders_are_named_below_their_common_one(tmp_path):
         ({"split_by": "book"}, InvalidValueError, "split_by = 'book' names a field, and the files"),
         ({"split_by": "(a)(b)"}, InvalidValueError, "has 2 groups"),
         ({"split_by": "t", "field": "t"}, InvalidValueError, "split_by = 't' is an input"),
-        ({"split_by": "(b)"}, DataError, r"a\.txt, data.split_by '\(b\)': the group is missing"),
+        (
+            {"split_by": "(b)"},
+            DataError,
+            r"split_by '\(b\)' matches none of 1 paths, such as 'a\.txt'",
+        ),
         ({"split_by": "key", "field": "t"}, DataError, r"a\.jsonl, line 1: no field 'key'"),
         ({"split": "fraction", "split_seed": 1}, InvalidValueError, "split_seed = 1 has no influ"),
     ],

@@ -196,7 +196,8 @@ def test_shards_of_a_split_stay_as_they_are(tmp_path):
             lambda _: b'{"patient": null}',
             r"0_a\.json, field 'patient': the group is mis",
         ),
-        ("(z)", None, r"a\.tar: set\.1/0_a, data\.split_by '\(z\)': the group is missing"),
+        ("_(b)", None, r"a\.tar: set\.1/0_a, data\.split_by '_\(b\)': the group is missing"),
+        ("(z)", None, r"'\(z\)' matches none of 2 paths, such as 'set\.1/0_a'"),
     ],
 )
 def test_records_without_a_group_are_named(tmp_path, split_by, json_of, message):
