@@ -8,7 +8,6 @@ one costs is set against the default's 60 seconds.
 
 import argparse
 import json
-import random
 import statistics
 import tempfile
 import time
@@ -18,96 +17,63 @@ from pathlib import Path
 import lightning
 import torch
 
-from dlplug import config
-from dlplug.callbacks.implicit.random_state import RandomState
-from dlplug.run.parts import build_data, build_task
-from dlplug.run.quiet import quiet
-from dlplug.run.trainer import build_trainer
 from dlplug.storage.saver import Saver
+from tests.bench.phases import Phases
 
 CONFIG = Path(__file__).parents[2] / "configs" / "mnist_vit.yaml"
 NONE, BACKGROUND, WAITED = "none", "background", "waited for"
 DEFAULT_INTERVAL = 60.0  # seconds between two saves of a training
 
 
-class Phases(lightning.Callback):
-    """Go through the phases; count steps and seconds of each, and milliseconds of each save.
+class Saving(Phases):
+    """Save or do not; count the milliseconds that a step waits for each save.
 
     Args:
         folder: For the checkpoint.
-        rounds: How often each phase comes.
-        seconds: Of a phase.
-        interval: Seconds between two saves in it.
+        rounds, seconds: As for `Phases`.
+        interval: Seconds between two saves in a phase that saves.
     """
 
     def __init__(self, folder: Path, rounds: int, seconds: float, interval: float):
+        super().__init__([NONE, BACKGROUND, WAITED], rounds, seconds)
         self.path = folder / "last.ckpt"
-        self.seconds, self.interval = seconds, interval
-        self.plan = [
-            phase
-            for _ in range(rounds + 1)  # the first round warms up
-            for phase in random.sample([NONE, BACKGROUND, WAITED], 3)
-        ]
-        self.step_ms: dict[str, list[float]] = defaultdict(list)
+        self.interval = interval
         self.blocked_ms: dict[str, list[float]] = defaultdict(list)
         self.saver = Saver()
-        self.begun = None
-        self.done = 0
 
-    def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx) -> None:
-        """Save when it is time; look whether the phase is over."""
-        now = time.perf_counter()
-        if self.begun is None:
-            self._begin(now)
-            return
-        self.steps += 1
-        phase = self.plan[self.done]
-        if phase != NONE and now - self.saved >= self.interval:
-            self._save(trainer, phase)
-        if now - self.begun >= self.seconds:
-            self.saver.wait()  # what is still being written belongs to this phase
-            self.step_ms[phase].append((time.perf_counter() - self.begun) / self.steps * 1e3)
-            self.done += 1
-            trainer.should_stop = self.done == len(self.plan)
-            self._begin(time.perf_counter())
+    def enter(self, trainer, pl_module) -> None:
+        """Wait for the first save as long as for the others."""
+        self.saved = time.perf_counter()
 
-    def _begin(self, now: float) -> None:
-        self.begun = self.saved = now
-        self.steps = 0
+    def leave(self, trainer, pl_module) -> None:
+        """What is still being written belongs to the phase."""
+        self.saver.wait()
 
-    def _save(self, trainer: lightning.Trainer, phase: str) -> None:
-        trainer.strategy.checkpoint_io.saver = self.saver if phase == BACKGROUND else None
+    def on_train_batch_end(self, trainer, pl_module, *args) -> None:
+        """Save when it is time."""
+        if self.phase != NONE and time.perf_counter() - self.saved >= self.interval:
+            self._save(trainer)
+        super().on_train_batch_end(trainer, pl_module, *args)
+
+    def _save(self, trainer: lightning.Trainer) -> None:
+        trainer.strategy.checkpoint_io.saver = self.saver if self.phase == BACKGROUND else None
         started = time.perf_counter()
         trainer.save_checkpoint(self.path)
         self.saved = time.perf_counter()
-        self.blocked_ms[phase].append((self.saved - started) * 1e3)
+        self.blocked_ms[self.phase].append((self.saved - started) * 1e3)
 
 
 def measure(path: Path, rounds: int, seconds: float, interval: float) -> dict:
     """Train and save; one row as in the other benchmarks, and what a save costs."""
-    experiment = config.load([path], [])
-    lightning.seed_everything(experiment.seed, verbose=False)
-    datamodule, task = build_data(experiment), build_task(experiment)
-    with tempfile.TemporaryDirectory() as folder, quiet():
-        phases = Phases(Path(folder), rounds, seconds, interval)
-        trainer = build_trainer(
-            experiment,
-            callbacks=[RandomState(), *experiment.build_callbacks(), phases],
-            root=folder,
-            forced={"max_epochs": 10_000, "limit_val_batches": 0, "enable_checkpointing": False},
-            enable_progress_bar=False,
-        )
-        trainer.fit(task, datamodule=datamodule)
+    with tempfile.TemporaryDirectory() as folder:
+        phases = Saving(Path(folder), rounds, seconds, interval)
+        phases.train(path, folder)
         size = phases.path.stat().st_size
-    times = {name: values[1:] for name, values in phases.step_ms.items()}
-    ratios = {
-        name: [ours / none for ours, none in zip(times[name], times[NONE], strict=True)]
-        for name in (BACKGROUND, WAITED)
-    }
+    ratios = {name: phases.ratios(name, NONE) for name in (BACKGROUND, WAITED)}
     return {
         "case": f"saving {path.stem} every {interval:g} s",
         "bytes": size,
-        "step ms": {name: round(statistics.median(v), 3) for name, v in times.items()},
+        "step ms": phases.medians(),
         "ratio": {name: round(statistics.median(v), 4) for name, v in ratios.items()},
         "ratios": {name: [round(ratio, 4) for ratio in v] for name, v in ratios.items()},
         "blocked ms": {

@@ -1,0 +1,60 @@
+"""The benchmark of trainings compares the same training, with other ops."""
+
+from unittest import mock
+
+import pytest
+import torch
+
+from dlplug import ops
+from dlplug.architectures.vit import ViT
+from dlplug.ops import _backend
+from dlplug.optim import FusedAdamW
+from tests.bench.training import TORCH_OPS, step, torch_ops
+
+
+def vit():
+    torch.manual_seed(0)
+    return ViT(image_size=8, in_channels=1, num_outputs=3, patch_size=4, dim=8, depth=2, heads=2)
+
+
+def test_pytorchs_ops_compute_the_same_and_dlplugs_are_not_called():
+    """Within the patches; afterwards everything is as before."""
+    model, images = vit(), torch.randn(2, 1, 8, 8)
+    expected = model(images)
+    route = _backend.Op.route
+    spy = mock.patch.object(_backend.Op, "route", autospec=True, side_effect=route)
+    with ops.use_backend("cpu"), spy as routed:  # small calls would be left to PyTorch unseen
+        with torch_ops():
+            torch.testing.assert_close(model(images), expected)
+        assert not routed.called
+        model(images)
+        assert routed.called
+
+
+@pytest.mark.parametrize("op", [op for op in TORCH_OPS if "norm" in op.__name__])
+def test_each_op_has_its_equal(op):
+    """Same arguments, same numbers."""
+    x, residual, weight = torch.randn(3, 5, 8), torch.randn(3, 5, 8), torch.rand(8)
+    arguments = ([x, residual],) if op is ops.total_norm else (x, weight)
+    if op.__name__.startswith("add"):
+        arguments = (x, residual, weight)
+    torch.testing.assert_close(TORCH_OPS[op](*arguments), op(*arguments))
+
+
+def test_what_pytorch_cannot_express_is_refused():
+    """Rather than left out."""
+    q = torch.randn(1, 1, 4, 8)
+    with pytest.raises(NotImplementedError, match="window"):
+        TORCH_OPS[ops.attention](q, q, q, window=2)
+
+
+def test_the_step_is_the_same():
+    """Clipped, as FusedAdamW's."""
+    models = [vit(), vit()]
+    for model, own_step in zip(models, (FusedAdamW.step, step), strict=True):
+        optimizer = FusedAdamW(model.parameters(), lr=0.01, max_grad_norm=0.5)
+        model(torch.ones(2, 1, 8, 8)).square().sum().backward()
+        own_step(optimizer)
+    for ours, theirs in zip(models[0].parameters(), models[1].parameters(), strict=True):
+        torch.testing.assert_close(ours, theirs)
+    assert not torch.equal(next(models[0].parameters()), next(vit().parameters()))

@@ -1,0 +1,138 @@
+"""``python -m tests.bench.training``: a training with dlplug's ops and with PyTorch's own.
+
+One training of a config takes steps with either, in phases in random order; the ratio compares the
+time per step of phases of the same round. Model, data, loss and callbacks are the same.
+"""
+
+import argparse
+import json
+import statistics
+import sys
+import tempfile
+from contextlib import ExitStack
+from pathlib import Path
+from unittest import mock
+
+import torch
+import torch.nn.functional as F
+
+from dlplug import ops
+from dlplug.optim import FusedAdamW
+from tests.bench.phases import Phases
+
+CONFIGS = Path(__file__).parents[2] / "configs"
+DLPLUG, TORCH = "dlplug", "torch"
+
+
+def layer_norm(x, weight=None, bias=None, eps=1e-5):
+    return F.layer_norm(x, x.shape[-1:], weight, bias, eps)
+
+
+def rms_norm(x, weight=None, eps=1e-6):
+    return F.rms_norm(x, x.shape[-1:], weight, eps)
+
+
+def add_layer_norm(x, residual, weight=None, bias=None, eps=1e-5, dropout_p=0.0):
+    h = F.dropout(x, dropout_p) + residual
+    return layer_norm(h, weight, bias, eps), h
+
+
+def add_rms_norm(x, residual, weight=None, eps=1e-6, dropout_p=0.0):
+    h = F.dropout(x, dropout_p) + residual
+    return rms_norm(h, weight, eps), h
+
+
+def attention(query, key, value, attn_mask=None, dropout_p=0.0, is_causal=False, scale=None,
+              enable_gqa=False, **extras):  # fmt: skip
+    if any(extras.values()):
+        raise NotImplementedError(f"PyTorch's attention has no argument for {extras}")
+    return F.scaled_dot_product_attention(
+        query, key, value, attn_mask, dropout_p, is_causal, scale=scale, enable_gqa=enable_gqa
+    )
+
+
+def step(optimizer, closure=None):
+    """PyTorch's fastest step on the CPU, after its own clipping."""
+    loss = None if closure is None else closure()
+    params = [param for group in optimizer.param_groups for param in group["params"]]
+    if optimizer.max_grad_norm is not None:
+        torch.nn.utils.clip_grad_norm_(params, optimizer.max_grad_norm)
+    for group in optimizer.param_groups:
+        group["fused"] = True
+    torch.optim.AdamW.step(optimizer)
+    return loss
+
+
+# What PyTorch's users write in the place of each op.
+TORCH_OPS = {
+    ops.layer_norm: layer_norm,
+    ops.rms_norm: rms_norm,
+    ops.add_layer_norm: add_layer_norm,
+    ops.add_rms_norm: add_rms_norm,
+    ops.attention: attention,
+    ops.total_norm: torch.nn.utils.get_total_norm,
+}
+
+
+def torch_ops() -> ExitStack:
+    """PyTorch's ops under every name by which dlplug's modules know their own, until it ends."""
+    stack = ExitStack()
+    for module_name, module in list(sys.modules.items()):
+        if not module_name.startswith("dlplug.") or module_name.startswith("dlplug.ops"):
+            continue
+        for name, value in list(vars(module).items()):
+            if callable(value) and value in TORCH_OPS:
+                stack.enter_context(mock.patch.object(module, name, TORCH_OPS[value]))
+    stack.enter_context(mock.patch.object(FusedAdamW, "step", step))
+    return stack
+
+
+class Ops(Phases):
+    """Steps with dlplug's ops and with PyTorch's."""
+
+    def __init__(self, rounds: int, seconds: float):
+        super().__init__([DLPLUG, TORCH], rounds, seconds)
+        self.patches = ExitStack()
+
+    def enter(self, trainer, pl_module) -> None:
+        """Put PyTorch's in, in its phase."""
+        if self.phase == TORCH:
+            self.patches = torch_ops()
+
+    def leave(self, trainer, pl_module) -> None:
+        """Put dlplug's back."""
+        self.patches.close()
+        for group in trainer.optimizers[0].param_groups:
+            group["fused"] = None
+
+
+def measure(path: Path, rounds: int, seconds: float) -> dict:
+    """Train; one row as in the other benchmarks."""
+    phases = Ops(rounds, seconds)
+    with tempfile.TemporaryDirectory() as folder:
+        phases.train(path, folder)
+    ratios = phases.ratios(TORCH, DLPLUG)
+    return {
+        "case": f"step of {path.stem}",
+        "ms": phases.medians(),
+        "ratio": {TORCH: round(statistics.median(ratios), 3)},
+        "ratios": {TORCH: [round(ratio, 3) for ratio in ratios]},
+    }
+
+
+def main(arguments=None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("configs", nargs="*", default=["mnist_vit", "kjv_transformer"])
+    parser.add_argument("--rounds", type=int, default=8)
+    parser.add_argument("--seconds", type=float, default=1.0, help="of a phase")
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    options = parser.parse_args(arguments)
+    torch.set_num_threads(options.threads)
+    print(f"torch {torch.__version__}, {options.threads} threads")
+    for name in options.configs:
+        row = measure(CONFIGS / f"{name}.yaml", options.rounds, options.seconds)
+        print(json.dumps(row, indent=1))
+
+
+if __name__ == "__main__":
+    main()
