@@ -1,6 +1,7 @@
 """End a training of several processes when one of them is lost."""
 
 import atexit
+import gc
 import math
 import multiprocessing
 import os
@@ -206,7 +207,17 @@ def _waits(thread: threading.Thread) -> bool:
     """Whether a thread is in a collective, or waits for the device that is in one.
 
     What it calls in C++ leaves no frame: the innermost one is the Python function that calls it.
+
+    Python before 3.12 collects garbage while `sys._current_frames` holds the lock of all threads
+    (python/cpython#106883): a finalizer that starts a thread, or lets another one do so, would stop
+    the process for ever.
     """
-    frame = sys._current_frames().get(thread.ident)
+    is_collecting = gc.isenabled()
+    gc.disable()
+    try:
+        frame = sys._current_frames().get(thread.ident)
+    finally:
+        if is_collecting:
+            gc.enable()
     module = frame.f_globals.get("__name__", "") if frame else ""
     return module.startswith(("torch.distributed.", "torch.cuda."))

@@ -1,4 +1,4 @@
-"""A data loader that goes on when one of its worker processes has been killed."""
+"""A data loader that goes on when a worker process has been killed, or does not come up."""
 
 import copy
 import os
@@ -13,6 +13,7 @@ from torch.utils.data._utils import MP_STATUS_CHECK_INTERVAL, signal_handling
 from torchdata.stateful_dataloader import StatefulDataLoader
 from torchdata.stateful_dataloader.stateful_dataloader import _StatefulMultiProcessingDataLoaderIter
 
+from dlplug.data.worker_birth import Births
 from dlplug.data.worker_death import EXIT_SECONDS, WorkerDeath, oom_kills
 from dlplug.errors import DataError
 
@@ -25,7 +26,8 @@ class RestartingLoader(StatefulDataLoader):
 
     When a worker process is killed, all of them are started again behind the last batch that was
     handed out: the same batches follow. torch's own loader raises from a signal handler, that is
-    in the middle of whatever the training does just then.
+    in the middle of whatever the training does just then; and it waits for ever for a worker that
+    is stuck in its fork (see `Births`), where here all are started again as well.
     """
 
     def _get_iterator(self):
@@ -42,13 +44,14 @@ class RestartingIterator(_StatefulMultiProcessingDataLoaderIter):
         loader: Whose batches.
         state: Where to begin, or None.
     Raises:
-        DataError: more than `RESTARTS` workers have died.
+        DataError: more than `RESTARTS` workers have died or did not come up.
     """
 
     def __init__(self, loader: RestartingLoader, state: dict[str, Any] | None):
         # Not the loader itself, which holds this iterator: a cycle would keep processes alive.
         self._origin = copy.copy(loader)
         self._origin._iterator = None
+        self._worker_start = loader.worker_init_fn
         self._deaths = 0
         self._oom_kills = oom_kills()
         self._start(state)
@@ -76,6 +79,8 @@ class RestartingIterator(_StatefulMultiProcessingDataLoaderIter):
                 self._origin.generator.set_state(generator)
 
     def _build(self, state: dict[str, Any] | None) -> None:
+        self._births = Births()
+        self._origin.worker_init_fn = self._births.announcing(self._worker_start)
         try:
             super().__init__(self._origin, state)
         except RuntimeError:
@@ -103,6 +108,7 @@ class RestartingIterator(_StatefulMultiProcessingDataLoaderIter):
             self._worker_pids_set = False
             if not self._pin_memory:
                 guard(self._worker_result_queue._reader, [w.sentinel for w in self._workers])
+            self._births.wait_for(self._workers, self._oom_kills)
         super()._reset(loader, first_iter, **arguments)
 
     def _check_workers(self, seconds: float = 0.0) -> None:

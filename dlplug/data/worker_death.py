@@ -44,6 +44,16 @@ class WorkerDeath(Exception):
         return f"{who} was killed by {name}" + (f" ({reason})" if reason else "")
 
 
+class StuckWorker(WorkerDeath):
+    """A worker had to be killed, since it would never have begun; arguments as above."""
+
+    def __str__(self) -> str:
+        return (
+            f"worker {self.number} (process {self.pid}) did not come up: another thread held a lock"
+            " when it was forked"
+        )
+
+
 def oom_kills() -> int:
     """Processes that the kernel has killed for want of memory so far; 0 where it does not tell."""
     total = 0

@@ -3,6 +3,7 @@
 import multiprocessing
 import os
 import socket
+import subprocess
 import sys
 import threading
 from types import SimpleNamespace
@@ -149,6 +150,47 @@ def test_a_thread_in_a_collective_waits(name, answer):
     assert _waits(thread) is answer
     lock.release()
     thread.join()
+
+
+COLLECTING = """
+import gc, threading
+from dlplug.callbacks.heartbeat import _waits
+
+class Knot:
+    def __init__(self):
+        self.itself = self
+
+    def __del__(self):
+        thread = threading.Thread(target=print, args=("collected",))
+        thread.start()
+        thread.join()
+
+main = threading.main_thread()
+gc.disable()
+assert not _waits(main)
+assert not gc.isenabled()
+
+# Each of their frames becomes an object: more of them than a collection waits for.
+end = threading.Event()
+threads = [threading.Thread(target=end.wait) for _ in range(100)]
+for thread in threads:
+    thread.start()
+gc.collect()
+Knot()
+gc.set_threshold(50)
+gc.enable()
+assert not _waits(main)
+assert gc.isenabled()
+gc.collect()
+end.set()
+"""
+
+
+def test_a_look_at_the_main_thread_collects_no_garbage():
+    """Its finalizers may start threads, which the look keeps from starting: all would stand."""
+    command = [sys.executable, "-c", COLLECTING]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert (done.returncode, done.stdout) == (0, "collected\n"), done.stderr
 
 
 def lose(callback, lost):
