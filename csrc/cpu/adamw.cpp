@@ -24,19 +24,20 @@ bool is_dense(const Tensor& tensor) {
   return true;
 }
 
-bool is_laid_out_as(const Tensor& tensor, const Tensor& other) {
+bool has_layout_of(const Tensor& other, const Tensor& tensor) {
   if (tensor.dim() != other.dim()) return false;
   for (int64_t axis = 0; axis < tensor.dim(); ++axis) {
     if (tensor.size(axis) != other.size(axis)) return false;
     if (tensor.size(axis) > 1 && tensor.stride(axis) != other.stride(axis)) return false;
   }
-  return tensor.scalar_type() == other.scalar_type();
+  return true;
 }
 
-// The address of a state of `param`.
-void* state_of(const std::vector<Tensor>& states, size_t i, const Tensor& param) {
-  STD_TORCH_CHECK(is_laid_out_as(states[i], param), "the states of parameter ", i,
-                  " must have its shape, strides and dtype");
+// The address of a state of `param`; null where there are none.
+void* state_of(const std::vector<Tensor>& states, size_t i, const Tensor& param, ScalarType dtype) {
+  if (states.empty()) return nullptr;
+  STD_TORCH_CHECK(has_layout_of(param, states[i]) && states[i].scalar_type() == dtype,
+                  "the states of parameter ", i, " must have its shape, strides and dtype");
   return states[i].mutable_data_ptr();
 }
 
@@ -44,17 +45,19 @@ void* state_of(const std::vector<Tensor>& states, size_t i, const Tensor& param)
 
 void adamw_(std::vector<Tensor> params, std::vector<Tensor> grads, std::vector<Tensor> exp_avgs,
             std::vector<Tensor> exp_avg_sqs, std::vector<Tensor> max_exp_avg_sqs,
-            std::vector<Tensor> steps, const Tensor& numbers, bool maximize) {
+            std::vector<Tensor> steps, std::vector<Tensor> averages, const Tensor& numbers,
+            bool maximize) {
   const size_t count = params.size();
   STD_TORCH_CHECK(grads.size() == count && exp_avgs.size() == count &&
                       exp_avg_sqs.size() == count && steps.size() == count &&
-                      (max_exp_avg_sqs.empty() || max_exp_avg_sqs.size() == count),
+                      (max_exp_avg_sqs.empty() || max_exp_avg_sqs.size() == count) &&
+                      (averages.empty() || averages.size() == count),
                   "expected lists of the same length");
   STD_TORCH_CHECK(numbers.scalar_type() == ScalarType::Double && numbers.is_contiguous() &&
-                      numbers.numel() == 5,
-                  "expected five float64 numbers");
+                      numbers.numel() == 6,
+                  "expected six float64 numbers");
   const double* n = static_cast<const double*>(numbers.const_data_ptr());
-  const Hyperparameters given{n[0], n[1], n[2], n[3], n[4], maximize, 1.0, 1.0};
+  const Hyperparameters given{n[0], n[1], n[2], n[3], n[4], maximize, 1.0, 1.0, n[5]};
   std::vector<Tensor> own_grads = grads;  // with the parameters' strides
   std::vector<AdamWRow> rows(count);
   for (size_t i = 0; i < count; ++i) {
@@ -63,7 +66,7 @@ void adamw_(std::vector<Tensor> params, std::vector<Tensor> grads, std::vector<T
     STD_TORCH_CHECK(grads[i].scalar_type() == param.scalar_type() &&
                         steps[i].scalar_type() == ScalarType::Float && steps[i].numel() == 1,
                     "gradient ", i, " must have its parameter's dtype, step ", i, " be a float32");
-    if (!is_laid_out_as(grads[i], param)) {
+    if (!has_layout_of(param, grads[i])) {
       own_grads[i] = torch::stable::empty_like(param);
       torch::stable::copy_(own_grads[i], grads[i]);
     }
@@ -71,9 +74,10 @@ void adamw_(std::vector<Tensor> params, std::vector<Tensor> grads, std::vector<T
     row.dtype = dtype_of(param);
     row.param = param.mutable_data_ptr();
     row.grad = own_grads[i].mutable_data_ptr();
-    row.exp_avg = state_of(exp_avgs, i, param);
-    row.exp_avg_sq = state_of(exp_avg_sqs, i, param);
-    row.max_exp_avg_sq = max_exp_avg_sqs.empty() ? nullptr : state_of(max_exp_avg_sqs, i, param);
+    row.exp_avg = state_of(exp_avgs, i, param, param.scalar_type());
+    row.exp_avg_sq = state_of(exp_avg_sqs, i, param, param.scalar_type());
+    row.max_exp_avg_sq = state_of(max_exp_avg_sqs, i, param, param.scalar_type());
+    row.average = static_cast<float*>(state_of(averages, i, param, ScalarType::Float));
     row.numel = param.numel();
   }
   StepCounter counter(given);
@@ -82,15 +86,15 @@ void adamw_(std::vector<Tensor> params, std::vector<Tensor> grads, std::vector<T
   update_rows(rows, kUnit, options_of(given), DLPLUG_SELECT_KERNEL(adamw_update));
 }
 
-void adamw_table_(const Tensor& table, bool is_amsgrad, double lr, double beta1, double beta2,
-                  double eps, double weight_decay, bool maximize, double grad_scale,
-                  double grad_factor) {
-  const int64_t columns = is_amsgrad ? 8 : 7;
+void adamw_table_(const Tensor& table, bool is_amsgrad, bool has_averages, double lr, double beta1,
+                  double beta2, double eps, double weight_decay, bool maximize, double grad_scale,
+                  double grad_factor, double average_weight) {
+  const int64_t columns = 7 + is_amsgrad + has_averages;
   STD_TORCH_CHECK(table.scalar_type() == ScalarType::Long && table.is_contiguous() &&
                       table.numel() % columns == 0,
                   "expected a contiguous int64 table of ", columns, " columns");
-  const Hyperparameters given{lr,           beta1,    beta2,      eps,
-                              weight_decay, maximize, grad_scale, grad_factor};
+  const Hyperparameters given{lr,       beta1,      beta2,       eps,           weight_decay,
+                              maximize, grad_scale, grad_factor, average_weight};
   const int64_t count = table.numel() / columns;
   const int64_t* next = static_cast<const int64_t*>(table.const_data_ptr());
   auto column = [&] {
@@ -100,6 +104,7 @@ void adamw_table_(const Tensor& table, bool is_amsgrad, double lr, double beta1,
   };
   const int64_t *params = column(), *exp_avgs = column(), *exp_avg_sqs = column();
   const int64_t* max_exp_avg_sqs = is_amsgrad ? column() : nullptr;
+  const int64_t* averages = has_averages ? column() : nullptr;
   const int64_t *steps = column(), *numels = column(), *dtypes = column(), *grads = column();
 
   auto address = [](int64_t value) { return reinterpret_cast<void*>(value); };
@@ -113,10 +118,19 @@ void adamw_table_(const Tensor& table, bool is_amsgrad, double lr, double beta1,
     row.exp_avg = address(exp_avgs[i]);
     row.exp_avg_sq = address(exp_avg_sqs[i]);
     row.max_exp_avg_sq = is_amsgrad ? address(max_exp_avg_sqs[i]) : nullptr;
+    row.average = static_cast<float*>(has_averages ? address(averages[i]) : nullptr);
     row.numel = numels[i];
     counter.advance(static_cast<float*>(address(steps[i])), row);
   }
   update_rows(rows, kUnit, options_of(given), DLPLUG_SELECT_KERNEL(adamw_update));
+}
+
+void prefetch(const Tensor& addresses) {
+  STD_TORCH_CHECK(addresses.scalar_type() == ScalarType::Long && addresses.is_contiguous(),
+                  "expected contiguous int64 addresses");
+  const int64_t* values = static_cast<const int64_t*>(addresses.const_data_ptr());
+  for (int64_t i = 0; i < addresses.numel(); ++i)
+    __builtin_prefetch(reinterpret_cast<const void*>(values[i]));
 }
 
 }  // namespace dlplug

@@ -44,7 +44,7 @@ class FlushDenormals {
 struct Hyperparameters {
   double lr, beta1, beta2, eps, weight_decay;
   bool maximize;
-  double grad_scale, grad_factor;
+  double grad_scale, grad_factor, average_weight;
 };
 
 inline AdamWOptions options_of(const Hyperparameters& given) {
@@ -57,6 +57,7 @@ inline AdamWOptions options_of(const Hyperparameters& given) {
   options.grad_factor = static_cast<float>(given.maximize ? -given.grad_factor : given.grad_factor);
   options.inverse_scale = static_cast<float>(1.0 / given.grad_scale);
   options.is_unscaling = given.grad_scale != 1.0;
+  options.average_weight = static_cast<float>(given.average_weight);
   return options;
 }
 

@@ -6,12 +6,14 @@
 namespace dlplug {
 
 void compact_adamw_table_(const Tensor& table, int64_t seed, double lr, double beta1, double beta2,
-                          double eps, double weight_decay, bool maximize) {
-  constexpr int64_t kColumns = 11;
+                          double eps, double weight_decay, bool maximize, double grad_scale,
+                          double grad_factor, double average_weight) {
+  constexpr int64_t kColumns = 12;
   STD_TORCH_CHECK(table.scalar_type() == ScalarType::Long && table.is_contiguous() &&
                       table.numel() % kColumns == 0,
                   "expected a contiguous int64 table of ", kColumns, " columns");
-  const Hyperparameters given{lr, beta1, beta2, eps, weight_decay, maximize, 1.0, 1.0};
+  const Hyperparameters given{lr,       beta1,      beta2,       eps,           weight_decay,
+                              maximize, grad_scale, grad_factor, average_weight};
   const int64_t count = table.numel() / kColumns;
   const int64_t* numbers = static_cast<const int64_t*>(table.const_data_ptr());
   StepCounter counter(given);
@@ -27,6 +29,7 @@ void compact_adamw_table_(const Tensor& table, int64_t seed, double lr, double b
     row.extra = address();
     row.exp_avg_scale = static_cast<float*>(address());
     row.exp_avg_sq_scale = static_cast<float*>(address());
+    row.average = static_cast<float*>(address());
     counter.advance(static_cast<float*>(address()), row);
     row.numel = number();
     row.dtype = static_cast<Dtype>(number());

@@ -1,10 +1,11 @@
 // AdamW whose states, or parameters, take fewer bytes than float32; the arithmetic is that of
 // adamw.h, in float32. What each storage keeps is told in dlplug/ops/fallback/compact_adamw.py.
 //
-// `table` is int64, on the CPU, of eleven columns of one number per row: params, exp_avgs,
+// `table` is int64, on the CPU, of twelve columns of one number per row: params, exp_avgs,
 //   exp_avg_sqs, extras, exp_avg_scales, exp_avg_sq_scales (addresses; 0 where a storage has none),
-//   steps, numbers of elements, dtypes (csrc/common/types.h), storages (kernels/compact_adamw.h),
-//   grads. Nothing can be checked here: the caller has checked, and keeps the tensors alive.
+//   averages (or 0), steps, numbers of elements, dtypes (csrc/common/types.h), storages
+//   (kernels/compact_adamw.h), grads. Nothing can be checked here: the caller has checked, and
+//   keeps the tensors alive. grad_scale, grad_factor and average_weight are those of adamw_table_.
 // seed: of the random bits of stochastic rounding; those of a row follow from its place in the
 //   table. Deterministic for any number of threads.
 #pragma once
@@ -14,6 +15,7 @@
 namespace dlplug {
 
 void compact_adamw_table_(const Tensor& table, int64_t seed, double lr, double beta1, double beta2,
-                          double eps, double weight_decay, bool maximize);
+                          double eps, double weight_decay, bool maximize, double grad_scale,
+                          double grad_factor, double average_weight);
 
 }  // namespace dlplug

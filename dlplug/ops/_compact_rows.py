@@ -8,7 +8,7 @@ from operator import is_
 import torch
 from torch import Tensor
 
-from dlplug.ops._adamw_rows import (
+from dlplug.ops._memory_layout import (
     DTYPE_CODES,
     PLAIN_TYPES,
     is_dense,
@@ -44,10 +44,12 @@ class CompactRows:
         grads: Sequence[Tensor],
         states: Sequence[State],
         storage: str,
+        averages: Sequence[Tensor] = (),
     ) -> None:
-        """Take the tensors of the next update."""
+        """Take the tensors of the next update; averages of all parameters or of none."""
         self.params, self.grads, self.states, self.storage = params, grads, states, storage
-        kept = [*params, *chain.from_iterable(state.values() for state in states)]
+        self.averages = averages
+        kept = [*params, *averages, *chain.from_iterable(state.values() for state in states)]
         self.are_new = len(kept) != len(self._known) or not all(map(is_, kept, self._known))
         if self.are_new and kept:
             self._known, self._addresses = kept, []
@@ -68,9 +70,14 @@ class CompactRows:
         numbers = self._fixed + array("q", self._grad_addresses)
         return torch.frombuffer(numbers, dtype=torch.int64)
 
+    def copy_grads_back(self) -> None:
+        """After a call that has changed gradients: change those that were copied for it, too."""
+        for grad, copy in self._copies:
+            grad.copy_(copy)
+
     def release(self) -> None:
         """Hold no gradient of the last update, which may be as large as the model, for the next."""
-        self.grads, self._own_grads = (), []
+        self.grads, self._copies = (), []
 
     def _examine(self) -> str | None:
         kept = self._known
@@ -82,10 +89,11 @@ class CompactRows:
             return "a tensor's memory was released"
         if not DTYPE_CODES.keys() >= {param.dtype for param in self.params}:
             return "a parameter is not float32, bfloat16 or float16"
-        for param, state in zip(self.params, self.states, strict=True):
+        for i, (param, state) in enumerate(zip(self.params, self.states, strict=True)):
             if not is_dense(param) or param.is_neg():
                 return "a parameter's strides leave gaps or overlap"
             like_it = [state[name] for name in LIKE_PARAM if name in state]
+            like_it += self.averages[i : i + 1]
             if not all([is_laid_out_as(tensor, param) for tensor in like_it]):
                 return "a state has other strides than its parameter"
         if overlapping((t.data_ptr(), t.data_ptr() + t.nbytes, i) for i, t in enumerate(kept)):
@@ -97,6 +105,9 @@ class CompactRows:
         columns = [[param.data_ptr() for param in self.params]]
         for name in COLUMNS:
             names = EXTRAS if name is None else (name,)
+            if name == "step":
+                averages = [average.data_ptr() for average in self.averages]
+                columns.append(averages or [0] * len(self.params))
             columns.append([_first_address(state, names) for state in self.states])
         columns.append([param.numel() for param in self.params])
         columns.append([DTYPE_CODES[param.dtype] for param in self.params])
@@ -105,15 +116,15 @@ class CompactRows:
 
     def _take_grads(self) -> str | None:
         """Their addresses; those that lie otherwise than their parameters are copied."""
-        self._own_grads, self._grad_addresses = [], []
+        self._copies, self._grad_addresses = [], []
         for param, grad in zip(self.params, self.grads, strict=True):
             if type(grad) not in PLAIN_TYPES or grad.layout is not torch.strided:
                 return "a gradient is sparse or of a subclass"
             if not grad.is_cpu or grad.dtype is not param.dtype or grad.shape != param.shape:
                 return "a gradient is not like its parameter"
             if not is_laid_out_as(grad, param) or grad.is_neg():
-                grad = torch.empty_like(param).copy_(grad)
-                self._own_grads.append(grad)
+                given, grad = grad, torch.empty_like(param).copy_(grad)
+                self._copies.append((given, grad))
             self._grad_addresses.append(grad.data_ptr())
         return None
 

@@ -9,6 +9,8 @@ from torch.optim.adamw import adamw as torch_adamw
 from dlplug.errors import DtypeError, ShapeError
 from dlplug.ops import _backend, _library
 from dlplug.ops._adamw_rows import Rows
+from dlplug.ops._list_op import ListOp
+from dlplug.ops._memory_layout import average_dtype
 from dlplug.ops.fallback import adamw as reference
 
 _NAMES = ("params", "grads", "exp_avgs", "exp_avg_sqs", "max_exp_avg_sqs", "steps")
@@ -28,12 +30,14 @@ def adamw_(
     eps: float,
     weight_decay: float,
     maximize: bool = False,
+    averages: Sequence[Tensor] = (),
+    average_weight: float = 0.0,
 ) -> None:
     """Update parameters and their states by one step of AdamW, without gradient tracking.
 
     t = t + 1, m = beta1 m + (1 - beta1) g, v = beta2 v + (1 - beta2) g^2, then
     p = (1 - lr weight_decay) p - lr / (1 - beta1^t) m / (sqrt(u / (1 - beta2^t)) + eps)
-    with u = v, or for AMSGrad u = max(u, v).
+    with u = v, or for AMSGrad u = max(u, v), and with averages a = a + average_weight (p - a).
 
     Args:
         params: p, floating point, any shapes; several dtypes may be mixed.
@@ -48,6 +52,9 @@ def adamw_(
         eps: Added to the root, in the gradients' unit.
         weight_decay: Times ``lr`` the fraction of p that is removed per step.
         maximize: Go up the gradient instead of down.
+        averages: a, of the parameters over the steps, float32 of the parameters' shapes (float64 of
+            float64 ones); none for no averages. They follow the parameters as these are stored.
+        average_weight: Of the new p in a, in [0, 1]: 1 less the share of a that is kept.
     Raises:
         ShapeError: Lists of different lengths, or a row with different shapes.
         DtypeError: A tensor that is not floating point or not dense, or a row of different dtypes.
@@ -59,14 +66,17 @@ def adamw_(
     """
     lists = (params, grads, exp_avgs, exp_avg_sqs, max_exp_avg_sqs, steps)
     _check(lists)
+    _check_averages(averages, params)
     if not params:
         return
-    rows = Rows(*lists)
+    rows = Rows(*lists, averages)
     route = OP.route(params[0], rows)
     with torch.no_grad():
         if route == "native":
-            update(rows, lr, beta1, beta2, eps, weight_decay, maximize)
-        elif route == "reference" and not torch.compiler.is_compiling():
+            numbers = (lr, beta1, beta2, eps, weight_decay)
+            update(rows, *numbers, maximize, average_weight=average_weight)
+            return
+        if route == "reference" and not torch.compiler.is_compiling():
             reference.adamw_(*lists, lr, beta1, beta2, eps, weight_decay, maximize)
         else:
             fused_lists = rows.lists_for_torch_fused()
@@ -83,6 +93,7 @@ def adamw_(
             )
             if fused_lists is not None:
                 count_versions(params)
+        reference.move_averages(averages, params, average_weight)
 
 
 def count_versions(params: Sequence[Tensor]) -> None:
@@ -103,18 +114,31 @@ def update(
     maximize: bool,
     grad_scale: float = 1.0,
     grad_factor: float = 1.0,
+    average_weight: float = 0.0,
 ) -> None:
     """Run the kernel on rows that were just found fit for it; the arguments of ``adamw_``.
 
     Gradients are divided by ``grad_scale`` first, and keep the quotient; the step is that of
     ``grad_factor`` times the quotient, which is not kept.
     """
-    numbers = (lr, beta1, beta2, eps, weight_decay)
     if torch.compiler.is_compiling():
+        numbers = (lr, beta1, beta2, eps, weight_decay, average_weight)
         _update_lists(*rows.lists, _in_graph(numbers), maximize)
         return
-    factors = grad_scale, grad_factor
-    _update_table(rows.table(), bool(rows.states[2]), *map(float, numbers), maximize, *factors)
+    _update_table(
+        rows.table(),
+        bool(rows.states[2]),
+        bool(rows.averages),
+        float(lr),
+        float(beta1),
+        float(beta2),
+        eps,
+        weight_decay,
+        maximize,
+        grad_scale,
+        grad_factor,
+        average_weight,
+    )
     if grad_scale != 1.0:
         rows.copy_grads_back()
     count_versions(rows.params)
@@ -131,8 +155,9 @@ def _in_graph(numbers: Sequence[float | Tensor]) -> Tensor:
 
 
 def _reference_of_lists(*args) -> None:
-    *lists, numbers, maximize = args
-    reference.adamw_(*lists, *numbers.tolist(), maximize)
+    *lists, averages, numbers, maximize = args
+    *numbers, average_weight = numbers.tolist()
+    reference.adamw_(*lists, *numbers, maximize, averages, average_weight)
 
 
 def _check(lists: Sequence[Sequence[Tensor]]) -> None:
@@ -163,39 +188,49 @@ def _check(lists: Sequence[Sequence[Tensor]]) -> None:
                 )
 
 
-# The form that torch.compile traces; numbers are lr, beta1, beta2, eps and weight_decay.
+def _check_averages(averages: Sequence[Tensor], params: Sequence[Tensor]) -> None:
+    if averages and len(averages) != len(params):
+        raise ShapeError(f"adamw_: {len(params)} params, but {len(averages)} averages")
+    for i, (average, param) in enumerate(zip(averages, params, strict=False)):
+        if average.shape != param.shape:
+            raise ShapeError(
+                f"adamw_: averages[{i}] has shape {tuple(average.shape)}, "
+                f"its parameter {tuple(param.shape)}"
+            )
+        if average.dtype is not average_dtype(param):
+            raise DtypeError(
+                f"adamw_: averages[{i}] is {average.dtype}, of a {param.dtype} parameter it is "
+                f"{average_dtype(param)}"
+            )
+
+
+# The form that torch.compile traces; numbers are lr, beta1, beta2, eps, weight_decay and
+# average_weight.
 _update_lists = _library.define(
     "adamw_(Tensor(a!)[] params, Tensor[] grads, Tensor(b!)[] exp_avgs, "
     "Tensor(c!)[] exp_avg_sqs, Tensor(d!)[] max_exp_avg_sqs, Tensor(e!)[] steps, "
-    "Tensor numbers, bool maximize) -> ()",
+    "Tensor(f!)[] averages, Tensor numbers, bool maximize) -> ()",
     fallback=_reference_of_lists,
     fake=lambda *_: None,
 )
 # The form of the eager step: for 152 parameters, looking at each tensor and passing the addresses
 # takes 0.6 of the time of boxing the lists.
 _update_table = _library.define_by_address(
-    "adamw_table_(Tensor table, bool is_amsgrad, float lr, float beta1, float beta2, float eps, "
-    "float weight_decay, bool maximize, float grad_scale, float grad_factor) -> ()",
+    "adamw_table_(Tensor table, bool is_amsgrad, bool has_averages, float lr, float beta1, "
+    "float beta2, float eps, float weight_decay, bool maximize, float grad_scale, "
+    "float grad_factor, float average_weight) -> ()",
     instead="adamw_",
 )
 
 
-class _ListOp(_backend.Op):
-    """Routes by the first parameter's device, and explains a call from its lists."""
-
-    def explain(self, params, *lists):
-        if not params:
-            return _backend.Explanation(self.name, "reference")
-        return super().explain(params[0], Rows(params, *lists))
-
-
 OP = _backend.register(
-    _ListOp(
+    ListOp(
         function=adamw_,
-        arguments=_NAMES,
+        arguments=(*_NAMES, "averages"),
         kernels=(_update_lists, _update_table),
         refuse=lambda _, rows: rows.refusal(),
         decline=lambda *_: None,
         otherwise="torch",
+        gathered=Rows,
     )
 )

@@ -8,8 +8,10 @@ from torch import Tensor
 from dlplug.errors import DtypeError, InvalidValueError, ShapeError, suggestion
 from dlplug.ops import _backend, _library
 from dlplug.ops._compact_rows import CompactRows
+from dlplug.ops._list_op import ListOp
 from dlplug.ops.adamw import count_versions
 from dlplug.ops.fallback import compact_adamw as reference
+from dlplug.ops.fallback.adamw import move_averages
 from dlplug.ops.fallback.compact_adamw import OF_BFLOAT16, STORAGES, State, new_state, state_layout
 from dlplug.ops.fallback.philox import draw_seed
 
@@ -26,6 +28,10 @@ def compact_adamw_(
     eps: float,
     weight_decay: float,
     maximize: bool = False,
+    grad_scale: float = 1.0,
+    grad_factor: float = 1.0,
+    averages: Sequence[Tensor] = (),
+    average_weight: float = 0.0,
     rows: CompactRows | None = None,
 ) -> None:
     """Update parameters and their states by one step of AdamW, without gradient tracking.
@@ -56,6 +62,11 @@ def compact_adamw_(
         eps: Added to the root, in the gradients' unit.
         weight_decay: Times ``lr`` the fraction of p that is removed per step.
         maximize: Go up the gradient instead of down.
+        grad_scale: What gradients are divided by first; they keep the quotient.
+        grad_factor: What the update multiplies the quotients by, which is not kept.
+        averages: a, of the parameters as they are stored: a = a + average_weight (p - a) after the
+            update; float32, of the parameters' shapes. None for no averages.
+        average_weight: Of the new p in a, in [0, 1].
         rows: What an optimizer keeps from step to step; None for a call of its own.
     Raises:
         InvalidValueError: No such storage.
@@ -68,24 +79,33 @@ def compact_adamw_(
     arXiv:2110.02861 (blocks); Kahan 1965; Gupta et al. 2015, arXiv:1502.02551 (rounding by chance).
     """
     check_storage(storage)
-    for name, kind in (("grads", grads), ("states", states)):
-        if len(kind) != len(params):
+    for name, kind in (("grads", grads), ("states", states), ("averages", averages)):
+        if len(kind) != len(params) and (kind or name != "averages"):
             raise ShapeError(f"compact_adamw_: {len(params)} params, but {len(kind)} {name}")
     if not params:
         return
     rows = rows or CompactRows()
-    rows.fill(params, grads, states, storage)
+    rows.fill(params, grads, states, storage, averages)
     if rows.are_new:
         _check_states(params, states, storage)
+        _check_averages(params, averages)
     _check_grads(params, grads)
     seed = draw_seed() if storage == "stochastic" else torch.zeros((), dtype=torch.int64)
-    numbers = (lr, beta1, beta2, eps, weight_decay, maximize)
+    numbers = (lr, beta1, beta2, eps, weight_decay)
+    factors = (grad_scale, grad_factor)
     with torch.no_grad():
         if OP.route(params[0], rows) == "native":
-            _update(rows.table(), int(seed), *map(float, numbers[:5]), maximize)
+            _update(
+                rows.table(), int(seed), *map(float, numbers), maximize, *factors, average_weight
+            )
+            if grad_scale != 1.0:
+                rows.copy_grads_back()
             count_versions(params)
         else:
-            reference.compact_adamw_(params, grads, states, storage, seed, *numbers)
+            reference.compact_adamw_(
+                params, grads, states, storage, seed, *numbers, maximize, *factors
+            )
+            move_averages(averages, params, average_weight)
     rows.release()
 
 
@@ -145,6 +165,15 @@ def _check_states(params: Sequence[Tensor], states: Sequence[State], storage: st
             )
 
 
+def _check_averages(params: Sequence[Tensor], averages: Sequence[Tensor]) -> None:
+    for i, (param, average) in enumerate(zip(params, averages, strict=False)):
+        if average.shape != param.shape or average.dtype is not torch.float32:
+            raise ShapeError(
+                f"compact_adamw_: averages[{i}] is {tuple(average.shape)} {average.dtype}, of its"
+                f" parameter it is {tuple(param.shape)} torch.float32"
+            )
+
+
 def _check_grads(params: Sequence[Tensor], grads: Sequence[Tensor]) -> None:
     for i, (param, grad) in enumerate(zip(params, grads, strict=True)):
         if grad.shape != param.shape or grad.dtype is not param.dtype:
@@ -156,29 +185,26 @@ def _check_grads(params: Sequence[Tensor], grads: Sequence[Tensor]) -> None:
 
 _update = _library.define_by_address(
     "compact_adamw_table_(Tensor table, int seed, float lr, float beta1, float beta2, float eps, "
-    "float weight_decay, bool maximize) -> ()",
+    "float weight_decay, bool maximize, float grad_scale, float grad_factor, "
+    "float average_weight) -> ()",
     instead="compact_adamw_",
 )
 
 
-class _ListOp(_backend.Op):
-    """Explains a call from its lists."""
-
-    def explain(self, params, grads, states, storage):
-        if not params:
-            return _backend.Explanation(self.name, "reference")
-        rows = CompactRows()
-        rows.fill(params, grads, states, storage)
-        return super().explain(params[0], rows)
+def _rows_of(*lists) -> CompactRows:
+    rows = CompactRows()
+    rows.fill(*lists)
+    return rows
 
 
 OP = _backend.register(
-    _ListOp(
+    ListOp(
         function=compact_adamw_,
-        arguments=("params", "grads", "states", "storage"),
+        arguments=("params", "grads", "states", "storage", "averages"),
         kernels=(_update,),
         refuse=lambda _, rows: rows.refusal(),
         decline=lambda *_: None,
         otherwise="reference",
+        gathered=_rows_of,
     )
 )

@@ -2,13 +2,15 @@
 
 from array import array
 from collections.abc import Sequence
+from itertools import chain
 
 import torch
 from torch import Tensor
 
-from dlplug.errors import DtypeError
+from dlplug.errors import BackendError, DtypeError
 from dlplug.ops import _backend, _library
-from dlplug.ops._adamw_rows import DTYPE_CODES, PLAIN_TYPES, is_dense
+from dlplug.ops._list_op import ListOp
+from dlplug.ops._memory_layout import DTYPE_CODES, PLAIN_TYPES, is_dense
 from dlplug.ops.fallback import total_norm as reference
 
 
@@ -29,17 +31,37 @@ def total_norm(tensors: Sequence[Tensor]) -> Tensor:
     """
     if not tensors:
         return torch.zeros(())
-    route = OP.route(tensors[0], tensors)
+    try:
+        route = OP.route(tensors[0], tensors)
+    except BackendError:
+        _check(tensors)  # what no backend takes has the same error on all of them
+        raise
     if route == "native":
         with torch.no_grad():
             return _norm(_table(tensors)).to(torch.float32)
+    _check(tensors)
+    return reference.total_norm(tensors)
+
+
+def _check(tensors: Sequence[Tensor]) -> None:
+    """Refuse what no backend accepts; the kernel's own rules are narrower."""
     for i, tensor in enumerate(tensors):
         if not tensor.is_floating_point() or tensor.layout is not torch.strided:
             raise DtypeError(
                 f"total_norm: tensors[{i}] must be dense and floating point, got {tensor.dtype},"
                 f" {tensor.layout}"
             )
-    return reference.total_norm(tensors)
+
+
+def norm_of_columns(tables: Sequence[tuple[array, array, array]]) -> float:
+    """The same of tensors given as int64 addresses, numbers of elements and codes of dtypes.
+
+    Those who give them have checked what lies there.
+    """
+    if not tables:
+        return 0.0
+    numbers = array("q", chain.from_iterable(chain.from_iterable(zip(*tables, strict=True))))
+    return _norm(torch.frombuffer(numbers, dtype=torch.int64)).item()
 
 
 def _refuse(_: Tensor, tensors: Sequence[Tensor]) -> str | None:
@@ -71,22 +93,14 @@ def _table(tensors: Sequence[Tensor]) -> Tensor:
 _norm = _library.define_by_address("total_norm_table(Tensor table) -> Tensor", instead="total_norm")
 
 
-class _ListOp(_backend.Op):
-    """Explains a call from its list."""
-
-    def explain(self, tensors):
-        if not tensors:
-            return _backend.Explanation(self.name, "reference")
-        return super().explain(tensors[0], tensors)
-
-
 OP = _backend.register(
-    _ListOp(
+    ListOp(
         function=total_norm,
         arguments=("tensors",),
         kernels=(_norm,),
         refuse=_refuse,
         decline=lambda *_: None,
         otherwise="reference",
+        gathered=lambda tensors: tensors,
     )
 )

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from dlplug.ops._adamw_rows import PLAIN_TYPES
+from dlplug.ops._memory_layout import PLAIN_TYPES
 from dlplug.ops.total_norm import total_norm
 
 
@@ -21,8 +21,12 @@ def clip_factor(params: Sequence[Tensor], max_norm: float) -> float:
         torch.nn.utils.clip_grad_norm_(params, max_norm)
         return 1.0
     with torch.no_grad():
-        norm = total_norm(grads).item()
-    factor = max_norm / (norm + 1e-6)  # as clip_grad_norm_; NaN stays NaN
+        return factor_for(total_norm(grads).item(), max_norm)
+
+
+def factor_for(norm: float, max_norm: float) -> float:
+    """What makes a norm at most another, as in PyTorch's ``clip_grad_norm_``; NaN stays NaN."""
+    factor = max_norm / (norm + 1e-6)
     return 1.0 if factor >= 1 else factor
 
 

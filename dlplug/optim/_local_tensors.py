@@ -4,7 +4,7 @@ import sys
 
 from torch import Tensor
 
-from dlplug.ops._adamw_rows import PLAIN_TYPES
+from dlplug.ops._memory_layout import PLAIN_TYPES
 
 
 def local_lists(lists: tuple[list[Tensor], ...]) -> tuple[list[Tensor], ...]:

@@ -1,20 +1,23 @@
 """AdamW with one compiled call per parameter group."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.optim.adamw import adamw as torch_adamw
 
-from dlplug.ops._adamw_rows import sharing_gradients
 from dlplug.ops.adamw import OP, Rows, count_versions, update
-from dlplug.optim._gradients import clip_factor, divide, divide_at_once, multiply
+from dlplug.optim._averaging import Averaging, check_decay
+from dlplug.optim._gradients import divide, multiply
+from dlplug.optim._lean_step import LeanZeroGrad, lean_step
 from dlplug.optim._local_tensors import local_lists
+from dlplug.optim._scaling import Scaling
 
 Lists = tuple[list[Tensor], ...]
 
 
-class FusedAdamW(torch.optim.AdamW):
+class FusedAdamW(LeanZeroGrad, Averaging, Scaling, torch.optim.AdamW):
     """``torch.optim.AdamW`` whose step updates a whole parameter group in one compiled call.
 
     Same arguments, same state, same checkpoints: a ``state_dict`` of either class loads into the
@@ -40,6 +43,10 @@ class FusedAdamW(torch.optim.AdamW):
         max_grad_norm: Where the norm of all gradients together is larger, the step is that of
             gradients scaled down to it, as after ``clip_grad_norm_``; > 0, or None. What the
             kernel takes keeps its gradients as they are, which saves a pass over them.
+        ema_decay: Share of an average of each parameter that a step keeps, in [0, 1); the rest is
+            the new parameter. The averages are in ``state[param]["ema"]``, float32 of narrower
+            parameters, beginning as the parameter before its first step; the kernel moves them in
+            its own pass. None for no averages; a state that is loaded then loses those it has.
     Raises:
         ValueError, RuntimeError: What ``torch.optim.AdamW`` refuses, in its words; sparse
             gradients among it.
@@ -64,7 +71,9 @@ class FusedAdamW(torch.optim.AdamW):
         capturable: bool = False,
         differentiable: bool = False,
         max_grad_norm: float | None = None,
+        ema_decay: float | None = None,
     ):
+        check_decay(ema_decay)
         if max_grad_norm is not None and not max_grad_norm > 0:
             raise ValueError(f"Invalid max_grad_norm: {max_grad_norm}")
         super().__init__(
@@ -80,20 +89,32 @@ class FusedAdamW(torch.optim.AdamW):
             capturable=capturable,
             differentiable=differentiable,
         )
-        self.max_grad_norm = max_grad_norm
+        self.max_grad_norm, self.ema_decay = max_grad_norm, ema_decay
         self._rows: dict[tuple[int, str], Rows] = {}
         self._grad_factor = 1.0
 
     def __setstate__(self, state: dict) -> None:
         """Restore a copy, a pickle or a checkpoint; addresses are never part of those."""
         super().__setstate__(state)
-        self.__dict__.setdefault("max_grad_norm", None)  # of an optimizer saved before it had one
         self._rows, self._grad_factor = {}, 1.0
 
     def __getstate__(self) -> dict:
         """What a copy or a pickle is made of."""
-        return {**super().__getstate__(), "max_grad_norm": self.max_grad_norm}
+        own = {"max_grad_norm": self.max_grad_norm, "ema_decay": self.ema_decay}
+        return {**super().__getstate__(), **own}
 
+    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
+        """Continue from a state of this class or of ``torch.optim.AdamW``."""
+        super().load_state_dict(state_dict)
+        self._load_averages(state_dict)
+
+    def why_not_averaging(self) -> str | None:
+        """Why the pass of a step cannot move averages that are given to it, or None."""
+        if any(_asks_for_torch(group) for group in self.param_groups):
+            return "its options ask for PyTorch's code"
+        return super().why_not_averaging()
+
+    @lean_step
     def step(self, closure: Callable[[], float] | None = None) -> float | None:
         """Update every parameter that has a gradient.
 
@@ -106,22 +127,56 @@ class FusedAdamW(torch.optim.AdamW):
         if closure is not None:
             with torch.enable_grad():
                 loss = closure()
-        if getattr(self, "grad_scale", None) is not None:
-            self._unscale_where_rows_cannot()
-        self._grad_factor = self._clip()
+        if not torch.compiler.is_compiling():
+            for rows in self._rows.values():
+                rows.prefetch()
+        self._unscale_where_rows_cannot()
         try:
-            with torch.set_grad_enabled(self.defaults["differentiable"]):
-                for index, group in enumerate(self.param_groups):
-                    if _asks_for_torch(group):
-                        lists = self._gather_by_torch(group)
-                        self._update_by_torch(group, lists, group["foreach"], group["fused"])
-                    elif (lists := self._gather(group))[0]:
-                        self._update(index, group, lists)
+            groups = self._groups_for_kernel()
+            if groups is not None:
+                self._grad_factor = self._clip_rows([rows for _, rows in groups])
+                for group, rows in groups:
+                    self._update_by_kernel(group, rows, rows.params)
+            else:
+                self._grad_factor = self._clip()
+                with torch.set_grad_enabled(self.defaults["differentiable"]):
+                    self._update_groups()
+            self._move_idle()
         finally:
             if not torch.compiler.is_compiling():  # nothing is kept there
                 for rows in self._rows.values():
                     rows.release()
         return loss
+
+    def _groups_for_kernel(self) -> list[tuple[dict, Rows]] | None:
+        """Each group with its rows, if the kernel takes all parameters of all groups.
+
+        What was found out about the gradients then serves their norm, too.
+        """
+        if torch.compiler.is_compiling() or any(map(_asks_for_torch, self.param_groups)):
+            return None
+        groups = []
+        for index, group in enumerate(self.param_groups):
+            lists = self._gather(group)
+            if not lists[0]:
+                continue
+            rows = self._rows_for(index, "all", lists, self._averages_of(lists[0]))
+            is_plain = rows.params is lists[0]
+            if not is_plain or OP.route(rows.params[0], rows) != "native":
+                return None
+            groups.append((group, rows))
+        return groups
+
+    def _update_groups(self) -> None:
+        """Each by the code that takes it, or its parameters."""
+        for index, group in enumerate(self.param_groups):
+            if _asks_for_torch(group):
+                lists = self._gather_by_torch(group)
+                averages = self._averages_of(lists[0])
+                self._update_by_torch(group, lists, group["foreach"], group["fused"])
+                self._move(averages, lists[0])
+            elif (lists := self._gather(group))[0]:
+                self._update(index, group, lists)
 
     def _gather(self, group: dict) -> Lists:
         """Parameters that have gradients, gradients, exp_avgs, exp_avg_sqs, their maxima, steps."""
@@ -152,24 +207,29 @@ class FusedAdamW(torch.optim.AdamW):
         return lists
 
     def _update(self, index: int, group: dict, lists: Lists) -> None:
-        rows = self._rows_for(index, "all", lists)
+        averages = self._averages_of(lists[0])
+        rows = self._rows_for(index, "all", lists, averages)
         route = OP.route(rows.params[0], rows)
         if route == "native":
             self._update_by_kernel(group, rows, lists[0])
-        elif route == "reference":
+            return
+        if route == "reference":
             self._update_by_torch(group, lists, foreach=False, fused=False)
         elif torch.compiler.is_compiling():
             self._update_by_torch(group, lists, foreach=None, fused=None)
         else:
-            self._update_by_both(index, group, rows, lists)
+            self._update_by_both(index, group, rows, lists, averages)
+            return
+        self._move(averages, lists[0])
 
-    def _rows_for(self, index: int, which: str, lists: Lists) -> Rows:
+    def _rows_for(self, index: int, which: str, lists: Lists, averages: list[Tensor]) -> Rows:
         if torch.compiler.is_compiling():
-            return Rows(*lists)  # nothing that a later call would have to guard
+            return Rows(*lists, averages)  # nothing that a later call would have to guard
         rows = self._rows.get((index, which))
         if rows is None:
             rows = self._rows[index, which] = Rows()
-        rows.fill(*local_lists(lists))
+        *tensors, averages, steps = local_lists((*lists[:-1], averages, lists[-1]))
+        rows.fill(*tensors, steps, averages)
         return rows
 
     def _update_by_kernel(self, group: dict, rows: Rows, params: list[Tensor]) -> None:
@@ -186,49 +246,15 @@ class FusedAdamW(torch.optim.AdamW):
             group["maximize"],
             self._scale(),
             self._grad_factor,
+            self._average_weight,
         )
+        self._moved(params)
         if rows.params is not params:
             count_versions(params)
 
-    # A GradScaler leaves two attributes for the step of an optimizer with fused=True.
-
-    def _is_skipped(self) -> bool:
-        """Whether a gradient is not finite, so that nothing may change."""
-        found_inf = getattr(self, "found_inf", None)
-        return found_inf is not None and bool(found_inf.item())
-
-    def _scale(self) -> float:
-        """What gradients are to be divided by first."""
-        scale = getattr(self, "grad_scale", None)
-        return 1.0 if scale is None else scale.item()
-
-    def _unscale_where_rows_cannot(self) -> None:
-        """Divide all gradients now if the rows of the update, each its own, would do it wrongly.
-
-        Gradients that share memory, in whatever groups, would be divided once for each of them;
-        the op that a compiler traces divides none.
-        """
-        if self._is_skipped():
-            return
-        params = [param for group in self.param_groups for param in group["params"]]
-        grads = [param.grad for param in params if param.grad is not None]
-        if torch.compiler.is_compiling():
-            divide(grads, self._scale())
-        elif sharing := sharing_gradients(local_lists((grads, []))[0]):
-            divide_at_once([grads[i] for i in sharing], self._scale())
-            divide([grad for i, grad in enumerate(grads) if i not in sharing], self._scale())
-        else:
-            return
-        self.grad_scale = None  # as GradScaler says it
-
-    def _clip(self) -> float:
-        """What the update is to multiply gradients by for ``max_grad_norm``."""
-        if self.max_grad_norm is None or self._is_skipped():
-            return 1.0
-        params = [param for group in self.param_groups for param in group["params"]]
-        return clip_factor(params, self.max_grad_norm * self._scale())
-
-    def _update_by_both(self, index: int, group: dict, rows: Rows, lists: Lists) -> None:
+    def _update_by_both(
+        self, index: int, group: dict, rows: Rows, lists: Lists, averages: list[Tensor]
+    ) -> None:
         """The kernel for the parameters that it takes, PyTorch's code for the others."""
         if any([grad.is_sparse for grad in lists[1]]):
             self._gather_by_torch(group)  # raises, before anything is changed
@@ -236,13 +262,16 @@ class FusedAdamW(torch.optim.AdamW):
         fit = [i for i, why in enumerate(refusals) if why is None]
         if fit:
             fit_lists = _subset(lists, fit)
-            fit_rows = self._rows_for(index, "fit", fit_lists)
+            fit_averages = [averages[i] for i in fit if averages]
+            fit_rows = self._rows_for(index, "fit", fit_lists, fit_averages)
             if OP.route(fit_rows.params[0], fit_rows) == "native":
                 self._update_by_kernel(group, fit_rows, fit_lists[0])
-                lists = _subset(lists, [i for i, why in enumerate(refusals) if why is not None])
-                rows = self._rows_for(index, "others", lists)
+                others = [i for i, why in enumerate(refusals) if why is not None]
+                lists, averages = _subset(lists, others), [averages[i] for i in others if averages]
+                rows = self._rows_for(index, "others", lists, [])
         if lists[0]:
             self._update_others(group, rows, lists)
+            self._move(averages, lists[0])
 
     def _update_others(self, group: dict, rows: Rows, lists: Lists) -> None:
         fused_lists = rows.lists_for_torch_fused()

@@ -8,13 +8,16 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from dlplug.errors import CheckpointError, InvalidValueError
-from dlplug.ops._adamw_rows import PLAIN_TYPES
 from dlplug.ops._compact_rows import CompactRows
+from dlplug.ops._memory_layout import PLAIN_TYPES
 from dlplug.ops.compact_adamw import check_storage, compact_adamw_, compact_state
 from dlplug.ops.fallback.compact_adamw import OF_BFLOAT16, STORAGES, read, write
+from dlplug.optim._averaging import KEY, Averaging
+from dlplug.optim._lean_step import LeanZeroGrad, lean_step
+from dlplug.optim._scaling import Scaling
 
 
-class CompactAdamW(Optimizer):
+class CompactAdamW(LeanZeroGrad, Averaging, Scaling, Optimizer):
     """AdamW with parameters or states in fewer bytes than float32; see ``compact_adamw_``.
 
     Bytes for each bfloat16 parameter, without its gradient (plain AdamW in float32: 12):
@@ -30,6 +33,12 @@ class CompactAdamW(Optimizer):
         storage: ``remainder``, ``kahan`` or ``stochastic``, for parameters in bfloat16
             (``trainer.precision: bf16-true``); ``float32_states`` or ``8bit``, for any.
         maximize: Go up the gradient.
+        fused: True to let a ``GradScaler`` leave the unscaling to the step, which saves a pass over
+            the gradients; Lightning's mixed precisions then refuse to clip them by value.
+        max_grad_norm: Where the norm of all gradients together is larger, the step is that of
+            gradients scaled down to it; > 0, or None.
+        ema_decay: As of ``FusedAdamW``. The averages follow the parameters as they are stored, in
+            float32: they take 4 bytes more for each.
     Raises:
         InvalidValueError: A value out of range; in the first step, a storage for bfloat16 while
             all parameters are float32.
@@ -47,6 +56,9 @@ class CompactAdamW(Optimizer):
         *,
         storage: str = "8bit",
         maximize: bool = False,
+        fused: bool = False,
+        max_grad_norm: float | None = None,
+        ema_decay: float | None = None,
     ):
         check_storage(storage)
         checks = {
@@ -54,11 +66,15 @@ class CompactAdamW(Optimizer):
             f"betas = {tuple(betas)}": all(0 <= beta < 1 for beta in betas),
             f"eps = {eps}": eps >= 0,
             f"weight_decay = {weight_decay}": weight_decay >= 0,
+            f"max_grad_norm = {max_grad_norm}": max_grad_norm is None or max_grad_norm > 0,
+            f"ema_decay = {ema_decay}": ema_decay is None or 0 <= ema_decay < 1,
         }
         for text, is_fine in checks.items():
             if not is_fine:
                 raise InvalidValueError(f"optimizer compact_adamw: {text} is out of range")
         self._rows: dict[int, CompactRows] = {}
+        self.max_grad_norm, self.ema_decay = max_grad_norm, ema_decay
+        self._step_supports_amp_scaling = fused
         defaults = dict(
             lr=lr,
             betas=tuple(betas),
@@ -78,6 +94,7 @@ class CompactAdamW(Optimizer):
         """What a copy or a pickle is made of."""
         return {key: value for key, value in self.__dict__.items() if key != "_rows"}
 
+    @lean_step
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> float | None:
         """Update every parameter that has a gradient.
@@ -93,9 +110,14 @@ class CompactAdamW(Optimizer):
                 loss = closure()
         if not self.state:
             self.check_dtypes()
+        if self._is_skipped():
+            return loss
+        self._unscale_where_rows_cannot()
+        grad_scale, grad_factor = self._scale(), self._clip()
         for index, group in enumerate(self.param_groups):
             params = [param for param in group["params"] if param.grad is not None]
             states = [self._state_of(param, group["storage"]) for param in params]
+            averages = self._averages_of(params)
             beta1, beta2 = group["betas"]
             compact_adamw_(
                 [_local(param) for param in params],
@@ -108,8 +130,14 @@ class CompactAdamW(Optimizer):
                 eps=group["eps"],
                 weight_decay=group["weight_decay"],
                 maximize=group["maximize"],
+                grad_scale=grad_scale,
+                grad_factor=grad_factor,
+                averages=[_local(average) for average in averages],
+                average_weight=self._average_weight,
                 rows=self._rows.setdefault(index, CompactRows()),
             )
+            self._moved(params)
+        self._move_idle()
         return loss
 
     def check_dtypes(self) -> None:
@@ -174,6 +202,22 @@ class CompactAdamW(Optimizer):
                     name: t.clone() if name == "step" else t.to(param.device, copy=True)
                     for name, t in given.items()
                 }
+        self._load_averages(state_dict)
+
+    def plain_state_dict(self) -> dict[str, Any]:
+        """What ``torch.optim.AdamW`` and ``FusedAdamW`` load: m and v in float32.
+
+        The other direction is `load_state_dict`, which takes a state of those. Weights are not
+        part of a state: `float32_values` gives those that a storage holds in more than bfloat16.
+        """
+        plain = torch.optim.AdamW([dict(params=g["params"]) for g in self.param_groups])
+        for theirs, ours in zip(plain.param_groups, self.param_groups, strict=True):
+            theirs.update({name: ours[name] for name in theirs if name in ours})
+        for param, state in self.state.items():
+            values = self.float32_values(param)
+            plain.state[param] = {name: state[name] for name in ("step", KEY) if name in state}
+            plain.state[param] |= {name: values[name] for name in ("exp_avg", "exp_avg_sq")}
+        return plain.state_dict()
 
     def float32_values(self, param: Tensor) -> dict[str, Tensor]:
         """Weight and states of a parameter in float32, as plain AdamW would hold them.
@@ -204,9 +248,10 @@ def _local(tensor: Tensor) -> Tensor:
 
 
 def _local_state(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    if all([type(tensor) in PLAIN_TYPES for tensor in state.values()]):
+    """What the op keeps of a parameter's state."""
+    if KEY not in state and all([type(tensor) in PLAIN_TYPES for tensor in state.values()]):
         return state
-    return {name: _local(tensor) for name, tensor in state.items()}
+    return {name: _local(tensor) for name, tensor in state.items() if name != KEY}
 
 
 def _from_plain(param: Tensor, given: Mapping[str, Tensor], storage: str) -> dict[str, Tensor]:

@@ -1,6 +1,7 @@
 """How a task trains: parameter groups, optimizer, learning-rate schedule, clipping."""
 
 import inspect
+import logging
 import math
 from collections.abc import Callable
 from typing import Any
@@ -13,7 +14,10 @@ from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from dlplug.callbacks.numbers.monitor import missing_metric
 from dlplug.errors import InvalidValueError
-from dlplug.optim import FusedAdamW, weight_decay_groups
+from dlplug.optim import weight_decay_groups
+from dlplug.optim._scaling import Scaling
+
+logger = logging.getLogger("dlplug.tasks")
 
 # Epochs between two steps, for a scheduler that the task steps itself.
 NEVER = 10**9
@@ -68,9 +72,11 @@ class Optimization(lightning.LightningModule):
     def configure_gradient_clipping(
         self, optimizer, gradient_clip_val=None, gradient_clip_algorithm=None
     ) -> None:
-        """Clip by norm within the step of FusedAdamW, which saves a pass over the gradients."""
+        """Clip by norm within the step of an optimizer that can: a pass over gradients less."""
         is_by_norm = bool(gradient_clip_val) and gradient_clip_algorithm in (None, "norm")
-        if is_by_norm and isinstance(optimizer, FusedAdamW):
+        if is_by_norm and isinstance(optimizer, Scaling):
+            if optimizer.max_grad_norm is None and self.trainer.is_global_zero:
+                logger.info("gradient_clip_val: the optimizer's step clips")
             optimizer.max_grad_norm = float(gradient_clip_val)
         else:
             super().configure_gradient_clipping(

@@ -6,6 +6,7 @@ from torch import Tensor
 from torch.optim.adamw import adamw as torch_adamw
 
 from dlplug import ops
+from dlplug.ops._memory_layout import average_dtype
 from dlplug.ops.fallback import adamw as reference
 
 OPTIONS = dict(lr=3e-2, beta1=0.9, beta2=0.99, eps=1e-6, weight_decay=0.1)
@@ -39,6 +40,16 @@ def copy_of(lists: Lists, dtype: torch.dtype | None = None) -> Lists:
     *tensors, steps = lists
     copies = [[t.detach().to(dtype or t.dtype, copy=True) for t in kind] for kind in tensors]
     return [*copies, [step.clone() for step in steps]]
+
+
+def averages_of(lists: Lists, seed=1) -> list[Tensor]:
+    """Averages of the parameters after some steps: near them, not equal."""
+    numbers = torch.Generator().manual_seed(seed)
+    drawn = [torch.randn(param.shape, generator=numbers).mul_(0.1) for param in lists[0]]
+    return [
+        noise.to(param.device).add(param.to(average_dtype(param)))
+        for param, noise in zip(lists[0], drawn, strict=True)
+    ]
 
 
 def run_fused_torch(lists: Lists, maximize: bool = False, **options) -> None:

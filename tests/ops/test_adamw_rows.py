@@ -14,8 +14,9 @@ from tests.ops.adamw_cases import make_lists
 def examined(monkeypatch):
     """How often a parameter's states were looked at in full."""
     seen = []
-    refuse = _adamw_rows._refuse
-    monkeypatch.setattr(_adamw_rows, "_refuse", lambda *row: seen.append(row) or refuse(*row))
+    row = _adamw_rows.Row
+    refuse = row.refusal
+    monkeypatch.setattr(row, "refusal", lambda self: seen.append(1) or refuse(self))
     return seen
 
 

@@ -8,6 +8,7 @@ from tests.ops.adamw_cases import (
     DTYPES,
     OPTIONS,
     assert_same_bits,
+    averages_of,
     copy_of,
     make_lists,
     replaced,
@@ -17,15 +18,17 @@ pytestmark = pytest.mark.usefixtures("cpu_kernels", "one_thread")
 
 
 def numbers():
-    return torch.tensor(list(OPTIONS.values()), dtype=torch.float64)
+    return torch.tensor([*OPTIONS.values(), 0.25], dtype=torch.float64)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("amsgrad", [False, True])
-def test_opcheck(dtype, amsgrad):
+@pytest.mark.parametrize("averaged", [False, True])
+def test_opcheck(dtype, amsgrad, averaged):
     """Schema, fake kernel and tracing of the op agree with what it does."""
     lists = make_lists([(5,), (3, 2)], dtype, amsgrad=amsgrad, step=1)
-    torch.library.opcheck(torch.ops.dlplug.adamw_.default, (*lists, numbers(), False))
+    averages = averages_of(lists) if averaged else []
+    torch.library.opcheck(torch.ops.dlplug.adamw_.default, (*lists, averages, numbers(), False))
 
 
 def test_the_op_guards_itself():
@@ -38,15 +41,30 @@ def test_the_op_guards_itself():
         (lambda x: replaced(x, lambda t: torch.zeros(10)[::2].copy_(t)), "must be dense"),
     ):
         with pytest.raises(RuntimeError, match=words):
-            torch.ops.dlplug.adamw_(*change(make_lists([(5,)])), numbers(), False)
-    with pytest.raises(RuntimeError, match="contiguous int64 table of 7 columns"):
+            torch.ops.dlplug.adamw_(*change(make_lists([(5,)])), [], numbers(), False)
+    lists = make_lists([(5,)], torch.bfloat16)
+    for averages, words in (
+        (lists[2], "must have its shape, strides and dtype"),  # bfloat16
+        ([torch.zeros(5), torch.zeros(5)], "lists of the same length"),
+    ):
+        with pytest.raises(RuntimeError, match=words):
+            torch.ops.dlplug.adamw_(*lists, averages, numbers(), False)
+    with pytest.raises(RuntimeError, match="contiguous int64 table of 8 columns"):
         torch.ops.dlplug.adamw_table_(
-            torch.zeros(6, dtype=torch.int64), False, *OPTIONS.values(), False, 1.0, 1.0
+            torch.zeros(6, dtype=torch.int64),
+            False,
+            True,
+            *OPTIONS.values(),
+            False,
+            1.0,
+            1.0,
+            0.25,
         )
 
 
 @pytest.mark.parametrize("amsgrad", [False, True])
-def test_compiled_calls_keep_the_op(amsgrad):
+@pytest.mark.parametrize("averaged", [False, True])
+def test_compiled_calls_keep_the_op(amsgrad, averaged):
     """In a full graph the call is one op, and gives the bits of the eager call."""
     graphs = []
 
@@ -56,12 +74,14 @@ def test_compiled_calls_keep_the_op(amsgrad):
 
     @torch.compile(fullgraph=True, backend=capture)
     def step(*lists):
-        ops.adamw_(*lists, **OPTIONS)
+        *lists, averages = lists
+        ops.adamw_(*lists, **OPTIONS, averages=averages, average_weight=0.25)
 
     found = make_lists([(5,), (3, 2)], amsgrad=amsgrad)
     found[1][1] = found[1][1].T.contiguous().T
     expected = copy_of(found)
-    step(*found)
-    ops.adamw_(*expected, **OPTIONS)
-    assert_same_bits(found, expected)
+    averages, others = (averages_of(found) if averaged else [] for _ in range(2))
+    step(*found, averages)
+    ops.adamw_(*expected, **OPTIONS, averages=others, average_weight=0.25)
+    assert_same_bits([*found, averages], [*expected, others])
     assert graphs[0].count("dlplug.adamw_.default") == 1

@@ -213,6 +213,25 @@ def test_dense_strides_are_taken_as_they_are():
             assert torch.equal(ours[0][0], theirs[0][0]), storage
 
 
+@pytest.mark.parametrize("storage", STORAGES)
+@pytest.mark.parametrize("which", ["exp_avg", "param"])
+def test_tensors_with_gaps_keep_what_lies_between(storage, which):
+    """No kernel takes them; the reference gives the same values, and leaves the gaps alone."""
+    expected, lists = (make(storage, shapes=[(6, 5)]) for _ in "12")
+    given = lists[0][0] if which == "param" else lists[2][0][which]
+    wide = torch.full((6, 10), 7, dtype=given.dtype)
+    view = wide[:, ::2].copy_(given)
+    if which == "param":
+        lists[0][0] = view
+    else:
+        lists[2][0][which] = view
+    run(expected, storage, backend="reference")
+    run(lists, storage, backend="auto")
+    assert wide[:, 1::2].eq(7).all()
+    torch.testing.assert_close(lists[0], expected[0], rtol=0, atol=0)
+    torch.testing.assert_close(lists[2], expected[2], rtol=0, atol=0)
+
+
 @needs_kernels
 @pytest.mark.parametrize(
     ("change", "why"),

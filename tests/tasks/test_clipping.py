@@ -43,9 +43,11 @@ def fit(tmp_path, monkeypatch):
     return run
 
 
-def test_the_step_clips_as_lightning_does(fit, monkeypatch):
+def test_the_step_clips_as_lightning_does(fit, monkeypatch, caplog):
     """The same weights within rounding as when Lightning clips, and the limit was reached."""
-    ours, limits = fit("ours")
+    with caplog.at_level("INFO", "dlplug.tasks"):
+        ours, limits = fit("ours")
+    assert caplog.messages == ["gradient_clip_val: the optimizer's step clips"]
     assert len(limits) == 6 and all(limit == 0.05 and factor < 1 for limit, factor in limits)
     own = lightning.LightningModule.configure_gradient_clipping
     monkeypatch.setattr(Task, "configure_gradient_clipping", own)

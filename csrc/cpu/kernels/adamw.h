@@ -9,12 +9,13 @@ namespace dlplug {
 
 // One parameter. The arrays have the same layout and do not overlap each other or another row.
 struct AdamWRow {
-  Dtype dtype;  // of all five arrays
+  Dtype dtype;  // of all arrays but the average
   void* param;
   void* grad;            // only read, unless the options ask for unscaling
   void* exp_avg;         // m
   void* exp_avg_sq;      // v
   void* max_exp_avg_sq;  // the largest v so far, or null without AMSGrad
+  float* average;        // of the parameter over the steps, or null
   int64_t numel;
   float negative_step;  // -lr / (1 - beta1^t)
   float inverse_root;   // 1 / sqrt(1 - beta2^t)
@@ -27,9 +28,10 @@ struct AdamWOptions {
   float beta2;
   float decay;  // 1 - lr * weight_decay
   float eps;
-  float grad_factor;    // of the gradient in the update; negative to maximise
-  float inverse_scale;  // of the gradients, see below
-  bool is_unscaling;    // multiply the gradients by inverse_scale and keep the product in `grad`
+  float grad_factor;     // of the gradient in the update; negative to maximise
+  float inverse_scale;   // of the gradients, see below
+  bool is_unscaling;     // multiply the gradients by inverse_scale and keep the product in `grad`
+  float average_weight;  // of the new parameter in its average
 };
 
 }  // namespace dlplug

@@ -6,10 +6,27 @@
 
 namespace dlplug::DLPLUG_ISA {
 
+// start + w (end - start) from the nearer end: torch.lerp's two branches, so that w = 1 gives
+// exactly `end` and an infinite one leaves the same NaN behind.
+struct Lerp {
+  Float weight;  // of `end`, less 1 where that is the nearer
+  bool is_from_end;
+};
+
+DLPLUG_INLINE Lerp lerp_of(float weight) {
+  const bool is_from_end = weight >= 0.5f;
+  return {broadcast(weight - (is_from_end ? 1.0f : 0.0f)), is_from_end};
+}
+
+DLPLUG_INLINE Float lerp(const Lerp& by, Float start, Float end) {
+  return fma(by.weight, end - start, by.is_from_end ? end : start);
+}
+
 struct AdamWConstants {
-  Float first_weight, second_weight, beta2, decay, eps, grad_factor, inverse_scale;
+  Lerp first, average;
+  Float second_weight, beta2, decay, eps, grad_factor, inverse_scale;
   Float negative_step, inverse_root;
-  bool is_lerp_from_grad, is_unscaling;
+  bool is_unscaling;
 };
 
 struct AdamWValues {
@@ -20,8 +37,8 @@ struct AdamWValues {
 DLPLUG_INLINE AdamWConstants constants_of(const AdamWOptions& options, float negative_step,
                                           float inverse_root) {
   AdamWConstants c;
-  c.is_lerp_from_grad = options.first_weight >= 0.5f;
-  c.first_weight = broadcast(options.first_weight - (c.is_lerp_from_grad ? 1.0f : 0.0f));
+  c.first = lerp_of(options.first_weight);
+  c.average = lerp_of(options.average_weight);
   c.second_weight = broadcast(options.second_weight);
   c.beta2 = broadcast(options.beta2);
   c.decay = broadcast(options.decay);
@@ -38,9 +55,7 @@ template <bool kIsAmsgrad>
 DLPLUG_INLINE void update_values(const AdamWConstants& c, AdamWValues& x) {
   if (c.is_unscaling) x.grad *= c.inverse_scale;
   const Float g = x.grad * c.grad_factor;
-  // m + w (g - m) from the nearer end: torch.lerp's two branches, so that beta1 = 0 gives exactly g
-  // and an infinite gradient leaves the same NaN behind.
-  x.m = fma(c.first_weight, g - x.m, c.is_lerp_from_grad ? g : x.m);
+  x.m = lerp(c.first, x.m, g);
   // (w g) g and not w (g g), which overflows earlier.
   x.v = fma(c.second_weight * g, g, x.v * c.beta2);
   if (kIsAmsgrad) x.max_v = max(x.max_v, x.v);

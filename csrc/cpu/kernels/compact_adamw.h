@@ -16,12 +16,13 @@ struct CompactAdamWRow {
   Storage storage;
   Dtype dtype;  // of param and grad
   void* param;
-  const void* grad;
+  void* grad;               // only read, unless the options ask for unscaling
   void* exp_avg;            // m: float, bfloat16 or int8
   void* exp_avg_sq;         // v: float, bfloat16 or uint8
   void* extra;              // int16 remainder, or bfloat16 compensation; else null
   float* exp_avg_scale;     // largest |m| of each block, with 8 bits; else null
   float* exp_avg_sq_scale;  // largest v of each block
+  float* average;           // of the parameter over the steps, or null
   int64_t numel;
   float negative_step;  // as in AdamWRow
   float inverse_root;

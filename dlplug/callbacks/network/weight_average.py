@@ -1,5 +1,6 @@
 """What averages of the weights share: where they are used, saved and continued."""
 
+from collections.abc import Collection
 from typing import Any, ClassVar
 
 import torch
@@ -7,6 +8,9 @@ from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.trainer.states import TrainerFn
 from torch import Tensor
 from torch.distributed.tensor import DTensor, distribute_tensor
+
+from dlplug.ops._memory_layout import average_dtype
+from dlplug.ops.fallback.adamw import move_averages
 
 
 class WeightAverage(Callback):
@@ -30,13 +34,21 @@ class WeightAverage(Callback):
         weights = pl_module.state_dict()
         self.average = {name: _precise(tensor) for name, tensor in weights.items()}
 
-    def mix(self, pl_module, share: float) -> None:
-        """average = average + share * (weights - average); what is not floating-point is copied."""
+    def mix(self, pl_module, share: float, names: Collection[str] | None = None) -> None:
+        """average = average + share * (weights - average); what is not floating-point is copied.
+
+        Args:
+            pl_module: Has the weights.
+            share: Of the weights, in [0, 1].
+            names: Of the tensors to average; None for all.
+        """
         with torch.no_grad():
             for name, tensor in pl_module.state_dict().items():
+                if names is not None and name not in names:
+                    continue
                 average = self.average[name]
                 if average.is_floating_point():
-                    average.lerp_(tensor.to(average.dtype), share)
+                    move_averages([average], [tensor], share)
                 else:
                     average.copy_(tensor)
 
@@ -95,8 +107,8 @@ class WeightAverage(Callback):
 
 def _precise(tensor: Tensor) -> Tensor:
     """A copy in float32 at least: a bfloat16 average would lose updates below 1/256 of it."""
-    is_half = tensor.is_floating_point() and tensor.element_size() < 4
-    return tensor.detach().to(torch.float32 if is_half else tensor.dtype, copy=True)
+    dtype = average_dtype(tensor) if tensor.is_floating_point() else tensor.dtype
+    return tensor.detach().to(dtype, copy=True)
 
 
 def _whole(tensor: Tensor) -> Tensor:

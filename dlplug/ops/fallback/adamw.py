@@ -1,6 +1,6 @@
 """AdamW in plain PyTorch: what the op computes, and the reference of its tests."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import torch
 from torch import Tensor
@@ -19,6 +19,8 @@ def adamw_(
     eps: float,
     weight_decay: float,
     maximize: bool = False,
+    averages: Sequence[Tensor] = (),
+    average_weight: float = 0.0,
 ) -> None:
     """One AdamW step of each parameter, in place; arguments as in :func:`dlplug.ops.adamw_`.
 
@@ -43,3 +45,12 @@ def adamw_(
         theta.mul_(1 - lr * weight_decay)  # line 12, the decay
         denominator = (v.sqrt() / bias2**0.5).add_(eps)
         theta.addcdiv_(m, denominator, value=-lr / bias1)  # line 12, the step
+    move_averages(averages, params, average_weight)
+
+
+def move_averages(
+    averages: Iterable[Tensor], params: Iterable[Tensor], weight: float | Tensor
+) -> None:
+    """average = average + weight * (param - average), in the averages' dtype, in place."""
+    for average, param in zip(averages, params, strict=False):
+        average.lerp_(param.detach().to(average.dtype), weight)

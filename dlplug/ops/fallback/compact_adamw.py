@@ -17,6 +17,7 @@ from collections.abc import Mapping, MutableMapping, Sequence
 import torch
 from torch import Tensor
 
+from dlplug.ops._memory_layout import is_dense, is_laid_out_as
 from dlplug.ops.fallback.adamw import adamw_
 from dlplug.ops.fallback.philox import random_bits
 
@@ -146,17 +147,35 @@ def compact_adamw_(
     eps: float,
     weight_decay: float,
     maximize: bool = False,
+    grad_scale: float = 1.0,
+    grad_factor: float = 1.0,
 ) -> None:
     """One step of each parameter; arguments as in :func:`dlplug.ops.compact_adamw_`."""
     for index, (param, grad, state) in enumerate(zip(params, grads, states, strict=True)):
-        theta, m, v = read(param, state, storage)
-        grad = _flat(torch.empty_like(param, dtype=torch.float32).copy_(grad))
+        dense, own = side_by_side(param, state)
+        theta, m, v = read(dense, own, storage)
+        if grad_scale != 1.0:
+            grad.div_(grad_scale)
+        grad = _flat(torch.empty_like(dense, dtype=torch.float32).copy_(grad)) * grad_factor
         numbers = (lr, beta1, beta2, eps, weight_decay)
         adamw_([theta], [grad], [m], [v], [], [state["step"]], *numbers, maximize)
         bits = None
         if storage_for(param, storage) == "stochastic":
             bits = random_bits(seed, 1, param.numel(), first_row=index)[0].to(param.device)
-        write(param, state, storage, (theta, m, v), bits)
+        write(dense, own, storage, (theta, m, v), bits)
+        for tensor, written in zip((param, *state.values()), (dense, *own.values()), strict=True):
+            if written is not tensor:
+                tensor.copy_(written)
+
+
+def side_by_side(param: Tensor, state: State) -> tuple[Tensor, State]:
+    """Themselves where element by element they lie alike and without gaps, else copies that do."""
+    like_it = {name: t for name, t in state.items() if t.shape == param.shape and name != "step"}
+    if is_dense(param) and all(is_laid_out_as(tensor, param) for tensor in like_it.values()):
+        return param, state
+    dense = torch.empty_like(param).copy_(param)
+    copies = {name: torch.empty_like(dense, dtype=t.dtype).copy_(t) for name, t in like_it.items()}
+    return dense, {**state, **copies}
 
 
 def _flat(tensor: Tensor) -> Tensor:

@@ -1,0 +1,66 @@
+"""What a GradScaler leaves to the step, and clipping: factors of the gradients."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from dlplug.ops._adamw_rows import Rows
+from dlplug.ops._memory_layout import sharing_gradients
+from dlplug.ops.total_norm import norm_of_columns
+from dlplug.optim._gradients import clip_factor, divide, divide_at_once, factor_for
+from dlplug.optim._local_tensors import local_lists
+
+
+class Scaling:
+    """For an optimizer: the two attributes of a ``GradScaler``, and ``max_grad_norm``.
+
+    A scaler that finds ``_step_supports_amp_scaling`` leaves ``grad_scale`` (or None when it has
+    unscaled) and ``found_inf`` for the step.
+    """
+
+    max_grad_norm: float | None = None
+
+    def _is_skipped(self) -> bool:
+        """Whether a gradient is not finite, so that nothing may change."""
+        found_inf = getattr(self, "found_inf", None)
+        return found_inf is not None and bool(found_inf.item())
+
+    def _scale(self) -> float:
+        """What gradients are to be divided by first."""
+        scale = getattr(self, "grad_scale", None)
+        return 1.0 if scale is None else scale.item()
+
+    def _clip(self) -> float:
+        """What the update is to multiply gradients by for ``max_grad_norm``."""
+        if self.max_grad_norm is None or self._is_skipped():
+            return 1.0
+        return clip_factor(self._all_params(), self.max_grad_norm * self._scale())
+
+    def _clip_rows(self, groups: Sequence[Rows]) -> float:
+        """The same for rows that were just found fit for the kernel."""
+        if self.max_grad_norm is None or self._is_skipped():
+            return 1.0
+        norm = norm_of_columns([rows.grad_columns() for rows in groups])
+        return factor_for(norm, self.max_grad_norm * self._scale())
+
+    def _unscale_where_rows_cannot(self) -> None:
+        """Divide all gradients now if the rows of the update, each its own, would do it wrongly.
+
+        Gradients that share memory, in whatever groups, would be divided once for each of them;
+        the op that a compiler traces divides none.
+        """
+        if getattr(self, "grad_scale", None) is None or self._is_skipped():
+            return
+        grads = [param.grad for param in self._all_params() if param.grad is not None]
+        if torch.compiler.is_compiling():
+            divide(grads, self._scale())
+        elif sharing := sharing_gradients(local_lists((grads, []))[0]):
+            divide_at_once([grads[i] for i in sharing], self._scale())
+            divide([grad for i, grad in enumerate(grads) if i not in sharing], self._scale())
+        else:
+            return
+        self.grad_scale = None  # as GradScaler says it
+
+    def _all_params(self) -> list[Tensor]:
+        return [param for group in self.param_groups for param in group["params"]]
