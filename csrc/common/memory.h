@@ -41,11 +41,14 @@ DLPLUG_INLINE UShort narrow(UInt bits) {
 
 DLPLUG_INLINE Float to_float(UShort bits, BFloat16) { return (Float)(widen(bits) << 16); }
 
-DLPLUG_INLINE UShort from_float(Float value, BFloat16) {
+// The bfloat16 stands in the upper half of each lane; the lower half is of no meaning.
+DLPLUG_INLINE UInt rounded_bits(Float value) {
   UInt bits = (UInt)value;
-  UInt rounded = (bits + (0x7fffu + ((bits >> 16) & 1u))) >> 16;
-  return narrow((UInt)(value != value ? (Int)(UInt{} + 0x7fc0u) : (Int)rounded));
+  UInt rounded = bits + (0x7fffu + ((bits >> 16) & 1u));
+  return (UInt)(value != value ? (Int)(UInt{} + 0x7fc00000u) : (Int)rounded);
 }
+
+DLPLUG_INLINE UShort from_float(Float value, BFloat16) { return narrow(rounded_bits(value) >> 16); }
 
 DLPLUG_INLINE Float to_float(UShort half, Half) {
 #if defined(__AVX512F__)
@@ -102,6 +105,60 @@ template <class T>
 DLPLUG_INLINE void store(T* to, Float value) {
   UShort bits = from_float(value, T{});
   __builtin_memcpy(to, &bits, sizeof(bits));
+}
+
+// ---- two vectors at once: those of a narrow type fill one register ----
+
+#if defined(__AVX512BW__)
+// The upper halves of the lanes, in order.
+DLPLUG_INLINE __m512i upper_halves(UInt first, UInt second) {
+  const UInt from = ((UInt)lanes() << 2) * 0x10001u + 0x00030001u;
+  return _mm512_permutex2var_epi16((__m512i)first, (__m512i)from, (__m512i)second);
+}
+
+// kWidth numbers of 16 bits, from the one `begin` on, each as the upper half of a lane.
+DLPLUG_INLINE Float as_upper_halves(__m512i numbers, int begin) {
+  const UInt from = ((UInt)lanes() + (uint32_t)begin) << 16;
+  return (Float)_mm512_maskz_permutexvar_epi16(0xaaaaaaaau, (__m512i)from, numbers);
+}
+#endif
+
+DLPLUG_INLINE void load(const float* from, Float& first, Float& second) {
+  first = load(from);
+  second = load(from + kWidth);
+}
+
+template <class T>
+DLPLUG_INLINE void load(const T* from, Float& first, Float& second) {
+#if defined(__AVX512BW__)
+  if constexpr (__is_same(T, BFloat16)) {
+    __m512i numbers;
+    __builtin_memcpy(&numbers, from, sizeof(numbers));
+    first = as_upper_halves(numbers, 0);
+    second = as_upper_halves(numbers, kWidth);
+    return;
+  }
+#endif
+  first = load(from);
+  second = load(from + kWidth);
+}
+
+DLPLUG_INLINE void store(float* to, Float first, Float second) {
+  store(to, first);
+  store(to + kWidth, second);
+}
+
+template <class T>
+DLPLUG_INLINE void store(T* to, Float first, Float second) {
+#if defined(__AVX512BW__)
+  if constexpr (__is_same(T, BFloat16)) {
+    const __m512i both = upper_halves(rounded_bits(first), rounded_bits(second));
+    __builtin_memcpy(to, &both, sizeof(both));
+    return;
+  }
+#endif
+  store(to, first);
+  store(to + kWidth, second);
 }
 
 // ---- the first n lanes, 0 <= n < kWidth; the other lanes read as 0 and are not touched ----
@@ -187,6 +244,10 @@ DLPLUG_INLINE void stream(T* to, Float first, Float second) {
   if constexpr (sizeof(T) == 4) {
     stream(to, first);
     stream(to + kWidth, second);
+#if defined(__AVX512BW__)
+  } else if constexpr (__is_same(T, BFloat16)) {
+    _mm512_stream_si512((__m512i*)to, upper_halves(rounded_bits(first), rounded_bits(second)));
+#endif
   } else {
     const UShort low = from_float(first, T{}), high = from_float(second, T{});
 #if defined(__AVX512F__)
@@ -209,8 +270,10 @@ DLPLUG_INLINE void fence() {
 
 // What a value becomes when it is stored as T and read again.
 DLPLUG_INLINE Float rounded_to(Float value, float) { return value; }
-template <class T>
-DLPLUG_INLINE Float rounded_to(Float value, T type) {
+DLPLUG_INLINE Float rounded_to(Float value, BFloat16) {
+  return (Float)(rounded_bits(value) & 0xffff0000u);
+}
+DLPLUG_INLINE Float rounded_to(Float value, Half type) {
   return to_float(from_float(value, type), type);
 }
 

@@ -21,6 +21,9 @@ constexpr int64_t kMaxBlocks = 64;
 constexpr int64_t kMinRowsPerBlock = 16;
 constexpr int64_t kRowsPerSum = 32;
 
+// Additions of sums that one task should have at least, which are far cheaper than elements.
+constexpr int64_t kSumGrain = 262144;
+
 // Outputs of more bytes than this have left the cache before they are read again.
 constexpr int64_t kStreamBytes = 4 << 20;
 
@@ -108,16 +111,19 @@ void run_backward(NormBackwardKernel* kernel, const NormBackward& args, int64_t 
         if (total > width) part.grad_bias = few.data() + width;
         for (int64_t block = begin; block < end; ++block) {
           float* own = sums + block * total;
-          std::fill_n(own, total, 0.0f);
-          const int64_t last = rows * (block + 1) / blocks;
-          for (int64_t row = rows * block / blocks; row < last; row += kRowsPerSum) {
+          const int64_t first = rows * block / blocks, last = rows * (block + 1) / blocks;
+          for (int64_t row = first; row < last; row += kRowsPerSum) {
             std::fill_n(few.data(), total, 0.0f);
             kernel(part, row, std::min(row + kRowsPerSum, last), scratch.data());
-            add_floats(own, few.data(), total);
+            if (row == first)
+              std::copy_n(few.data(), total, own);
+            else
+              add_floats(own, few.data(), total);
           }
+          if (first == last) std::fill_n(own, total, 0.0f);
         }
       });
-  torch::stable::parallel_for(0, total, grain_of(blocks), [&](int64_t begin, int64_t end) {
+  torch::stable::parallel_for(0, total, kSumGrain / blocks, [&](int64_t begin, int64_t end) {
     for (int64_t step = 1; step < blocks; step *= 2)
       for (int64_t block = 0; block + step < blocks; block += 2 * step)
         add_floats(sums + block * total + begin, sums + (block + step) * total + begin,
@@ -126,6 +132,7 @@ void run_backward(NormBackwardKernel* kernel, const NormBackward& args, int64_t 
 }
 
 void copy_out(const float* from, const Tensor& to) {
+  if (to.numel() == 0) return;  // it has no address, which memcpy wants even for nothing
   const Dtype dtype = dtype_of(to);
   if (dtype == Dtype::kFloat32)
     std::memcpy(to.mutable_data_ptr(), from, to.numel() * sizeof(float));

@@ -104,6 +104,11 @@ def widened(x: Tensor, *rows: Tensor | None) -> tuple[Tensor | None, ...]:
     return tuple(t.float() if t is not None and t.dtype in narrow else t for t in (x, *rows))
 
 
+def is_beyond_torch(weight: Tensor | None, bias: Tensor | None, dtype: torch.dtype) -> bool:
+    """A bias wider than the input and no weight: PyTorch's backward pass raises."""
+    return weight is None and bias is not None and bias.dtype is not dtype
+
+
 def share_dtype(x: Tensor, dtype: torch.dtype, *rows: Tensor | None) -> bool:
     """Whether PyTorch's own norm of ``x`` in ``dtype`` sees weight and bias in that dtype."""
     return widens(x) or all(row is None or row.dtype is dtype for row in rows)
@@ -114,28 +119,37 @@ class Crossover:
     """Elements of ``x`` from which the CPU kernel is faster than PyTorch's own op.
 
     Below, the cost of a Python call decides, not that of the work: about 5 us against 2 us for a
-    forward pass, 30 us against 20 us with a backward pass. Measured with 1 thread on rows of 64 to
-    768 elements by ``python -m tests.bench.ops``.
+    forward pass, 30 us against 20 us with a backward pass. Measured on rows of 192 and 768 elements
+    with 1 and with 2 threads, of which the slower beside PyTorch's decides (AMD Zen 5).
 
     Attributes:
-        forward: When nothing requires a gradient.
+        forward: When nothing requires a gradient, float32.
+        forward_narrow: The same, 16-bit, where torch's kernel is slower.
         backward: With a backward pass, float32.
-        backward_narrow: With a backward pass, 16-bit, where torch's kernel is slower.
+        backward_narrow: With a backward pass, 16-bit.
     """
 
     forward: int
+    forward_narrow: int
     backward: int
     backward_narrow: int
 
     def decline(self, x: Tensor, *others: Tensor | None) -> str | None:
-        """The reason to leave a call to PyTorch, or None."""
+        """The reason to leave a call to PyTorch, or None.
+
+        Args:
+            x: The input.
+            *others: What else may require a gradient, weight and bias last.
+        """
+        if others[-2] is None and is_beyond_torch(*others[-2:], x.dtype):
+            return None
         # The sizes of a traced call are not known, and a compiled graph pays no Python.
         if torch.compiler.is_compiling() or not x.is_cpu:
             return None
-        elements = x.numel()
-        if elements < self.forward:
+        elements, is_wide = x.numel(), x.dtype is torch.float32
+        if elements < (self.forward if is_wide else self.forward_narrow):
             return "PyTorch's own op is faster for so few elements"
-        limit = self.backward if x.dtype is torch.float32 else self.backward_narrow
+        limit = self.backward if is_wide else self.backward_narrow
         if elements < limit and (
             (x.requires_grad and torch.is_grad_enabled()) or requires_grad(*others)
         ):

@@ -55,20 +55,23 @@ def gradients(ctx, grad_y, grad_h, backward: Callable, differentiate: Callable) 
     if grad_y is None:
         if grad_h is None:
             return (None,) * len(ctx.needs_input_grad)
-        grad_y = torch.zeros_like(h)
-    if torch.is_grad_enabled():  # create_graph: the gradient must be differentiable itself
+        # Nothing went through the norm: a row of h that is not finite has a gradient all the same.
+        grad_x = gradient(grad_h, ctx.x_dtype, ctx.dropout_p, seed)
+        grads = (grad_x, grad_h, *(None if row is None else torch.zeros_like(row) for row in rows))
+    elif torch.is_grad_enabled():  # create_graph: the gradient must be differentiable itself
         grad_input, *grad_rows = differentiate(grad_y, h, *rows, ctx.eps)
         grad_residual = grad_input if grad_h is None else grad_input + grad_h
         grad_x = gradient(grad_residual, ctx.x_dtype, ctx.dropout_p, seed)
         pairs = zip(grad_rows, rows, strict=True)
         grad_rows = [grad if row is None else grad.to(row.dtype) for grad, row in pairs]
+        grads = (grad_x, grad_residual, *grad_rows)
     else:
         needs_rows = any(ctx.needs_input_grad[2 : 2 + len(rows)])
         grad_residual, grad_x, *grad_rows = backward(
             grad_y, grad_h, h, *rows, stats, seed, ctx.dropout_p, ctx.x_dtype, needs_rows
         )
-    if ctx.dropout_p == 0 and ctx.x_dtype == h.dtype:
-        grad_x = grad_residual
-    grads = (grad_x, grad_residual, *grad_rows)
+        if ctx.dropout_p == 0 and ctx.x_dtype == h.dtype:
+            grad_x = grad_residual
+        grads = (grad_x, grad_residual, *grad_rows)
     needed = (g if n else None for g, n in zip(grads, ctx.needs_input_grad, strict=False))
     return (*needed, None, None, None)

@@ -9,7 +9,9 @@ from dlplug.ops.fallback import layer_norm as norm_reference
 from dlplug.ops.fallback import philox
 from dlplug.ops.fallback import residual as residual_addition
 
-CROSSOVER = _norm.Crossover(forward=16384, backward=65536, backward_narrow=24576)
+CROSSOVER = _norm.Crossover(
+    forward=98304, forward_narrow=32768, backward=196608, backward_narrow=65536
+)
 
 
 def add_layer_norm(
@@ -121,6 +123,8 @@ def _otherwise(x, residual, weight, bias, dropout_p):
     if dropout_p != 0:  # PyTorch's own dropout would draw another mask
         return "reference"
     dtype = torch.promote_types(x.dtype, residual.dtype)
+    if _norm.is_beyond_torch(weight, bias, dtype):
+        return "reference"
     # PyTorch's CUDA kernel takes one dtype only.
     return "torch" if x.is_cpu or _norm.share_dtype(x, dtype, weight, bias) else "reference"
 

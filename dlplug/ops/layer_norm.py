@@ -7,7 +7,9 @@ from torch import Tensor
 from dlplug.ops import _backend, _library, _norm
 from dlplug.ops.fallback import layer_norm as reference
 
-CROSSOVER = _norm.Crossover(forward=16384, backward=98304, backward_narrow=32768)
+CROSSOVER = _norm.Crossover(
+    forward=98304, forward_narrow=49152, backward=393216, backward_narrow=98304
+)
 
 
 def layer_norm(
@@ -103,6 +105,8 @@ _backward = _library.define(
 
 
 def _otherwise(x, weight, bias):
+    if _norm.is_beyond_torch(weight, bias, x.dtype):
+        return "reference"
     # PyTorch's CUDA kernel takes one dtype only.
     return "torch" if x.is_cpu or _norm.share_dtype(x, x.dtype, weight, bias) else "reference"
 

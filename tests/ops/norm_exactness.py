@@ -42,20 +42,27 @@ class NormExactness:
 
     @needs_kernels
     @each_isa
-    def test_an_offset_costs_no_accuracy(self, isa):
-        """Rows far from 0 lose no more digits than in PyTorch."""
-        inputs = self.norm.draw((40, 300))
-        inputs[0] += 1000
-        (true, *_), (theirs, *_) = (
-            outputs_of(function(*(t.to(dtype) for t in inputs), eps=EPS))
-            for function, dtype in (
+    @each_dtype
+    @pytest.mark.parametrize("far", ["rows", "first column"])
+    def test_numbers_far_from_0_cost_no_accuracy(self, isa, dtype, far):
+        """Rows far from 0, and rows whose first number is, lose no more digits than in PyTorch."""
+        inputs = self.norm.draw((40, 300), dtype)
+        inputs[0][:, : 1 if far == "first column" else None] += 1000
+        true, theirs = (
+            outputs_and_gradients(function, [t.to(wide) for t in inputs])
+            for function, wide in (
                 (self.norm.reference, torch.float64),
-                (self.norm.torch, torch.float32),
+                (self.norm.torch, dtype),
             )
         )
         with ops.use_backend("cpu"), ops.use_isa(isa):
-            mine = outputs_of(self.norm.ours(*inputs, eps=EPS))[0]
-        assert error(mine, true) <= 2 * error(theirs, true)
+            mine = outputs_and_gradients(self.norm.ours, inputs)
+        for ours, peer, exact in zip(mine, theirs, true, strict=True):
+            if exact.dim() == 2:  # what depends on one row
+                ulp = torch.finfo(dtype).eps * exact.abs().max().item()
+                if exact is true[0] and far == "rows" and dtype == torch.float32:
+                    ulp = 0  # y in float32 has no rounding to spare
+                assert error(ours, exact) <= 2 * error(peer, exact) + ulp
 
     @needs_kernels
     @each_isa

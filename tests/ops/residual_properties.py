@@ -175,6 +175,19 @@ class ResidualProperties(NormProperties):
             grads.append(torch.autograd.grad(output.sin().sum(), leaves[:2]))
         torch.testing.assert_close(*grads, rtol=1e-5, atol=1e-6)
 
+    @pytest.mark.parametrize("mode", ["auto", "reference", "cpu"])
+    def test_an_unused_norm_spoils_no_gradient(self, mode):
+        """Through h alone the gradient is what came, in rows with NaN and infinity too."""
+        if mode == "cpu" and not ops.isas():
+            pytest.skip("the CPU kernels are not compiled")
+        x, *rest = self.norm.draw((4, 6))
+        x[0, 1], x[1, 2] = float("nan"), float("inf")
+        leaves = [t.requires_grad_() for t in (x, *rest)]
+        with ops.use_backend(mode):
+            _, h = self.norm.ours(*leaves, dropout_p=1e-11)
+            grads = torch.autograd.grad(h, leaves[:2], torch.full_like(h, 3.0))
+        assert all(grad.eq(3).all() for grad in grads)
+
     @pytest.mark.parametrize("p", [-0.1, 1.5, float("nan")])
     def test_a_probability_is_within_0_and_1(self, p):
         """Anything else is refused."""

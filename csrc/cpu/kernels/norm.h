@@ -51,9 +51,15 @@ struct NormBackward {
   Dropout dropout;
 };
 
-// 4-byte words of scratch memory, aligned to 64 bytes, that a kernel needs: one row as floats, and
-// one row of random bits.
-static constexpr int64_t norm_scratch_words(int64_t width) { return (width + 63) / 64 * 64 * 2; }
+// Rows that a forward kernel sweeps over together.
+static constexpr int kMaxRows = 4;
+
+// 4-byte words of a row of scratch memory, and of all that a kernel needs, aligned to 64 bytes:
+// some rows as floats, and one row of random bits.
+static constexpr int64_t scratch_row_words(int64_t width) { return (width + 63) / 64 * 64; }
+static constexpr int64_t norm_scratch_words(int64_t width) {
+  return scratch_row_words(width) * (kMaxRows + 1);
+}
 
 }  // namespace dlplug
 

@@ -18,6 +18,9 @@ constexpr int kGroup = 4;
 constexpr int kGroup = 2;
 #endif
 
+// Rows are asked for this early (bytes): a group of narrow rows would be over before they come.
+constexpr int64_t kPrefetchBytes = 4096;
+
 // One row's share of a backward pass, after the sums over it.
 template <class H>
 struct BackwardRow {
@@ -28,26 +31,46 @@ struct BackwardRow {
 
 template <class X, class H, bool kCentered, bool kGradH, bool kGradX, bool kDropout, bool kStream>
 static void norm_backward_inputs(const NormBackward& args, int64_t row, const BackwardRow<H>& at,
-                                 uint32_t* bits) {
+                                 int64_t rows_ahead, uint32_t* bits) {
   const int64_t width = args.width;
   const float* weights = args.weight;
   const H* grad_h = kGradH ? (const H*)args.grad_h + row * args.grad_h_stride : nullptr;
   H* grad_input = (H*)args.grad_input + row * width;
   X* grad_x = kGradX ? (X*)args.grad_x + row * width : nullptr;
   if constexpr (kDropout) random_row(args.dropout.seed, row, width, bits);
-  emit_row<kStream>(width, [&](int64_t j, auto part, auto put) __attribute__((always_inline)) {
-    Float g = load(at.grad_y + j, part) * load(weights + j, part);
-    Float xhat = load(at.h + j, part) * at.rstd;
-    if constexpr (kCentered) xhat = (load(at.h + j, part) - at.mean) * at.rstd;
-    // In this order a row of width 1 gives exactly 0.
-    if constexpr (kCentered) g -= at.mean_g;
-    Float grad = fma(xhat, broadcast(-at.mean_g_xhat), g) * at.rstd;
-    if constexpr (kGradH) grad += load(grad_h + j, part);
-    put(grad_input, grad);
+  // For narrow types as one linear function of h and g, like xhat (see norm_forward.h).
+  const float slope = -at.mean_g_xhat * at.rstd * at.rstd;
+  const float offset = -at.mean * slope - at.mean_g * at.rstd;
+  over_pairs(width, [&](int64_t j, auto part) __attribute__((always_inline)) {
+    Float grads[part.kVectors], values[part.kVectors], row_weights[part.kVectors];
+    Float others[part.kVectors];
+    if constexpr (kGradH) prefetch(grad_h + j + rows_ahead * args.grad_h_stride, part);
+    load(at.grad_y + j, part, grads);
+    load(at.h + j, part, values);
+    load(weights + j, part, row_weights);
+    if constexpr (kGradH) load(grad_h + j, part, others);
+#pragma GCC unroll 2
+    for (int i = 0; i < part.kVectors; ++i) {
+      Float g = grads[i] * row_weights[i];
+      if constexpr (sizeof(H) == 2) {
+        grads[i] = fma(g, broadcast(at.rstd), fma(values[i], broadcast(slope), broadcast(offset)));
+      } else {
+        const Float xhat = normalised<H, kCentered>(values[i], at.mean, at.rstd);
+        // In this order a row of width 1 gives exactly 0.
+        if constexpr (kCentered) g -= at.mean_g;
+        grads[i] = fma(xhat, broadcast(-at.mean_g_xhat), g) * at.rstd;
+      }
+      if constexpr (kGradH) grads[i] += others[i];
+    }
+    emit<kStream>(grad_input + j, grads, part);
     if constexpr (kGradX) {
-      if constexpr (kDropout)
-        grad = dropped_out(grad, bits + j, args.dropout.threshold, args.dropout.scale);
-      put(grad_x, grad);
+      if constexpr (kDropout) {
+#pragma GCC unroll 2
+        for (int i = 0; i < part.kVectors; ++i)
+          grads[i] = dropped_out(grads[i], bits + j + i * kWidth, args.dropout.threshold,
+                                 args.dropout.scale);
+      }
+      emit<kStream>(grad_x + j, grads, part);
     }
   });
 }
@@ -56,6 +79,9 @@ template <int kRows, class X, class H, bool kCentered, bool kAdd, bool kWeights,
 static void norm_backward_group(const NormBackward& args, int64_t row, uint32_t* bits) {
   const int64_t width = args.width;
   const float inverse_width = 1.0f / (float)width;
+  const int64_t row_bytes = width * (int64_t)sizeof(H);
+  const int64_t rows_ahead =
+      kRows * row_bytes < kPrefetchBytes && width > 0 ? kPrefetchBytes / row_bytes : kRows;
   const float* weights = args.weight;
   float *grad_weights = args.grad_weight, *grad_biases = args.grad_bias;
   BackwardRow<H> at[kRows];
@@ -67,25 +93,29 @@ static void norm_backward_group(const NormBackward& args, int64_t row, uint32_t*
     at[r].rstd = args.rstd[row + r];
   }
 
-  over_row<1>(width, [&](int64_t j, int, auto part) __attribute__((always_inline)) {
-    Float weight = load(weights + j, part);
-    Float grad_weight = {}, grad_bias = {};
-    if constexpr (kWeights) grad_weight = load(grad_weights + j, part);
-    if constexpr (kWeights && kCentered) grad_bias = load(grad_biases + j, part);
+  over_pairs(width, [&](int64_t j, auto part) __attribute__((always_inline)) {
+    constexpr int kVectors = part.kVectors;
+    Float row_weights[kVectors], grad_weight[kVectors] = {}, grad_bias[kVectors] = {};
+    load(weights + j, part, row_weights);
+    if constexpr (kWeights) load(grad_weights + j, part, grad_weight);
+    if constexpr (kWeights && kCentered) load(grad_biases + j, part, grad_bias);
 #pragma GCC unroll 8
     for (int r = 0; r < kRows; ++r) {
-      __builtin_prefetch(at[r].grad_y + j + kRows * args.grad_y_stride);
-      __builtin_prefetch(at[r].h + j + kRows * args.h_stride);
-      Float grad = load(at[r].grad_y + j, part);
-      Float xhat = load(at[r].h + j, part);
-      if constexpr (kCentered) xhat -= at[r].mean;
-      xhat *= at[r].rstd;
-      Float g = grad * weight;
-      if constexpr (kCentered) sum_g[r] += g;
-      // Lanes past the last column hold grad = 0, but 0 * infinity would be NaN.
-      sum_g_xhat[r] += used(g * xhat, part);
-      if constexpr (kWeights) grad_weight = fma(grad, xhat, grad_weight);
-      if constexpr (kWeights && kCentered) grad_bias += grad;
+      prefetch(at[r].grad_y + j + rows_ahead * args.grad_y_stride, part);
+      prefetch(at[r].h + j + rows_ahead * args.h_stride, part);
+      Float grads[kVectors], values[kVectors];
+      load(at[r].grad_y + j, part, grads);
+      load(at[r].h + j, part, values);
+#pragma GCC unroll 2
+      for (int i = 0; i < kVectors; ++i) {
+        const Float xhat = normalised<H, kCentered>(values[i], at[r].mean, at[r].rstd);
+        const Float g = grads[i] * row_weights[i];
+        if constexpr (kCentered) sum_g[r] += g;
+        // Lanes past the last column hold g = 0, but 0 * infinity would be NaN.
+        sum_g_xhat[r] = fma(g, used(xhat, part), sum_g_xhat[r]);
+        if constexpr (kWeights) grad_weight[i] = fma(grads[i], xhat, grad_weight[i]);
+        if constexpr (kWeights && kCentered) grad_bias[i] += grads[i];
+      }
     }
     if constexpr (kWeights) store(grad_weights + j, grad_weight, part);
     if constexpr (kWeights && kCentered) store(grad_biases + j, grad_bias, part);
@@ -94,9 +124,12 @@ static void norm_backward_group(const NormBackward& args, int64_t row, uint32_t*
   for (int r = 0; r < kRows; ++r) {
     at[r].mean_g = kCentered ? sum(sum_g[r]) * inverse_width : 0.0f;
     at[r].mean_g_xhat = sum(sum_g_xhat[r]) * inverse_width;
+  }
+#pragma GCC unroll 1
+  for (int r = 0; r < kRows; ++r) {
     if constexpr (!kAdd) {
       norm_backward_inputs<X, H, kCentered, false, false, false, kStream>(args, row + r, at[r],
-                                                                          bits);
+                                                                          rows_ahead, bits);
     } else {
       // Without grad_x there is no dropout.
       const bool has_dropout = args.grad_x != nullptr && args.dropout.threshold != 0;
@@ -104,7 +137,8 @@ static void norm_backward_group(const NormBackward& args, int64_t row, uint32_t*
         with_flag(args.grad_x != nullptr, [&](auto grad_x) __attribute__((always_inline)) {
           with_flag(has_dropout, [&](auto drops) __attribute__((always_inline)) {
             norm_backward_inputs<X, H, kCentered, grad_h.value, grad_x.value,
-                                 grad_x.value && drops.value, kStream>(args, row + r, at[r], bits);
+                                 grad_x.value && drops.value, kStream>(args, row + r, at[r],
+                                                                       rows_ahead, bits);
           });
         });
       });

@@ -1,5 +1,6 @@
-// Forward of the norms, one row at a time. A row is read from memory once; the later sweeps find it
-// in the L1 cache (as floats in `scratch` where it had to be widened or added up).
+// Forward of the norms. A row is read from memory once; the later sweeps find it in the L1 cache
+// (as floats in `scratch` where it was added up). Narrow rows go through in groups: between the two
+// sweeps over a row its sums must be complete, and meanwhile the others run.
 // Bytes per element: size of x + size of y, with residual also those of residual and h.
 #pragma once
 
@@ -16,76 +17,177 @@ static void random_row(uint64_t seed, int64_t row, int64_t width, uint32_t* bits
     random_block(seed, row, block, bits + block * kRandomBlock);
 }
 
+DLPLUG_INLINE float total(const Float (&sums)[2]) { return sum(sums[0] + sums[1]); }
 DLPLUG_INLINE float total(const Float (&sums)[4]) {
   return sum((sums[0] + sums[1]) + (sums[2] + sums[3]));
 }
 
+// Far enough ahead that the line has come by the time it is needed; past the end is harmless.
+template <class T, class Part>
+DLPLUG_INLINE void prefetch(const T* from, Part) {
+  __builtin_prefetch(from);
+  if constexpr (sizeof(T) == 4 && Part::kVectors == 2) __builtin_prefetch(from + kWidth);
+}
+
+// (value - mean) * rstd. A narrow h has no digits that the shorter form would lose: where the mean
+// is so many deviations away, its numbers are as far apart as the deviation.
+template <class H, bool kCentered>
+DLPLUG_INLINE Float normalised(Float value, float mean, float rstd) {
+  if constexpr (!kCentered)
+    return value * rstd;
+  else if constexpr (sizeof(H) == 2)
+    return fma(value, broadcast(rstd), broadcast(-mean * rstd));
+  else
+    return (value - mean) * rstd;
+}
+
+struct Moments {
+  float mean, variance;  // RMSNorm: 0 and the mean square
+};
+
+// The first sweep over a row: reads it, writes h (and a copy as floats to `own`), and returns the
+// moments; of float32 the mean alone, since the deviations from it need another sweep.
+template <class X, class H, bool kCentered, bool kAdd, bool kDropout, bool kStream>
+static Moments read_row(const NormForward& args, int64_t row, float* own, uint32_t* bits) {
+  constexpr bool kInOneSweep = sizeof(H) == 2 || !kCentered;
+  const int64_t width = args.width, ahead = width < 1024 ? 1024 : width;
+  const float inverse_width = 1.0f / (float)width;
+  const X* x = (const X*)args.x + row * args.x_stride;
+  const H* residual = kAdd ? (const H*)args.residual + row * args.residual_stride : nullptr;
+  H* h = kAdd ? (H*)args.h + row * width : nullptr;
+  if constexpr (kDropout) random_row(args.dropout.seed, row, width, bits);
+
+  auto read = [&](int64_t j, auto part, auto& values) __attribute__((always_inline)) {
+    load(x + j, part, values);
+    if constexpr (kAdd) {
+      Float others[part.kVectors];
+      load(residual + j, part, others);
+#pragma GCC unroll 2
+      for (int i = 0; i < part.kVectors; ++i) {
+        if constexpr (kDropout)
+          values[i] = dropped_out(values[i], bits + j + i * kWidth, args.dropout.threshold,
+                                  args.dropout.scale);
+        // The statistics are those of what the next layer reads.
+        values[i] = rounded_to(values[i] + others[i], H{});
+      }
+    }
+  };
+
+  // Deviations from the mean of a few of the row's numbers: it is at most sqrt(width / kWidth)
+  // standard deviations from the row's own, so that the variance keeps more digits than H has.
+  float near = 0.0f;
+  if constexpr (kInOneSweep && kCentered) {
+    Float values[1];
+    if (width >= kWidth)
+      read(0, Whole{}, values);
+    else
+      read(0, Tail{(int)width}, values);
+    near = sum(values[0]) * (width < kWidth ? inverse_width : 1.0f / kWidth);
+  }
+  Float sums[2] = {}, squares[2] = {};
+  over_pairs(width, [&](int64_t j, auto part) __attribute__((always_inline)) {
+    Float values[part.kVectors];
+    prefetch(x + j + ahead, part);
+    if constexpr (kAdd) prefetch(residual + j + ahead, part);
+    read(j, part, values);
+    if constexpr (kAdd) {
+      emit<kStream>(h + j, values, part);
+      store(own + j, values, part);
+    }
+#pragma GCC unroll 2
+    for (int i = 0; i < part.kVectors; ++i) {
+      const Float value = used(kInOneSweep && kCentered ? values[i] - near : values[i], part);
+      if constexpr (kCentered) sums[i] += value;
+      if constexpr (kInOneSweep) squares[i] = fma(value, value, squares[i]);
+    }
+  });
+  if constexpr (!kCentered) return {0.0f, total(squares) * inverse_width};
+  const float mean = total(sums) * inverse_width;
+  const float variance = total(squares) * inverse_width - mean * mean;
+  return {mean + near, variance < 0.0f ? 0.0f : variance};
+}
+
+// Of a row of floats with about this mean.
+DLPLUG_INLINE Moments moments_near(const float* values, int64_t width, float mean) {
+  const float inverse_width = 1.0f / (float)width;
+  // The deviations' own sum takes back the rounding error of the first mean.
+  Float deviations[4] = {}, squares[4] = {};
+  over_row<4>(width, [&](int64_t j, int u, auto part) __attribute__((always_inline)) {
+    const Float deviation = used(load(values + j, part) - mean, part);
+    deviations[u] += deviation;
+    squares[u] = fma(deviation, deviation, squares[u]);
+  });
+  const float shift = total(deviations) * inverse_width;
+  return {mean + shift, total(squares) * inverse_width - shift * shift};
+}
+
+// `values`: the row of h, as H or as floats.
+template <class T, class H, bool kCentered, bool kStream>
+static void write_row(const NormForward& args, int64_t row, const T* values, float mean,
+                      float rstd) {
+  H* y = (H*)args.y + row * args.width;
+  const float *weights = args.weight, *biases = args.bias;
+  over_pairs(args.width, [&](int64_t j, auto part) __attribute__((always_inline)) {
+    Float found[part.kVectors], row_weights[part.kVectors], row_biases[part.kVectors];
+    load(values + j, part, found);
+    load(weights + j, part, row_weights);
+    if constexpr (kCentered) load(biases + j, part, row_biases);
+#pragma GCC unroll 2
+    for (int i = 0; i < part.kVectors; ++i) {
+      const Float xhat = normalised<H, kCentered>(found[i], mean, rstd);
+      if constexpr (kCentered)
+        found[i] = fma(xhat, row_weights[i], row_biases[i]);
+      else
+        found[i] = xhat * row_weights[i];
+    }
+    emit<kStream>(y + j, found, part);
+  });
+}
+
 // X: type of x. H: type of residual, h and y; X and H are the same without residual.
+template <int kRows, class X, class H, bool kCentered, bool kAdd, bool kDropout, bool kStream>
+static void norm_forward_group(const NormForward& args, int64_t first, float* scratch) {
+  const int64_t row_words = scratch_row_words(args.width);
+  uint32_t* bits = (uint32_t*)(scratch + kRows * row_words);
+  Moments of[kRows];
+#pragma GCC unroll 1
+  for (int r = 0; r < kRows; ++r) {
+    float* own = scratch + r * row_words;
+    of[r] = read_row<X, H, kCentered, kAdd, kDropout, kStream>(args, first + r, own, bits);
+    if constexpr (kCentered && sizeof(H) == 4) {
+      const float* x = (const float*)args.x + (first + r) * args.x_stride;
+      of[r] = moments_near(kAdd ? own : x, args.width, of[r].mean);
+    }
+  }
+  float rstd[kRows];
+  for (int r = 0; r < kRows; ++r) {
+    rstd[r] = 1.0f / __builtin_sqrtf(of[r].variance + args.eps);
+    args.rstd[first + r] = rstd[r];
+    if constexpr (kCentered) args.mean[first + r] = of[r].mean;
+  }
+#pragma GCC unroll 1
+  for (int r = 0; r < kRows; ++r) {
+    const int64_t row = first + r;
+    if constexpr (kAdd)
+      write_row<float, H, kCentered, kStream>(args, row, scratch + r * row_words, of[r].mean,
+                                              rstd[r]);
+    else
+      write_row<X, H, kCentered, kStream>(args, row, (const X*)args.x + row * args.x_stride,
+                                          of[r].mean, rstd[r]);
+  }
+}
+
 template <class X, class H, bool kCentered, bool kAdd, bool kDropout, bool kStream>
 static void norm_forward_rows(const NormForward& args, int64_t begin, int64_t end, float* scratch) {
-  const int64_t width = args.width;
-  const float inverse_width = 1.0f / (float)width;
-  const float *weights = args.weight, *biases = args.bias;
-  uint32_t* bits = (uint32_t*)(scratch + norm_scratch_words(width) / 2);
-  // Far enough ahead that the line has come by the time it is needed; past the end is harmless.
-  const int64_t ahead = width < 1024 ? 1024 : width;
-  for (int64_t row = begin; row < end; ++row) {
-    const X* x = (const X*)args.x + row * args.x_stride;
-    const H* residual = kAdd ? (const H*)args.residual + row * args.residual_stride : nullptr;
-    H* h = kAdd ? (H*)args.h + row * width : nullptr;
-    H* y = (H*)args.y + row * width;
-    constexpr bool kInPlace = __is_same(X, float) && !kAdd;
-    const float* values = kInPlace ? (const float*)x : scratch;
-    if constexpr (kDropout) random_row(args.dropout.seed, row, width, bits);
-
-    Float sums[4] = {}, squares[4] = {};
-    over_row<4>(width, [&](int64_t j, int u, auto part) __attribute__((always_inline)) {
-      __builtin_prefetch(x + j + ahead);
-      Float value = load(x + j, part);
-      if constexpr (kDropout)
-        value = dropped_out(value, bits + j, args.dropout.threshold, args.dropout.scale);
-      if constexpr (kAdd) {
-        __builtin_prefetch(residual + j + ahead);
-        // The statistics are those of what the next layer reads.
-        value = rounded_to(value + load(residual + j, part), H{});
-      }
-      if constexpr (!kInPlace) store(scratch + j, value, part);
-      if constexpr (kCentered)
-        sums[u] += used(value, part);
-      else
-        squares[u] = fma(used(value, part), value, squares[u]);
-    });
-
-    float mean = 0.0f, variance;
-    if constexpr (kCentered) {
-      mean = total(sums) * inverse_width;
-      // The deviations' own sum takes back the rounding error of the first mean.
-      Float deviations[4] = {};
-      over_row<4>(width, [&](int64_t j, int u, auto part) __attribute__((always_inline)) {
-        Float deviation = used(load(values + j, part) - mean, part);
-        deviations[u] += deviation;
-        squares[u] = fma(deviation, deviation, squares[u]);
-      });
-      const float shift = total(deviations) * inverse_width;
-      variance = total(squares) * inverse_width - shift * shift;
-      mean += shift;
-      args.mean[row] = mean;
-    } else {
-      variance = total(squares) * inverse_width;
-    }
-    const float rstd = 1.0f / __builtin_sqrtf(variance + args.eps);
-    args.rstd[row] = rstd;
-
-    emit_row<kStream>(width, [&](int64_t j, auto part, auto put) __attribute__((always_inline)) {
-      Float value = load(values + j, part);
-      if constexpr (kAdd) put(h, value);
-      Float weight = load(weights + j, part);
-      if constexpr (kCentered)
-        put(y, fma((value - mean) * rstd, weight, load(biases + j, part)));
-      else
-        put(y, value * rstd * weight);
-    });
-  }
+  // float32 is read no faster in groups, and a group must leave room in the L1 cache.
+  constexpr int64_t kGroupBytes = 8192;
+  const int64_t row_bytes = args.width * (kAdd ? sizeof(float) : sizeof(X));
+  int64_t row = begin;
+  if (sizeof(H) == 2 && kMaxRows * row_bytes <= kGroupBytes)
+    for (; row + kMaxRows <= end; row += kMaxRows)
+      norm_forward_group<kMaxRows, X, H, kCentered, kAdd, kDropout, kStream>(args, row, scratch);
+  for (; row < end; ++row)
+    norm_forward_group<1, X, H, kCentered, kAdd, kDropout, kStream>(args, row, scratch);
   if constexpr (kStream) fence();
 }
 

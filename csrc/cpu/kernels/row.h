@@ -1,12 +1,19 @@
-// Loops over the columns of a row in whole vectors and a tail.
+// Loops over the columns of a row in pairs of vectors, whole vectors and a tail.
 #pragma once
 
 #include "csrc/common/memory.h"
 
 namespace dlplug::DLPLUG_ISA {
 
-struct Whole {};
+// Parts of a row: body(j, part) handles the kVectors vectors from column j on.
+struct Pair {
+  static constexpr int kVectors = 2;
+};
+struct Whole {
+  static constexpr int kVectors = 1;
+};
 struct Tail {
+  static constexpr int kVectors = 1;
   int count;  // lanes in use, 1 .. kWidth - 1
 };
 
@@ -27,7 +34,26 @@ DLPLUG_INLINE void store(T* to, Float value, Tail tail) {
   store(to, value, tail.count);
 }
 
+// A part's vectors at once.
+template <class T>
+DLPLUG_INLINE void load(const T* from, Pair, Float (&to)[2]) {
+  load(from, to[0], to[1]);
+}
+template <class T, class Part>
+DLPLUG_INLINE void load(const T* from, Part part, Float (&to)[1]) {
+  to[0] = load(from, part);
+}
+template <class T>
+DLPLUG_INLINE void store(T* to, const Float (&values)[2], Pair) {
+  store(to, values[0], values[1]);
+}
+template <class T, class Part>
+DLPLUG_INLINE void store(T* to, const Float (&values)[1], Part part) {
+  store(to, values[0], part);
+}
+
 // 0 in the lanes that are not in use, so that they do not count in a sum.
+DLPLUG_INLINE Float used(Float value, Pair) { return value; }
 DLPLUG_INLINE Float used(Float value, Whole) { return value; }
 DLPLUG_INLINE Float used(Float value, Tail tail) {
   return (Float)((Int)value & (lanes() < tail.count));
@@ -46,31 +72,27 @@ DLPLUG_INLINE void over_row(int64_t width, Body body) {
   if (j < width) body(j, 0, Tail{(int)(width - j)});
 }
 
-// Stores results, past the caches or not. body(column, part, put) computes the vector at `column`
-// and hands it to put(to, value), once for each of its outputs, `to` being a row's begin.
-// Streaming takes two vectors at a time, and rows that are whole cache lines: one vector may be
-// left where it fills a line by itself.
-template <bool kStream, class Body>
-DLPLUG_INLINE void emit_row(int64_t width, Body body) {
-  if constexpr (kStream) {
-    int64_t j = 0;
-    for (; j + 2 * kWidth <= width; j += 2 * kWidth) {
-      constexpr int kOutputs = 2;
-      Float first[kOutputs], second[kOutputs];
-      int n = 0, m = 0;
-      body(j, Whole{}, [&](auto*, Float value) { first[n++] = value; });
-      body(j + kWidth, Whole{}, [&](auto* to, Float value) {
-        second[m] = value;
-        stream(to + j, first[m], second[m]);
-        ++m;
-      });
-    }
-    if (j < width) body(j, Whole{}, [&](auto* to, Float value) { store(to + j, value); });
-  } else {
-    over_row<4>(width, [&](int64_t j, int, auto part) __attribute__((always_inline)) {
-      body(j, part, [&](auto* to, Float value) { store(to + j, value, part); });
-    });
+// body(column, part) for each pair of vectors, then for what is left. Two vectors of a narrow type
+// are one register, so that a pair is read and written by one instruction.
+template <class Body>
+DLPLUG_INLINE void over_pairs(int64_t width, Body body) {
+  int64_t j = 0;
+  for (; j + 2 * kWidth <= width; j += 2 * kWidth) body(j, Pair{});
+  if (j + kWidth <= width) {
+    body(j, Whole{});
+    j += kWidth;
   }
+  if (j < width) body(j, Tail{(int)(width - j)});
+}
+
+// Stores results, past the caches or not. A streamed row is whole cache lines: one vector is left
+// where it fills a line by itself.
+template <bool kStream, class T, class Part, int kVectors>
+DLPLUG_INLINE void emit(T* to, const Float (&values)[kVectors], Part part) {
+  if constexpr (kStream && __is_same(Part, Pair))
+    stream(to, values[0], values[1]);
+  else
+    store(to, values, part);
 }
 
 }  // namespace dlplug::DLPLUG_ISA
