@@ -4,7 +4,9 @@ import os
 import platform
 import subprocess
 import sys
+import time
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -52,6 +54,29 @@ def libraries() -> dict[str, str]:
         except PackageNotFoundError:
             continue
     return found
+
+
+def surroundings() -> dict[str, Any]:
+    """Machine, versions, commit and day: what every recorded result says of where it comes from."""
+    state = git_state()
+    commit = "no commit" if state is None else state["commit"][:10]
+    return {
+        "processor": processor(),
+        "cpus": os.cpu_count(),
+        **libraries(),
+        "commit": f"{commit} with changes" if state and state["changed"] else commit,
+        "date": time.strftime("%Y-%m-%d", time.gmtime()),
+    }
+
+
+def processor() -> str:
+    """Its name, as Linux tells it, or what Python knows of it elsewhere."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor() or platform.machine()
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.machine()
 
 
 def git_state() -> dict[str, Any] | None:

@@ -1,26 +1,80 @@
-"""A record of the times of the ops, as Markdown."""
+"""A record of ``dlplug bench ops``, as Markdown.
+
+``python -m tests.bench.ops_record NAME`` prints the short table that the README shows.
+"""
+
+import sys
+from collections import Counter
+from statistics import median
+
+from dlplug.bench.verdict import (
+    ALONE,
+    COLUMNS,
+    FAILED,
+    LOSS,
+    ROUTED,
+    SKIPPED,
+    WIN,
+    cells,
+    outcome,
+    summary,
+)
+from tests.bench.record import read_record
 
 KIND = "ops"
+SHORT_COLUMNS = ("op", "rows", "faster", "slower", "routed", "best peer / ours", "slower in")
 
 
 def section(record: dict) -> str:
-    """Machine and versions, then a table in which what dlplug is worst at comes first."""
-    rows = sorted(record["rows"], key=_smallest_ratio)
-    lines = [
-        f"{record['isa']}, {record['threads']} threads on {record['cpus']} cores, torch"
-        f" {record['torch']}.",
-        "",
-        "| case | ms | peers |",
-        "|---|---|---|",
-    ]
-    lines += [f"| {row['case']} | {row['ms']['dlplug']:.4g} | {_peers(row)} |" for row in rows]
-    return "\n".join([*lines, ""])
+    """Machine and versions, how many rows are won, then the table."""
+    commits = sorted({f"{row['commit']} ({row['date']})" for row in record["rows"]})
+    place = f"{record['processor']}, {record['isa']}, {record['cpus']} cores, torch"
+    place += f" {record['torch']}; at {', '.join(commits)}."
+    return f"{place}\n\n{summary(record['rows'])}.\n\n{markdown_table(record)}"
 
 
-def _smallest_ratio(row: dict) -> float:
-    return min(ratio for name, ratio in row["ratio"].items() if name != "dlplug")
+def markdown_table(record: dict) -> str:
+    """The rows, for a page; what dlplug is worst at comes first."""
+    lines = [f"| {' | '.join(COLUMNS)} |", "|---" * len(COLUMNS) + "|"]
+    rows = sorted(record["rows"], key=_ratio)
+    lines += [f"| {' | '.join(cells(row))} |" for row in rows]
+    return "\n".join(lines) + "\n"
 
 
-def _peers(row: dict) -> str:
-    ratios = ((name, ratio) for name, ratio in row["ratio"].items() if name != "dlplug")
-    return ", ".join(f"{name} {ratio:.2f}" for name, ratio in ratios)
+def _ratio(row: dict) -> float:
+    """Of the best peer; what has none comes first."""
+    if outcome(row) in (ALONE, FAILED, SKIPPED):
+        return 0.0
+    return row["peers"][row["best"]]["ratio"]
+
+
+def short_table(record: dict) -> str:
+    """One line for each op: how many rows are won and lost, and every row that is lost."""
+    lines = [f"| {' | '.join(SHORT_COLUMNS)} |", "|---" * len(SHORT_COLUMNS) + "|"]
+    for op in dict.fromkeys(_op(row) for row in record["rows"]):
+        rows = [row for row in record["rows"] if _op(row) == op]
+        counts = Counter(map(outcome, rows))
+        ratios = [_ratio(row) for row in rows if outcome(row) in (WIN, LOSS)]
+        spread = ""
+        if ratios:
+            spread = f"{min(ratios):.2f} to {max(ratios):.2f}, median {median(ratios):.2f}"
+        lost = [row for row in rows if outcome(row) == LOSS]
+        lines.append(
+            f"| {op} | {len(rows)} | {counts[WIN]} | {counts[LOSS]} | {counts[ROUTED]}"
+            f" | {spread} | {'; '.join(map(_lost, lost))} |"
+        )
+    return "\n".join(lines) + "\n"
+
+
+def _op(row: dict) -> str:
+    return "optimizer phase" if row["row"].startswith("optimizer") else row["row"].split()[0]
+
+
+def _lost(row: dict) -> str:
+    name = row["row"].removeprefix(_op(row)).strip()
+    threads = f"{row['threads']} thread{'s' * (row['threads'] > 1)}"
+    return f"{name}, {threads} {_ratio(row):.2f}"
+
+
+if __name__ == "__main__":
+    print(short_table(read_record(sys.argv[1])), end="")

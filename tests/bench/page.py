@@ -19,7 +19,10 @@ KINDS = {
         """## Fused ops
 
 Time of the peer / time of dlplug, medians of one interleaved run on an otherwise idle machine:
-above 1 dlplug is faster. Made by `python -m tests.bench.ops --record NAME`.
+above 1 dlplug is faster. The best peer that computes the same is marked. `limit` is the share of
+what the machine did in the same rounds with the same streams of memory or, for attention, with a
+large matrix product; errors are against float64. Made by
+`python -m dlplug bench ops --record NAME`.
 """,
         ops_record.section,
     ),

@@ -5,7 +5,7 @@ from typing import Any
 from rich.markup import escape
 from rich.table import Table
 
-from tests.bench.record import surroundings
+from dlplug.run.environment import surroundings
 from tests.chaos.campaign import is_contained
 
 KIND = "chaos"

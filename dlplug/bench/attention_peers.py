@@ -1,0 +1,88 @@
+"""What PyTorch's users run in the place of dlplug's attention."""
+
+from collections.abc import Callable
+from functools import partial
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from dlplug.bench.attention_problem import LARGEST_SCORES, Inputs, formula
+from dlplug.bench.compiled import compiled
+from dlplug.bench.row import LeftOut
+
+Attention = Callable[[Tensor, Tensor, Tensor], Tensor]
+# ``(inputs, dropout_p) -> attention``; raises `LeftOut`.
+Builder = Callable[[Inputs, float], Attention]
+
+
+def sdpa(inputs: Inputs, dropout_p: float) -> Attention:
+    """PyTorch's own op; a mask says what it has no argument for."""
+    p = inputs.problem
+    if p.softcap is not None or inputs.sinks is not None:
+        raise LeftOut(f"it has no {'softcap' if p.softcap is not None else 'sinks'}")
+    is_causal = p.is_causal and not (p.window or p.document) and inputs.bias is None
+    mask = None if is_causal else inputs.mask
+    if inputs.bias is not None:
+        mask = inputs.bias
+        if inputs.mask is not None:
+            mask = mask.masked_fill(~inputs.mask, -torch.inf)
+        if p.extra != "float mask":
+            mask = mask.to(p.dtype)
+    return partial(
+        F.scaled_dot_product_attention,
+        attn_mask=mask,
+        dropout_p=dropout_p,
+        is_causal=is_causal,
+        enable_gqa=p.groups != p.heads,
+    )
+
+
+def by_formula(inputs: Inputs, dropout_p: float) -> Attention:
+    """The papers' formula, one op after the other."""
+    p = inputs.problem
+    if p.scores_bytes > LARGEST_SCORES:
+        raise LeftOut(f"it would write {p.scores_bytes / 1e9:.1f} GB of scores")
+    return partial(
+        formula,
+        mask=inputs.mask,
+        bias=inputs.bias,
+        sinks=inputs.sinks,
+        softcap=p.softcap,
+        dropout_p=dropout_p,
+    )
+
+
+def flex(inputs: Inputs, dropout_p: float) -> Attention:
+    """PyTorch's ``flex_attention``, compiled, with the blocks that its mask leaves out skipped."""
+    p = inputs.problem
+    if p.has_backward:
+        raise LeftOut("it has no backward pass on the CPU")
+    from torch.nn.attention.flex_attention import create_block_mask, flex_attention
+
+    def sees(batch, head, i, j):
+        seen = i >= j
+        if p.window:
+            seen = seen & (i - j < p.window)
+        if p.document:
+            seen = seen & (i // p.document == j // p.document)
+        return seen
+
+    blocks = None
+    if p.is_causal:
+        blocks = create_block_mask(sees, None, None, p.queries, p.keys, device="cpu")
+    is_grouped = p.groups != p.heads
+    return compiled(partial(flex_attention, block_mask=blocks, enable_gqa=is_grouped))
+
+
+def reshaped(inputs: Inputs, dropout_p: float) -> Attention:
+    """PyTorch's own op on a batch of documents, which have to be of one length for that."""
+    p = inputs.problem
+    count = p.queries // p.document
+
+    def attend(q, k, v):
+        q, k, v = (t[0].unflatten(1, (count, p.document)).transpose(0, 1) for t in (q, k, v))
+        out = F.scaled_dot_product_attention(q, k, v, is_causal=p.is_causal)
+        return out.transpose(0, 1).flatten(1, 2)[None]
+
+    return attend

@@ -1,0 +1,69 @@
+"""The rows of all ops, chosen by words, and a run over them."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from typing import Any
+
+import torch
+
+from dlplug.bench import adamw, attention, norms, optimizer_phase
+from dlplug.bench.allocator import settings
+from dlplug.bench.measure import measure
+from dlplug.bench.one_row import measure_apart
+from dlplug.bench.row import Row
+
+FAMILIES = (adamw, optimizer_phase, norms, attention)
+SECONDS, QUICK_SECONDS = 1.0, 0.2  # for the rounds of a row
+
+
+def rows() -> Iterator[Row]:
+    """Every row, family by family."""
+    for family in FAMILIES:
+        yield from family.rows()
+
+
+def chosen(only: Iterable[str] = (), is_quick: bool = False) -> list[Row]:
+    """Rows whose names contain every word of one of the texts.
+
+    Args:
+        only: Texts such as ``layer_norm bfloat16``; nothing for all rows.
+        is_quick: Take those of the small set alone.
+    """
+    texts = [text.split() for text in only]
+    return [
+        row
+        for row in rows()
+        if (row.is_quick or not is_quick)
+        and (not texts or any(all(word in row.name for word in words) for words in texts))
+    ]
+
+
+def run(rows: list[Row], threads: list[int], is_quick: bool) -> Iterator[dict[str, Any]]:
+    """Measure rows one after the other, each with every number of threads.
+
+    Args:
+        rows: Which.
+        threads: Numbers of threads.
+        is_quick: Take less time for each, and do not wait for compiled peers.
+    Yields:
+        What `dlplug.bench.measure.measure` gives, one by one.
+    """
+    before = torch.get_num_threads()
+    seconds = QUICK_SECONDS if is_quick else SECONDS
+    try:
+        for row in rows:
+            for count in threads:
+                torch.set_num_threads(count)
+                first, *others = settings(row.allocators)
+                yield from measure(replace(row, allocators=(first,)), seconds, not is_quick)
+                for _ in others:
+                    yield measure_apart(row, seconds, not is_quick)
+    finally:
+        torch.set_num_threads(before)
+
+
+def title(result: dict[str, Any]) -> str:
+    """Row, threads, and the allocator where it is not the usual one."""
+    allocator = f", {result['allocator']} allocator" if result["allocator"] == "default" else ""
+    threads = f"{result['threads']} thread{'s' * (result['threads'] > 1)}"
+    return f"{result['row']}, {threads}{allocator}"

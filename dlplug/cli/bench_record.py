@@ -1,0 +1,73 @@
+"""Keeping results of ``dlplug bench ops`` in a checkout, where a page and a test show them."""
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import dlplug
+from dlplug.errors import InvalidValueError, RunError
+
+WHEN = ("commit", "date")  # belong to each row: a row can be recorded anew on its own
+
+
+def record_path(name: str | None, is_quick: bool) -> Path | None:
+    """The file of a record; None without a name.
+
+    Raises:
+        InvalidValueError: A name that is no file's, or a small set that is to be kept.
+        RunError: dlplug is installed without its tests.
+    """
+    if name is None:
+        return None
+    if not re.fullmatch(r"[\w-]+", name):
+        raise InvalidValueError(
+            f"--record must be a name of letters, digits and dashes, got '{name}'",
+            where="command line",
+        )
+    if is_quick:
+        raise InvalidValueError("--record is for whole rows, not for --quick", where="command line")
+    folder = checkout() / "tests" / "bench" / "results"
+    if not folder.is_dir():
+        raise RunError(
+            "--record keeps results in a checkout of dlplug, and this one is installed without"
+            " its tests",
+            where=str(Path(dlplug.__file__).parent),
+            fix="run it in a checkout, or keep what --json prints",
+        )
+    return folder / f"ops-{name}.json"
+
+
+def checkout() -> Path:
+    """The folder that holds the package."""
+    return Path(dlplug.__file__).parents[1]
+
+
+def keep(path: Path, record: dict[str, Any]) -> None:
+    """Write a record.
+
+    Rows of an earlier record of the same machine and versions stay, unless they are measured anew.
+
+    Args:
+        path: As `record_path` gives it.
+        record: Machine, versions, ``rows``.
+    """
+    old = json.loads(path.read_text()) if path.exists() else None
+    path.write_text(json.dumps(merged(old, record), indent=1) + "\n")
+
+
+def write_page() -> None:
+    """Write the page of all records anew."""
+    subprocess.run([sys.executable, "-m", "tests.bench.page"], cwd=checkout(), check=True)
+
+
+def merged(old: dict[str, Any] | None, record: dict[str, Any]) -> dict[str, Any]:
+    """``record`` with the rows that only ``old`` has, if it comes from the same machine."""
+    here = {key: value for key, value in record.items() if key not in (*WHEN, "rows")}
+    kept = old["rows"] if old and all(old.get(key) == here[key] for key in here) else []
+    when = {key: record[key] for key in WHEN}
+    new = [row | when for row in record["rows"]]
+    by_name = {(row["row"], row["threads"], row["allocator"]): row for row in [*kept, *new]}
+    return here | {"rows": list(by_name.values())}

@@ -1,0 +1,77 @@
+"""Memory: what a call takes, and what the allocator keeps."""
+
+import re
+from pathlib import Path
+
+import pytest
+import torch
+
+from dlplug.bench import allocator, memory
+
+MIB = 1 << 20
+SIZE = 64 * MIB
+
+
+def peak(call):
+    found = memory.peak_growth(call)
+    if found is None:
+        pytest.skip("the system does not let a process reset its peak")
+    return found
+
+
+@pytest.mark.parametrize("setting", ["tuned", "default"])
+def test_outputs_and_workspace_count(setting):
+    """What is returned, and what was freed within the call; with either allocator."""
+    with allocator.allocator(setting):
+        returned = peak(lambda: torch.ones(SIZE, dtype=torch.uint8))
+        freed = peak(lambda: torch.ones(SIZE, dtype=torch.uint8)[0].item())
+    assert SIZE <= returned < SIZE + 8 * MIB
+    assert SIZE <= freed < SIZE + 8 * MIB
+
+
+def test_a_call_that_allocates_nothing_takes_next_to_nothing():
+    """The peak of what came before does not count."""
+    torch.ones(SIZE, dtype=torch.uint8)
+    assert peak(lambda: None) < MIB
+
+
+def heap():
+    """Addresses that the C library's heap spans."""
+    for line in Path("/proc/self/maps").read_text().splitlines():
+        if line.endswith("[heap]"):
+            return [int(end, 16) for end in re.match(r"(\w+)-(\w+)", line).groups()]
+    raise AssertionError("no heap")
+
+
+@pytest.mark.skipif(allocator.settings(("tuned",)) != ("tuned",), reason="not glibc")
+def test_large_blocks_stay_in_the_heap_when_it_is_tuned():
+    """By default they are mapped, and unmapped when they are freed."""
+    with allocator.allocator("default"):
+        mapped = torch.empty(SIZE, dtype=torch.uint8)
+        start, end = heap()
+        assert not start <= mapped.data_ptr() < end
+    with allocator.allocator("tuned"):
+        kept = torch.empty(SIZE, dtype=torch.uint8)
+        start, end = heap()
+        assert start <= kept.data_ptr() < end
+        address = kept.data_ptr()
+        del kept
+        assert heap()[1] >= address + SIZE
+    allocator.release()
+    assert heap()[1] < address + SIZE
+
+
+def test_without_glibc_there_is_the_default_alone(monkeypatch):
+    """Rows then say so."""
+    monkeypatch.setattr(allocator, "_libc", lambda: None)
+    assert allocator.settings(("tuned", "default")) == ("default",)
+    with allocator.allocator("default"):
+        allocator.release()
+
+
+def test_available_memory_is_between_nothing_and_everything():
+    """Bytes."""
+    found = memory.available()
+    if found is None:
+        pytest.skip("no /proc/meminfo here")
+    assert 1e7 < found < 1e14
