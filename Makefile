@@ -7,7 +7,7 @@ BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check install -q -c constraints.txt
 NATIVE := setup.py CMakeLists.txt $(shell find csrc -type f)
 
-.PHONY: help fit test lint format wheel bench chaos cuda-all clean
+.PHONY: help fit test lint format wheel bench chaos fuzz sanitize cuda-all clean
 
 help:
 	@echo "make fit       set up, then train configs/mnist_vit.yaml (37 s on 2 idle cores, after 2 minutes of set-up)"
@@ -15,6 +15,8 @@ help:
 	@echo "make wheel     build dist/dlplug-*-py310-none-*.whl"
 	@echo "make bench     compare the fused ops with PyTorch's own"
 	@echo "make chaos     kill, starve and corrupt trainings, and see that each fault is contained"
+	@echo "make fuzz      call each op at random 10,000 times, and compare it with PyTorch"
+	@echo "make sanitize  run the kernels' tests under AddressSanitizer and UBSan"
 	@echo "make cuda-all  compile the CUDA library for every supported architecture"
 	@echo "make lint      ruff and clang-format, without changing a file; make format changes them"
 
@@ -40,10 +42,16 @@ wheel: $(VENV)/.installed
 	@ls dist/*.whl
 
 bench: $(VENV)/.installed
-	$(BIN)/python -m tests.bench.ops
+	$(BIN)/python -m dlplug bench ops
 
 chaos: $(VENV)/.installed
 	OMP_NUM_THREADS=1 $(BIN)/python -m tests.chaos
+
+fuzz: $(VENV)/.installed
+	OMP_NUM_THREADS=1 $(BIN)/python -m tests.fuzz
+
+sanitize: $(VENV)/.installed
+	$(BIN)/python -m tests.sanitize
 
 cuda-all: $(VENV)/.installed
 	DLPLUG_CUDA_ARCHITECTURES=all $(BIN)/python setup.py build_ext --inplace

@@ -4,7 +4,8 @@ Environment:
     DLPLUG_NATIVE      0: pure Python. 1: a failing or impossible build is an error.
     DLPLUG_CUDA        0: no CUDA library. 1: one is required. Unset: built when nvcc is found.
     DLPLUG_CUDA_ARCHITECTURES   CMake's list such as "80;90a", or "all" for every supported one.
-    DLPLUG_SANITIZE    such as "address,undefined", for the CPU library.
+    DLPLUG_SANITIZE    such as "address,undefined": the CPU library is built with these sanitizers,
+                       into build/sanitize/libraries; that of the package stays as it is.
 
 The wheel is tagged ``py310-none-<platform>``: the libraries use neither Python's C API nor anything
 that changes between PyTorch releases.
@@ -29,7 +30,8 @@ from setuptools.command.build_py import build_py
 from setuptools.command.egg_info import egg_info
 
 ROOT = Path(__file__).parent.resolve()
-BUILD = ROOT / "build" / "native"
+SANITIZERS = os.environ.get("DLPLUG_SANITIZE", "")
+BUILD = ROOT / "build" / ("sanitize" if SANITIZERS else "native")
 OLDEST_TORCH = (2, 10)
 # One architecture keeps a local build short. Hopper's `a` features are not forward compatible.
 DEFAULT_ARCHITECTURE = "90a"
@@ -114,7 +116,7 @@ def sources_digest(folder: Path) -> str:
 
 
 def build_native() -> dict:
-    """Configure and build in ``build/native``; returns the build record. Ninja keeps it current."""
+    """Configure and build in ``BUILD``; returns the build record. Ninja keeps it current."""
     folder, torch_version = torch_folder()
     cxx, cmake, ninja = compiler(), program("cmake"), program("ninja")
     settings = {
@@ -122,7 +124,7 @@ def build_native() -> dict:
         "CMAKE_CXX_COMPILER": cxx,
         "TORCH_INCLUDE": folder / "include",
         "TORCH_LIB": folder / "lib",
-        "DLPLUG_SANITIZE": os.environ.get("DLPLUG_SANITIZE", ""),
+        "DLPLUG_SANITIZE": SANITIZERS,
     }
     record = {
         "platform": f"{platform.system()}-{platform.machine()}".lower(),
@@ -235,6 +237,8 @@ class BuildNative(build_ext):
     def run(self):
         inplace = self.inplace or getattr(self, "editable_mode", False)
         target = (ROOT if inplace else Path(self.build_lib)) / "dlplug" / "_native"
+        if SANITIZERS:
+            target = BUILD / "libraries"
         record()  # an impossible DLPLUG_NATIVE=1 ends here and leaves the last build in place
         shutil.rmtree(target, ignore_errors=True)
         target.mkdir(parents=True)

@@ -7,6 +7,7 @@ that is loaded registers kernels for its device, and those take precedence over 
 
 import hashlib
 import json
+import os
 import platform
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -17,11 +18,13 @@ from torch import Tensor
 
 from dlplug.errors import BackendError
 
-NATIVE = Path(__file__).parents[1] / "_native"
+# A folder with other libraries than the package's, such as those with sanitizers.
+CHOSEN = os.environ.get("DLPLUG_LIBRARIES")
+NATIVE = Path(CHOSEN or Path(__file__).parents[1] / "_native")
 # What setup.py wrote: the platform, torch and compiler of the build, or why nothing was built.
 BUILD_INFO = NATIVE / "build_info.json"
 # Lies beside the package in a checkout only.
-SOURCES = NATIVE.parents[1] / "csrc"
+SOURCES = Path(__file__).parents[2] / "csrc"
 REBUILD = "python -m pip install --no-build-isolation -e . (needs torch >= 2.10 and a C++ compiler)"
 
 _LIBRARY = torch.library.Library("dlplug", "DEF")
@@ -145,7 +148,11 @@ def build_info() -> dict:
 
 
 def load() -> None:
-    """Open the libraries that fit this machine and torch; keep the reason for the others."""
+    """Open the libraries that fit this machine and torch; keep the reason for the others.
+
+    Raises:
+        BackendError: DLPLUG_LIBRARIES names a folder whose CPU library cannot be opened.
+    """
     info = build_info()
     for device in ("cpu", "cuda"):
         status = STATUS[device] = Status(device)
@@ -163,6 +170,12 @@ def load() -> None:
         for kernel in KERNELS.values():
             if torch._C._dispatch_has_kernel_for_dispatch_key(f"dlplug::{kernel.name}", key):
                 kernel.devices.add(device)
+    if CHOSEN and not STATUS["cpu"].is_loaded:
+        raise BackendError(
+            f"no CPU library can be opened in {CHOSEN!r}: {STATUS['cpu'].reason}",
+            where="environment variable DLPLUG_LIBRARIES",
+            fix="name a folder that setup.py has built, or unset it for the package's own",
+        )
 
 
 def _obstacle(device: str, path: Path, info: dict) -> str:

@@ -123,7 +123,7 @@ def ask(folder: Path) -> list[str]:
         "assert torch.allclose(ops.rms_norm(x), torch.rms_norm(x, (4,), None, 1e-6)); "
         "print(ops.current_isa()); print(ops.explain('rms_norm', x))"
     )
-    environment = {**os.environ, "PYTHONPATH": str(folder)}
+    environment = {**os.environ, "PYTHONPATH": str(folder), "DLPLUG_LIBRARIES": ""}
     done = subprocess.run(
         [sys.executable, "-W", "error", "-c", code],
         env=environment,
@@ -141,6 +141,23 @@ def test_a_pure_installation_works(tmp_path):
     isa, op, reason = ask(tmp_path)
     assert (isa, op) == ("None", "rms_norm: torch")
     assert reason.startswith("  not cpu: not built:")
+
+
+@needs_kernels
+def test_another_folder_of_libraries(tmp_path):
+    """DLPLUG_LIBRARIES names it; one without a library that fits is an error, not a fall back."""
+    native = tmp_path / "libraries"
+    shutil.copytree(_library.NATIVE, native)
+    code = "from dlplug import ops; print(open('/proc/self/maps').read())"
+    command = [sys.executable, "-c", code]
+    environment = os.environ | {"DLPLUG_LIBRARIES": str(native)}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert f"{native}/libdlplug_cpu.so" in done.stdout, done.stderr
+    assert str(_library.NATIVE) not in done.stdout
+    (native / "libdlplug_cpu.so").unlink()
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert f"no CPU library can be opened in '{native}': library missing" in done.stderr
+    assert "environment variable DLPLUG_LIBRARIES" in done.stderr
 
 
 @needs_kernels

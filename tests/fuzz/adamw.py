@@ -1,0 +1,153 @@
+"""Random calls of ``adamw_``."""
+
+import torch
+from torch import Tensor
+
+from dlplug import ops
+from tests.fuzz.call import Call, Results
+from tests.fuzz.dice import DTYPES, Dice, Placed, placed_with
+from tests.ops.adamw_cases import Lists, copy_of, run_fused_torch, run_reference
+
+NAME = "adamw_"
+NAMES = ("param", "grad", "m", "v", "u")
+# The kernel makes states below the smallest normal number of float32 0.
+FLUSHED = torch.finfo(torch.float32).tiny
+
+
+def draw(dice: Dice) -> Call:
+    """Lists of none to five parameters of any dtypes, layouts and ages, before any step."""
+    dtype, is_mixed, amsgrad = dice.choice(DTYPES), dice.chance(0.3), dice.chance(0.4)
+    if dice.chance(0.03):
+        dtype = torch.float64
+    placed: list[list[Placed]] = [[], [], [], [], [], []]
+    for _ in range(dice.randint(0, 5)):
+        row = _row(dice, dice.choice(DTYPES) if is_mixed else dtype, amsgrad)
+        for kind, x in zip(placed, row, strict=True):
+            kind.extend([] if x is None else [x])
+    lists = [[x.tensor for x in kind] for kind in placed]
+    options = draw_options(dice)
+    maximize = dice.chance(0.3)
+    written = [x for i, kind in enumerate(placed) if i != 1 for x in kind]
+
+    def run() -> Results:
+        ops.adamw_(*lists, **options, maximize=maximize)
+        return _results(lists)
+
+    def peers(_) -> list[Results]:
+        loop, fused = copy_of(lists), copy_of(lists)
+        run_reference(loop, maximize, **options)
+        if lists[0]:
+            contiguous = [[x.contiguous() for x in kind] for kind in fused]
+            run_fused_torch(contiguous, maximize, **options)
+            fused = contiguous
+        return [_results(loop), _results(fused)]
+
+    def oracle(_) -> Results:
+        wide = copy_of(lists, torch.float64)
+        run_reference(wide, maximize, **options)
+        return _results(wide)
+
+    return Call(
+        run=run,
+        peers=peers,
+        oracle=oracle,
+        inputs=[x for kind in placed for x in kind],
+        written=written,
+        roundings=lambda _: _roundings(lists, options),
+        wrong=_wrong(lists, options),
+    )
+
+
+def draw_options(dice: Dice) -> dict[str, float]:
+    """In the order of ``adamw_``."""
+    return {
+        "lr": dice.power(-5, 0),
+        "beta1": dice.choice((0.0, 0.9, 0.95, dice.random())),
+        "beta2": dice.choice((0.0, 0.95, 0.999, dice.random())),
+        "eps": dice.power(-10, -4),
+        "weight_decay": dice.choice((0.0, 0.01, 0.1, dice.random())),
+    }
+
+
+def _row(dice: Dice, dtype: torch.dtype, amsgrad: bool) -> list[Placed | None]:
+    """Parameter, gradient, m, v, u and step; states lie as the parameter does."""
+    shape = dice.shape(60_000 if dice.chance(0.05) else 3000)
+    kind = dice.kind("huge")
+    param = dice.placed(dice.values(shape, dtype, dice.kind("special", "huge")), is_dense=True)
+    age = dice.choice((0, 0, 1, 10, 1000, dice.randint(1, 100_000)))
+    scale = 0.0 if age == 0 else 1.0
+    like = (dice.values(shape, dtype, dice.kind("special", "huge")) * scale for _ in range(3))
+    m, v, u = (x if i == 0 else x.square() for i, x in enumerate(like))
+    states = [placed_like(dice, x, param.tensor) for x in (m, v, u)]
+    if not amsgrad:
+        states[2] = None
+    step = dice.placed(torch.tensor(float(age)))
+    return [param, dice.placed(dice.values(shape, dtype, kind)), *states, step]
+
+
+def placed_like(dice: Dice, x: Tensor, param: Tensor) -> Placed:
+    """Values in memory of their own, in the order that the parameter's have."""
+    if dice.chance(0.04):  # which no kernel takes
+        return dice.placed(x, may_expand=False)
+    return placed_with(x, param.stride(), x.numel(), dice.randint(0, 5))
+
+
+def _results(lists: Lists) -> Results:
+    """Everything that was written, by row."""
+    results = {}
+    for name, kind in zip((*NAMES, "step"), lists, strict=True):
+        if name != "grad":
+            results |= {f"{name} {i}": x.clone() for i, x in enumerate(kind)}
+    return results
+
+
+def _roundings(lists: Lists, options: dict[str, float]) -> dict[str, float]:
+    """A step may cancel what a parameter was; states that are flushed are as good as 0."""
+    flushed = {name: FLUSHED for name in NAMES} | {"param": largest_step(FLUSHED, options)}
+    return {
+        f"{name} {i}": largest_of(x) * torch.finfo(x.dtype).eps + flushed[name]
+        for name, kind in zip(NAMES, lists[:5], strict=True)
+        for i, x in enumerate(kind)
+    }
+
+
+def largest_step(m: float, options: dict[str, float]) -> float:
+    """By which an average of the gradients moves a parameter at most."""
+    return m * (1 + options["lr"] / (1 - options["beta1"]) / options["eps"])
+
+
+def largest_of(x: Tensor) -> float:
+    """The largest finite number."""
+    finite = x[x.isfinite()].abs()
+    return finite.max().item() if finite.numel() else 0.0
+
+
+def _wrong(lists: Lists, options: dict[str, float]) -> dict:
+    def changed(which: int, change):
+        def call():
+            others = [list(kind) for kind in lists]
+            others[which] = change(others[which])
+            ops.adamw_(*others, **options)
+
+        return call
+
+    calls = {}
+    if lists[0]:
+        other = torch.float64 if lists[0][0].dtype != torch.float64 else torch.float32
+        for which, name in enumerate((*NAMES[:4], "u", "step")):
+            if which == 4 and not lists[4]:
+                continue
+            if which:
+                calls[f"a {name} too few"] = changed(which, lambda kind: kind[:-1])
+            calls[f"a {name} too many"] = changed(which, lambda kind: [*kind, kind[0]])
+            calls[f"{name} of integers"] = changed(which, lambda kind: [x.int() for x in kind])
+            calls[f"{name} of another shape"] = changed(
+                which, lambda kind: [*kind[:-1], torch.ones(2, *kind[-1].shape)]
+            )
+            if which not in (0, 5):
+                calls[f"{name} of another dtype"] = changed(
+                    which, lambda kind: [*kind[:-1], kind[-1].to(other)]
+                )
+    if len(lists[0]) == 1 and lists[4]:
+        del calls["a u too few"]  # no list of them is no AMSGrad
+    return calls

@@ -1,0 +1,146 @@
+"""Random calls of ``compact_adamw_``."""
+
+import copy
+
+import torch
+from torch import Tensor
+
+from dlplug import ops
+from dlplug.ops.fallback import adamw, philox
+from dlplug.ops.fallback import compact_adamw as reference
+from tests.fuzz.adamw import FLUSHED, draw_options, largest_of, largest_step, placed_like
+from tests.fuzz.call import Call, Results
+from tests.fuzz.dice import Dice, Placed
+
+NAME = "compact_adamw_"
+NAMES = ("param", "m", "v")
+
+
+def draw(dice: Dice) -> Call:
+    """Lists of one to four parameters of any layout and age, in one storage."""
+    storage = dice.choice(reference.STORAGES)
+    dtypes = [torch.bfloat16, torch.float32]
+    if storage not in reference.OF_BFLOAT16:
+        dtypes.append(torch.float16)
+    params, grads, states = [], [], []
+    for _ in range(dice.randint(1, 4)):
+        dtype = dice.choice(dtypes)
+        shape = dice.shape(40_000 if dice.chance(0.05) else 2500)
+        kind = dice.kind("special", "huge", "denormal", "tiny")
+        params.append(dice.placed(dice.values(shape, dtype, kind), is_dense=True))
+        grads.append(dice.placed(dice.values(shape, dtype, dice.kind("special", "huge"))))
+        states.append(_state(dice, params[-1].tensor, storage))
+    lists = (
+        [x.tensor for x in params],
+        [x.tensor for x in grads],
+        [{name: x.tensor for name, x in state.items()} for state in states],
+    )
+    options, maximize = draw_options(dice), dice.chance(0.3)
+    written = [*params, *(x for state in states for x in state.values())]
+
+    def run() -> Results:
+        ops.compact_adamw_(*lists, storage=storage, **options, maximize=maximize)
+        return _results(lists, storage)
+
+    def peers(index: int) -> list[Results]:
+        torch.manual_seed(index)
+        seed = philox.draw_seed() if storage == "stochastic" else torch.zeros((), dtype=torch.int64)
+        others = copy.deepcopy(lists)
+        reference.compact_adamw_(*others, storage, seed, *options.values(), maximize)
+        return [_results(others, storage)]
+
+    def oracle(_) -> Results:
+        results = {}
+        for i, (param, grad, state) in enumerate(zip(*lists, strict=True)):
+            dense, own = reference.side_by_side(param, state)
+            theta, m, v = (x.double() for x in reference.read(dense, own, storage))
+            grad = _in_memory_order(grad, dense).double()
+            step = state["step"].clone()
+            adamw.adamw_([theta], [grad], [m], [v], [], [step], *options.values(), maximize)
+            for name, x in zip(NAMES, (theta, m, v), strict=True):
+                results[f"{name} {i}"] = x
+            results[f"step {i}"] = step
+        return results
+
+    return Call(
+        run=run,
+        peers=peers,
+        oracle=oracle,
+        inputs=[*written, *grads],
+        written=written,
+        roundings=lambda _: _roundings(lists, storage, options),
+        wrong=_wrong(lists, storage, options),
+    )
+
+
+def _state(dice: Dice, param: Tensor, storage: str) -> dict[str, Placed]:
+    """What some steps may have left behind."""
+    state = reference.new_state(param, storage)
+    if dice.chance(0.7):
+        state["step"].fill_(dice.choice((1, 10, dice.randint(1, 100_000))))
+        flat = (param.numel(),)
+        drawn = (dice.values(flat, torch.float32, dice.kind("special", "huge")) for _ in "mv")
+        m, v = (x * dice.power(-3, 1) for x in drawn)
+        theta = reference.read(param, state, storage)[0]
+        if storage != "8bit":  # half a step of the parameter's own, in what it lacks
+            theta = theta * (1 + torch.rand(flat, generator=dice.numbers) * 2**-9)
+        theta = theta.to(param.dtype).float() if storage == "float32_states" else theta
+        dense = torch.empty_like(param).copy_(param)
+        reference.write(dense, state, storage, (theta, m, v.square()))
+        param.copy_(dense)
+    placed = {}
+    for name, x in state.items():
+        if x.shape == param.shape and name != "step":
+            placed[name] = placed_like(dice, x, param)
+        else:
+            placed[name] = dice.placed(x, is_dense=True)
+    return placed
+
+
+def _in_memory_order(grad: Tensor, param: Tensor) -> Tensor:
+    like = torch.empty_like(param, dtype=torch.float32).copy_(grad)
+    return like.as_strided((like.numel(),), (1,))
+
+
+def _results(lists, storage: str) -> Results:
+    """What is stored, as the numbers that it stands for."""
+    results = {}
+    for i, (param, _, state) in enumerate(zip(*lists, strict=True)):
+        values = reference.read(*reference.side_by_side(param, state), storage)
+        results |= {f"{name} {i}": x for name, x in zip(NAMES, values, strict=True)}
+        results[f"step {i}"] = state["step"].clone()
+    return results
+
+
+def _roundings(lists, storage: str, options: dict[str, float]) -> dict[str, float]:
+    """A step may cancel what a parameter was; states that are flushed are as good as 0."""
+    eps, roundings = torch.finfo(torch.float32).eps, {}
+    flushed = {"param": largest_step(FLUSHED, options), "m": FLUSHED, "v": FLUSHED}
+    for i, (param, _, state) in enumerate(zip(*lists, strict=True)):
+        values = reference.read(*reference.side_by_side(param, state), storage)
+        for name, x in zip(NAMES, values, strict=True):
+            roundings[f"{name} {i}"] = largest_of(x) * eps + flushed[name]
+    return roundings
+
+
+def _wrong(lists, storage: str, options: dict[str, float]) -> dict:
+    params, grads, states = lists
+
+    def call(*others, storage=storage):
+        return lambda: ops.compact_adamw_(*others, storage=storage, **options)
+
+    other = torch.ones(3, *params[0].shape)
+    lacking = [{k: v for k, v in state.items() if k != "exp_avg"} for state in states]
+    integers = [state | {"exp_avg": state["exp_avg"].to(torch.int64)} for state in states]
+    calls = {
+        "an unknown storage": call(*lists, storage="4bit"),
+        "a grad too few": call(params, grads[:-1], states),
+        "a state too few": call(params, grads, states[:-1]),
+        "a grad of another shape": call(params, [other] * len(params), states),
+        "a grad of another dtype": call(params, [x.double() for x in grads], states),
+        "a state without exp_avg": call(params, grads, lacking),
+        "a state of integers": call(params, grads, integers),
+        "parameters of float64": call([x.double() for x in params], grads, states),
+        "parameters of integers": call([x.int() for x in params], grads, states),
+    }
+    return calls

@@ -1,0 +1,166 @@
+"""Random calls of every op, a few of many, and faults on purpose that they have to find."""
+
+from dataclasses import replace
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from dlplug import ops
+from dlplug.errors import BackendError, OpError
+from dlplug.ops import _backend
+from tests.fuzz import __main__ as command
+from tests.fuzz.call import Call
+from tests.fuzz.campaign import run
+from tests.fuzz.dice import Dice
+from tests.fuzz.families import FAMILIES
+
+pytestmark = pytest.mark.skipif(not ops.isas(), reason="no compiled CPU kernels here")
+CALLS = 150
+
+
+def test_every_op_is_called():
+    """None is left out."""
+    assert sorted(FAMILIES) == sorted(_backend.OPS)
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_random_calls(name):
+    """As exact as PyTorch, the same bits with 2 threads, nothing touched, errors alike."""
+    said = []
+    assert run(name, 0, range(CALLS), None, said.append) == 0, "\n".join(said)
+    assert said[-1].startswith(f"{name}: {CALLS} calls, 0 failed")
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_most_calls_reach_the_kernel(name):
+    """What it refuses is computed elsewhere, and would say nothing about it."""
+    taken = 0
+    for index in range(60):
+        with ops.use_backend("cpu"):
+            try:
+                FAMILIES[name].draw(Dice(name, 0, index)).run()
+                taken += 1
+            except BackendError:
+                pass
+    assert taken >= 40
+
+
+def changed(call: Call, change) -> Call:
+    """The call whose results are something else."""
+    return replace(call, run=lambda: {name: change(x) for name, x in call.run().items()})
+
+
+def after(call: Call, act) -> Call:
+    """The call, and then something that it should not do."""
+
+    def run():
+        found = call.run()
+        act()
+        return found
+
+    return replace(call, run=run)
+
+
+def refused(error):
+    def raise_it():
+        raise error()
+
+    return raise_it
+
+
+def by_threads(x):
+    return x.nextafter(x + 1) if torch.get_num_threads() > 1 else x
+
+
+def writing_before_the_error(call: Call) -> Call:
+    def wrong():
+        call.inputs[0].memory.fill_(3)
+        raise OpError("too late")
+
+    return replace(call, wrong={"any": wrong})
+
+
+FAULTS = {
+    "a hundredth more": (lambda call: changed(call, lambda x: x * 1.01), "error 0.0"),
+    "NaN": (lambda call: changed(call, lambda x: x * float("nan")), "is not finite where"),
+    "another dtype": (lambda call: changed(call, lambda x: x.double()), "is torch.float64"),
+    "bits by thread": (lambda call: changed(call, by_threads), "has other bits with 2 threads"),
+    "memory before": (
+        lambda call: after(call, lambda: call.inputs[-1].memory[:1].fill_(3)),
+        "was changed that is not the op's",
+    ),
+    "memory after": (
+        lambda call: after(call, lambda: call.inputs[0].memory[-1:].fill_(3)),
+        "was changed that is not the op's",
+    ),
+    "a traceback": (lambda call: changed(call, lambda x: x.no_such_method()), "AttributeError: "),
+    "a wrong call taken": (lambda call: replace(call, wrong={"any": dict}), "(any): cpu accepts"),
+    "an error of Python": (
+        lambda call: replace(call, wrong={"any": refused(ZeroDivisionError)}),
+        "cpu raises ZeroDivisionError",
+    ),
+    "an error by backend": (
+        lambda call: replace(call, wrong={"any": refused(lambda: OpError(_backend._STATE.mode))}),
+        "other errors by backend",
+    ),
+    "a write before the error": (writing_before_the_error, "was changed that is not the op's"),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.parametrize("name", ["adamw_", "rms_norm"])  # in place, and with gradients
+def test_a_fault_is_found_and_repeated(name, fault, monkeypatch, capsys):
+    """Within 60 calls; the line that is printed makes the very call again."""
+    family, (mutate, text) = FAMILIES[name], FAULTS[fault]
+
+    def draw(dice: Dice) -> Call:
+        call = family.draw(dice)
+        return mutate(call) if call.inputs else call
+
+    monkeypatch.setitem(FAMILIES, name, SimpleNamespace(NAME=name, draw=draw))
+    for number in range(60):
+        said = []
+        if run(name, 5, range(number, number + 1), None, said.append) and text in said[0]:
+            break
+    else:
+        pytest.fail(f"not found: {fault}")
+    line = said[0].splitlines()[-1].split()
+    assert line == [
+        "python",
+        "-m",
+        "tests.fuzz",
+        "--op",
+        name,
+        "--only",
+        str(number),
+        "--seed",
+        "5",
+    ]
+    assert command.main(line[3:]) == 1
+    assert said[0] in capsys.readouterr().out
+
+
+def test_no_failure_no_exit_code(capsys):
+    """And the calls are counted."""
+    assert command.main(["--op", "total_norm", "--calls", "20", "--first", "7", "--seed", "3"]) == 0
+    assert capsys.readouterr().out.startswith("total_norm: 20 calls, 0 failed, ")
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_a_call_is_a_function_of_its_numbers(name):
+    """The same inputs again; other values, but the same form, for a sibling; else another form."""
+
+    def inputs(index, sibling=0):
+        return [x.tensor for x in FAMILIES[name].draw(Dice(name, 0, index, sibling)).inputs]
+
+    def forms(tensors):
+        return [(x.shape, x.dtype, x.stride(), x.storage_offset()) for x in tensors]
+
+    others = 0
+    for index in range(10):
+        first, again, sibling = inputs(index), inputs(index), inputs(index, sibling=1)
+        assert all(a.equal(b) or a.isnan().any() for a, b in zip(first, again, strict=True))
+        assert forms(first) == forms(again) == forms(sibling)
+        others += forms(first) != forms(inputs(index + 1))
+    assert others >= 8
