@@ -13,11 +13,13 @@ LAYERS = [
     {"errors"},
     {"ops"},
     {"nn", "optim"},
+    {"bench"},
     {"architectures", "losses", "schedulers", "metrics", "transforms"},
     {"storage", "processes"},
     {"data", "tasks", "callbacks", "loggers"},
     {"config", "run"},
-    {"diagnostics"},
+    {"diagnostics", "templates"},
+    {"testing"},
     {"cli", "__main__"},
 ]
 # Stands beside the layers: needs nothing but errors, and everything above ops may use it.
@@ -31,6 +33,7 @@ LIGHTNING_MAY_BE_USED_BY = {
     "config",
     "run",
     "diagnostics",
+    "testing",
     "cli",
 }
 TORCH_MUST_NOT_BE_USED_BY = {"errors", PLUGIN, "__init__", "__main__"}
@@ -102,6 +105,7 @@ def test_imports_point_downwards(path):
         ("plugin", "from dlplug.ops import attention"),
         ("config", "def f():\n    from dlplug.cli import main"),
         ("losses", "from ..tasks import classification"),
+        ("diagnostics", "from dlplug.testing import conformance"),
     ],
 )
 def test_a_forbidden_import_is_noticed(top, line):

@@ -126,7 +126,11 @@ def test_the_wheel_runs_natively_without_compiler_and_checkout(tmp_path):
     assert not [name for name in names if name.startswith(("tests", "csrc", "build"))]
     modules = {name for name in names if name.endswith(".py")}
     assert modules == {str(path.relative_to(ROOT)) for path in (ROOT / "dlplug").rglob("*.py")}
-    configs = {name for name in names if name.endswith(".yaml")}
+    templates = {
+        str(path.relative_to(ROOT)) for path in ROOT.glob("dlplug/templates/**/*.template")
+    }
+    assert templates and {"dlplug/dlplug_examples.yaml", *templates} <= set(names)
+    configs = {name for name in names if name.startswith("dlplug/configs/")}
     assert configs == {f"dlplug/{path.relative_to(ROOT)}" for path in ROOT.glob("configs/*.yaml")}
 
     environment = tmp_path / "environment"

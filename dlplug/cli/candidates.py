@@ -7,7 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from types import ModuleType
 
-from dlplug.cli.dispatch import take_plugin_options
+from dlplug.cli.dispatch import PLUGIN_OPTIONS, take_plugin_options
 from dlplug.cli.group import Forms
 from dlplug.cli.options import COMMON, JSON, Option
 from dlplug.plugin import KINDS, Registry, Status
@@ -47,7 +47,7 @@ class _Line:
         self.current = current
         self.before = before
         # An unfinished `--block` has no name yet.
-        complete = before[:-1] if before[-1:] in (["--block"], ["--allow"]) else before
+        complete = before[:-1] if before[-1:] and before[-1] in PLUGIN_OPTIONS else before
         self.words, self.options = take_plugin_options(complete)
 
     @cached_property
@@ -56,7 +56,9 @@ class _Line:
 
     def candidates(self) -> Iterable[Candidate]:
         last = self.before[-1] if self.before else ""
-        if last in ("--block", "--allow"):
+        if last == "--plugin":
+            return files(self.current, (".py",))
+        if last in PLUGIN_OPTIONS:
             return self._plugin_names()
         command = self.words[0] if self.words else ""
         if not command or (command == "help" and len(self.words) == 1):
@@ -101,6 +103,8 @@ class _Line:
             return values
         takes_more = len(operands) <= form.num_operands
         named = {"plugins": self._plugin_names, "runs": run_names}.get(command, tuple)
+        if form.target == "dlplug.cli.plugins_choice:print_allowed":
+            named = disabled_names
         return [*(named() if takes_more else ()), *_flags((*form.options, *COMMON))]
 
     def _operands(self) -> list[str]:
@@ -142,6 +146,8 @@ class _Line:
             found += run_names()
         elif word == "KIND":
             found += [Candidate(kind.plural, kind.summary) for kind in KINDS.values()]
+        elif word == "PRESET":
+            found += self._names("presets")
         elif word == "STATUS":
             found += [Candidate(str(status)) for status in Status]
         elif word.startswith("FILE"):
@@ -195,6 +201,13 @@ def run_names() -> Iterator[Candidate]:
     for folder in folders:
         numbers = sorted(int(p.name) for p in folder.iterdir() if p.name.isdecimal())
         yield from (Candidate(f"{RUNS}/{folder.name}/{number}") for number in numbers)
+
+
+def disabled_names() -> Iterator[Candidate]:
+    """What `plugins disable` was told, which `plugins allow` undoes."""
+    from dlplug.plugin.choices import DISABLED, read_choices
+
+    return (Candidate(name) for name in read_choices()[DISABLED])
 
 
 def _flags(options: Iterable[Option]) -> Iterator[Candidate]:

@@ -15,7 +15,8 @@ from dlplug.plugin import Registry
 
 ABOUT = (
     "A JSON schema (draft 2020-12) of a whole config, with the arguments of every component that\n"
-    "is installed. The first time imports all of them; then only what is new or has changed.\n"
+    "is installed. Those of plugins are known once they were described, or imported by --load: no\n"
+    "plugin is imported unasked. dlplug's own are imported the first time, and kept.\n"
     "\n"
     "For VS Code's YAML extension, Neovim, Helix and others with yaml-language-server:\n"
     "  python -m dlplug config schema --output configs/schema.json\n"
@@ -25,7 +26,11 @@ ABOUT = (
     '  "yaml.schemas": {"configs/schema.json": "configs/*.yaml"}\n'
     "Make it anew after installing a plugin."
 )
-OPTIONS = (Option("output", "where to write; without it, standard output", "FILE"),)
+OPTIONS = (
+    Option("output", "where to write; without it, standard output", "FILE"),
+    Option("load", "import the components of plugins whose arguments are not known yet"),
+)
+IDS_SHOWN = 10
 UPGRADE_ABOUT = (
     "Write the present names of components and arguments into an old config, and print what\n"
     "changes. Comments and everything else stay as they are."
@@ -50,7 +55,7 @@ def schema(parsed: Parsed, registry: Registry) -> None:
     Raises:
         InvalidValueError: The file cannot be written.
     """
-    text = json.dumps(_schema(registry), indent=1)
+    text = json.dumps(_schema(registry, bool(parsed.get("load"))), indent=1)
     if parsed.get("output") is None:
         print(text)
         if sys.stdout.isatty():
@@ -87,14 +92,19 @@ def upgrade(parsed: Parsed, registry: Registry) -> None:
     print("".join(unified_diff(*lines, str(path), str(target))), end="")
 
 
-def _schema(registry: Registry) -> dict:
+def _schema(registry: Registry, load: bool) -> dict:
     from dlplug.config.facts_cache import FactsCache
-    from dlplug.config.schema import config_schema
+    from dlplug.config.schema import config_schema, unknown_components
 
     cache = FactsCache.of_this_environment()
     with redirect_stdout(sys.stderr):  # what plugins print on import is no part of the schema
-        schema = config_schema(registry, cache)
+        schema = config_schema(registry, cache, load)
     cache.save()
+    if not load and (unknown := unknown_components(registry, cache)):
+        ids = ", ".join(component.id for component in unknown[:IDS_SHOWN])
+        more = f", and {len(unknown) - IDS_SHOWN} more" if len(unknown) > IDS_SHOWN else ""
+        told = f"any argument is valid where none is known: {ids}{more}; --load imports them"
+        print(told, file=sys.stderr)
     return schema
 
 

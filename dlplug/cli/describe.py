@@ -3,9 +3,10 @@
 import shutil
 
 from dlplug.cli.answer import print_json
-from dlplug.cli.options import JSON, parse
+from dlplug.cli.options import JSON, Parsed, parse
 from dlplug.errors import InvalidValueError
 from dlplug.plugin import KINDS, Registry, kind_of
+from dlplug.plugin.spec import PRESETS
 
 USAGES = ("describe KIND", "describe KIND NAME [OPTION]...")
 ABOUT = (
@@ -35,6 +36,8 @@ def main(arguments: list[str], registry: Registry) -> int:
     if len(parsed.operands) == 1:
         _list_kind(kind, registry, bool(parsed.get("json")))
         return 0
+    if kind == PRESETS:
+        return _show_preset(parsed, registry)
     from dlplug.cli.component_help import component_data, component_text
 
     registry.load_hooks()
@@ -43,6 +46,18 @@ def main(arguments: list[str], registry: Registry) -> int:
         print_json(data)
     else:
         print(component_text(data))
+    return 0
+
+
+def _show_preset(parsed: Parsed, registry: Registry) -> int:
+    preset = registry.find(PRESETS, parsed.operands[1], where="command line")
+    path = preset.load(where="command line")
+    text = path.read_text(encoding="utf-8")
+    if parsed.get("json"):
+        print_json({"kind": PRESETS, "id": preset.id, "file": str(path), "text": text})
+    else:
+        print(f"preset '{preset.name}' of {preset.provider}: {path}\n\n{text.rstrip()}")
+        print(f"\ntry: python -m dlplug fit --preset {preset.id}")
     return 0
 
 

@@ -9,6 +9,12 @@ from dlplug.plugin.registry import Registry
 HELP = ("-h", "--help", "help")
 # Asked by the scripts of `dlplug completion`; no command, so that no page lists it.
 COMPLETE = "__complete"
+# The options that say which plugins there are, with what each takes.
+PLUGIN_OPTIONS = {
+    "--block": ("a name", "acme-losses"),
+    "--allow": ("a name", "acme-losses"),
+    "--plugin": ("a file", "my_model.py"),
+}
 Main = Callable[[list[str], Registry], int | None]
 
 
@@ -19,10 +25,13 @@ class PluginOptions:
     block: tuple[str, ...]
     allow: tuple[str, ...] | None
     is_strict: bool
+    files: tuple[str, ...] = ()
 
     def discover(self) -> Registry:
         """What is installed, narrowed by these options; imports no component."""
-        return Registry.discover(block=self.block, allow=self.allow, strict=self.is_strict)
+        return Registry.discover(
+            block=self.block, allow=self.allow, strict=self.is_strict, files=self.files
+        )
 
 
 def run(arguments: list[str]) -> int:
@@ -87,7 +96,7 @@ def _page(registry: Registry) -> str:
 
 
 def take_plugin_options(arguments: list[str]) -> tuple[list[str], PluginOptions]:
-    """Take ``--block``, ``--allow``, ``--strict`` and ``--traceback`` out of the arguments.
+    """Take ``--block``, ``--allow``, ``--plugin``, ``--strict`` and ``--traceback`` out.
 
     They say which plugins exist for the command, so they count before it is looked up.
     """
@@ -97,7 +106,7 @@ def take_plugin_options(arguments: list[str]) -> tuple[list[str], PluginOptions]
     waiting = iter(arguments)
     for argument in waiting:
         flag, has_value, value = argument.partition("=")
-        if flag in ("--block", "--allow"):
+        if flag in PLUGIN_OPTIONS:
             value = value if has_value else next(waiting, "")
             names.setdefault(flag, []).extend(_names(flag, value))
         elif argument == "--strict":
@@ -106,14 +115,20 @@ def take_plugin_options(arguments: list[str]) -> tuple[list[str], PluginOptions]
             rest.append(argument)
     allow = names.get("--allow")
     return rest, PluginOptions(
-        tuple(names.get("--block", ())), None if allow is None else tuple(allow), is_strict
+        tuple(names.get("--block", ())),
+        None if allow is None else tuple(allow),
+        is_strict,
+        tuple(names.get("--plugin", ())),
     )
 
 
 def _names(flag: str, value: str) -> Iterable[str]:
-    found = [name.strip() for name in value.split(",") if name.strip()]
+    # A comma may stand in a path.
+    parts = [value] if flag == "--plugin" else value.split(",")
+    found = [name.strip() for name in parts if name.strip()]
     if not found or value.startswith("--"):
+        what, example = PLUGIN_OPTIONS[flag]
         raise InvalidValueError(
-            f"{flag} needs a name", where="command line", fix=f"{flag} acme-losses"
+            f"{flag} needs {what}", where="command line", fix=f"{flag} {example}"
         )
     return found

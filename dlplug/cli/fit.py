@@ -31,6 +31,8 @@ OPTIONS = (
         "auto|RUN",
     ),
     Option(CKPT_PATH.name, "start a new run from the state in this checkpoint", CKPT_PATH.value),
+    Option("locked", "refuse code that is not what plugins.lock, or the run that goes on, says"),
+    Option("lock", "as --locked, with another file than plugins.lock", "FILE"),
 )
 
 
@@ -48,8 +50,9 @@ def main(arguments: list[str], registry: Registry) -> int:
             fix="--run goes on with a run under its own config, --resume under the one given here,"
             " --ckpt_path starts a new run; keep one",
         )
+    has_config = parsed.get("config") or parsed.get("preset")
     continued = None
-    if run is not None or (resume not in (None, AUTO) and not parsed.get("config")):
+    if run is not None or (resume not in (None, AUTO) and not has_config):
         from dlplug.run.folder import Run
 
         continued = Run.find(run or resume)
@@ -62,6 +65,7 @@ def main(arguments: list[str], registry: Registry) -> int:
         experiment,
         resume=str(continued.path) if continued else resume,
         ckpt_path=parsed.get("ckpt_path"),
+        locked=parsed.get("lock", parsed.get("locked", False)),
         progress=True,
     )
     return report(parsed, result)

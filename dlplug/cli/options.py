@@ -35,6 +35,7 @@ JSON = Option("json", "print one JSON object as the last line")
 COMMON = (
     Option("block", "do not use this plugin or component; may be repeated", "NAME", True),
     Option("allow", "use no plugins but this one; may be repeated", "NAME", True),
+    Option("plugin", "a Python file or folder with components; may be repeated", "FILE.py", True),
     Option("strict", "any problem of any plugin is an error"),
     Option("traceback", "show where in the program an error arose"),
     Option("help", "show this page"),

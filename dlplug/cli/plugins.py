@@ -6,6 +6,8 @@ from contextlib import suppress
 from dlplug.cli.answer import print_json
 from dlplug.cli.group import Form, run_form
 from dlplug.cli.options import JSON, Option, Parsed
+from dlplug.cli.plugins_check import ABOUT as CHECK_ABOUT
+from dlplug.cli.plugins_check import OPTIONS as CHECK_OPTIONS
 from dlplug.errors import (
     InvalidValueError,
     PluginError,
@@ -16,7 +18,7 @@ from dlplug.plugin.component import HOOKS_KIND, Component
 from dlplug.plugin.names import normalised, split_id
 from dlplug.plugin.registry import Registry
 from dlplug.plugin.renames import Rename
-from dlplug.plugin.spec import KINDS, kind_of
+from dlplug.plugin.spec import CORE, KINDS, kind_of
 from dlplug.plugin.status import Status
 
 DEFAULT_WIDTH = 100
@@ -26,6 +28,8 @@ LIST_ABOUT = "Every component with its status, and what is wrong; imports nothin
 INFO_ABOUT = (
     "All about one component (name or distribution:name) or distribution, which is imported."
 )
+DISABLE_ABOUT = "Do not use a distribution or component, in every project, until it is allowed."
+ALLOW_ABOUT = "Use what was disabled again."
 KIND = Option("kind", f"only one of: {', '.join([*KINDS, HOOKS_KIND])}", "KIND")
 LIST_OPTIONS = (
     KIND,
@@ -36,6 +40,16 @@ LIST_OPTIONS = (
 FORMS = {
     "list": Form("dlplug.cli.plugins:print_list", LIST_ABOUT, "[OPTION]...", LIST_OPTIONS),
     "info": Form("dlplug.cli.plugins:print_info", INFO_ABOUT, "NAME [OPTION]...", (KIND, JSON), 1),
+    "check": Form(
+        "dlplug.cli.plugins_check:main", CHECK_ABOUT, "DIST [OPTION]...", CHECK_OPTIONS, 1
+    ),
+    "lock": Form("dlplug.cli.plugins_lock:main", "Write or verify plugins.lock."),
+    "disable": Form(
+        "dlplug.cli.plugins_choice:print_disabled", DISABLE_ABOUT, "NAME [OPTION]...", (JSON,), 1
+    ),
+    "allow": Form(
+        "dlplug.cli.plugins_choice:print_allowed", ALLOW_ABOUT, "NAME [OPTION]...", (JSON,), 1
+    ),
 }
 
 
@@ -112,7 +126,8 @@ def print_info(parsed: Parsed, registry: Registry) -> None:
 def load_everything(registry: Registry) -> None:
     """Import every hook and component that may be imported; failures become statuses."""
     registry.load_hooks()
-    for entry in registry.components():
+    # dlplug's own come first, so that no plugin is held slow for what all of them import.
+    for entry in sorted(registry.components(), key=lambda entry: entry.distribution != CORE):
         if not entry.refuses:
             with suppress(PluginError):
                 entry.load()

@@ -21,7 +21,8 @@ PRINT_CONFIG = Option("print_config", "print the config with every default, and 
 TRUST = Option("trust", "let class paths in the config lead into this module", "MODULE", True)
 RUN = Option("run", "runs/NAME/NUMBER, or NAME for its newest run, or latest", "RUN")
 CKPT_PATH = Option("ckpt_path", "another checkpoint than the run's best", "FILE")
-SHARED = (CONFIG, PRINT_CONFIG, TRUST, JSON)
+PRESET = Option("preset", "a plugin's YAML, laid under --config; may be repeated", "PRESET", True)
+SHARED = (CONFIG, PRESET, PRINT_CONFIG, TRUST, JSON)
 
 
 def read_arguments(
@@ -73,7 +74,7 @@ def chosen_run(parsed: Parsed) -> "Run | None":
 def load_experiment(
     parsed: Parsed, registry: Registry, run: "Run | None", data_spec: "DataSpec | None" = None
 ) -> "Experiment":
-    """The experiment of a run, of config files, or of both, with the overrides on top.
+    """The experiment of a run, presets and config files, each over the one before, then overrides.
 
     Raises:
         DlplugError: Anything that is wrong with it.
@@ -81,6 +82,9 @@ def load_experiment(
     from dlplug.config import load
 
     files = [] if run is None else [run.resolved]
+    for name in parsed.get("preset", []):
+        preset = registry.find("presets", name, where="command line, --preset")
+        files.append(preset.load(where="command line, --preset"))
     files += parsed.get("config", [])
     trust = parsed.get("trust", [])
     return load(files, parsed.overrides, registry, trust=trust, data_spec=data_spec)
@@ -130,7 +134,7 @@ def require_weights(verb: str, parsed: Parsed) -> None:
     """
     if parsed.get("run") is not None:
         return
-    has_config = parsed.get("config") or parsed.overrides
+    has_config = parsed.get("config") or parsed.get("preset") or parsed.overrides
     if parsed.get("ckpt_path") is not None and has_config:
         return
     raise ConfigError(

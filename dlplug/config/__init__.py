@@ -60,8 +60,11 @@ def resolve(
 
     registry = registry or Registry.discover()
     control = read_plugin_control(config.get("plugins"))
+    registry.add_files(control.files)
     if control.block or control.allow is not None or control.strict:
         registry.restrict(block=control.block, allow=control.allow, strict=control.strict)
+    if registry.files():
+        config = config.with_plugin_files(registry.files())
     registry.load_hooks()
     plain = config.tree.plain()
     upgraded = registry.fold("dlplug_upgrade_config", config=plain)

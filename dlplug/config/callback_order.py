@@ -1,6 +1,6 @@
 """The order in which callbacks run: explicit, never by luck of loading."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from heapq import heapify, heappop, heappush
 
 from dlplug.config.bound import Bound
@@ -38,13 +38,38 @@ def in_run_order(callbacks: Sequence[Bound]) -> list[Bound]:
             if not waits_for[other]:
                 heappush(ready, _rank(callbacks, other))
     if len(ordered) < len(callbacks):
-        stuck = [bound.name for bound in callbacks if bound not in ordered]
+        stuck = [bound for bound in callbacks if bound not in ordered]
+        names = ", ".join(bound.name for bound in stuck)
         raise ConfigError(
-            f"the callbacks {', '.join(stuck)} each want to run before the other",
-            where=next(bound for bound in callbacks if bound not in ordered).where,
+            f"the callbacks {names} each want to run before the other",
+            where=stuck[0].where,
+            known="; ".join(_wishes(stuck)),
             fix="leave one of them out",
         )
     return ordered
+
+
+def order_note(callbacks: Sequence[Bound]) -> str:
+    """Says beside the config why its callbacks stand as they do.
+
+    Args:
+        callbacks: In their order.
+    Returns:
+        ``run in this order; ema: order 10; swa: after ema``.
+    """
+    return "; ".join(["run in this order", *_wishes(callbacks)])
+
+
+def _wishes(callbacks: Iterable[Bound]) -> list[str]:
+    """What each class says, such as ``swa: after ema``; nothing for those that are silent."""
+    wishes = []
+    for bound in callbacks:
+        order = getattr(bound.target, "order", 0)
+        said = [f"order {order}"] if order else []
+        for word in ("before", "after"):
+            said += [f"{word} {', '.join(names)}"] if (names := _names(bound, word)) else []
+        wishes += [f"{bound.name}: {', '.join(said)}"] if said else []
+    return list(dict.fromkeys(wishes))
 
 
 def _rank(callbacks: Sequence[Bound], index: int) -> tuple[float, int]:

@@ -49,6 +49,13 @@ class Composed:
         """The same config with another value in one slot."""
         return Composed(Node({**self.tree.value, slot: node}, self.tree.origin), self.name)
 
+    def with_plugin_files(self, files: list[str]) -> "Composed":
+        """The same config with the plugin files that are in use, by their absolute paths."""
+        node = self.get("plugins")
+        files = from_plain(files, COMMAND_LINE)
+        values = node.value if node and node.value else {}
+        return self.with_slot("plugins", Node({**values, "files": files}, COMMAND_LINE))
+
     def rewritten(self, plain: dict, source: str) -> "Composed":
         """The same config with other content; what stays in its place keeps its origin."""
         tree = normalised(from_plain(plain, Origin(source), like=self.tree))

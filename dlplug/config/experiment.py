@@ -6,6 +6,7 @@ from functools import cached_property
 from pathlib import Path
 
 from dlplug.config.bound import Bound
+from dlplug.config.callback_order import order_note
 from dlplug.config.data_module import build_data, facts_of, refuse_other_data
 from dlplug.config.filling import DataFacts
 from dlplug.config.refusal import try_optimizer
@@ -52,6 +53,11 @@ class Experiment:
     def data_spec(self) -> DataSpec:
         """What the data knows about itself; empty when it publishes nothing."""
         return self.facts.spec or DataSpec()
+
+    @property
+    def code(self) -> list[Component]:
+        """What a run consists of: the components, and the hooks, which may change the model."""
+        return [*self.components, *self.registry.hook_modules()]
 
     @cached_property
     def datamodule(self) -> object:
@@ -110,8 +116,10 @@ class Experiment:
         return self.trainer.arguments()
 
     def to_yaml(self) -> str:
-        """The resolved config as YAML; a comment marks each value that the data gave."""
-        return render(self.resolved, self.filled)
+        """The resolved config as YAML; comments mark what the data gave, and callbacks' order."""
+        callbacks = self.parts["callbacks"]
+        order = {"callbacks": order_note(callbacks)} if len(callbacks) > 1 else {}
+        return render(self.resolved, self.filled | order)
 
     def _built(self, slot: str) -> object:
         """What the task gets for one of its slots."""

@@ -17,10 +17,10 @@ import dlplug
 from dlplug.config.docstring import Docstring
 from dlplug.config.facts import Argument, Facts, facts_of
 from dlplug.config.facts import argument_of as argument_of_parameter
-from dlplug.config.task_defaults import source_file
 from dlplug.errors import PluginError
 from dlplug.plugin import Component
 from dlplug.plugin.memory import file_of_this_environment, write_or_forget
+from dlplug.plugin.sources import source_file
 
 TRAINER = "trainer"
 
@@ -56,6 +56,10 @@ class FactsCache:
             # What a hook offers as an object has no source that could be watched.
             self._note(key, stamp_of(component), known)
         return known
+
+    def known(self, component: Component) -> Facts | None:
+        """The facts of a component where they need no import; else None."""
+        return self._recall(_key(component.kind, component.id), stamp_of(component))
 
     def of_trainer(self) -> tuple[Argument, ...]:
         """The arguments of Lightning's Trainer; imports it when they are not known."""

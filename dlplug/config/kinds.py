@@ -44,7 +44,7 @@ class Traits:
         return self.passed_to_class if inspect.isclass(target) else self.passed_to_function
 
 
-# By plural. Commands are missing: they are functions that no config builds.
+# By plural. Commands and presets are missing: no config builds them.
 TRAITS: dict[str, Traits] = {
     "architectures": Traits("torch.nn:Module", is_filled=True),
     "losses": Traits("torch.nn:Module", passed_to_function=2, is_filled=True),

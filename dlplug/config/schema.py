@@ -12,10 +12,10 @@ from dlplug.config.choice import RESERVED
 from dlplug.config.facts import Argument, Facts
 from dlplug.config.facts_cache import FactsCache, facts_or_none
 from dlplug.config.kinds import TRAITS
-from dlplug.config.settings import MAX_SEED, NAME
+from dlplug.config.settings import CONTROL_KEYS, MAX_SEED, NAME
 from dlplug.config.slots import SLOTS, Slot
 from dlplug.config.type_schema import NULL
-from dlplug.plugin import KINDS, Component, Registry
+from dlplug.plugin import CORE, KINDS, Component, Registry
 from dlplug.plugin.component import HOOKS_KIND
 
 DRAFT = "https://json-schema.org/draft/2020-12/schema"
@@ -23,16 +23,19 @@ Schema = dict[str, Any]
 BODIES = ("init_args", "dict_kwargs")
 
 
-def config_schema(registry: Registry, cache: FactsCache) -> Schema:
+def config_schema(registry: Registry, cache: FactsCache, load: bool = False) -> Schema:
     """The schema of a whole config.
 
     Args:
         registry: What is installed; hooks need not be loaded.
-        cache: Facts of components; what is not in it is imported. The caller saves it.
+        cache: Facts of components; of those that are not in it, dlplug's own are imported. The
+            caller saves it.
+        load: Import those of plugins too. Else their names are known and any argument is valid: an
+            editor's schema is no reason to run what nobody has asked for.
     """
     definitions: Schema = {}
     for kind in TRAITS:
-        definitions |= _definitions(kind, registry, cache)
+        definitions |= _definitions(kind, registry, cache, load)
     definitions["trainer"] = _trainer(cache.of_trainer())
     properties = {name: _slot(slot) for name, slot in SLOTS.items()}
     appended = {f"{s.name}+": _appended(s) for s in SLOTS.values() if s.kind and s.is_list}
@@ -46,7 +49,13 @@ def config_schema(registry: Registry, cache: FactsCache) -> Schema:
     }
 
 
-def _definitions(kind: str, registry: Registry, cache: FactsCache) -> Schema:
+def unknown_components(registry: Registry, cache: FactsCache) -> list[Component]:
+    """Those of plugins whose arguments nobody knows before they are imported."""
+    found = [c for kind in TRAITS for c in registry.components(kind) if c.distribution != CORE]
+    return [c for c in found if c.is_candidate and not c.refuses and cache.known(c) is None]
+
+
+def _definitions(kind: str, registry: Registry, cache: FactsCache, load: bool) -> Schema:
     """The components of a kind, one definition each, and the choice between them."""
     word = KINDS[kind].singular
     short_names, branches, words = set(registry.names(kind)), {}, []
@@ -54,7 +63,8 @@ def _definitions(kind: str, registry: Registry, cache: FactsCache) -> Schema:
     for component in registry.components(kind):
         if not component.is_candidate:
             continue
-        facts = facts_or_none(cache, component)
+        may_import = load or component.distribution == CORE
+        facts = facts_or_none(cache, component) if may_import else cache.known(component)
         names = [n for n in (component.name, component.id) if n in short_names] or [component.id]
         key = f"{word}-{component.id.replace(':', '-')}"
         branches[key] = _branch(key, names[0], component, facts)
@@ -186,7 +196,7 @@ def _plugins() -> Schema:
     names = {
         "anyOf": [{"type": ["string", "null"]}, {"type": "array", "items": {"type": "string"}}]
     }
-    properties = {"block": names, "allow": names, "strict": {"type": ["boolean", "null"]}}
+    properties = dict.fromkeys(CONTROL_KEYS, names) | {"strict": {"type": ["boolean", "null"]}}
     return {"type": ["object", "null"], "properties": properties, "additionalProperties": False}
 
 

@@ -15,6 +15,8 @@ NUM_PROCESSES = ("WORLD_SIZE", "SLURM_NTASKS")
 # One path component that every file system takes, and that is no option.
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
+CONTROL_KEYS = ("block", "allow", "strict", "files")
+
 
 @dataclass(frozen=True)
 class PluginControl:
@@ -24,11 +26,13 @@ class PluginControl:
         block: Names that are not used.
         allow: If not None, the only names that are used.
         strict: Whether any problem of a plugin is an error.
+        files: Plugin files, each with the place in the config.
     """
 
     block: tuple[str, ...] = ()
     allow: tuple[str, ...] | None = None
     strict: bool = False
+    files: tuple[tuple[str, str], ...] = ()
 
 
 def read_seed(node: Node | None) -> int:
@@ -92,15 +96,15 @@ def read_plugin_control(node: Node | None) -> PluginControl:
         raise InvalidValueError(
             f"plugins must be a mapping, got {node.plain()!r}",
             where=f"{node.origin}, plugins",
-            known="block (names), allow (names), strict (true or false)",
+            known="block (names), allow (names), strict (true or false), files (paths)",
         )
     for key, value in node.value.items():
-        if key not in ("block", "allow", "strict"):
+        if key not in CONTROL_KEYS:
             raise UnknownKeyError(
                 f"plugins has no key '{key}'",
                 where=f"{value.origin}, plugins.{key}",
-                known="block, allow, strict",
-                fix=suggestion(str(key), ("block", "allow", "strict")),
+                known=", ".join(CONTROL_KEYS),
+                fix=suggestion(str(key), CONTROL_KEYS),
             )
     strict = node.value.get("strict")
     if strict is not None and not isinstance(strict.value, bool):
@@ -112,7 +116,13 @@ def read_plugin_control(node: Node | None) -> PluginControl:
         block=_names(node.value.get("block"), "block") or (),
         allow=_names(node.value.get("allow"), "allow"),
         strict=bool(strict and strict.value),
+        files=_files(node.value.get("files")),
     )
+
+
+def _files(node: Node | None) -> tuple[tuple[str, str], ...]:
+    where = f"{node.origin}, plugins.files" if node else ""
+    return tuple((file, where) for file in _names(node, "files") or ())
 
 
 def _names(node: Node | None, key: str) -> tuple[str, ...] | None:
@@ -121,9 +131,10 @@ def _names(node: Node | None, key: str) -> tuple[str, ...] | None:
     plain = node.plain()
     names = [plain] if isinstance(plain, str) else plain
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        what, example = ("paths", "my_model.py") if key == "files" else ("names", "acme-losses")
         raise InvalidValueError(
-            f"plugins.{key} must be a list of names, got {plain!r}",
+            f"plugins.{key} must be a list of {what}, got {plain!r}",
             where=f"{node.origin}, plugins.{key}",
-            fix=f"write '{key}: [acme-losses]'",
+            fix=f"write '{key}: [{example}]'",
         )
     return tuple(names)

@@ -15,8 +15,8 @@ metrics         components       what is measured                             ac
 callbacks       components       what happens beside training                 none
 loggers         components       where numbers go besides the run folder      none
 trainer         Trainer's        devices, precision, epochs, ...              max_epochs: 10
-plugins         block/allow/     which plugins may be used                    all
-                strict
+plugins         block/allow/     which plugins may be used, and plugin files  all
+                strict/files
 =============== ================ ============================================ ===============
 
 A task decides which of these it uses: the slots from architecture to metrics count only when the
@@ -63,7 +63,13 @@ SLOTS: dict[str, Slot] = {
         Slot("trainer", None, False, {}, "Lightning's Trainer: devices, precision, epochs, ..."),
         Slot("seed_everything", None, False, 0, "seed of Python, NumPy and PyTorch"),
         Slot("name", None, False, None, "runs go to runs/<name>/<number>/"),
-        Slot("plugins", None, False, {}, "block, allow (names) and strict (true or false)"),
+        Slot(
+            "plugins",
+            None,
+            False,
+            {},
+            "block, allow (names), strict (true or false), files (paths)",
+        ),
     )
 }
 COMPONENT_SLOTS: dict[str, Slot] = {name: slot for name, slot in SLOTS.items() if slot.kind}

@@ -1,11 +1,10 @@
 """The ``slot_defaults`` of a task, read from its source: what a config names without saying it."""
 
 import ast
-import os
-import sys
 from contextlib import suppress
 from functools import lru_cache
-from pathlib import Path
+
+from dlplug.plugin.sources import source_file
 
 ATTRIBUTE = "slot_defaults"
 
@@ -20,21 +19,10 @@ def declared_defaults(target: str) -> dict[str, object]:
     module, _, name = target.partition(":")
     path = source_file(module)
     with suppress(OSError, ValueError, SyntaxError):
-        for node in ast.parse(Path(path).read_bytes()).body if path else ():
+        for node in ast.parse(path.read_bytes()).body if path else ():
             if isinstance(node, ast.ClassDef) and node.name == name:
                 return _assigned(node)
     return {}
-
-
-def source_file(module: str) -> str | None:
-    """The file of a module, found as the import system would, but without importing anything."""
-    relative = module.replace(".", "/")
-    for folder in sys.path:
-        for tail in (".py", "/__init__.py"):
-            path = os.path.join(folder, relative + tail)
-            if os.path.isfile(path):
-                return path
-    return None
 
 
 def _assigned(body: ast.ClassDef) -> dict[str, object]:

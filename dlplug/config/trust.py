@@ -14,6 +14,7 @@ from collections.abc import Iterable
 from dlplug.config.kinds import TRAITS, load_class
 from dlplug.errors import ComponentLoadError, InvalidValueError, UntrustedError, suggestion
 from dlplug.plugin import Registry
+from dlplug.plugin.sources import package_of
 
 TRUSTED = ("torch", "lightning", "torchmetrics", "dlplug")
 # Functions without side effects, wanted wherever an activation or initialisation is a parameter.
@@ -120,7 +121,7 @@ class Trust:
         """Packages that hold components of usable plugins."""
         if self._plugin_packages is None:
             self._plugin_packages = {
-                _package(component.target)
+                package_of(component.target.partition(":")[0])
                 for component in self.registry.components()
                 if not component.refuses
             }
@@ -160,14 +161,3 @@ def _is_importable(package: str) -> bool:
         return package.isidentifier() and importlib.util.find_spec(package) is not None
     except (ImportError, ValueError):
         return False
-
-
-def _package(target: str) -> str:
-    """The package of a ``module:attr``; two levels of it where the first is shared by others."""
-    parts = target.split(":")[0].split(".")
-    try:
-        spec = importlib.util.find_spec(parts[0])
-    except (ImportError, ValueError):
-        spec = None
-    is_shared = spec is not None and spec.origin is None
-    return ".".join(parts[:2]) if is_shared else parts[0]

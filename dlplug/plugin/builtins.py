@@ -381,6 +381,8 @@ COMPONENTS: dict[str, dict[str, tuple]] = {
         "check": ("dlplug.cli.check:main", "Find out whether this can be trained at all."),
         "ablate": ("dlplug.cli.ablate:main", "Find out what each part of a config is worth."),
         "profile": ("dlplug.cli.profile:main", "Show where a training's time and memory go."),
+        "bench": ("dlplug.cli.bench:main", "Time the fused ops beside PyTorch's own."),
+        "new": ("dlplug.cli.new:main", "Start a plugin of your own."),
         "guide": ("dlplug.cli.guide:main", "From what you have to a config to start from."),
         "describe": ("dlplug.cli.describe:main", "All about one component, and how to use it."),
         "config": ("dlplug.cli.config:main", "A JSON schema of configs, for editors."),
@@ -409,6 +411,7 @@ def core_plugin() -> Plugin:
     plugin = Plugin(CORE, version, summary="The built-in components.")
     for row in TABLE:
         entry = Component(row.kind, row.name, CORE, version, row.target, row.summary)
+        entry.requires = tuple(name for need in row.requires for name in need.split("|"))
         missing = [need for need in row.requires if not any(map(is_installed, need.split("|")))]
         if missing:
             names = [need.partition("|")[0] for need in missing]

@@ -1,7 +1,10 @@
 """One component that a distribution offers: who it is, what state it is in, how it is loaded."""
 
+import sys
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from pathlib import Path
+from time import perf_counter
 from types import FunctionType, ModuleType
 
 from dlplug.errors import ComponentLoadError, PluginError
@@ -9,10 +12,15 @@ from dlplug.plugin.control import Rule
 from dlplug.plugin.failure import advice, cause_of
 from dlplug.plugin.memory import Memory, Outcome
 from dlplug.plugin.names import one_line
-from dlplug.plugin.spec import CORE, HOOK_GROUP, KINDS
+from dlplug.plugin.presets import comment_of, preset_file
+from dlplug.plugin.spec import CORE, HOOK_GROUP, KINDS, PRESETS
 from dlplug.plugin.status import Status
 from dlplug.plugin.targets import import_target
 
+SLOW = 1.0
+"""Seconds above which an import is worth telling."""
+SHARED = frozenset(("torch", "lightning", "torchmetrics", "numpy", "scipy", "matplotlib"))
+"""Libraries that take long to import and that most plugins need."""
 HOOKS_KIND = "hooks"
 """Stands as the kind of an entry point in the group ``dlplug``."""
 
@@ -32,7 +40,11 @@ class Component:
         reason: Why the status is what it is; None if there is nothing to say.
         fix: What the user can do about it; None if there is nothing to do.
         error: The original exception, if one was raised in this process.
+        seconds: How long importing it took, if that was slow; remembered like a failure.
         missing: Distributions that it requires and that are not installed.
+        requires: Distributions that it requires beyond what its own distribution does.
+        file: The plugin file or folder that offers it; empty for what is installed.
+        declared: File and line of its declaration there.
         refuses: The status forbids even to try the import.
         memory: Where the outcome of loading is remembered; None for nowhere.
     """
@@ -47,7 +59,11 @@ class Component:
     reason: str | None = None
     fix: str | None = None
     error: BaseException | None = field(default=None, repr=False)
+    seconds: float | None = None
     missing: tuple[str, ...] = ()
+    requires: tuple[str, ...] = ()
+    file: str = ""
+    declared: str = ""
     refuses: bool = False
     memory: Memory | None = field(default=None, repr=False)
     value: object = field(default=None, repr=False)
@@ -71,7 +87,12 @@ class Component:
 
     @property
     def entry_point(self) -> str:
-        """The line that offers it: ``dlplug.losses: focal = acme_losses.focal:FocalLoss``."""
+        """The line that offers it: ``dlplug.losses: focal = acme_losses.focal:FocalLoss``.
+
+        Of a plugin file, where that stands.
+        """
+        if self.file:
+            return f"{self.declared}: {self.name}"
         group = HOOK_GROUP if self.kind == HOOKS_KIND else self.kind
         group = f"dlplug.{self.kind}" if self.kind in KINDS else group
         return f"{group}: {self.name} = {self.target}"
@@ -106,7 +127,7 @@ class Component:
         outcome = memory.recall(self.distribution, self.version, self.target)
         if outcome is None:
             return
-        self.summary = outcome.summary or self.summary
+        self.summary, self.seconds = outcome.summary or self.summary, outcome.seconds
         if outcome.failed and self.status is Status.AVAILABLE:
             self.status = Status.FAILED
             self.reason = f"when last used: {outcome.failed}"
@@ -123,7 +144,7 @@ class Component:
                 return
 
     def load(self, *, where: str | None = None) -> object:
-        """Import the component and return it; the same object every time.
+        """Import the component and return it; the same object every time. Of a preset, its path.
 
         A failed import is tried again by the next call.
 
@@ -137,8 +158,11 @@ class Component:
         if self.value is not None:
             return self.value
         self.check_usable(where=where)
+        absent = {self.target.partition(":")[0], *SHARED} - sys.modules.keys()
+        begun = perf_counter()
         try:
-            value = import_target(self.target)
+            is_file = self.kind == PRESETS
+            value = preset_file(self.target) if is_file else import_target(self.target)
             self._check_type(value)
         except KeyboardInterrupt:
             raise
@@ -146,6 +170,7 @@ class Component:
             # SystemExit too: a plugin that exits on import must not end the program.
             self.fail(error, cause_of(error))
             raise self.load_error(where=where) from error
+        self._note_time(perf_counter() - begun, absent)
         self._succeed(value)
         return value
 
@@ -193,10 +218,17 @@ class Component:
         first = _first_line(value)
         if first and self.distribution != CORE:
             self.summary = first
-        self._remember(Outcome(summary=first))
+        self._remember(Outcome(summary=first, seconds=self.seconds))
+
+    def _note_time(self, seconds: float, absent: set[str]) -> None:
+        """Keep the time of a slow import; ``absent`` are modules that were not there before."""
+        module = self.target.partition(":")[0]
+        # What others import too is not put down to the one that happens to come first.
+        if module in absent and not absent & SHARED & sys.modules.keys():
+            self.seconds = round(seconds, 1) if seconds > SLOW else None
 
     def _check_type(self, value: object) -> None:
-        if self.kind != HOOKS_KIND and not callable(value):
+        if self.kind not in (HOOKS_KIND, PRESETS) and not callable(value):
             what = (
                 "a module" if isinstance(value, ModuleType) else f"of type {type(value).__name__}"
             )
@@ -208,7 +240,9 @@ class Component:
 
 
 def _first_line(value: object) -> str:
-    """First line of the docstring of a class, function or module; empty if it has none."""
+    """First line of a docstring, or of the comment at the top of a file; empty if it has none."""
+    if isinstance(value, Path):
+        return one_line(comment_of(value))
     # An instance, such as a partial, would show its class's docstring.
     if not isinstance(value, type | FunctionType | ModuleType):
         return ""

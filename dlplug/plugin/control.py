@@ -1,4 +1,4 @@
-"""Which plugins the user blocks or allows: arguments, DLPLUG_BLOCK, DLPLUG_ALLOW and the config.
+"""Which plugins the user blocks or allows: arguments, environment, config, ``plugins disable``.
 
 A name stands for a distribution (``acme-losses``), for every component of that name (``focal``) or
 for one component (``acme-losses:focal``); distributions and names are compared normalised. Each
@@ -23,11 +23,13 @@ class Rule:
         source: Where the user wrote it, such as ``DLPLUG_BLOCK`` or ``--allow``.
         blocks: True when the names are blocked, False when they alone are allowed.
         names: Distributions, component names or ids.
+        undo: The command that takes a name out of a lasting rule; empty for rules of this moment.
     """
 
     source: str
     blocks: bool
     names: tuple[str, ...]
+    undo: str = ""
 
     @property
     def says_something(self) -> bool:
@@ -38,7 +40,8 @@ class Rule:
         """Why this rule forbids ``distribution:name``, and the fix; None if it does not."""
         hit = next((entry for entry in self.names if _matches(entry, distribution, name)), None)
         if self.blocks:
-            return hit and (f"blocked by {self.source}", f"take {hit!r} out of {self.source}")
+            undo = f"{self.undo} {hit}" if self.undo else f"take {hit!r} out of {self.source}"
+            return hit and (f"blocked by {self.source}", undo)
         if hit or distribution == CORE:
             return None
         return f"not named by {self.source}", f"add {distribution!r} to {self.source}"
@@ -67,7 +70,8 @@ def check_names(
     """Refuse a name that blocks or allows nothing, which is most likely a typing error.
 
     Args:
-        rules: What the user wrote.
+        rules: What the user wrote; in a lasting rule a name may be that of what is not installed
+            in this environment, or no more.
         known: Each (distribution, name) that exists.
         hooks: Each (distribution, name) of hooks that may offer further names; an id of such a
             distribution passes.
@@ -75,7 +79,7 @@ def check_names(
         PluginError: a rule holds a name that matches nothing installed.
     """
     known, hooks = [*known, (CORE, "")], list(hooks)
-    for rule in rules:
+    for rule in (rule for rule in rules if not rule.undo):
         for entry in rule.names:
             if any(_matches(entry, distribution, name) for distribution, name in known):
                 continue

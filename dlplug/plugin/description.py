@@ -2,6 +2,7 @@
 
 import inspect
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 from dlplug.errors import PluginError
@@ -43,6 +44,7 @@ def component_text(data: dict[str, Any]) -> str:
         ("status", data["status"]),
         ("why", data["reason"]),
         ("fix", data["fix"]),
+        ("import", f"took {data['seconds']} s" if data["seconds"] else None),
         ("summary", None if data["doc"] else data["summary"]),
     ]
     parts = [_rows(data["name"], rows)]
@@ -76,6 +78,8 @@ def _rows(title: str, rows: list[tuple[str, str | None]]) -> str:
 
 
 def _place(value: object) -> tuple[str | None, int | None]:
+    if isinstance(value, Path):
+        return str(value), None
     target = inspect.unwrap(value) if callable(value) else value
     try:
         file = inspect.getsourcefile(target)

@@ -40,10 +40,19 @@ def advice(origin: "Component", error: BaseException) -> str:
         return f"pip install {' '.join(origin.missing)}"
     if isinstance(error, ModuleNotFoundError) and error.name:
         absent = error.name.partition(".")[0]
+        if origin.file and os.path.exists(
+            os.path.join(os.path.dirname(origin.file), absent) + ".py"
+        ):
+            return (
+                f"put {absent}.py and {origin.distribution} into a folder with an __init__.py,"
+                f" import with 'from . import {absent}', and give the folder to --plugin"
+            )
         if absent != origin.target.partition(":")[0].partition(".")[0]:
             return f"install what provides the module {absent!r}"
     if origin.distribution == CORE:
         return "this is a fault of dlplug: report it with its traceback"
+    if origin.file:
+        return f"correct {origin.file}"
     ask = f"update {origin.distribution} or tell its authors"
     # Hooks run for every config; a component only for those that need it.
     return ask if origin.kind in KINDS else f"{ask}; --block {origin.id} does without it"

@@ -32,6 +32,11 @@ class HookRunner:
         for plugin in reversed(self._plugins):  # pluggy asks the last one first
             self.manager.register(Lines(plugin.entries), plugin.name)
 
+    def add(self, plugin: Plugin) -> None:
+        """One more plugin, whose hooks are asked last; before `load`."""
+        self._plugins.append(plugin)
+        self.manager.register(Lines(plugin.entries), plugin.name)
+
     def load(self) -> None:
         """Import and register every module of hooks that is not disabled, once."""
         if self.loaded:

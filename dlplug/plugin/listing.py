@@ -54,7 +54,8 @@ def problem_report(problems: Sequence[Component], plugins: Iterable[Plugin]) -> 
         for e in problems
     ]
     for plugin in plugins:
-        texts = [*plugin.warnings, *([plugin.problem] if plugin.problem else [])]
+        slow = [f"importing {e.label} took {e.seconds} s" for e in plugin.entries if e.seconds]
+        texts = [*plugin.warnings, *slow, *([plugin.problem] if plugin.problem else [])]
         blocks += [[f"{plugin.name} {plugin.version}", f"  why: {text}"] for text in texts]
     indented = (
         line[: len(line) - len(line.lstrip())] + one_line(line) for b in blocks for line in b
@@ -65,6 +66,7 @@ def problem_report(problems: Sequence[Component], plugins: Iterable[Plugin]) -> 
 def entry_data(entry: Component) -> dict[str, Any]:
     """An entry as plain data, for ``--json``."""
     keys = ("kind", "name", "id", "distribution", "version", "target", "summary", "reason", "fix")
+    keys += ("seconds",)
     data = {key: getattr(entry, key) for key in keys}
     error = f"{type(entry.error).__name__}: {entry.error}" if entry.error else None
     return {**data, "status": str(entry.status), "entry_point": entry.entry_point, "error": error}

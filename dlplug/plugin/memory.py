@@ -22,10 +22,12 @@ class Outcome:
     Args:
         failed: ``Type: message`` of the exception; None after a success.
         summary: First line of its docstring; empty if there is none.
+        seconds: How long a slow import took; None for one that was not slow, or not measured.
     """
 
     failed: str | None = None
     summary: str = ""
+    seconds: float | None = None
 
 
 class Memory:
@@ -61,11 +63,16 @@ class Memory:
 
     def _read(self) -> dict[str, Outcome]:
         outcomes = {}
-        with suppress(OSError, ValueError, AttributeError, RecursionError):
+        with suppress(OSError, ValueError, TypeError, AttributeError, RecursionError):
             raw = json.loads(self.path.read_text(encoding="utf-8")) if self.path else {}
             for key, value in raw.items():
                 failed, summary = value.get("failed"), value.get("summary")
-                outcomes[key] = Outcome(str(failed) if failed else None, str(summary or ""))
+                seconds = value.get("seconds")
+                outcomes[key] = Outcome(
+                    str(failed) if failed else None,
+                    str(summary or ""),
+                    float(seconds) if seconds else None,
+                )
         return outcomes
 
 

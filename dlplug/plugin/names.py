@@ -7,7 +7,12 @@ _NOT_IN_NAME = re.compile(r"[\s:,=\[\]]")
 
 
 def normalised(name: str) -> str:
-    """``name`` as package indexes compare it: ``Acme_Vision.Extra`` -> ``acme-vision-extra``."""
+    """``name`` as package indexes compare it: ``Acme_Vision.Extra`` -> ``acme-vision-extra``.
+
+    What names a plugin file (``my_model.py``) or folder (``my_models/``) stays as it is.
+    """
+    if name.endswith((".py", "/")):
+        return name
     return _SEPARATORS.sub("-", name).lower()
 
 

@@ -8,12 +8,13 @@ from dlplug.plugin.component import HOOKS_KIND, Component
 from dlplug.plugin.control import Rule
 from dlplug.plugin.distributions import Found
 from dlplug.plugin.names import name_problem, normalised
-from dlplug.plugin.requirements import missing_requirements
+from dlplug.plugin.requirements import missing_requirements, requirements_of
 from dlplug.plugin.spec import (
     API_GROUP,
     API_MAJOR,
     HOOK_GROUP,
     KINDS,
+    PRESETS,
     RENAMED_GROUP,
     RENAMED_PARAMETERS_GROUP,
     group_problem,
@@ -38,6 +39,7 @@ class Plugin:
         entries: Its entry points, malformed ones and those of unknown groups included.
         notes: Further facts, such as identical copies elsewhere.
         warnings: Facts that somebody should act on.
+        file: The file or folder that it is, if nobody packaged it; else empty.
         problem: Why its metadata cannot be read; None if it can.
     """
 
@@ -50,6 +52,7 @@ class Plugin:
     entries: list[Component] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
+    file: str = ""
     problem: str | None = None
 
     @property
@@ -109,7 +112,11 @@ def _entry(line: Line, plugin: Plugin) -> Component:
         kind = line.group  # the whole group, so that a misspelt one is seen as such
     is_renamed = line.group in (RENAMED_GROUP, RENAMED_PARAMETERS_GROUP)
     summary = f"Now called {line.target}." if is_renamed else plugin.summary
-    return Component(kind, line.name, plugin.name, plugin.version, line.target, summary)
+    entry = Component(kind, line.name, plugin.name, plugin.version, line.target, summary)
+    for extra in line.extras:
+        needs = requirements_of(plugin.name, plugin.requires, extra)
+        entry.requires += tuple(name for name, _ in needs)
+    return entry
 
 
 def _judge(entry: Component, line: Line, plugin: Plugin, is_installed: IsInstalled) -> None:
@@ -158,6 +165,8 @@ def _missing(extras, found: Plugin, is_installed: IsInstalled) -> list[str]:
 
 
 def _shape_problem(entry: Component) -> str | None:
+    if entry.kind == PRESETS and ":" not in entry.target:
+        return f"{entry.target!r} names no file; presets/small.yaml of acme is acme.presets:small"
     if entry.kind in KINDS and ":" not in entry.target:
         return f"{entry.target!r} names a module; a component is a class or function, module:Name"
     return None

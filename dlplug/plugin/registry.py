@@ -9,14 +9,18 @@ import os
 from collections.abc import Iterable
 from dataclasses import replace
 from importlib import metadata
+from pathlib import Path
 from typing import Any
 
 from dlplug.errors import PluginError
 from dlplug.plugin import lookup
+from dlplug.plugin.acceptance import accept_file, require_accepted
 from dlplug.plugin.builtins import core_plugin
+from dlplug.plugin.choices import lasting_rules
 from dlplug.plugin.component import HOOKS_KIND, Component
 from dlplug.plugin.control import Rule, check_names, rules_from, rules_of_environment
 from dlplug.plugin.distributions import find_plugins, is_installed
+from dlplug.plugin.file_plugin import label_of, read_file_plugin
 from dlplug.plugin.hook_runner import HookRunner
 from dlplug.plugin.memory import Memory
 from dlplug.plugin.names import normalised, split_id
@@ -36,6 +40,7 @@ class Registry:
         """Old names of components and parameters."""
         self._hooks = HookRunner(plugins)
         self._rules: list[Rule] = []
+        self._memory = Memory.of_this_environment()
         self._tables: dict[str, list[Component]] = {}
 
     @classmethod
@@ -46,6 +51,7 @@ class Registry:
         allow: Iterable[str] | None = None,
         strict: bool = False,
         distributions: Iterable[metadata.Distribution] | None = None,
+        files: Iterable[str | Path] = (),
     ) -> "Registry":
         """Find what is installed. Imports no component, no torch and no lightning.
 
@@ -56,8 +62,11 @@ class Registry:
                 further. The built-in components need no allowing.
             strict: Any problem of any plugin is an error, for continuous integration.
             distributions: Where to look instead of ``sys.path``.
+            files: Python files, or folders with an ``__init__.py``, that are plugins too
+                (``--plugin``). A config of this user may name them from now on.
         Raises:
-            PluginError: ``block`` or ``allow`` hold an unknown name, or ``strict`` and a problem.
+            PluginError: ``block`` or ``allow`` hold an unknown name, ``strict`` and a problem, or
+                one of ``files`` cannot be read.
         """
         given = None if distributions is None else list(distributions)
         names = {normalised(one.metadata.get("Name") or "") for one in given or ()}
@@ -69,13 +78,33 @@ class Registry:
             return installed[name]
 
         registry = cls([core_plugin(), *(read_plugin(f, is_present) for f in find_plugins(given))])
-        memory = Memory.of_this_environment()
-        for entry in registry._static_entries():
-            if entry.distribution != CORE:  # the table tells more, and is never out of date
-                entry.recall(memory)
-        rules = rules_of_environment(os.environ)
+        for plugin in registry._plugins:
+            if plugin.name != CORE:  # the table tells more, and is never out of date
+                registry._recall(plugin)
+        for file in files:
+            registry._add_file(file, "command line, --plugin")
+            accept_file(file)
+        rules = lasting_rules() + rules_of_environment(os.environ)
         registry._narrow(rules + rules_from(block, allow, ("--block", "--allow")), strict)
         return registry
+
+    def add_files(self, files: Iterable[tuple[str, str]]) -> None:
+        """Add the plugin files that a config names; before `restrict` and `load_hooks`.
+
+        A file of the same name that `discover` was given stands in for the config's, so that a run
+        can go on where its file lies elsewhere.
+
+        Args:
+            files: Each path, and where it is written.
+        Raises:
+            UntrustedError: the user has never named the file himself.
+            PluginError: it cannot be read, or two have one name.
+        """
+        given = {plugin.name for plugin in self._plugins if plugin.file}
+        for file, where in files:
+            if label_of(file) not in given:
+                require_accepted(file, where)
+                self._add_file(file, where)
 
     def restrict(
         self,
@@ -144,6 +173,10 @@ class Registry:
         """Every distribution that offers something, dlplug itself first, then by name."""
         return list(self._plugins)
 
+    def files(self) -> list[str]:
+        """Absolute path of each plugin file, in the order in which they were given."""
+        return [plugin.file for plugin in self._plugins if plugin.file]
+
     def entries(self) -> list[Component]:
         """`components`, then modules of hooks and lines of groups that do not exist."""
         others = [entry for entry in self._static_entries() if entry.kind not in KINDS]
@@ -197,6 +230,42 @@ class Registry:
         """
         return self._hooks.fold(hook, **arguments)
 
+    def check_rules(self, rules: Iterable[Rule]) -> None:
+        """Refuse a name that means nothing here; imports nothing.
+
+        Raises:
+            PluginError: a rule holds one.
+        """
+        hooks = [e for e in self._static_entries() if e.kind == HOOKS_KIND]
+        check_names(rules, self._static_names(), [(e.distribution, e.name) for e in hooks])
+
+    def _add_file(self, file: str | Path, where: str) -> None:
+        if os.path.abspath(file) in self.files():
+            return
+        twin = next((p for p in self._plugins if p.name == label_of(file)), None)
+        if twin is not None:
+            raise PluginError(
+                f"two plugin files are called {twin.name!r}: {twin.file} and {file}",
+                where=where,
+                fix="rename one of them: the name stands in configs and runs",
+            )
+        if self._hooks.loaded:
+            raise PluginError(
+                f"{where} comes too late: hooks are loaded already",
+                fix="discover a new registry for another config",
+            )
+        plugin = read_file_plugin(file, where)
+        self._recall(plugin)
+        self._plugins.append(plugin)
+        self._hooks.add(plugin)
+        for entry in plugin.entries:
+            entry.obey(self._rules)
+        self._tables.clear()
+
+    def _recall(self, plugin: Plugin) -> None:
+        for entry in plugin.entries:
+            entry.recall(self._memory)
+
     def _static_entries(self) -> list[Component]:
         return [entry for plugin in self._plugins for entry in plugin.entries]
 
@@ -212,8 +281,7 @@ class Registry:
 
     def _narrow(self, rules: list[Rule], strict: bool) -> None:
         rules = [self._renewed(rule) for rule in rules]
-        hooks = [e for e in self._static_entries() if e.kind == HOOKS_KIND]
-        check_names(rules, self._static_names(), [(e.distribution, e.name) for e in hooks])
+        self.check_rules(rules)
         self._rules += rules
         self._hooks.strict = self._hooks.strict or strict
         for entry in self._static_entries():

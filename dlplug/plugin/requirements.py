@@ -1,4 +1,4 @@
-"""Which requirements of a distribution are not installed, told from Requires-Dist alone.
+"""What a distribution requires, and whether it is installed, told from Requires-Dist alone.
 
 Presence is checked, not versions: pip has checked those, and a wrong one shows on import. This is
 a small part of PEP 508, because the plugin layer needs no package but pluggy. A marker that it
@@ -14,6 +14,7 @@ import re
 import sys
 from collections.abc import Callable, Iterable
 from functools import lru_cache
+from importlib import metadata
 
 from dlplug.plugin.names import normalised
 
@@ -45,7 +46,15 @@ def missing_requirements(
         extra: Those of this extra only, or None for those that hold without any extra.
         is_installed: Tells whether a distribution of that name is installed.
     """
-    requires, missing, seen, wanted = list(requires), [], set(), [extra]
+    names = {name for name, _ in requirements_of(distribution, requires, extra)}
+    return sorted(name for name in names if not is_installed(name))
+
+
+def requirements_of(
+    distribution: str, requires: Iterable[str], extra: str | None
+) -> list[tuple[str, tuple[str, ...]]]:
+    """Name and extras of each distribution that is required here; the arguments are as above."""
+    requires, found, seen, wanted = list(requires), [], set(), [extra]
     while wanted:
         current = wanted.pop()
         seen.add(current)
@@ -54,13 +63,36 @@ def missing_requirements(
             match = _REQUIREMENT.match(requirement)
             if match is None or not _belongs(marker, current):
                 continue
+            extras = {normalised(e.strip()) for e in (match["extras"] or "").split(",") if e}
             if normalised(match["name"]) == distribution:
                 # `acme[all]` lists acme's other extras: `acme[onnx]; extra == "all"`.
-                own = {normalised(e.strip()) for e in (match["extras"] or "").split(",") if e}
-                wanted += sorted(own - seen)
-            elif not is_installed(match["name"]):
-                missing.append(match["name"])
-    return sorted(set(missing))
+                wanted += sorted(extras - seen)
+            else:
+                found.append((match["name"], tuple(sorted(extras))))
+    return found
+
+
+def installed_closure(roots: Iterable[str]) -> dict[str, metadata.Distribution]:
+    """Distributions, and all that they require here in turn, by normalised name, sorted.
+
+    Args:
+        roots: Names; what is not installed is left out, as are requirements that are not.
+    """
+    found: dict[str, metadata.Distribution] = {}
+    wanted: list[tuple[str, str | None]] = [(normalised(name), None) for name in roots]
+    seen = set(wanted)
+    while wanted:
+        name, extra = wanted.pop()
+        try:
+            found[name] = metadata.distribution(name)
+        except metadata.PackageNotFoundError:
+            continue
+        lines = found[name].metadata.get_all("Requires-Dist") or ()
+        for other, extras in requirements_of(name, lines, extra):
+            needs = [(normalised(other), one) for one in (None, *extras)]
+            wanted += [need for need in needs if need not in seen]
+            seen.update(needs)
+    return dict(sorted(found.items()))
 
 
 def _belongs(marker: str, extra: str | None) -> bool:

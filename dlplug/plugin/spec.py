@@ -16,6 +16,8 @@ HOOK_GROUP = "dlplug"
 API_GROUP = "dlplug.api"
 RENAMED_GROUP = "dlplug.renamed"
 RENAMED_PARAMETERS_GROUP = "dlplug.renamed_parameters"
+PRESETS = "presets"
+"""The kind whose entry points name files, not classes: nothing is imported for them."""
 CORE = "dlplug"
 """The distribution that owns the built-in components: ``dlplug:vit``."""
 
@@ -73,6 +75,7 @@ _KINDS = (
     Kind("transforms", "transform", None, "class or function on a batch or sample tensor"),
     Kind("loggers", "logger", "loggers", "lightning Logger class"),
     Kind("commands", "command", None, "function(argv, registry) -> exit code, one more verb"),
+    Kind(PRESETS, "preset", None, "package.folder:name of a YAML file, laid under --config"),
 )
 
 KINDS: dict[str, Kind] = {kind.plural: kind for kind in _KINDS}

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from dlplug.errors import RunError
+from dlplug.run.lock import LOCK
 from dlplug.storage.checkpoint import BEST, LAST, PREVIOUS
 from dlplug.storage.files import write_text
 from dlplug.storage.runs import (
@@ -116,7 +117,12 @@ class Run:
     @property
     def lock(self) -> Path:
         """Which component came from which distribution, version and file."""
-        return self.path / "plugins.lock"
+        return self.path / LOCK
+
+    @property
+    def plugins(self) -> Path:
+        """Folder of the plugin files as they were at the start; there only if there are any."""
+        return self.path / "plugins"
 
     @property
     def environment(self) -> Path:

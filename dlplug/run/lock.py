@@ -1,72 +1,117 @@
-"""Which code a run consists of: plugins.lock."""
+"""Which code a run consists of: plugins.lock.
+
+A lock says enough to know later whether the same code is there, and no more: the components by
+their ids and entry points; the distributions that they come from with everything that these
+require in turn, by version; Python's version. Where a version does not say which code it is (what
+is installed in place, from a folder or a repository, or not packaged at all), the SHA-256 of its
+Python files stands beside it. Each component's own file has a hash too, so that a file changed
+inside an installed package is noticed. Hardware and drivers are in ``env.json``.
+"""
 
 import hashlib
 import json
-import sys
+import platform
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from dlplug.plugin import Component
-from dlplug.plugin.renames import Renames
+from dlplug.plugin import CORE, Component
+from dlplug.plugin.hashes import file_hash, tree_hash
+from dlplug.plugin.requirements import installed_closure
+from dlplug.plugin.sources import (
+    is_from_index,
+    package_hash,
+    package_of,
+    packages_of,
+    source_file,
+)
+
+LOCK = "plugins.lock"
+"""Name of the file, in a run's folder and in a project's."""
+
+FORMAT = 2
+Lock = dict[str, Any]
 
 
-def lock_entries(components: Iterable[Component]) -> list[dict[str, Any]]:
-    """One entry for each loaded component: id, kind, version, entry point, hash of its file."""
-    entries = [
-        {
-            "id": component.id,
+def lock_of(components: Iterable[Component]) -> Lock:
+    """The lock of some components, as plain data; imports nothing.
+
+    Returns:
+        ``format``, ``python``, ``distributions`` (name -> ``version``, ``sha256`` or both) and
+        ``components`` (sorted; ``kind``, ``id``, ``entry_point``, ``sha256`` of the file or None).
+    """
+    components = list(components)
+    roots = {
+        CORE,
+        *(c.distribution for c in components),
+        *(n for c in components for n in c.requires),
+    }
+    distributions: dict[str, dict[str, str]] = {}
+    for name, found in installed_closure(roots).items():
+        distributions[name] = {"version": str(found.metadata.get("Version") or "?")}
+        if not is_from_index(found):
+            distributions[name] |= _hashes(packages_of(found))
+    for component in components:
+        if component.file:
+            distributions[component.distribution] = {"sha256": tree_hash(Path(component.file))}
+        # A class path into a module that no distribution installed.
+        elif component.distribution not in distributions:
+            package = package_of(component.target.partition(":")[0])
+            code = {"version": component.version} | _hashes([package])
+            distributions[component.distribution] = code
+    return {
+        "format": FORMAT,
+        "python": platform.python_version(),
+        "distributions": dict(sorted(distributions.items())),
+        "components": _entries(components),
+    }
+
+
+def lock_text(lock: Lock) -> str:
+    """The text of plugins.lock; equal for equal code."""
+    return json.dumps(lock, indent=2) + "\n"
+
+
+def read_lock(text: str) -> Lock:
+    """The lock that a text holds.
+
+    Raises:
+        ValueError: it is none, or of another format.
+    """
+    lock = json.loads(text)
+    if not isinstance(lock, dict) or lock.get("format") != FORMAT:
+        raise ValueError(f"not a plugins.lock of format {FORMAT}")
+    named = [
+        lock.get("python"),
+        *(text for entry in lock["distributions"].values() for text in entry.values()),
+        *(entry[key] for entry in lock["components"] for key in ("kind", "id", "entry_point")),
+    ]
+    if not all(isinstance(text, str) for text in named):
+        raise ValueError("a version or a name is no text")
+    return lock
+
+
+def _entries(components: Iterable[Component]) -> list[dict[str, str | None]]:
+    entries = {
+        (component.kind, component.id): {
             "kind": component.kind,
-            "distribution": component.distribution,
-            "version": component.version,
+            "id": component.id,
             "entry_point": component.target,
-            "sha256": file_hash(component.target.partition(":")[0]),
+            # That of a plugin file is its distribution's.
+            "sha256": None if component.file else _file_hash_of(component),
         }
         for component in components
-    ]
-    unique = {json.dumps(entry, sort_keys=True): entry for entry in entries}
-    return [unique[key] for key in sorted(unique)]
+    }
+    return [entries[key] for key in sorted(entries)]
 
 
-def file_hash(module: str) -> str | None:
-    """SHA-256 of a loaded module's source or binary; None when it has no file."""
-    path = getattr(sys.modules.get(module), "__file__", None)
-    if path is None or not Path(path).is_file():
-        return None
-    return hashlib.sha256(Path(path).read_bytes()).hexdigest()
+def _file_hash_of(component: Component) -> str | None:
+    return file_hash(source_file(component.target.partition(":")[0]))
 
 
-def lock_text(entries: list[dict[str, Any]]) -> str:
-    """The text of plugins.lock; equal for equal code."""
-    return json.dumps(entries, indent=2, sort_keys=True) + "\n"
-
-
-def lock_difference(ours: str, theirs: str, renames: Renames | None = None) -> str | None:
-    """What differs between two texts of plugins.lock, in words; None when nothing does.
-
-    Args:
-        ours: Perhaps of an older version, which called components otherwise.
-        theirs: In present names.
-        renames: What is now called otherwise.
-    """
-    try:
-        mine, other = _by_id(ours, renames), _by_id(theirs)
-    except (ValueError, TypeError, KeyError):
-        return "plugins.lock cannot be read"
-    for key in sorted(mine.keys() | other.keys()):
-        a, b = mine.get(key), other.get(key)
-        if a is None or b is None:
-            return f"{key} is on one side only"
-        fields = [f for f in a if a[f] != b.get(f)]
-        if fields:
-            return f"{key}: {fields[0]} is {a[fields[0]]} and {b.get(fields[0])}"
-    return None
-
-
-def _by_id(text: str, renames: Renames | None = None) -> dict[str, dict[str, Any]]:
-    entries = {}
-    for entry in json.loads(text):
-        successors = renames.successors(entry["kind"], entry["id"]) if renames else []
-        entry["id"] = (successors or [entry["id"]])[0]
-        entries[entry["id"] + " " + entry["kind"]] = entry
-    return entries
+def _hashes(packages: Iterable[str]) -> dict[str, str]:
+    """``{"sha256": ...}`` over packages; empty where they have no file."""
+    hashes = [found for found in map(package_hash, packages) if found]
+    if len(hashes) > 1:
+        hashes = [hashlib.sha256("".join(hashes).encode()).hexdigest()]
+    return {"sha256": hashes[0]} if hashes else {}

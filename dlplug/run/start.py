@@ -1,5 +1,6 @@
 """Open the run folder at the last moment, the same one in every process."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -8,8 +9,10 @@ import lightning
 from lightning.pytorch.callbacks import Callback
 
 from dlplug.errors import RunError
+from dlplug.processes.comparison import differing_texts
 from dlplug.run.folder import Run
-from dlplug.run.lock import lock_difference
+from dlplug.run.lock import Lock
+from dlplug.run.lock_difference import differences, joined
 from dlplug.tasks.checkpoint import KEY
 
 
@@ -22,7 +25,7 @@ class RunStart(Callback):
     has written anything that could change another one's decision about a resume.
 
     Args:
-        lock: Text of plugins.lock in this process.
+        lock: plugins.lock of this process.
         record: Plain data about the run, for its checkpoints.
         checkpoint: From which the training continues, or None.
         open_run: Called in the first process only: makes or reopens the folder.
@@ -31,7 +34,7 @@ class RunStart(Callback):
 
     def __init__(
         self,
-        lock: str,
+        lock: Lock,
         record: dict[str, Any],
         checkpoint: Path | None,
         open_run: Callable[[], Run],
@@ -51,20 +54,19 @@ class RunStart(Callback):
         Raises:
             RunError: the processes differ in their plugins, their seed or where they continue.
         """
-        strategy = trainer.strategy
-        own_seed = self.record.get("resolved", {}).get("seed_everything")
-        lock, checkpoint, seed = strategy.broadcast((self.lock, str(self.checkpoint), own_seed))
-        problem = lock_difference(self.lock, lock)
-        if seed != own_seed:
-            problem = f"seed_everything is {seed} in the first process, {own_seed} in this one"
-        if checkpoint != str(self.checkpoint):
-            problem = f"the first process continues from {checkpoint}, this one {self.checkpoint}"
-        if not strategy.reduce_boolean_decision(problem is None, all=True):
+        known = {
+            "lock": self.lock,
+            "checkpoint": str(self.checkpoint),
+            "seed": self.record.get("resolved", {}).get("seed_everything"),
+        }
+        texts = differing_texts(trainer, json.dumps(known))
+        if texts is not None:
             raise RunError(
-                f"the processes of this training differ: {problem or 'see the other processes'}",
+                f"the processes of this training differ: {joined(_differences(texts))}",
                 where=f"process {trainer.global_rank} of {trainer.world_size}",
                 fix="give every process the same config, plugins and runs folder",
             )
+        strategy = trainer.strategy
         path = strategy.broadcast(str(self.open_run().path) if trainer.is_global_zero else "")
         self.attach(Run(Path(path)))
 
@@ -76,3 +78,16 @@ class RunStart(Callback):
     ) -> None:
         """Let every checkpoint say which run it belongs to, whoever wrote the task."""
         checkpoint[KEY] = self.record
+
+
+def _differences(texts: list[str]) -> list[str]:
+    """What each process knows otherwise than the first one, naming it."""
+    first, *others = map(json.loads, texts)
+    found = []
+    for rank, other in enumerate(others, start=1):
+        sides = ("in process 0", f"in process {rank}")
+        found += differences(first["lock"], other["lock"], sides)
+        for key, what in (("seed", "seed_everything"), ("checkpoint", "continues from")):
+            if first[key] != other[key]:
+                found.append(f"{what} {first[key]} {sides[0]}, {other[key]} {sides[1]}")
+    return found

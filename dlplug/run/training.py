@@ -19,7 +19,7 @@ from dlplug.loggers.metrics_file import MetricsFile
 from dlplug.run.callbacks import run_callbacks
 from dlplug.run.continuation import check_continuation
 from dlplug.run.folder import Run
-from dlplug.run.lock import lock_entries, lock_text
+from dlplug.run.lock import lock_of
 from dlplug.run.opening import fill_run, reopen_run
 from dlplug.run.outcome import outcome
 from dlplug.run.parts import build_data, build_task, name_of, record_of
@@ -74,9 +74,7 @@ class Training:
         self.metrics_file = MetricsFile()
         self.datamodule = build_data(experiment)
         self.task = build_task(experiment)
-        # Hooks can change the model: they are part of the code that a run consists of.
-        code = [*experiment.components, *experiment.registry.hook_modules()]
-        self.lock = lock_text(lock_entries(code))
+        self.lock = lock_of(experiment.code)
         self.record = record_of(experiment)
         start = RunStart(self.lock, self.record, checkpoint, self._open, self._attach)
         callbacks = run_callbacks(experiment, start, self.termination, progress)

@@ -6,10 +6,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import lightning
+from lightning.pytorch.utilities import rank_zero_only
 
 from dlplug.errors import CheckpointError, ConfigError, RunError
 from dlplug.run.evaluation import evaluate
 from dlplug.run.folder import ROOT, Run
+from dlplug.run.lock import LOCK, lock_of
+from dlplug.run.lock_difference import require_lock
 from dlplug.run.prediction import predict_to_file
 from dlplug.run.quiet import quiet
 from dlplug.run.result import Result
@@ -28,6 +31,7 @@ def fit(
     name: str | None = None,
     resume: str | None = None,
     ckpt_path: str | os.PathLike | None = None,
+    locked: bool | str | os.PathLike = False,
     progress: bool = True,
     root: str | os.PathLike = ROOT,
 ) -> Result:
@@ -39,6 +43,8 @@ def fit(
         resume: ``auto`` goes on with the newest unfinished run of that name or starts one;
             anything else names a run that goes on (see `Run.find`). None starts a new one.
         ckpt_path: A checkpoint from which a new run goes on.
+        locked: A lock that the code must agree with; True for that of the run that goes on, or
+            ``plugins.lock`` in the working folder.
         progress: Whether to show a progress bar, or lines where there is no terminal.
         root: Under which the runs stand.
     Raises:
@@ -53,6 +59,10 @@ def fit(
     continued = None
     if resume is not None:
         continued = Run.unfinished(root, name) if resume == AUTO else Run.find(resume, root)
+    if locked is not False:
+        default = continued.lock if continued else Path(LOCK)
+        path = default if locked is True else Path(locked)
+        require_lock(path, lock_of(experiment.code), is_part=True, who=_who())
     checkpoint = Path(ckpt_path) if ckpt_path is not None else continued and _newest(continued)
     with quiet():
         lightning.seed_everything(experiment.seed, workers=True, verbose=False)
@@ -121,6 +131,12 @@ def predict(
         checkpoints = [_checkpoint("predict", run, path) for path in chosen or [None]]
         source, target = (None if p is None else Path(p) for p in (input, output))
         return predict_to_file(experiment, run, checkpoints, source, target, progress)
+
+
+def _who() -> str:
+    """This process, where a launcher started several; empty for the only one."""
+    is_one_of_many = any(name in os.environ for name in ("LOCAL_RANK", "RANK", "SLURM_PROCID"))
+    return f"process {rank_zero_only.rank}" if is_one_of_many else ""
 
 
 def _newest(run: Run) -> Path:

@@ -5,6 +5,7 @@ import pytest
 from dlplug.cli.candidates import candidates
 from dlplug.config.facts_cache import FactsCache
 from dlplug.plugin import Registry
+from dlplug.plugin.choices import disable
 
 
 @pytest.fixture(autouse=True)
@@ -88,7 +89,7 @@ def test_commands_come_first():
         ("describe architecture vi", ["vit"]),
         ("describe nonsense v", []),
         ("describe architecture vit x", []),
-        ("plugins l", ["list"]),
+        ("plugins li", ["list"]),
         ("plugins list --kind sched", ["schedulers"]),
         ("plugins list --status fai", ["failed"]),
         ("plugins info vi", ["vit"]),
@@ -125,8 +126,26 @@ def test_plugins_are_offered_as_soon_as_they_are_installed(fake_distribution):
     )
     assert after("fit --loss acme") == ["acme_dice"] and after("acme") == ["acme_run"]
     assert after("--block acme-") == ["acme-x"] and after("acme_run --") == [
-        f"--{name}" for name in ("block", "allow", "strict", "traceback", "help")
+        f"--{name}" for name in ("block", "allow", "plugin", "strict", "traceback", "help")
     ]
+
+
+def test_what_is_disabled_can_be_allowed():
+    """Only that is offered; anything may be disabled."""
+    disable("dlplug:focal")
+    assert after("plugins allow dl") == ["dlplug:focal"]
+    assert "dlplug" in after("plugins disable dl")
+
+
+def test_what_a_plugin_file_offers_is_offered(tmp_path, monkeypatch):
+    """Its path is completed, and then its names, from its text alone."""
+    monkeypatch.chdir(tmp_path)
+    text = 'raise OSError\ndlplug_components = {"architecture": {"my_net": Net}}'
+    (tmp_path / "my_model.py").write_text(text)
+    (tmp_path / "my_data.csv").touch()
+    assert after("fit --plugin my_") == ["my_model.py"]
+    assert after("fit --plugin my_model.py --architecture my") == ["my_net"]
+    assert after("fit --architecture my") == []
 
 
 def test_without_facts_the_help_is_offered(private_memory):

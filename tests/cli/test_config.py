@@ -30,14 +30,18 @@ def test_the_schema_is_written(command, few, tmp_path):
 
 
 def test_what_plugins_print_is_no_part_of_it(command, few, fake_distribution):
-    """It goes to standard error."""
+    """It goes to standard error. Without --load nothing of it runs, and that is said."""
     fake_distribution(
         "acme",
         entry_points={"dlplug.losses": {"acme_dice": "acme_c:dice"}},
         modules={"acme_c": "print('noise')\ndef dice(output, target): ..."},
     )
     done = command("config", "schema")
+    told = "any argument is valid where none is known: acme:acme_dice; --load imports them\n"
+    assert json.loads(done.out) and done.err == told
+    done = command("config", "schema", "--load")
     assert json.loads(done.out) and done.err == "noise\n"
+    assert command("config", "schema").err == ""
 
 
 # Sources that are edited between the two processes would rightly be read anew.

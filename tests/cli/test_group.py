@@ -4,10 +4,17 @@ from importlib import import_module
 
 import pytest
 
-from dlplug.cli import check, config, plugins, runs, tune
+from dlplug.cli import bench, check, config, plugins, runs, tune
 from dlplug.plugin.builtins import TABLE
 
-GROUPS = {"tune": tune, "check": check, "config": config, "plugins": plugins, "runs": runs}
+GROUPS = {
+    "tune": tune,
+    "check": check,
+    "bench": bench,
+    "config": config,
+    "plugins": plugins,
+    "runs": runs,
+}
 
 
 @pytest.mark.parametrize(("name", "module"), GROUPS.items())

@@ -43,6 +43,14 @@ def test_a_circle_of_wishes_is_an_error(experiment):
     assert caught.value.what == (
         "the callbacks late, early, contrary each want to run before the other"
     )
+    assert caught.value.known == "early: before late; contrary: before early, after late"
+
+
+def test_the_config_says_why(experiment):
+    """A comment beside the list in the printed config and in the run's snapshot."""
+    text = experiment(BASE + "[late, early, first]").to_yaml()
+    assert "callbacks:  # run in this order; first: order -1; early: before late\n" in text
+    assert "#" not in experiment(BASE + "[late]").to_yaml().partition("callbacks:")[2]
 
 
 @pytest.mark.parametrize("wish", ["{'late'}", "3", "[3]"])

@@ -11,7 +11,7 @@ from dlplug.plugin import KINDS
 
 def test_every_kind_has_its_traits():
     """Except commands, which are functions of plugins."""
-    assert set(TRAITS) == set(KINDS) - {"commands"}
+    assert set(TRAITS) == set(KINDS) - {"commands", "presets"}
     assert TRAITS["architectures"].base_class is nn.Module
 
 

@@ -1,5 +1,6 @@
 """The JSON schema of a config."""
 
+import sys
 from pathlib import Path
 
 import jsonschema
@@ -8,7 +9,7 @@ import pytest
 from dlplug.config import load
 from dlplug.config.document import load_file
 from dlplug.config.facts_cache import FactsCache
-from dlplug.config.schema import config_schema
+from dlplug.config.schema import config_schema, unknown_components
 from dlplug.plugin import Registry
 
 FILES = sorted((Path(__file__).parents[2] / "configs").glob("*.yaml"))
@@ -113,8 +114,8 @@ def test_an_editor_can_show_what_is_known(schema):
     assert {"focal", "cross_entropy"} <= names
 
 
-def valid(config, registry):
-    built = config_schema(registry, FactsCache(None))
+def valid(config, registry, is_loaded=True):
+    built = config_schema(registry, FactsCache(None), is_loaded)
     return not list(jsonschema.Draft202012Validator(built).iter_errors(config))
 
 
@@ -160,3 +161,25 @@ def test_hooks_may_offer_names_that_the_schema_does_not_know(fake_distribution, 
     assert valid({"loss": {"name": "timm.x", "a": 1}}, registry)
     assert valid({"loss": "timm.x"}, registry)
     assert not valid({"loss": {"name": "focal", "gama": 1}}, registry)
+
+
+def test_a_plugin_is_not_imported_for_it(fake_distribution, only_losses, tmp_path):
+    """Its name has a branch at once; its arguments are checked once they are known."""
+    fake_distribution(
+        "acme",
+        entry_points={"dlplug.losses": {"acme_dice": "acme_s:Dice"}},
+        modules={"acme_s": "def Dice(output, target, smooth: float = 1.0): ..."},
+    )
+    registry, cache = Registry.discover(), FactsCache(tmp_path / "facts.json")
+    built = config_schema(registry, cache)
+    branch = built["$defs"]["loss-acme-acme_dice"]
+    assert branch["properties"]["name"]["anyOf"][0] == {"const": "acme_dice"}
+    assert "additionalProperties" not in branch and "acme_s" not in sys.modules
+    assert [c.id for c in unknown_components(registry, cache)] == ["acme:acme_dice"]
+    wrong = {"loss": {"name": "acme_dice", "smoth": 1}}
+    assert valid(wrong, registry, is_loaded=False)
+    cache.of_component(registry.find("losses", "acme_dice"))  # as `describe` does
+    branch = config_schema(registry, cache)["$defs"]["loss-acme-acme_dice"]
+    assert branch["additionalProperties"] is False and "smooth" in branch["properties"]
+    assert unknown_components(registry, cache) == []
+    assert not valid(wrong, registry)

@@ -85,14 +85,14 @@ def test_plugin_control_is_read():
             "{blok: a}",
             "plugins has no key 'blok'\n"
             "  where: a.yaml, line 1, plugins.blok\n"
-            "  known: block, allow, strict\n"
+            "  known: block, allow, strict, files\n"
             "  fix:   did you mean 'block'?",
         ),
         (
             "a",
             "plugins must be a mapping, got 'a'\n"
             "  where: a.yaml, line 1, plugins\n"
-            "  known: block (names), allow (names), strict (true or false)",
+            "  known: block (names), allow (names), strict (true or false), files (paths)",
         ),
         (
             "{strict: 1}",

@@ -29,7 +29,7 @@ def test_the_documented_table_is_the_table():
 def test_slots_and_kinds_fit():
     """Each kind that a config can choose has its slot; hints lead to slots."""
     kinds = {slot.kind for slot in SLOTS.values() if slot.kind}
-    assert kinds == set(KINDS) - {"commands", "transforms"}
+    assert kinds == set(KINDS) - {"commands", "transforms", "presets"}
     assert set(OTHER_WORDS.values()) <= set(SLOTS) and not set(OTHER_WORDS) & set(SLOTS)
 
 

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from dlplug.config.task_defaults import declared_defaults, source_file
+from dlplug.config.task_defaults import declared_defaults
 from dlplug.plugin.builtins import TABLE
 
 TASKS = [row.target for row in TABLE if row.kind == "tasks"]
@@ -33,10 +33,3 @@ def test_what_cannot_be_read_has_no_defaults(fake_distribution):
         assert declared_defaults(target) == {}
     assert declared_defaults("acme_other:Task") == {"loss": "mse"}
     assert not [name for name in sys.modules if name.startswith("acme_")]
-
-
-def test_a_source_file_is_found_without_import():
-    """A module and a package."""
-    assert source_file("dlplug.config.slots").endswith("dlplug/config/slots.py")
-    assert source_file("dlplug.config").endswith("dlplug/config/__init__.py")
-    assert source_file("no.such") is None

@@ -112,8 +112,10 @@ def fake_distribution(tmp_path, monkeypatch):
 
 @pytest.fixture(autouse=True)
 def private_memory(tmp_path, monkeypatch):
-    """Outcomes of loading are remembered in a folder of the test, and no rule is inherited."""
+    """What is remembered and disabled stands in folders of the test; no rule is inherited."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "settings"))
+    monkeypatch.setenv("DLPLUG_PLUGIN_FILES", "")  # so that it is taken back afterwards
     monkeypatch.delenv("DLPLUG_BLOCK", raising=False)
     monkeypatch.delenv("DLPLUG_ALLOW", raising=False)
     return tmp_path / "cache"

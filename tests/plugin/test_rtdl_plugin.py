@@ -52,4 +52,4 @@ def test_a_library_that_never_heard_of_dlplug_learns_digits(installed, tmp_path)
     result = json.loads(done.stdout.splitlines()[-1])
     assert result["metrics"]["test_accuracy"] > LEARNED
     lock = json.loads((tmp_path / result["run"] / "plugins.lock").read_text())
-    assert "dlplug-rtdl:rtdl_mlp" in [entry["id"] for entry in lock]
+    assert "dlplug-rtdl:rtdl_mlp" in [entry["id"] for entry in lock["components"]]

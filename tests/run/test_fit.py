@@ -46,7 +46,7 @@ def test_the_folder_holds_everything(tmp_path, experiment):
     assert sorted(os.listdir(run.checkpoints)) == files
     given = yaml.safe_load(run.config.read_text())
     assert given["architecture"] == {"name": "mlp", "hidden": [16], "dropout": 0.2}
-    ids = {entry["id"] for entry in json.loads(run.lock.read_text())}
+    ids = {entry["id"] for entry in json.loads(run.lock.read_text())["components"]}
     assert {"dlplug:mlp", "dlplug:digits", "dlplug:adamw", "dlplug:accuracy"} <= ids
     environment = json.loads(run.environment.read_text())
     assert environment["seeds"] == {"training": 3, "split": 0}

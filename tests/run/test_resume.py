@@ -269,14 +269,17 @@ def test_fewer_epochs_than_are_done_are_refused(tmp_path, experiment):
 
 
 def test_changed_code_is_said(tmp_path, experiment, capsys):
-    """Resuming with other components than the run began with names the first difference."""
+    """Resuming with other code than the run began with names each difference."""
     fit(experiment(), tmp_path)
     run = Run.find("tiny", tmp_path)
-    entries = json.loads(run.lock.read_text())
-    entries[0]["version"] = "0.0.1"
-    run.lock.write_text(json.dumps(entries))
+    lock = json.loads(run.lock.read_text())
+    lock["distributions"]["torch"]["version"] = "0.0.1"
+    del lock["components"][0]
+    run.lock.write_text(json.dumps(lock))
     fit(experiment(("trainer.max_epochs", "3")), tmp_path, resume="tiny")
-    assert "version is 0.0.1 and" in capsys.readouterr().err
+    told = capsys.readouterr().err
+    assert f"torch: version 0.0.1 in the lock, {torch.__version__} here; dlplug:" in told
+    assert "here, not in the lock" in told
 
 
 def test_a_checkpoint_of_another_run_starts_a_new_one(tmp_path, experiment):

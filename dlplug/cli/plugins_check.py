@@ -1,0 +1,43 @@
+"""``dlplug plugins check DIST``: the conformance kit on one distribution."""
+
+from dlplug.cli.answer import print_json
+from dlplug.cli.options import JSON, Option, Parsed
+from dlplug.errors import InvalidValueError
+from dlplug.plugin import Registry, kind_of
+
+ABOUT = (
+    "Everything that a distribution offers against the rules of a good component: it builds from\n"
+    "a config, trains, is saved and loaded, compiles, exports. Exit code 1 where a rule is broken."
+)
+OPTIONS = (
+    Option("kind", "only components of this kind; may be repeated", "KIND", True),
+    Option("examples", "a file of examples, where the package brings none", "FILE"),
+    JSON,
+)
+
+
+def main(parsed: Parsed, registry: Registry) -> int:
+    """Print the verdicts; returns 1 if a rule is broken.
+
+    Raises:
+        DlplugError: there is no such distribution, or the examples are not of their form.
+    """
+    if parsed.operand is None:
+        raise InvalidValueError(
+            "plugins check needs a DIST",
+            where="command line",
+            known=", ".join(plugin.name for plugin in registry.plugins()),
+            fix="plugins check acme-net",
+        )
+    kinds = [kind_of(word).plural for word in parsed.get("kind", ())]
+    from dlplug.testing.check import check_distribution, plugin_named
+    from dlplug.testing.verdict import report_data, report_text
+
+    plugin = plugin_named(registry, parsed.operand)
+    verdicts = check_distribution(registry, plugin.name, parsed.get("examples"), kinds)
+    answer = report_data(plugin.name, plugin.version, verdicts)
+    if parsed.get("json"):
+        print_json(answer)
+    else:
+        print(report_text(plugin.name, plugin.version, verdicts))
+    return 0 if answer["ok"] else 1

@@ -1,0 +1,75 @@
+"""``dlplug plugins lock``: write down which code is here, or compare it with what was written."""
+
+from pathlib import Path
+
+from dlplug.cli.answer import print_json
+from dlplug.cli.options import Option, Parsed
+from dlplug.cli.verb import CONFIG, JSON, PRESET, TRUST, load_experiment, read_arguments
+from dlplug.errors import InvalidValueError
+from dlplug.plugin import KINDS, Component, Registry
+from dlplug.plugin.component import HOOKS_KIND
+from dlplug.plugin.spec import PRESETS
+from dlplug.run.lock import LOCK, lock_of, lock_text
+from dlplug.run.lock_difference import require_lock
+
+ABOUT = (
+    "Write versions of Python, of the plugins and of all that they require, with hashes of what is"
+    " installed in place, into plugins.lock; 'fit --locked' then trains with nothing else. With"
+    " --config, of what that config uses; without, of everything installed, importing nothing."
+)
+EXAMPLES = (
+    "--config configs/digits_mlp.yaml",
+    "--check --config configs/digits_mlp.yaml",
+    "--check --path runs/digits_mlp/1/plugins.lock --config runs/digits_mlp/1/resolved.yaml",
+)
+OPTIONS = (
+    CONFIG,
+    PRESET,
+    TRUST,
+    Option("path", f"where the lock is; default {LOCK}", "FILE"),
+    Option("check", "write nothing; an error if what is here is not what the lock says"),
+    JSON,
+)
+
+
+def main(arguments: list[str], registry: Registry) -> int:
+    """Write or verify a lock; returns the exit code.
+
+    Raises:
+        RunError: with ``--check``, the lock says otherwise.
+        InvalidValueError: the file cannot be written.
+    """
+    parsed = read_arguments("plugins lock", ABOUT, EXAMPLES, OPTIONS, arguments, registry)
+    if parsed is None:
+        return 0
+    path = Path(parsed.get("path", LOCK))
+    lock = lock_of(_code(parsed, registry))
+    if parsed.get("check"):
+        require_lock(path, lock, is_part=False)
+    else:
+        _write(path, lock_text(lock))
+    if parsed.get("json"):
+        print_json({"path": str(path), "checked": bool(parsed.get("check")), "lock": lock})
+    else:
+        done = "agrees with" if parsed.get("check") else "wrote"
+        counts = f"{len(lock['components'])} components, {len(lock['distributions'])} distributions"
+        print(f"{done} {path}: {counts}")
+    return 0
+
+
+def _code(parsed: Parsed, registry: Registry) -> list[Component]:
+    if parsed.get("config") or parsed.get("preset") or parsed.overrides:
+        return load_experiment(parsed, registry, None).code
+    # What a preset says stands in the config of the run.
+    kinds = {*KINDS, HOOKS_KIND} - {PRESETS}
+    return [e for e in registry.entries() if e.kind in kinds and not e.refuses]
+
+
+def _write(path: Path, text: str) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise InvalidValueError(
+            f"cannot write '{path}': {error.strerror}", where="command line, --path"
+        ) from error

@@ -1,0 +1,41 @@
+"""Presets: YAML files inside a distribution's package, found without importing it."""
+
+import importlib.util
+from pathlib import Path
+
+from dlplug.errors import suggestion
+
+SUFFIXES = (".yaml", ".yml")
+
+
+def preset_file(target: str) -> Path:
+    """The file behind an entry point's value.
+
+    Args:
+        target: ``package.folder:stem``: ``acme_vision.presets:small`` is ``presets/small.yaml`` in
+            the package ``acme_vision``. The folder need not be a module.
+    Raises:
+        FileNotFoundError: there is no such package or file; the message holds the nearest one.
+    """
+    module, _, stem = target.partition(":")
+    package, *folders = module.split(".")
+    # For a name without a dot this imports nothing.
+    spec = importlib.util.find_spec(package)
+    if spec is None or not spec.submodule_search_locations:
+        raise FileNotFoundError(f"there is no package {package!r}")
+    places = [Path(place, *folders) for place in spec.submodule_search_locations]
+    for path in (place / f"{stem}{suffix}" for place in places for suffix in SUFFIXES):
+        if path.is_file():
+            return path
+    known = {path.stem for place in places for path in place.glob("*.y*ml")}
+    hint = suggestion(stem, known)
+    raise FileNotFoundError(
+        f"no file {stem}.yaml in {' or '.join(map(str, places))}" + (f"; {hint}" if hint else "")
+    )
+
+
+def comment_of(path: Path) -> str:
+    """First line of the comment at the top of a YAML file; empty if there is none."""
+    with path.open(encoding="utf-8", errors="replace") as file:
+        first = file.readline().strip()
+    return first.lstrip("# ") if first.startswith("#") else ""

@@ -1,0 +1,139 @@
+"""What an author says of his components, so that the kit can build them: no code, no import.
+
+The file ``dlplug_examples.yaml`` in a package names kind and component, and holds whatever the kit
+cannot guess::
+
+    architectures:
+      acme_net:
+        inputs: tokens
+        arguments: {width: 8}
+        exempt: {exports: its length depends on the data}
+"""
+
+import importlib.util
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from dlplug.config.document import load_file
+from dlplug.config.slots import COMPONENT_SLOTS
+from dlplug.errors import InvalidValueError, UnknownKeyError, suggestion
+from dlplug.plugin import CORE, KINDS, Component
+from dlplug.testing.forms import INPUTS, TARGETS
+from dlplug.testing.rule import RULES
+
+FILE = "dlplug_examples.yaml"
+
+
+@dataclass(frozen=True)
+class Example:
+    """How to build one component small, and what it then takes.
+
+    Attributes:
+        arguments: As in a config; only what neither the data gives nor a default.
+        inputs: Form of the inputs, one of `INPUTS`; None to tell it from the parameters.
+        target: Form of the targets, one of `TARGETS`; None to tell it by trying.
+        config: Further slots of the config that trains it, such as its task or a scheduler.
+        files: Text files by relative path, for data modules.
+        prepare: ``module:function``; called with the folder, writes what is no text.
+        exempt: Rule to the reason why it does not apply.
+    """
+
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+    inputs: str | None = None
+    target: str | None = None
+    config: Mapping[str, Any] = field(default_factory=dict)
+    files: Mapping[str, str] = field(default_factory=dict)
+    prepare: str | None = None
+    exempt: Mapping[str, str] = field(default_factory=dict)
+
+
+KEYS = tuple(field.name for field in fields(Example))
+Examples = dict[tuple[str, str], Example]
+"""By kind (plural) and component."""
+
+
+def examples_of(components: Iterable[Component]) -> Examples:
+    """What the packages of these entry points say; nothing of them is imported.
+
+    Raises:
+        ConfigError: a file is not of this form.
+    """
+    components = list(components)
+    packages = {component.target.partition(":")[0].partition(".")[0] for component in components}
+    if components and components[0].distribution == CORE:
+        packages = {CORE}  # some of its targets are other libraries' classes
+    found: Examples = {}
+    for path in filter(None, map(_file_of, sorted(packages))):
+        found |= read_examples(path, components)
+    return found
+
+
+def read_examples(path: Path, components: Iterable[Component]) -> Examples:
+    """The examples in one file.
+
+    Args:
+        path: Of the file.
+        components: Those that it may speak of.
+    Raises:
+        ConfigError: it cannot be read, holds something else, or names what does not exist.
+    """
+    content = load_file(path).plain()
+    found: Examples = {}
+    names = {kind: [c.name for c in components if c.kind == kind] for kind in KINDS}
+    for kind, entries in _mapping(content, "the file", path).items():
+        _check_word(kind, KINDS, "kind", path)
+        for name, entry in _mapping(entries, kind, path).items():
+            _check_word(name, names[kind], KINDS[kind].singular, path)
+            found[kind, name] = _example(entry, f"{kind}.{name}", path)
+    return found
+
+
+def _example(entry: Any, place: str, path: Path) -> Example:
+    entry = _mapping(entry, place, path)
+    for key in entry:
+        _check_word(key, KEYS, f"key of {place}", path)
+    for key, known in (("inputs", INPUTS), ("target", TARGETS)):
+        if entry.get(key) is not None:
+            _check_word(entry[key], known, f"{place}.{key}", path)
+    for name in _mapping(entry.get("exempt"), f"{place}.exempt", path):
+        _check_word(name, [rule.name for rule in RULES], "rule", path)
+    for key in ("arguments", "files", "config"):
+        _mapping(entry.get(key), f"{place}.{key}", path)
+    for name in _mapping(entry.get("config"), f"{place}.config", path):
+        _check_word(name, COMPONENT_SLOTS, "slot of a config", path)
+    return Example(**entry)
+
+
+def _mapping(value: Any, place: str, path: Path) -> dict:
+    if value is None:
+        return {}
+    if not isinstance(value, dict):
+        raise InvalidValueError(
+            f"{place} must be a mapping, got {value!r}",
+            where=str(path),
+            known="kind: {component: {key: value}}, as in dlplug/testing/README.md",
+        )
+    return value
+
+
+def _check_word(word: Any, known: Iterable[str], what: str, path: Path) -> None:
+    known = list(known)
+    if word not in known:
+        raise UnknownKeyError(
+            f"no {what} {word!r}",
+            where=str(path),
+            known=", ".join(known) or "none",
+            fix=suggestion(str(word), known),
+        )
+
+
+def _file_of(package: str) -> Path | None:
+    try:
+        spec = importlib.util.find_spec(package)
+    except (ImportError, ValueError):
+        return None
+    places = (spec.submodule_search_locations or ()) if spec else ()
+    paths = [Path(place) / FILE for place in places]
+    return next((path for path in paths if path.is_file()), None)

@@ -1,0 +1,69 @@
+"""A rule of the conformance kit: what it proves, for which kinds, and how to mend a violation.
+
+A rule is one function marked with `rule`. It returns None when the component keeps it; whatever it
+raises breaks it, with the exception as the reason; `DoesNotApply` says why it cannot be asked.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from dlplug.config.kinds import TRAITS
+
+if TYPE_CHECKING:
+    from dlplug.testing.subject import Subject
+
+
+class Broken(Exception):
+    """A rule is broken; the text is the reason."""
+
+
+class DoesNotApply(Exception):
+    """A rule has nothing to say about this component; the text is the reason."""
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One rule.
+
+    Attributes:
+        name: The function's name; what an exemption in the examples refers to.
+        kinds: Plurals of the kinds that it is asked of.
+        proves: What holds for a component that keeps it, in one sentence without a full stop.
+        fix: What an author does about a violation.
+        check: ``check(subject)``.
+        is_gate: Where it is broken, the rules after it cannot be asked.
+    """
+
+    name: str
+    kinds: tuple[str, ...]
+    proves: str
+    fix: str
+    check: Callable[["Subject"], None]
+    is_gate: bool = False
+
+
+RULES: list[Rule] = []
+"""In the order in which they are asked; filled by importing `dlplug.testing.rules`."""
+
+# Commands and presets are left out: nothing is built of them.
+COMPONENTS = tuple(TRAITS)
+
+
+def rule(
+    *, kinds: tuple[str, ...] = COMPONENTS, proves: str, fix: str, is_gate: bool = False
+) -> Callable:
+    """Mark a function as a rule.
+
+    Args:
+        kinds: Plurals of the kinds that it is asked of.
+        proves: See `Rule`.
+        fix: See `Rule`.
+        is_gate: See `Rule`.
+    """
+
+    def register(check: Callable[["Subject"], None]) -> Callable[["Subject"], None]:
+        RULES.append(Rule(check.__name__, kinds, proves, fix, check, is_gate))
+        return check
+
+    return register

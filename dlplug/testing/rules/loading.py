@@ -1,0 +1,80 @@
+"""The entry point loads, in little time, without a GPU, under a name of its own."""
+
+import re
+
+from dlplug.plugin import KINDS
+from dlplug.plugin.component import HOOKS_KIND
+from dlplug.plugin.lookup import providers
+from dlplug.plugin.spec import PRESETS
+from dlplug.testing.imports import BUDGET, import_report
+from dlplug.testing.rule import COMPONENTS, Broken, DoesNotApply, rule
+from dlplug.testing.subject import Subject
+
+CODE = (*COMPONENTS, HOOKS_KIND, "commands")
+ALL = (*CODE, PRESETS)
+# Packaging tools refuse other characters in the name of an entry point.
+NAME = re.compile(r"[A-Za-z]\w*(\.\w+)*", re.ASCII)
+
+
+@rule(
+    kinds=ALL,
+    is_gate=True,
+    proves="the entry point names a class or function that can be imported, or a file that exists",
+    fix="correct the entry point, or what the module needs; python -m dlplug plugins info NAME",
+)
+def loads(subject: Subject) -> None:
+    component = subject.component
+    if component.refuses and not component.is_problem:
+        raise DoesNotApply(f"{component.status}: {component.reason}")
+    subject.component.load()
+
+
+@rule(
+    kinds=ALL,
+    proves="the name is letters, digits, underscores and dots, and nobody else's",
+    fix="rename the entry point; dlplug.renamed keeps an old name working",
+)
+def has_a_name_of_its_own(subject: Subject) -> None:
+    name = subject.component.name
+    if not NAME.fullmatch(name):
+        raise Broken(f"{name!r} is not made of letters, digits, underscores and dots")
+    if subject.kind == HOOKS_KIND:
+        return
+    others = [
+        component
+        for component in subject.registry.components(subject.kind)
+        if component.name == name and component.distribution != subject.component.distribution
+    ]
+    if others:
+        raise Broken(f"a {KINDS[subject.kind].singular} of that name is there: {providers(others)}")
+
+
+@rule(
+    kinds=CODE,
+    proves=f"importing its module costs less than {BUDGET} s of processor time besides PyTorch's"
+    " and Lightning's",
+    fix="import what is heavy inside of the function that needs it, and compute nothing on import",
+)
+def imports_quickly(subject: Subject) -> None:
+    seconds = _imported(subject)["seconds"]
+    if seconds > BUDGET:
+        raise Broken(f"importing it took {seconds:.1f} s of processor time")
+
+
+@rule(
+    kinds=CODE,
+    proves="importing its module does not ask for a GPU",
+    fix="ask for the device inside of a function: a process that has touched CUDA cannot fork,"
+    " and the module may be imported where another device is meant",
+)
+def imports_without_a_gpu(subject: Subject) -> None:
+    if asked := _imported(subject)["asked"]:
+        raise Broken(f"on import it called {', '.join(asked)}")
+
+
+def _imported(subject: Subject) -> dict:
+    target = subject.component.target
+    report = import_report(subject.registry, subject.component.distribution)[target]
+    if report["error"]:
+        raise Broken(f"in a fresh interpreter the import fails: {report['error']}")
+    return report

@@ -1,0 +1,64 @@
+"""``plugins check``: verdicts as text and as JSON, and exit codes for continuous integration."""
+
+import pytest
+
+NET = '''
+    from torch import nn
+
+    class Net(nn.Linear):
+        """A linear network."""
+
+        def __init__(self, num_features: int, num_outputs: int, noise: float = 0.0):
+            super().__init__(num_features, num_outputs)
+            self.forgotten = nn.Linear(2, 2)
+'''
+
+
+@pytest.fixture
+def installed(fake_distribution):
+    """A distribution whose network has a layer that it never uses."""
+    lines = {"dlplug.architectures": {"checked_net": "acme_checked:Net"}}
+    fake_distribution("Acme_Checked", "2.1", entry_points=lines, modules={"acme_checked": NET})
+
+
+def test_a_broken_rule_is_told_with_its_fix(command, installed):
+    """Exit code 1; what holds is named as well."""
+    done = command("plugins", "check", "acme_checked")
+    assert done.code == 1, done.err
+    assert done.out.startswith("acme-checked 2.1\n\narchitectures acme-checked:checked_net\n")
+    text = " ".join(done.out.split())
+    assert "FAILED trains_every_parameter: no gradient reaches forgotten.weight" in text
+    assert "fix: use the parameter in forward, or delete it" in text
+    assert "ok: loads, has_a_name_of_its_own" in text
+    assert text.endswith("1 failed, 0 does not apply")
+
+
+def test_json_holds_every_verdict(command, installed):
+    """One object; the failure with reason and fix."""
+    done = command("plugins", "check", "acme-checked", "--json")
+    assert done.code == 1 and done.json["ok"] is False
+    assert done.json["distribution"] == "acme-checked" and done.json["counts"]["failed"] == 1
+    (failure,) = [v for v in done.json["verdicts"] if v["outcome"] == "failed"]
+    assert (failure["component"], failure["rule"]) == (
+        "acme-checked:checked_net",
+        "trains_every_parameter",
+    )
+
+
+def test_examples_exempt_and_the_code_is_0(command, installed, tmp_path):
+    """As continuous integration wants it."""
+    path = tmp_path / "x.yaml"
+    path.write_text(
+        "architectures: {checked_net: {exempt: {trains_every_parameter: kept for old weights}}}"
+    )
+    done = command("plugins", "check", "acme-checked", "--examples", str(path))
+    assert done.code == 0, done.out
+    assert "its authors say: kept for old weights" in " ".join(done.out.split())
+
+
+def test_unknown_names_are_errors(command, installed):
+    """Exit code 2, with the nearest and what is installed."""
+    done = command("plugins", "check", "acme-cheked")
+    assert done.code == 2 and "did you mean 'acme-checked'?" in done.err
+    assert command("plugins", "check").code == 2
+    assert "architectures" in command("plugins", "check", "acme-checked", "--kind", "archs").err

@@ -1,0 +1,59 @@
+"""The names of a new plugin: one gives all of them, and those that are taken are refused."""
+
+import pytest
+
+from dlplug.errors import InvalidValueError, UnknownKeyError
+from dlplug.plugin import Registry
+from dlplug.templates.names import LONGEST, checked_names
+
+
+@pytest.mark.parametrize("written", ["acme-net", "Acme_Net", "ACME.net"])
+def test_one_name_gives_all(written):
+    """Normalised as package indexes do."""
+    names = checked_names("architecture", written, Registry.discover())
+    assert (names.kind, names.distribution) == ("architectures", "acme-net")
+    assert (names.package, names.class_name) == ("acme_net", "AcmeNet")
+
+
+@pytest.mark.parametrize(
+    ("name", "problem"),
+    [
+        ("9net", "words of letters and digits"),
+        ("net!", "words of letters and digits"),
+        ("-net", "words of letters and digits"),
+        ("../net", "words of letters and digits"),
+        ("netz-für-alle", "words of letters and digits"),
+        ("", "words of letters and digits"),
+        ("a" * (LONGEST + 1), "more than 30 characters"),
+        ("class", "a word of Python"),
+        ("match", "a word of Python"),
+        ("torch", "has a module 'torch' already"),
+        ("json", "has a module 'json' already"),
+        ("vit", "there is one of that name: vit (dlplug"),
+        ("dlplug", "a plugin of that name is installed"),
+    ],
+)
+def test_bad_names_are_refused(name, problem):
+    """With what is allowed and a way out."""
+    with pytest.raises(InvalidValueError) as caught:
+        checked_names("architecture", name, Registry.discover())
+    assert problem in caught.value.what
+    assert caught.value.fix == "put your own name before it: acme-architecture"
+
+
+def test_a_name_of_an_installed_plugin_is_refused(fake_distribution):
+    """Its distribution and its component."""
+    lines = {"dlplug.losses": {"dicey": "acme_dice:Dice"}}
+    fake_distribution("acme-dice", entry_points=lines)
+    registry = Registry.discover()
+    with pytest.raises(InvalidValueError, match="a plugin of that name is installed"):
+        checked_names("loss", "acme_dice", registry)
+    with pytest.raises(InvalidValueError, match=r"dicey \(acme-dice 1\.0\)"):
+        checked_names("loss", "dicey", registry)
+    assert checked_names("callback", "dicey", registry).package == "dicey"
+
+
+def test_an_unknown_kind_is_refused():
+    """With the nearest."""
+    with pytest.raises(UnknownKeyError, match="did you mean 'loss'"):
+        checked_names("lost", "acme", Registry.discover())

@@ -1,0 +1,75 @@
+"""Examples are read from a package without importing it, and every wrong word is named."""
+
+import sys
+
+import pytest
+
+from dlplug.errors import ConfigError
+from dlplug.plugin import Registry
+from dlplug.testing.check import check_distribution, components_of
+from dlplug.testing.example import FILE, Example, examples_of, read_examples
+
+
+@pytest.fixture
+def components(fake_distribution):
+    """Of a package with an architecture."""
+    lines = {"dlplug.architectures": {"net": "acme_examples.net:Net"}}
+    site = fake_distribution("acme", entry_points=lines, modules={"acme_examples.net": "Net = 1"})
+    (site / "acme_examples" / FILE).write_text(
+        "architectures:\n  net: {inputs: tokens, arguments: {rate: 1e-3}}\n"
+    )
+    return components_of(Registry.discover(), "acme")
+
+
+def test_the_package_is_not_imported(components):
+    """Its file is found beside its code; numbers are read as in configs."""
+    expected = Example(arguments={"rate": 1e-3}, inputs="tokens")
+    assert examples_of(components) == {("architectures", "net"): expected}
+    assert "acme_examples" not in sys.modules
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("- net", "mapping"),
+        ("nets: {}", "no kind 'nets'"),
+        ("architectures: {ned: {}}", "did you mean 'net'"),
+        ("architectures: {net: {input: image}}", "did you mean 'inputs'"),
+        ("architectures: {net: {inputs: picture}}", "no architectures.net.inputs 'picture'"),
+        ("architectures: {net: {exempt: {compile: slow}}}", "did you mean 'compiles'"),
+        ("architectures: {net: {config: {data: x, model: y}}}", "no slot of a config 'model'"),
+        ("architectures: {net: {arguments: [1]}}", "net.arguments must be a mapping"),
+        ("architectures: {net: 3}", "architectures.net must be a mapping"),
+    ],
+)
+def test_wrong_words_are_named(components, tmp_path, text, message):
+    """With the file, what is known and the nearest."""
+    path = tmp_path / "x.yaml"
+    path.write_text(text)
+    with pytest.raises(ConfigError, match=message) as caught:
+        read_examples(path, components)
+    assert str(path) in str(caught.value)
+
+
+def test_files_are_written_before_it_is_built(fake_distribution, tmp_path):
+    """{folder} in an argument is where they are."""
+    source = '''
+        from pathlib import Path
+        from torch import nn
+
+        class Reader(nn.Linear):
+            """Reads its width from a file."""
+
+            def __init__(self, num_features: int, num_outputs: int, path: str):
+                super().__init__(num_features, num_outputs, bias=Path(path).read_text() == "yes")
+    '''
+    lines = {"dlplug.architectures": {"reader": "acme_reader:Reader"}}
+    fake_distribution("acme", entry_points=lines, modules={"acme_reader": source})
+    path = tmp_path / "x.yaml"
+    path.write_text(
+        "architectures:\n  reader:\n    arguments: {path: '{folder}/bias.txt'}\n"
+        "    files: {bias.txt: 'yes'}\n    exempt: {tells_its_parameters: 'a test'}\n"
+    )
+    verdicts = check_distribution(Registry.discover(), "acme", path)
+    assert [v for v in verdicts if v.is_failure] == []
+    assert any(v.reason == "its authors say: a test" for v in verdicts)
