@@ -36,6 +36,7 @@ STABLE_TORCH_LIBRARY_IMPL(dlplug, CPU, library) {
   library.impl("compact_adamw_table_", TORCH_BOX(&dlplug::compact_adamw_table_));
   library.impl("layer_norm_forward", TORCH_BOX(&dlplug::layer_norm_forward));
   library.impl("layer_norm_backward", TORCH_BOX(&dlplug::layer_norm_backward));
+  library.impl("prefetch", TORCH_BOX(&dlplug::prefetch));
   library.impl("rms_norm_forward", TORCH_BOX(&dlplug::rms_norm_forward));
   library.impl("rms_norm_backward", TORCH_BOX(&dlplug::rms_norm_backward));
   library.impl("total_norm_table", TORCH_BOX(&dlplug::total_norm_table));

@@ -81,8 +81,10 @@ def check_mask(mask: Tensor, query: Tensor, key: Tensor, enable_gqa: bool) -> No
         )
     _check_device("attn_mask", mask, query)
     axis = -3 if enable_gqa else -2  # with grouped heads the scores have the query's
-    leading = torch.broadcast_shapes(query.shape[:axis], key.shape[:axis]) + query.shape[axis:-2]
-    scores = (*leading, query.size(-2), key.size(-2))
+    q, k = query.shape, key.shape
+    # Equal sizes, the most common, are not worth 10 us.
+    leading = q[:axis] if q[:axis] == k[:axis] else torch.broadcast_shapes(q[:axis], k[:axis])
+    scores = (*leading, *q[axis:-1], k[-2])
     given = tuple(mask.shape)
     if len(given) > len(scores) or any(
         have not in (1, want) for have, want in zip(given[::-1], scores[::-1], strict=False)

@@ -11,10 +11,10 @@ from dlplug.ops.fallback import attention as reference
 
 # As the fields of reference.Options.
 _OPTIONS = (
-    "Tensor? alibi_slopes, Tensor? cu_seqlens, Tensor? seed, float dropout_p, float scale, "
-    "float? softcap, int? left, int? right, int query_offset"
+    "Tensor? attn_mask, Tensor? alibi_slopes, Tensor? cu_seqlens, Tensor? seed, float dropout_p, "
+    "float scale, float? softcap, int? left, int? right, int query_offset"
 )
-_NO_GRADIENTS = (None,) * len(reference.Options._fields)
+_NO_GRADIENTS = (None,) * (len(reference.Options._fields) - 2)  # of all behind the first two
 
 
 def _fake_forward(query, key, value, *_):
@@ -22,8 +22,15 @@ def _fake_forward(query, key, value, *_):
     return _empty_heads(query, value.size(-1)), lse
 
 
-def _fake_backward(grad_out, query, key, value, *_):
-    return tuple(_empty_heads(x, x.size(-1)) for x in (query, key, value))
+def _fake_backward(
+    grad_out, query, key, value, out, lse, needs_mask, needs_slopes, attn_mask, alibi_slopes, *_
+):
+    grads = (_empty_heads(x, x.size(-1)) for x in (query, key, value))
+    biases = ((attn_mask, needs_mask), (alibi_slopes, needs_slopes))
+    return *grads, *(
+        x.new_empty(x.shape) if is_needed else query.new_empty(0, dtype=torch.float32)
+        for x, is_needed in biases
+    )
 
 
 def _empty_heads(like: Tensor, width: int) -> Tensor:
@@ -34,29 +41,39 @@ def _empty_heads(like: Tensor, width: int) -> Tensor:
 
 
 def _setup_context(ctx, inputs, output):
-    query, key, value, sinks, alibi_slopes, cu_seqlens, seed, *ctx.numbers = inputs
+    query, key, value, sinks, attn_mask, slopes, cu_seqlens, seed, *ctx.numbers = inputs
     out, lse = output
     ctx.set_materialize_grads(False)
     ctx.mark_non_differentiable(lse)
-    ctx.save_for_backward(query, key, value, sinks, alibi_slopes, cu_seqlens, seed, out, lse)
+    ctx.save_for_backward(query, key, value, sinks, attn_mask, slopes, cu_seqlens, seed, out, lse)
 
 
 def _gradients(ctx, grad_out, _):
     if grad_out is None:
-        return None, None, None, None, *_NO_GRADIENTS
+        return *(None,) * 6, *_NO_GRADIENTS
     query, key, value, sinks, *tensors, out, lse = ctx.saved_tensors
     options = reference.Options(*tensors, *ctx.numbers)
+    is_needed = ctx.needs_input_grad[:6]
     if torch.is_grad_enabled():  # create_graph: the gradients must be differentiable themselves
         # Views: where one argument is, or depends on, another, each gradient is its own alone.
-        inputs = [None if x is None else x.view_as(x) for x in (query, key, value, sinks)]
-        is_needed = ctx.needs_input_grad[:4]
-        again = reference.attention(*inputs, options)
+        learnt = (query, key, value, sinks, options.attn_mask, options.alibi_slopes)
+        inputs = [None if x is None else x.view_as(x) for x in learnt]
+        options = options._replace(attn_mask=inputs[4], alibi_slopes=inputs[5])
+        again = reference.attention(*inputs[:4], options)
         wanted = [x for x, needed in zip(inputs, is_needed, strict=True) if needed]
         found = iter(torch.autograd.grad(again, wanted, grad_out, create_graph=True))
         return *(next(found) if needed else None for needed in is_needed), *_NO_GRADIENTS
-    grads = backward(grad_out, query, key, value, out, lse, *options)
-    grad_sinks = _gradient_of_sinks(grad_out, out, lse, sinks) if ctx.needs_input_grad[3] else None
-    return *grads, grad_sinks, *_NO_GRADIENTS
+    _, _, _, needs_sinks, needs_mask, needs_slopes = is_needed
+    *grads, grad_mask, grad_slopes = backward(
+        grad_out, query, key, value, out, lse, needs_mask, needs_slopes, *options
+    )
+    return (
+        *grads,
+        _gradient_of_sinks(grad_out, out, lse, sinks) if needs_sinks else None,
+        grad_mask if needs_mask else None,
+        grad_slopes if needs_slopes else None,
+        *_NO_GRADIENTS,
+    )
 
 
 def _gradient_of_sinks(grad_out: Tensor, out: Tensor, lse: Tensor, sinks: Tensor) -> Tensor:
@@ -75,7 +92,8 @@ forward = _library.define(
 )
 backward = _library.define(
     "attention_backward(Tensor grad_out, Tensor query, Tensor key, Tensor value, Tensor out, "
-    f"Tensor lse, {_OPTIONS}) -> (Tensor, Tensor, Tensor)",
+    f"Tensor lse, bool needs_mask, bool needs_slopes, {_OPTIONS}) "
+    "-> (Tensor, Tensor, Tensor, Tensor, Tensor)",
     fallback=reference.attention_backward,
     fake=_fake_backward,
 )

@@ -17,9 +17,10 @@ from dlplug.ops.fallback import philox
 KERNEL_DTYPES = (torch.float32, torch.bfloat16, torch.float16)
 MAX_WIDTH = 256  # head dimensions that the kernels take
 
-# Multiply-adds of the scores below which 9 us more for a call, 25 us with gradients, count.
+# Multiply-adds of the scores below which 9 us more for a call, 25 us with gradients, count; and
+# with a mask, whose checks take as long again.
 SMALLEST_WORK = {torch.float32: 200_000, torch.bfloat16: 50_000, torch.float16: 50_000}
-FEWEST_QUERIES = 4  # of float32
+SMALLEST_MASKED_WORK = {torch.float32: 800_000, torch.bfloat16: 200_000, torch.float16: 200_000}
 NO_EXTRAS = (None,) * 4  # alibi_slopes, softcap, sinks, cu_seqlens
 IS_MEASURED = platform.machine().lower() in ("x86_64", "amd64")
 
@@ -46,15 +47,16 @@ def attention(
     The scores go through, in this order: ``scale``; ``softcap * tanh(x / softcap)``; ALiBi,
     ``x - slope * |i + query_offset - j|``; the mask, which is added if it is float; and the
     softmax, whose sum also counts ``exp(sink)``. All given masks must agree for query i to see
-    key j. A query that sees no key gives 0, and gradient 0. A NaN or infinity in a key or value
-    may reach queries that do not see it.
+    key j; a float one hides by -inf. A query that sees no key gives 0, and gradient 0. A NaN or
+    infinity in a key or value may reach queries that do not see it.
 
     Args:
         query: ``(..., H, Q, D)``, float32, bfloat16, float16 or float64; any strides.
         key: ``(..., H, K, D)``; leading sizes broadcast.
         value: ``(..., H, K, E)``.
         attn_mask: Bool (True: seen) or float of ``query``'s dtype or float32 (added to the
-            scores), broadcastable to ``(..., H, Q, K)``.
+            scores), broadcastable to ``(..., H, Q, K)``. Blocks of 64 queries and 256 keys that it
+            hides are skipped. A float mask learns; its gradient is summed in float32.
         dropout_p: Probability of dropping a weight; give 0 in evaluation.
         is_causal: Query i sees keys up to position ``i + query_offset``.
         scale: Factor of the scores; None for 1 / sqrt(D).
@@ -76,7 +78,8 @@ def attention(
         DtypeError: Dtypes that are not listed above.
         OpError: A number out of its range, or arguments that contradict each other.
         BackendError: The backend asked for cannot take the call.
-    Numerics: at most twice PyTorch's own rounding error; half precision sums in float32.
+    Numerics: at most twice PyTorch's own rounding error; half precision sums in float32. float16
+    is multiplied in float32, bfloat16 too unless the processor multiplies it itself.
     Deterministic for any thread count; a seed drops the same weights on every backend.
     References: Vaswani et al. 2017, arXiv:1706.03762; Dao et al. 2022, arXiv:2205.14135; Press et
     al. 2022, arXiv:2108.12409 (ALiBi); arXiv:2408.00118 (softcap); arXiv:2508.10925 (sinks).
@@ -124,6 +127,7 @@ def attention(
     )
     seed = philox.draw_seed(query.device) if dropout_p > 0 else None
     options = reference.Options(
+        attn_mask,
         alibi_slopes,
         cu_seqlens,
         seed,
@@ -137,11 +141,11 @@ def attention(
     if route == "native":
         return _run_kernel(query, key, value, sinks, options)
     if route == "torch":
-        return _run_torch(query, key, value, attn_mask, is_causal, enable_gqa, options)
+        return _run_torch(query, key, value, is_causal, enable_gqa, options)
     if not torch.is_autocast_enabled(query.device.type):
-        return reference.attention(query, key, value, sinks, options, attn_mask)
+        return reference.attention(query, key, value, sinks, options)
     with torch.autocast(query.device.type, enabled=False):  # it sums in float32
-        return reference.attention(query, key, value, sinks, options, attn_mask)
+        return reference.attention(query, key, value, sinks, options)
 
 
 def _is_left_to_torch(query: Tensor, key: Tensor, value: Tensor) -> bool:
@@ -188,6 +192,8 @@ def _run_kernel(
         options = options._replace(alibi_slopes=options.alibi_slopes.float().contiguous())
     if options.cu_seqlens is not None:
         options = options._replace(cu_seqlens=options.cu_seqlens.contiguous())
+    if options.attn_mask is not None and options.attn_mask.dim() != 4:
+        options = options._replace(attn_mask=_four_axes(options.attn_mask))
     if query.dim() == 4:
         return kernels.forward(query, key, value, sinks, *options)[0]
     four = (_four_axes(x) for x in (query, key, value))
@@ -203,18 +209,18 @@ def _run_torch(
     query: Tensor,
     key: Tensor,
     value: Tensor,
-    attn_mask: Tensor | None,
     is_causal: bool,
     enable_gqa: bool,
     options: reference.Options,
 ) -> Tensor:
     """PyTorch's own op; a mask says what it has no argument for."""
+    attn_mask = options.attn_mask
     positions = (options.left, options.right, options.query_offset)
     is_plain = positions == (None, 0 if is_causal else None, 0)
     if attn_mask is not None or options.cu_seqlens is not None or not is_plain:
         is_causal = False
         is_bias = attn_mask is not None and attn_mask.dtype != torch.bool
-        seen = reference.visible(query, key, options, None if is_bias else attn_mask)
+        seen = reference.visible(query, key, options)
         if not is_bias:
             attn_mask = seen
         elif seen is not None:
@@ -231,12 +237,10 @@ def _run_torch(
     )
 
 
-def _refuse(query, key, value, attn_mask, dropout_p, window, query_offset, alibi_slopes, *_):
+def _refuse(query, key, value, attn_mask, *_):
     """Why the kernels cannot take a call, or None."""
     if query.dtype not in KERNEL_DTYPES:
         return f"{query.dtype} is not float32, bfloat16 or float16"
-    if attn_mask is not None:
-        return "the kernels take no attn_mask"
     q, k, v = query.shape, key.shape, value.shape
     if not (0 < q[-1] <= MAX_WIDTH and 0 < v[-1] <= MAX_WIDTH):
         return f"head dimensions {q[-1]} and {v[-1]} are not 1 to {MAX_WIDTH}"
@@ -248,8 +252,10 @@ def _refuse(query, key, value, attn_mask, dropout_p, window, query_offset, alibi
         return "the heads of query are broadcast"
     if 0 in q or 0 in k:
         return "a tensor is empty"
-    if alibi_slopes is not None and alibi_slopes.requires_grad and torch.is_grad_enabled():
-        return "the kernels give no gradient of alibi_slopes"
+    if attn_mask is not None and len(q) > 4:
+        given = attn_mask.shape[:-3]
+        if given != q[:-3] and given.numel() != 1:
+            return "attn_mask is broadcast over some of several leading sizes"
     return None
 
 
@@ -264,10 +270,9 @@ def _decline(query, key, value, attn_mask, dropout_p, window, query_offset, *ext
     if not IS_MEASURED:
         return f"the kernels' speed on {platform.machine()} is not known"
     work = query.numel() * key.size(-2)
-    if work < SMALLEST_WORK[query.dtype]:  # as in _is_left_to_torch
+    smallest = SMALLEST_WORK if attn_mask is None else SMALLEST_MASKED_WORK
+    if work < smallest[query.dtype]:  # as in _is_left_to_torch
         return f"{work} multiply-adds for the scores take less time than the call"
-    if query.dtype == torch.float32 and query.size(-2) < FEWEST_QUERIES:
-        return f"{query.size(-2)} queries do not pay for packing the keys"
     return None
 
 

@@ -1,6 +1,7 @@
 """Attention written out query by query in float64, and the rule by which results are judged."""
 
 import math
+from pathlib import Path
 
 import pytest
 import torch
@@ -97,28 +98,33 @@ def plain(query, key, value, is_causal=False) -> Tensor:
 
 
 def with_gradients(function, tensors, grad, **options) -> list[Tensor]:
-    """The output, and the gradients of ``tensors`` (and of ``sinks`` among the options)."""
+    """The output, and the gradients of ``tensors`` and of what the options hold that can learn."""
     leaves = [x.detach().clone().requires_grad_() for x in tensors]
-    if options.get("sinks") is not None:
-        options["sinks"] = options["sinks"].detach().clone().requires_grad_()
-        leaves.append(options["sinks"])
+    for name in ("sinks", "attn_mask", "alibi_slopes"):
+        if (x := options.get(name)) is not None and x.is_floating_point():
+            options[name] = x.detach().clone().requires_grad_()
+            leaves.append(options[name])
     output = function(*leaves[:3], **options)
-    return [output.detach(), *torch.autograd.grad(output, leaves, grad)]
+    # A mask that hides everything is not part of the definition's sums.
+    grads = torch.autograd.grad(output, leaves, grad, materialize_grads=True)
+    return [output.detach(), *grads]
 
 
-def assert_within_twice(found, oracle, peer, unit=0.0) -> None:
+def assert_within_twice(found, oracle, peer, unit=0.0, extra_units=()) -> None:
     """error(found) <= 2 * error(peer) + 1 ulp of the largest value, for each tensor.
 
     That value is the largest true one, or the largest term of a sum whose terms cancel: values and
-    grad_out are of size 1; ``unit`` is it for the gradients of query, key and sinks.
+    grad_out are of size 1; ``unit`` is it for the gradients of query and key, ``extra_units`` for
+    those of sinks, mask and slopes, of which there may be any.
     """
+    units = [1.0, unit, unit, 1.0, *extra_units]
     eps = torch.finfo(found[0].dtype).eps
-    for name, result, true, other in zip("oqkvs", found, oracle, peer, strict=False):
+    for i, (result, true, other) in enumerate(zip(found, oracle, peer, strict=False)):
         size = true.abs().max().item()
-        ulp = eps * max(size, 1.0 if name in "ov" else unit)
+        ulp = eps * max(size, units[i])
         limit = 2 * (other.double() - true).abs().max().item()
         error = (result.double() - true).abs().max().item()
-        assert error <= limit + ulp, f"{name}: {error:.3g}, allowed {limit:.3g} + {ulp:.3g}"
+        assert error <= limit + ulp, f"tensor {i}: {error:.3g}, allowed {limit:.3g} + {ulp:.3g}"
 
 
 def oracle(tensors, grad, **options):
@@ -131,3 +137,9 @@ def oracle(tensors, grad, **options):
         return with_gradients(
             ops.attention, [x.double() for x in tensors], grad.double(), **doubled
         )
+
+
+def peak_of_memory() -> int:
+    """Bytes that this process has had in memory."""
+    (line,) = [x for x in Path("/proc/self/status").read_text().splitlines() if "VmHWM" in x]
+    return int(line.split()[1]) * 1024

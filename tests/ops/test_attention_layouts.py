@@ -1,5 +1,6 @@
 """Attention of tensors of any shape and layout, and what the results' bits depend on."""
 
+import math
 import os
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from tests.ops.attention_cases import (
     make_inputs,
     naive,
     oracle,
+    peak_of_memory,
     with_gradients,
 )
 
@@ -41,6 +43,8 @@ def features():
             "sinks": st.booleans(),
             "alibi": st.booleans(),
             "packed": st.booleans(),
+            "mask": st.sampled_from([None, "bool", "float", "like query"]),
+            "mask_is_whole": st.tuples(*[st.booleans()] * 4),  # along batch, heads, queries, keys
             "layout": st.sampled_from(["BHSD", "BSHD", "wide", "expanded"]),
         }
     )
@@ -68,6 +72,15 @@ def test_any_product_of_features_agrees_with_the_definition(case):
         options["sinks"] = draw(heads)
     if case["alibi"]:
         options["alibi_slopes"] = draw(heads).abs()
+    if case["mask"] is not None:
+        scores = (batch, heads, queries, keys)
+        whole = zip(scores, case["mask_is_whole"], strict=True)
+        bias = draw(*(size if is_whole else 1 for size, is_whole in whole), seed=5)
+        seen = draw(*bias.shape, seed=6) > -0.7
+        bias = bias.masked_fill(~seen, -math.inf)
+        if case["mask"] == "like query":
+            bias = bias.to(case["dtype"])
+        options["attn_mask"] = seen if case["mask"] == "bool" else bias
     is_positional = options["is_causal"] or options.get("window", (None, None)) != (None, None)
     if (is_positional or case["alibi"]) and not case["packed"]:
         options["query_offset"] = case["query_offset"]
@@ -146,11 +159,19 @@ def test_results_have_the_same_bits_for_any_number_of_threads(cpu_kernels):
         ((1, 2, 1, 700, 900, 24, 24), {"dropout_p": 0.2}),
         ((1, 4, 1, 300, 2100, 8, 20), {"query_offset": 1800}),
         ((2, 4, 2, 600, 1030, 17, 8), {"window": 200}),
+        ((1, 4, 2, 2, 3100, 24, 24), {"query_offset": 3098}),
+        ((1, 1, 1, 30, 3100, 24, 24), {"query_offset": 3000, "window": 1700, "dropout_p": 0.2}),
+        ((3, 2, 1, 140, 300, 8, 8), {"attn_mask": draw(140, 300), "alibi_slopes": draw(2)}),
+        ((6, 4, 4, 40, 40, 8, 8), {"attn_mask": draw(4, 1, 40)}),
+        ((6, 4, 2, 40, 600, 8, 8), {"attn_mask": draw(6, 1, 40, 1).to(torch.bfloat16)}),
     ]
     try:
         for shape, options in cases:
             for dtype in DTYPES:
                 *tensors, grad = make_inputs(*shape, dtype)
+                mask = options.get("attn_mask")
+                if mask is not None and mask.dtype not in (torch.float32, dtype):
+                    continue
                 results = []
                 for threads in (1, 2, 3, 7):
                     torch.set_num_threads(threads)
@@ -233,9 +254,3 @@ def test_the_backward_of_grouped_heads_takes_bounded_memory(cpu_kernels):
     torch.autograd.grad(out, leaves, grad)
     # The gradient itself, its shares, and as much again for keys and scratch.
     assert peak_of_memory() - before <= 5 * leaves[0].nbytes
-
-
-def peak_of_memory():
-    """Bytes that this process has had in memory."""
-    (line,) = [x for x in Path("/proc/self/status").read_text().splitlines() if "VmHWM" in x]
-    return int(line.split()[1]) * 1024

@@ -19,16 +19,20 @@ NUMBERS = (0.0, 0.4, None, None, 0, 0)  # dropout_p, scale, softcap, left, right
 def test_opcheck_of_both_operators(dtype):
     """Schema, fake kernel, autograd registration and tracing with dynamic shapes."""
     q, k, v, grad = make_inputs(2, 4, 2, 5, 6, 8, 7, dtype)
-    sinks, slopes = draw(4), draw(4).abs()
-    options = (slopes, None, torch.tensor(4), 0.2, 0.4, 1.5, 3, None, 1)
-    for sink, option in ((None, (None, None, None, *NUMBERS)), (sinks, options)):
+    sinks, slopes = draw(4), draw(4).abs().requires_grad_()
+    bias = draw(1, 4, 5, 1).requires_grad_()
+    options = (bias, slopes, None, torch.tensor(4), 0.2, 0.4, 1.5, 3, None, 1)
+    for sink, option in ((None, (None, None, None, None, *NUMBERS)), (sinks, options)):
         torch.library.opcheck(
             torch.ops.dlplug.attention_forward.default,
             (*(x.detach().requires_grad_() for x in (q, k, v)), sink, *option),
         )
+        option = [x.detach() if isinstance(x, torch.Tensor) else x for x in option]
         out, lse = torch.ops.dlplug.attention_forward(q, k, v, sink, *option)
+        is_needed = option[0] is not None
         torch.library.opcheck(
-            torch.ops.dlplug.attention_backward.default, (grad, q, k, v, out, lse, *option)
+            torch.ops.dlplug.attention_backward.default,
+            (grad, q, k, v, out, lse, is_needed, is_needed, *option),
         )
 
 
@@ -40,16 +44,18 @@ def test_compiles_without_a_graph_break(mode, is_dynamic):
     torch._dynamo.reset()
     *tensors, grad = make_inputs(2, 4, 2, 5, 6, 8, 7)
 
-    def run(q, k, v, sinks):
-        a = ops.attention(q, k, v, is_causal=True, enable_gqa=True, dropout_p=0.2)
-        return a + ops.attention(q, k, v, sinks=sinks, softcap=2.0, enable_gqa=True)
+    def run(q, k, v, sinks, attn_mask, alibi_slopes):
+        a = ops.attention(q, k, v, attn_mask > 0, is_causal=True, enable_gqa=True, dropout_p=0.2)
+        extras = {"alibi_slopes": alibi_slopes, "sinks": sinks, "softcap": 2.0}
+        return a + ops.attention(q, k, v, attn_mask, enable_gqa=True, **extras)
 
     compiled = torch.compile(run, fullgraph=True, backend="aot_eager", dynamic=is_dynamic)
     with ops.use_backend(mode):
         results = []
         for function in (run, compiled):
             torch.manual_seed(0)
-            results.append(with_gradients(function, tensors, grad, sinks=draw(4)))
+            learnt = {"sinks": draw(4), "attn_mask": draw(4, 1, 6), "alibi_slopes": draw(4).abs()}
+            results.append(with_gradients(function, tensors, grad, **learnt))
     for a, b in zip(*results, strict=True):
         torch.testing.assert_close(a, b)
 
@@ -104,15 +110,22 @@ def test_transforms_of_functions_agree_with_torch():
 
 
 def test_double_backward_equals_the_references(cpu_kernels):
-    """Through queries, keys, values and sinks, with dropout and grouped heads."""
+    """Through queries, keys, values, sinks, a mask and slopes, with dropout and grouped heads."""
     *tensors, grad = make_inputs(1, 4, 2, 5, 6, 8, 7)
 
     def second_order(mode):
-        leaves = [x.clone().requires_grad_() for x in (*tensors, draw(4))]
+        learnt = (*tensors, draw(4), draw(5, 6), draw(4, seed=1))
+        leaves = [x.clone().requires_grad_() for x in learnt]
         torch.manual_seed(2)
         with ops.use_backend(mode):
             out = ops.attention(
-                *leaves[:3], sinks=leaves[3], dropout_p=0.2, is_causal=True, enable_gqa=True
+                *leaves[:3],
+                leaves[4],
+                sinks=leaves[3],
+                alibi_slopes=leaves[5],
+                dropout_p=0.2,
+                is_causal=True,
+                enable_gqa=True,
             )
             first = torch.autograd.grad(out, leaves, grad, create_graph=True)
         return torch.autograd.grad(sum(x.square().sum() for x in first), leaves)

@@ -2,16 +2,17 @@
 // chunk of keys are made, turned into weights and multiplied with the values while they lie in the
 // cache, so no more than O(queries) is kept. Chunks that no query of an item sees are skipped.
 //
-// An item is one head's range of queries and belongs to one thread. Order of loops: chunk of keys,
+// An item is one head's range of queries (and of keys, where there are few queries and heads) and
+// belongs to one thread. Order of loops: chunk of keys,
 // block of queries, so that a chunk is packed once per item; with a running softmax per query.
 // Work: 4 * queries * keys * width flops; padding adds what a chunk lacks to whole vectors.
 #include "csrc/cpu/kernels/attention.h"
 
+#include "csrc/cpu/kernels/attention_output.h"
 #include "csrc/cpu/kernels/attention_pack.h"
 #include "csrc/cpu/kernels/attention_pairs.h"
 #include "csrc/cpu/kernels/attention_product.h"
 #include "csrc/cpu/kernels/attention_scratch.h"
-#include "csrc/cpu/kernels/attention_softmax.h"
 
 namespace dlplug::DLPLUG_ISA {
 
@@ -46,27 +47,25 @@ struct ForwardScratch {
         is_started(scratch.take<bool>(args.item_queries)) {}
 };
 
-// A block of queries [first, first + count) against the keys and values of `chunk`.
-template <class T, class Element, bool kPlain>
+// A block of queries against those keys and values of `chunk` that it sees.
+template <class T, class Element>
 static void attend_block(const AttentionForward& args, const ForwardScratch<Element>& space,
-                         int64_t batch, int64_t head, int64_t first, int64_t count, Span chunk,
-                         Factor<Element> values, float* sums, const Softmax& softmax,
-                         bool& is_started) {
-  const ScoreBlock block(args, batch, head, first, count, chunk, space.columns);
-  if (block.is_empty()) return;
+                         const ScoreBlock& block, Span chunk, Factor<Element> values, float* sums,
+                         const Softmax& softmax, bool& is_started) {
+  const int64_t count = block.count;
   const int64_t in_chunk = block.span.begin - chunk.begin;
   const int64_t num_keys = block.span.end - block.span.begin;
 
-  const auto queries = first_factor(rows_at<T>(args.query, batch, head, first), args.query.row,
-                                    count, args.width, space.queries);
+  const auto queries = first_factor(rows_at<T>(args.query, block.batch, block.head, block.first),
+                                    args.query.row, count, args.width, space.queries);
   multiply<false>(count, block.columns / kWidth, depth_of<Element>(args.width), queries.data,
                   queries.stride, space.keys + in_chunk, space.columns, space.scores, space.columns,
                   false);
 
-  find_tops<kPlain>(block, space.scores, space.rows);
-  raise_tops(count, space.rows, softmax);
-  weigh<kPlain>(block, softmax, space.scores, space.rows);
-  add_sums(count, space.rows, softmax);
+  if (block.is_plain())
+    soften<true>(block, softmax, space.scores, space.rows);
+  else
+    soften<false>(block, softmax, space.scores, space.rows);
   if (is_started)
     for (int64_t row = 0; row < count; ++row)
       if (softmax.shrink[row] != 1.0f)
@@ -81,9 +80,10 @@ static void attend_block(const AttentionForward& args, const ForwardScratch<Elem
   is_started = true;
 }
 
-template <class T, class Element, bool kPlain>
+template <class T, class Element>
 static void attend_item(const AttentionForward& args, const ForwardScratch<Element>& space,
-                        int64_t item) {
+                        int64_t index) {
+  const int64_t item = index / args.num_key_items, range = index % args.num_key_items;
   const int64_t batch_head = item / args.num_query_items;
   const int64_t batch = batch_head / args.heads, head = batch_head % args.heads;
   const int64_t kv_head = head / (args.heads / args.kv_heads);
@@ -91,38 +91,35 @@ static void attend_item(const AttentionForward& args, const ForwardScratch<Eleme
   const int64_t rest = args.num_queries - first;
   const int64_t count = rest < args.item_queries ? rest : args.item_queries;
   const int64_t size = block_size(count);
-  for (int64_t i = 0; i < count; ++i) {
-    space.softmax.top[i] = -kInfinity;
-    space.softmax.sum[i] = 0.0f;
-  }
+  start(space.softmax, count);
   for (int64_t i = 0; i * size < count; ++i) space.is_started[i] = false;
 
-  const Span seen = intersect(keys_seen_by(args, first, first + count - 1), {0, args.num_keys});
+  const Span seen =
+      intersect(keys_seen_by(args, first, first + count - 1), keys_of_range(args, range));
   for (int64_t key = seen.begin / args.chunk * args.chunk; key < seen.end; key += args.chunk) {
     Span chunk = intersect(seen, {key, key + args.chunk});
     chunk.begin = chunk.begin / kWidth * kWidth;
     const int64_t num_keys = chunk.end - chunk.begin;
-    transposed_second_factor(rows_at<T>(args.key, batch, kv_head, chunk.begin), args.key.row,
-                             num_keys, args.width, space.keys, space.columns);
-    const auto values = second_factor(rows_at<T>(args.value, batch, kv_head, chunk.begin),
-                                      args.value.row, num_keys, args.value_width, space.values);
-    for (int64_t i = 0; i < count; i += size)
-      attend_block<T, Element, kPlain>(
-          args, space, batch, head, first + i, size < count - i ? size : count - i, chunk, values,
-          space.sums + i * space.width, space.softmax.from(i), space.is_started[i / size]);
+    Factor<Element> values{};  // packed with the keys once a block sees some of them
+    for (int64_t i = 0; i < count; i += size) {
+      const ScoreBlock block(args, batch, head, first + i, size < count - i ? size : count - i,
+                             chunk, space.columns);
+      if (block.is_empty()) continue;
+      if (values.data == nullptr) {
+        transposed_second_factor(rows_at<T>(args.key, batch, kv_head, chunk.begin), args.key.row,
+                                 num_keys, args.width, space.keys, space.columns);
+        values = second_factor(rows_at<T>(args.value, batch, kv_head, chunk.begin), args.value.row,
+                               num_keys, args.value_width, space.values);
+      }
+      attend_block<T>(args, space, block, chunk, values, space.sums + i * space.width,
+                      space.softmax.from(i), space.is_started[i / size]);
+    }
   }
 
-  float* lse = args.lse + batch_head * args.num_queries + first;
-  for (int64_t i = 0; i < count; ++i) {
-    T* out = rows_at<T>(args.out, batch, head, first + i);
-    float factor;
-    finish(space.softmax.top[i], space.softmax.sum[i],
-           args.sinks == nullptr ? nullptr : args.sinks + head, &factor, lse + i);
-    if (space.is_started[i / size])
-      write_rows(space.sums + i * space.width, 0, 1, args.value_width, factor, out, 0);
-    else
-      for (int64_t column = 0; column < args.value_width; ++column) out[column] = T{};
-  }
+  for (int64_t i = 0; i < count; i += size)
+    put_out<T>(args, batch, head, range, first + i, size < count - i ? size : count - i,
+               space.is_started[i / size] ? space.sums + i * space.width : nullptr, space.width,
+               space.softmax.from(i));
 }
 
 template <class T, class Element>
@@ -130,12 +127,7 @@ static void attend(const AttentionForward& args, int64_t begin, int64_t end, cha
                    int64_t* scratch_bytes) {
   const ForwardScratch<Element> space(args, scratch);
   *scratch_bytes = space.scratch.used;
-  for (int64_t item = begin; item < end; ++item) {
-    if (args.is_plain)
-      attend_item<T, Element, true>(args, space, item);
-    else
-      attend_item<T, Element, false>(args, space, item);
-  }
+  for (int64_t item = begin; item < end; ++item) attend_item<T>(args, space, item);
 }
 
 void attention_forward(const AttentionForward& args, int64_t begin, int64_t end, char* scratch,

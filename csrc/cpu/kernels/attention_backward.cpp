@@ -2,20 +2,27 @@
 // delta_i = out_i . grad_out_i (Dao et al. 2022, arXiv:2205.14135, appendix B):
 //   grad_value = P^T grad_out,  S = P * (G - delta),
 //   grad_query = scale * S key,  grad_key = scale * S^T query
-// with dropout applied to G and to the P of grad_value, and the softcap's slope to S.
+// with dropout applied to G and to the P of grad_value, and the softcap's slope to S; before that
+// slope S is the gradient of the mask and, times the distances, of ALiBi's slopes.
 //
 // An item is one key-value head's range of keys and belongs to one thread; the query heads that
 // share it are added up. Order of loops: pass over queries (csrc/cpu/attention.cpp), query head,
 // chunk of keys, block of queries.
 // Work: 10 * queries * keys * width flops.
 #include "csrc/cpu/kernels/attention.h"
+#include "csrc/cpu/kernels/attention_bias_gradient.h"
 #include "csrc/cpu/kernels/attention_pack.h"
 #include "csrc/cpu/kernels/attention_pairs.h"
 #include "csrc/cpu/kernels/attention_product.h"
 #include "csrc/cpu/kernels/attention_scores.h"
 #include "csrc/cpu/kernels/attention_scratch.h"
+#include "csrc/cpu/kernels/row.h"
 
 namespace dlplug::DLPLUG_ISA {
+
+DLPLUG_INLINE bool has_bias_gradient(const AttentionBackward& args) {
+  return args.grad_mask.type != MaskType::kNone || args.grad_slopes != nullptr;
+}
 
 template <class Element>
 struct BackwardScratch {
@@ -32,6 +39,7 @@ struct BackwardScratch {
   Element* factors;            // (block, columns): weights or their gradient
   float* weights;              // (block, columns)
   float* score_grads;          // (block, columns)
+  float* bias_grads;           // the same before the softcap's slope: where it lies, or null
   float* grad_queries;         // (queries of the pass, width)
   float* deltas;               // (queries of the pass,)
   float* grad_keys;            // (item_keys, width)
@@ -52,6 +60,9 @@ struct BackwardScratch {
         factors(scratch.take<Element>(kMaxBlock * columns)),
         weights(scratch.take<float>(kMaxBlock * columns)),
         score_grads(scratch.take<float>(kMaxBlock * columns)),
+        bias_grads(!has_bias_gradient(args) ? nullptr
+                   : args.softcap == 0.0f   ? score_grads
+                                            : scratch.take<float>(kMaxBlock * columns)),
         grad_queries(scratch.take<float>(args.most_queries * width)),
         deltas(scratch.take<float>(args.most_queries)),
         grad_keys(args.key_sums ? nullptr : scratch.take<float>(args.item_keys * width)),
@@ -82,10 +93,11 @@ static float dot(const T* a, const T* b, int64_t width) {
 }
 
 // Products to weights e^(score - lse) in `weights`, and in `grads` the gradient of the weights to
-// that of the products, but for the factor scale.
+// that of the products, but for the factor scale. In `bias_grads`, unless null, to that of what is
+// added to the scores.
 template <bool kPlain>
 static void differentiate(const ScoreBlock& block, const float* lse, const float* deltas,
-                          float* weights, float* grads) {
+                          float* weights, float* grads, float* bias_grads) {
   const Float scale = broadcast(block.args.scale);
   for (int64_t row = 0; row < block.count; ++row) {
     float *x = weights + row * block.stride, *g = grads + row * block.stride;
@@ -94,12 +106,19 @@ static void differentiate(const ScoreBlock& block, const float* lse, const float
     fill_zeros(g, 0, vectors.begin);
     fill_zeros(x, vectors.end, block.columns);
     fill_zeros(g, vectors.end, block.columns);
+    float* b =
+        bias_grads == nullptr || bias_grads == grads ? nullptr : bias_grads + row * block.stride;
+    if (b != nullptr) {
+      fill_zeros(b, 0, vectors.begin);
+      fill_zeros(b, vectors.end, block.columns);
+    }
     if (vectors.begin >= vectors.end) continue;
 
     // Where every score is -inf, lse is too, and no weight counts.
     const Float shift = broadcast(lse[row] == -kInfinity ? -kInfinity : -lse[row]);
     const Float delta = broadcast(deltas[row]);
     RowDropout dropout(block, row);
+    const RowMask mask = kPlain ? RowMask() : mask_of(block, row);
     for (int64_t j = vectors.begin; j < vectors.end; j += kWidth) {
       Float gradient = load(g + j);
       if constexpr (kPlain) {
@@ -108,7 +127,7 @@ static void differentiate(const ScoreBlock& block, const float* lse, const float
         store(g + j, weight * (gradient - delta));
       } else {
         Float cap_slope = broadcast(1.0f);
-        const Float score = transform_score(block, row, j, load(x + j), &cap_slope) + shift;
+        const Float score = transform_score(block, mask, row, j, load(x + j), &cap_slope) + shift;
         const Float weight = exp_of_score(hide(seen, j, score));
         Float kept = weight;
         if (block.args.threshold != 0) {
@@ -116,24 +135,32 @@ static void differentiate(const ScoreBlock& block, const float* lse, const float
           gradient = dropout.apply(j, gradient);
         }
         store(x + j, kept);
-        store(g + j, weight * (gradient - delta) * cap_slope);
+        const Float change = weight * (gradient - delta);
+        if (b != nullptr) store(b + j, change);
+        store(g + j, change * cap_slope);
       }
     }
   }
 }
 
-// A block of queries [first, first + count) against the keys of `chunk`; the item's keys begin at
-// `first_key`. The gradients are added to where the item has other blocks too.
-template <class T, class Element, bool kPlain>
+// What the blocks of an item have in common.
+struct Item {
+  Span keys;        // of its range
+  int64_t range;    // number of the range among all
+  int64_t share;    // of the mask's gradient
+  bool accumulate;  // several blocks, or none, add to a gradient
+};
+
+// A block of queries against those keys of `chunk` that it sees.
+template <class T, class Element>
 static void differentiate_block(const AttentionBackward& args,
-                                const BackwardScratch<Element>& space, int64_t batch, int64_t head,
-                                int64_t first, int64_t count, Span chunk, int64_t first_key,
-                                Factor<Element> key_rows, bool accumulate) {
-  const ScoreBlock block(args, batch, head, first, count, chunk, space.columns);
-  if (block.is_empty()) return;
+                                const BackwardScratch<Element>& space, const Item& item,
+                                const ScoreBlock& block, Span chunk, Factor<Element> key_rows) {
+  const int64_t batch = block.batch, head = block.head, first = block.first, count = block.count;
+  const bool accumulate = item.accumulate;
   const int64_t keys = block.span.end - block.span.begin, vectors = block.columns / kWidth;
   const int64_t in_chunk = block.span.begin - chunk.begin;
-  const int64_t in_item = block.span.begin - first_key;
+  const int64_t in_item = block.span.begin - item.keys.begin;
   const T* query = rows_at<T>(args.query, batch, head, first);
   const T* grad_out = rows_at<T>(args.grad_out, batch, head, first);
 
@@ -143,9 +170,17 @@ static void differentiate_block(const AttentionBackward& args,
   factor = first_factor(grad_out, args.grad_out.row, count, args.value_width, space.grads);
   multiply<false>(count, vectors, depth_of<Element>(args.value_width), factor.data, factor.stride,
                   space.values + in_chunk, space.columns, space.score_grads, space.columns, false);
-  differentiate<kPlain>(block, args.lse + (batch * args.heads + head) * args.num_queries + first,
-                        space.deltas + (first - args.first_query), space.weights,
-                        space.score_grads);
+  (block.is_plain()
+       ? differentiate<true>
+       : differentiate<false>)(block,
+                               args.lse + (batch * args.heads + head) * args.num_queries + first,
+                               space.deltas + (first - args.first_query), space.weights,
+                               space.score_grads, space.bias_grads);
+  if (args.grad_mask.type != MaskType::kNone)
+    add_mask_gradient(args, block, space.bias_grads, item.share);
+  if (args.grad_slopes != nullptr)
+    args.grad_slopes[(batch * args.all_key_items + item.range) * args.heads + head] +=
+        slope_gradient(block, space.bias_grads);
 
   factor =
       transposed_first_factor(space.weights, space.columns, count, block.columns, space.factors);
@@ -166,13 +201,14 @@ static void differentiate_block(const AttentionBackward& args,
                   accumulate);
 }
 
-template <class T, class Element, bool kPlain>
+template <class T, class Element>
 static void differentiate_head(const AttentionBackward& args, const BackwardScratch<Element>& space,
-                               int64_t batch, int64_t head, Span keys, Span& packed,
-                               Factor<Element>& key_rows, bool accumulate) {
+                               const Item& item, int64_t batch, int64_t head, Span& packed,
+                               Factor<Element>& key_rows) {
   const int64_t kv_head = head / (args.heads / args.kv_heads);
-  const int64_t queries = args.last_query - args.first_query, block = block_size(queries);
-  if (accumulate) set_zero(space.grad_queries, queries * space.width);
+  const int64_t queries = args.last_query - args.first_query, size = block_size(queries);
+  const Span keys = item.keys;
+  if (item.accumulate) set_zero(space.grad_queries, queries * space.width);
   for (int64_t i = 0; i < queries; ++i)
     space.deltas[i] =
         dot(rows_at<const T>(args.out, batch, head, args.first_query + i),
@@ -182,43 +218,43 @@ static void differentiate_head(const AttentionBackward& args, const BackwardScra
   for (int64_t key = keys.begin; key < seen.end; key += args.chunk) {
     const Span chunk = intersect(keys, {key, key + args.chunk});
     if (chunk.end <= seen.begin) continue;
-    if (chunk.begin != packed.begin) {
-      packed = chunk;
-      const T* key_data = rows_at<T>(args.key, batch, kv_head, chunk.begin);
-      const T* value_data = rows_at<T>(args.value, batch, kv_head, chunk.begin);
-      const int64_t rows = chunk.end - chunk.begin;
-      transposed_second_factor(key_data, args.key.row, rows, args.width, space.keys, space.columns);
-      transposed_second_factor(value_data, args.value.row, rows, args.value_width, space.values,
-                               space.columns);
-      key_rows = second_factor(key_data, args.key.row, rows, args.width, space.key_rows);
+    for (int64_t i = 0; i < queries; i += size) {
+      const ScoreBlock block(args, batch, head, args.first_query + i,
+                             size < queries - i ? size : queries - i, chunk, space.columns);
+      if (block.is_empty()) continue;
+      if (chunk.begin != packed.begin) {
+        packed = chunk;
+        const T* key_data = rows_at<T>(args.key, batch, kv_head, chunk.begin);
+        const T* value_data = rows_at<T>(args.value, batch, kv_head, chunk.begin);
+        const int64_t rows = chunk.end - chunk.begin;
+        transposed_second_factor(key_data, args.key.row, rows, args.width, space.keys,
+                                 space.columns);
+        transposed_second_factor(value_data, args.value.row, rows, args.value_width, space.values,
+                                 space.columns);
+        key_rows = second_factor(key_data, args.key.row, rows, args.width, space.key_rows);
+      }
+      differentiate_block<T>(args, space, item, block, chunk, key_rows);
     }
-    for (int64_t i = 0; i < queries; i += block)
-      differentiate_block<T, Element, kPlain>(args, space, batch, head, args.first_query + i,
-                                              block < queries - i ? block : queries - i, chunk,
-                                              keys.begin, key_rows, accumulate);
   }
 }
 
-template <class T, class Element, bool kPlain>
-static void differentiate_item(const AttentionBackward& args, BackwardScratch<Element>& space,
-                               int64_t item) {
-  const int64_t share = fold(item % args.num_key_items, args.num_key_items);
-  const int64_t range = args.first_key_item + share;
-  const int64_t batch = item / args.num_key_items / args.kv_heads;
-  const int64_t kv_head = item / args.num_key_items % args.kv_heads;
+// One key-value head's range of keys.
+template <class T, class Element>
+static void differentiate_range(const AttentionBackward& args, BackwardScratch<Element>& space,
+                                int64_t batch, int64_t kv_head, int64_t share, Item item) {
   const int64_t group = args.heads / args.kv_heads;
-  const Span keys =
-      intersect({range * args.item_keys, (range + 1) * args.item_keys}, {0, args.num_keys});
+  const Span keys = item.keys;
   const int64_t count = keys.end - keys.begin;
   const int64_t queries = args.last_query - args.first_query;
   const Span seen = keys_seen_by(args, 0, args.num_queries - 1);
-  const bool is_one_block = group == 1 && args.num_queries <= kMaxBlock && count <= args.chunk &&
-                            seen.begin <= keys.begin && seen.end >= keys.end;
+  item.accumulate = group > 1 || args.num_queries > kMaxBlock || count > args.chunk ||
+                    seen.begin > keys.begin || seen.end < keys.end ||
+                    args.mask.type != MaskType::kNone;
   if (args.key_sums != nullptr) {
     const int64_t first_row = (batch * args.kv_heads + kv_head) * args.num_keys + keys.begin;
     space.grad_keys = args.key_sums + first_row * space.width;
     space.grad_values = args.value_sums + first_row * space.value_width;
-  } else if (!is_one_block) {
+  } else if (item.accumulate) {
     set_zero(space.grad_keys, count * space.width);
     set_zero(space.grad_values, count * space.value_width);
   }
@@ -226,8 +262,7 @@ static void differentiate_item(const AttentionBackward& args, BackwardScratch<El
   Span packed{-1, -1};  // the chunk that lies in the scratch; query heads that share it follow
   Factor<Element> key_rows{};
   for (int64_t head = kv_head * group; head < (kv_head + 1) * group; ++head) {
-    differentiate_head<T, Element, kPlain>(args, space, batch, head, keys, packed, key_rows,
-                                           !is_one_block);
+    differentiate_head<T, Element>(args, space, item, batch, head, packed, key_rows);
     if (args.query_shares != nullptr) {
       const int64_t first_row = ((share * args.batch + batch) * args.heads + head) * queries;
       write<Element>(space.grad_queries, space.width, queries, args.width, args.scale,
@@ -246,16 +281,29 @@ static void differentiate_item(const AttentionBackward& args, BackwardScratch<El
 }
 
 template <class T, class Element>
+static void differentiate_item(const AttentionBackward& args, BackwardScratch<Element>& space,
+                               int64_t index) {
+  const int64_t share = fold(index % args.num_key_items, args.num_key_items);
+  const int64_t bundle = index / args.num_key_items % args.num_bundles;
+  const int64_t single = index / args.num_key_items / args.num_bundles;
+  Item item{};
+  item.range = args.first_key_item + share;
+  item.keys = intersect({item.range * args.item_keys, (item.range + 1) * args.item_keys},
+                        {0, args.num_keys});
+  item.share = args.grad_mask.key == 0 ? bundle * args.all_key_items + item.range : bundle;
+  const int64_t end = (bundle + 1) * args.num_shared / args.num_bundles;
+  for (int64_t i = bundle * args.num_shared / args.num_bundles; i < end; ++i) {
+    const int64_t pair = single * args.single_stride + i * args.shared_stride;
+    differentiate_range<T>(args, space, pair / args.kv_heads, pair % args.kv_heads, share, item);
+  }
+}
+
+template <class T, class Element>
 static void differentiate_items(const AttentionBackward& args, int64_t begin, int64_t end,
                                 char* scratch, int64_t* scratch_bytes) {
   BackwardScratch<Element> space(args, scratch);
   *scratch_bytes = space.scratch.used;
-  for (int64_t item = begin; item < end; ++item) {
-    if (args.is_plain)
-      differentiate_item<T, Element, true>(args, space, item);
-    else
-      differentiate_item<T, Element, false>(args, space, item);
-  }
+  for (int64_t item = begin; item < end; ++item) differentiate_item<T>(args, space, item);
 }
 
 void attention_backward(const AttentionBackward& args, int64_t begin, int64_t end, char* scratch,
@@ -271,6 +319,29 @@ void attention_backward(const AttentionBackward& args, int64_t begin, int64_t en
         return differentiate_items<BFloat16, uint32_t>(args, begin, end, scratch, scratch_bytes);
 #endif
       return differentiate_items<BFloat16, float>(args, begin, end, scratch, scratch_bytes);
+  }
+}
+
+template <class T>
+static void sum_mask_shares(const float* shares, int64_t num_shares, int64_t stride, T* to,
+                            int64_t begin, int64_t end) {
+  over_row<1>(end - begin, [&](int64_t i, int, auto part) __attribute__((always_inline)) {
+    Float total = {};
+    for (int64_t share = 0; share < num_shares; ++share)
+      total += load(shares + share * stride + begin + i, part);
+    store(to + begin + i, total, part);
+  });
+}
+
+void attention_sum_mask_shares(const float* shares, int64_t num_shares, int64_t stride, Dtype dtype,
+                               void* to, int64_t begin, int64_t end) {
+  switch (dtype) {
+    case Dtype::kFloat32:
+      return sum_mask_shares(shares, num_shares, stride, (float*)to, begin, end);
+    case Dtype::kBFloat16:
+      return sum_mask_shares(shares, num_shares, stride, (BFloat16*)to, begin, end);
+    case Dtype::kFloat16:
+      return sum_mask_shares(shares, num_shares, stride, (Half*)to, begin, end);
   }
 }
 

@@ -38,11 +38,9 @@ DLPLUG_INLINE void store_pairs(uint32_t* to, UInt low, UInt high) {
   store_pairs(to, low | high << 16);
 }
 
-// Pairs along the width; rows of an even number of them are read where they lie.
-static Factor<uint32_t> first_factor(const BFloat16* from, int64_t stride, int64_t rows,
-                                     int64_t width, uint32_t* space) {
-  if (width % 2 == 0 && stride % 2 == 0 && !is_crowded<BFloat16>(stride, width))
-    return {(const uint32_t*)from, stride / 2};
+// Pairs along the width, zeros up to whole vectors.
+static Factor<uint32_t> copy_pairs(const BFloat16* from, int64_t stride, int64_t rows,
+                                   int64_t width, uint32_t* space) {
   const int64_t space_stride = row_of<uint32_t>(width);
   for (int64_t row = 0; row < rows; ++row)
     for (int64_t column = 0; column < width; column += 32)
@@ -51,9 +49,19 @@ static Factor<uint32_t> first_factor(const BFloat16* from, int64_t stride, int64
   return {space, space_stride};
 }
 
+// Pairs along the width; rows of an even number of them are read where they lie.
+[[maybe_unused]] static Factor<uint32_t> first_factor(const BFloat16* from, int64_t stride,
+                                                      int64_t rows, int64_t width,
+                                                      uint32_t* space) {
+  if (width % 2 == 0 && stride % 2 == 0 && !is_crowded<BFloat16>(stride, width))
+    return {(const uint32_t*)from, stride / 2};
+  return copy_pairs(from, stride, rows, width, space);
+}
+
 // The same of computed floats, whose width is a multiple of kWidth.
-static Factor<uint32_t> first_factor(const float* from, int64_t stride, int64_t rows, int64_t width,
-                                     uint32_t* space) {
+[[maybe_unused]] static Factor<uint32_t> first_factor(const float* from, int64_t stride,
+                                                      int64_t rows, int64_t width,
+                                                      uint32_t* space) {
   const int64_t space_stride = row_of<uint32_t>(width);
   for (int64_t row = 0; row < rows; ++row)
     for (int64_t column = 0; column < width; column += 32) {
@@ -80,8 +88,9 @@ static Factor<uint32_t> first_factor(const float* from, int64_t stride, int64_t 
 }
 
 // Pairs of rows.
-static Factor<uint32_t> second_factor(const BFloat16* from, int64_t stride, int64_t rows,
-                                      int64_t width, uint32_t* space) {
+[[maybe_unused]] static Factor<uint32_t> second_factor(const BFloat16* from, int64_t stride,
+                                                       int64_t rows, int64_t width,
+                                                       uint32_t* space) {
   const int64_t space_stride = round_up(width, kWidth);
   for (int64_t row = 0; row < rows; row += 2) {
     const BFloat16* x = from + row * stride;
@@ -95,8 +104,9 @@ static Factor<uint32_t> second_factor(const BFloat16* from, int64_t stride, int6
 }
 
 // to[column / 2][row] holds two columns of a row.
-static void transposed_second_factor(const BFloat16* from, int64_t stride, int64_t rows,
-                                     int64_t width, uint32_t* to, int64_t to_stride) {
+[[maybe_unused]] static void transposed_second_factor(const BFloat16* from, int64_t stride,
+                                                      int64_t rows, int64_t width, uint32_t* to,
+                                                      int64_t to_stride) {
   for (int64_t row = 0; row < rows; row += kWidth) {
     for (int64_t column = 0; column < width; column += 2 * kWidth) {
       const BFloat16* x = from + row * stride + column;

@@ -2,7 +2,8 @@
 //
 // A is read one element at a time and broadcast, B and C in whole vectors: the columns are padded
 // to a multiple of kWidth, rows and depth to nothing. An element is a float, or two bfloat16 that
-// are neighbours in the depth as one uint32_t (AVX512_BF16: twice the rate).
+// are neighbours in the depth as one uint32_t (AVX512_BF16: twice the rate). B may also hold
+// bfloat16 or float16 to be multiplied with floats.
 //
 // Rate: a tile of 6 x 4 vectors does 24 multiply-adds for 10 loads, which keeps both multipliers of
 // a Zen 5 core busy: 255-265 of its 267 GFLOP/s from 48 x 64 x 32 on (MKL's sgemm there: 110).
@@ -23,7 +24,10 @@ constexpr int max_rows(int vectors) { return vectors == 1 ? 8 : 6; }
 #endif
 
 DLPLUG_INLINE Float broadcast_from(const float* a) { return broadcast(*a); }
-DLPLUG_INLINE Float row_from(const float* b) { return load(b); }
+template <class T>
+DLPLUG_INLINE Float row_from(const T* b) {
+  return load(b);
+}
 DLPLUG_INLINE Float multiply_add(Float a, Float b, Float c) { return fma(a, b, c); }
 
 #if defined(__AVX512F__)
@@ -40,8 +44,8 @@ DLPLUG_INLINE Float multiply_add(UInt a, UInt b, Float c) {
 #endif
 
 // Element (row, k) of A stands at a[row * stride + k], or transposed at a[k * stride + row].
-template <int kRows, int kVectors, bool kTransposed, class Element>
-[[gnu::noinline]] static void multiply_tile(const Element* a, int64_t a_stride, const Element* b,
+template <int kRows, int kVectors, bool kTransposed, class A, class B>
+[[gnu::noinline]] static void multiply_tile(const A* a, int64_t a_stride, const B* b,
                                             int64_t b_stride, float* c, int64_t c_stride,
                                             int64_t depth, bool accumulate) {
   Float sums[kRows][kVectors] = {};
@@ -66,30 +70,28 @@ template <int kRows, int kVectors, bool kTransposed, class Element>
     }
 }
 
-template <class Element>
-using Tile = void (*)(const Element*, int64_t, const Element*, int64_t, float*, int64_t, int64_t,
-                      bool);
+template <class A, class B>
+using Tile = void (*)(const A*, int64_t, const B*, int64_t, float*, int64_t, int64_t, bool);
 
-template <int kVectors, bool kTransposed, class Element, int kRows = max_rows(kVectors)>
-static Tile<Element> tile_of(int64_t rows) {
+template <int kVectors, bool kTransposed, class A, class B, int kRows = max_rows(kVectors)>
+static Tile<A, B> tile_of(int64_t rows) {
   if constexpr (kRows == 1) {
-    return multiply_tile<1, kVectors, kTransposed, Element>;
+    return multiply_tile<1, kVectors, kTransposed, A, B>;
   } else {
-    if (rows == kRows) return multiply_tile<kRows, kVectors, kTransposed, Element>;
-    return tile_of<kVectors, kTransposed, Element, kRows - 1>(rows);
+    if (rows == kRows) return multiply_tile<kRows, kVectors, kTransposed, A, B>;
+    return tile_of<kVectors, kTransposed, A, B, kRows - 1>(rows);
   }
 }
 
 // All rows of kVectors columns of vectors. The rows are shared out evenly: 50 rows are five tiles
 // of 6 and four of 5, where eight of 6 and one of 2 would leave the multipliers waiting.
-template <int kVectors, bool kTransposed, class Element>
-static void multiply_panel(int64_t rows, const Element* a, int64_t a_stride, const Element* b,
-                           int64_t b_stride, float* c, int64_t c_stride, int64_t depth,
-                           bool accumulate) {
+template <int kVectors, bool kTransposed, class A, class B>
+static void multiply_panel(int64_t rows, const A* a, int64_t a_stride, const B* b, int64_t b_stride,
+                           float* c, int64_t c_stride, int64_t depth, bool accumulate) {
   const int64_t tiles = (rows + max_rows(kVectors) - 1) / max_rows(kVectors);
   const int64_t small = rows / tiles, num_large = rows % tiles;
-  const auto tile = tile_of<kVectors, kTransposed, Element>(small);
-  const auto large_tile = tile_of<kVectors, kTransposed, Element>(small + (num_large > 0));
+  const auto tile = tile_of<kVectors, kTransposed, A, B>(small);
+  const auto large_tile = tile_of<kVectors, kTransposed, A, B>(small + (num_large > 0));
   for (int64_t i = 0; i < tiles; ++i) {
     const int64_t taken = small + (i < num_large);
     (i < num_large ? large_tile : tile)(a, a_stride, b, b_stride, c, c_stride, depth, accumulate);
@@ -100,17 +102,16 @@ static void multiply_panel(int64_t rows, const Element* a, int64_t a_stride, con
 
 // C (rows, vectors * kWidth) = A (rows, depth) B (depth, vectors * kWidth), added to C where
 // `accumulate`. With kTransposed A is stored as (depth, rows). rows >= 1.
-template <bool kTransposed, class Element>
-static void multiply(int64_t rows, int64_t vectors, int64_t depth, const Element* a,
-                     int64_t a_stride, const Element* b, int64_t b_stride, float* c,
-                     int64_t c_stride, bool accumulate) {
+template <bool kTransposed, class A, class B>
+static void multiply(int64_t rows, int64_t vectors, int64_t depth, const A* a, int64_t a_stride,
+                     const B* b, int64_t b_stride, float* c, int64_t c_stride, bool accumulate) {
   for (int64_t panels = (vectors + kMaxVectors - 1) / kMaxVectors; panels > 0; --panels) {
     const int64_t taken = (vectors + panels - 1) / panels;
-    auto panel = multiply_panel<1, kTransposed, Element>;
-    if (taken == 2) panel = multiply_panel<2, kTransposed, Element>;
+    auto panel = multiply_panel<1, kTransposed, A, B>;
+    if (taken == 2) panel = multiply_panel<2, kTransposed, A, B>;
 #if defined(__AVX512F__)
-    if (taken == 3) panel = multiply_panel<3, kTransposed, Element>;
-    if (taken == 4) panel = multiply_panel<4, kTransposed, Element>;
+    if (taken == 3) panel = multiply_panel<3, kTransposed, A, B>;
+    if (taken == 4) panel = multiply_panel<4, kTransposed, A, B>;
 #endif
     panel(rows, a, a_stride, b, b_stride, c, c_stride, depth, accumulate);
     vectors -= taken;

@@ -6,15 +6,9 @@
 #include "csrc/common/memory.h"
 #include "csrc/common/philox.h"
 #include "csrc/cpu/kernels/attention.h"
+#include "csrc/cpu/kernels/attention_mask.h"
 
 namespace dlplug::DLPLUG_ISA {
-
-constexpr float kInfinity = __builtin_inff();
-
-// Keys [begin, end) of a query or block of queries; nothing where end <= begin.
-struct Span {
-  int64_t begin, end;
-};
 
 // Both ends never decrease from one query to the next, so a block sees what lies between the begin
 // of its first query and the end of its last.
@@ -30,10 +24,6 @@ DLPLUG_INLINE Span keys_seen_by(const AttentionScores& args, int64_t query) {
 
 DLPLUG_INLINE Span keys_seen_by(const AttentionScores& args, int64_t first, int64_t last) {
   return {keys_seen_by(args, first).begin, keys_seen_by(args, last).end};
-}
-
-DLPLUG_INLINE Span intersect(Span a, Span b) {
-  return {a.begin > b.begin ? a.begin : b.begin, a.end < b.end ? a.end : b.end};
 }
 
 // e^x for x <= 88, within 1 ulp; 0 below -87, where a weight no longer counts. The general exp
@@ -82,7 +72,8 @@ struct ScoreBlock {
   Span span;             // keys; begin is a multiple of kWidth
   int64_t columns;       // of the span, rounded up to whole vectors
   int64_t stride;        // floats from row to row
-  bool is_whole;         // every query sees every key of the span
+  bool is_whole;         // every query sees every key of the span, but for the mask
+  bool has_mask;         // that hides or changes some score
 
   ScoreBlock(const AttentionScores& args, int64_t batch, int64_t head, int64_t first, int64_t count,
              Span chunk, int64_t stride)
@@ -91,11 +82,18 @@ struct ScoreBlock {
     const Span last_sees = keys_seen_by(args, first + count - 1);
     span = intersect({first_sees.begin, last_sees.end}, chunk);
     span.begin = span.begin / kWidth * kWidth;  // the chunk's is a multiple of kWidth too
+    has_mask = false;
+    if (args.mask.type != MaskType::kNone && !is_empty()) {
+      const MaskedSpan found = look_through(args, batch, head, first, count, span);
+      span = found.span;
+      has_mask = found.has_effect;
+    }
     columns = (span.end - span.begin + kWidth - 1) / kWidth * kWidth;
     is_whole = last_sees.begin <= span.begin && first_sees.end >= span.end;
   }
 
   bool is_empty() const { return span.end <= span.begin; }
+  bool is_plain() const { return args.is_plain && !has_mask; }
 
   // Columns that the query of a row sees, within [0, span.end - span.begin).
   Span seen(int64_t row) const {
@@ -123,10 +121,22 @@ DLPLUG_INLINE void fill_zeros(float* x, int64_t begin, int64_t end) {
   for (int64_t column = begin; column < end; column += kWidth) store(x + column, Float{});
 }
 
-// The softcap and ALiBi terms of one vector; `cap_slope`, if asked for, is the softcap's
+// |i + query_offset - j| of the vector at `column`.
+DLPLUG_INLINE Float distances(const ScoreBlock& block, int64_t row, int64_t column) {
+  const int64_t ahead = block.first + row + block.args.query_offset - block.span.begin - column;
+  return abs(broadcast((float)ahead) - __builtin_convertvector(lanes(), Float));
+}
+
+// The mask's row for one query of a block.
+DLPLUG_INLINE RowMask mask_of(const ScoreBlock& block, int64_t row) {
+  if (!block.has_mask) return RowMask();
+  return RowMask(block.args, block.batch, block.head, block.first + row);
+}
+
+// The softcap, ALiBi and mask terms of one vector; `cap_slope`, if asked for, is the softcap's
 // derivative.
-DLPLUG_INLINE Float transform_score(const ScoreBlock& block, int64_t row, int64_t column,
-                                    Float product, Float* cap_slope) {
+DLPLUG_INLINE Float transform_score(const ScoreBlock& block, const RowMask& mask, int64_t row,
+                                    int64_t column, Float product, Float* cap_slope) {
   const AttentionScores& args = block.args;
   Float x = product * args.scale;
   if (args.softcap != 0.0f) {
@@ -134,12 +144,9 @@ DLPLUG_INLINE Float transform_score(const ScoreBlock& block, int64_t row, int64_
     x = t * args.softcap;
     if (cap_slope != nullptr) *cap_slope = fma(-t, t, broadcast(1.0f));
   }
-  if (args.alibi_slopes != nullptr) {
-    const int64_t ahead = block.first + row + args.query_offset - block.span.begin - column;
-    const Float distance = abs(broadcast((float)ahead) - __builtin_convertvector(lanes(), Float));
-    x = fma(-broadcast(args.alibi_slopes[block.head]), distance, x);
-  }
-  return x;
+  if (args.alibi_slopes != nullptr)
+    x = fma(-broadcast(args.alibi_slopes[block.head]), distances(block, row, column), x);
+  return mask.apply(block.span.begin + column, x);
 }
 
 // The dropout mask of one row, made 64 columns at a time as a loop goes through it.

@@ -20,6 +20,13 @@ struct Softmax {
   }
 };
 
+static void start(const Softmax& softmax, int64_t count) {
+  for (int64_t i = 0; i < count; ++i) {
+    softmax.top[i] = -kInfinity;
+    softmax.sum[i] = 0.0f;
+  }
+}
+
 // A comparison with a NaN is false and `b` stays; the NaN comes back through the sum.
 DLPLUG_INLINE Float larger(Float a, Float b) { return a > b ? a : b; }
 
@@ -41,10 +48,11 @@ static void find_tops(const ScoreBlock& block, float* products, float* tops) {
   for (int64_t row = 0; row < block.count; ++row) {
     float* x = products + row * block.stride;
     const Span seen = block.seen(row), vectors = vectors_of(seen);
+    const RowMask mask = kPlain ? RowMask() : mask_of(block, row);
     Float best = broadcast(-kInfinity);
     for (int64_t j = vectors.begin; j < vectors.end; j += kWidth) {
       Float score = load(x + j);
-      if constexpr (!kPlain) score = transform_score(block, row, j, score, nullptr);
+      if constexpr (!kPlain) score = transform_score(block, mask, row, j, score, nullptr);
       score = hide(seen, j, score);
       if constexpr (!kPlain) store(x + j, score);
       best = larger(score, best);
@@ -93,6 +101,16 @@ static void add_sums(int64_t count, const float* sums, const Softmax& softmax) {
     const Float before = load(softmax.sum + row, part) * load(softmax.shrink + row, part);
     store(softmax.sum + row, before + load(sums + row, part), part);
   });
+}
+
+// Products to weights e^(score - top), the softmax taking them in. `rows` is space for a number per
+// row.
+template <bool kPlain>
+static void soften(const ScoreBlock& block, const Softmax& softmax, float* products, float* rows) {
+  find_tops<kPlain>(block, products, rows);
+  raise_tops(block.count, rows, softmax);
+  weigh<kPlain>(block, softmax, products, rows);
+  add_sums(block.count, rows, softmax);
 }
 
 // The softmax's end: `factor` divides by the sum, and lse is its log.

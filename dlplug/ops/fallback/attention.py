@@ -25,6 +25,8 @@ class Options(NamedTuple):
     """What the operators take beside query, key, value and sinks, in the order of their schemas.
 
     Attributes:
+        attn_mask: Bool (True: seen) or float (added), broadcastable to the scores; for the
+            operators of 4 axes, each of size 1 or as the scores'.
         alibi_slopes: ``(H,)``.
         cu_seqlens: int32 ``(documents + 1,)``: where each document starts, then the length.
         seed: Scalar int64 of the dropout mask.
@@ -35,6 +37,7 @@ class Options(NamedTuple):
         query_offset: Position of the first query; the first key's is 0.
     """
 
+    attn_mask: Tensor | None = None
     alibi_slopes: Tensor | None = None
     cu_seqlens: Tensor | None = None
     seed: Tensor | None = None
@@ -52,49 +55,66 @@ def attention(
     value: Tensor,
     sinks: Tensor | None,
     options: Options,
-    attn_mask: Tensor | None = None,
 ) -> Tensor:
     """Weighted mean of the values, ``(..., H, Q, E)``; differentiable any number of times.
 
-    ``attn_mask`` is bool (True: seen) or float (added), broadcastable to the scores. A query that
-    sees nothing gives 0, and gradient 0.
+    A query that sees nothing gives 0, and gradient 0.
     """
-    return _attend(query, key, value, sinks, options, attn_mask)[0]
+    return _attend(query, key, value, sinks, options)[0]
 
 
 def attention_forward(
     query: Tensor, key: Tensor, value: Tensor, sinks: Tensor | None, *options
 ) -> tuple[Tensor, Tensor]:
     """``attention`` of 4 axes, and the log of each row's sum of exponentials, ``(B, H, Q)``."""
-    out, lse = _attend(query, key, value, sinks, Options(*options), None)
+    out, lse = _attend(query, key, value, sinks, Options(*options))
     return laid_out(out, query.is_contiguous()), lse.to(torch.float32)
 
 
 def attention_backward(
-    grad_out: Tensor, query: Tensor, key: Tensor, value: Tensor, out: Tensor, lse: Tensor, *options
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Gradients of query, key and value from what ``attention_forward`` gave."""
+    grad_out: Tensor,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    out: Tensor,
+    lse: Tensor,
+    needs_mask: bool,
+    needs_slopes: bool,
+    *options,
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+    """Gradients from what ``attention_forward`` gave.
+
+    Of query, key and value; and of a float mask and of the slopes where ``needs_mask`` and
+    ``needs_slopes`` ask for them, else ``(0,)``.
+    """
     options = Options(*options)
     grad, o, q = _wide(grad_out), _wide(out), _wide(query)
     k, v = _shared(key, query), _shared(value, query)
     scores, slope = _scores(q, k, options)
-    seen = visible(query, key, options)
-    if seen is not None:
-        scores = scores.masked_fill(~seen, -torch.inf)
+    scores = _masked(scores, query, key, options)
     # Where nothing is seen lse is -inf too, and no weight counts.
     weights = torch.exp(scores - lse.masked_fill(lse == -torch.inf, torch.inf)[..., None])
     grad_value = _dropped_out(weights, options).mT @ grad
     grad_weights = _dropped_out(grad @ v.mT, options)
     delta = (o * grad).sum(-1, keepdim=True)  # the sum over j of weights * grad_weights
-    grad_products = weights * (grad_weights - delta) * slope * options.scale
+    grad_scores = weights * (grad_weights - delta)
+    grad_products = grad_scores * slope * options.scale
     grad_query, grad_key = grad_products @ k, grad_products.mT @ q
     if key.size(1) != query.size(1):
         groups = (key.size(1), query.size(1) // key.size(1))
         grad_key, grad_value = (x.unflatten(1, groups).sum(2) for x in (grad_key, grad_value))
-    return tuple(
+    grads = [
         laid_out(gradient.to(x.dtype), x.is_contiguous())
         for gradient, x in ((grad_query, query), (grad_key, key), (grad_value, value))
-    )
+    ]
+    grad_mask, grad_slopes = (query.new_empty(0, dtype=torch.float32) for _ in range(2))
+    if needs_mask:
+        mask = options.attn_mask
+        grad_mask = grad_scores.sum_to_size(mask.shape).to(mask.dtype).contiguous()
+    if needs_slopes:
+        fall = grad_scores * _distance(query, key, options).abs()
+        grad_slopes = -fall.sum((0, 2, 3)).to(options.alibi_slopes.dtype)
+    return *grads, grad_mask, grad_slopes
 
 
 def laid_out(x: Tensor, is_contiguous: bool) -> Tensor:
@@ -102,11 +122,13 @@ def laid_out(x: Tensor, is_contiguous: bool) -> Tensor:
     return x.contiguous() if is_contiguous else x.transpose(1, 2).contiguous().transpose(1, 2)
 
 
-def visible(
-    query: Tensor, key: Tensor, options: Options, mask: Tensor | None = None
-) -> Tensor | None:
-    """Which keys each query sees, bool, broadcastable to the scores; None when it sees all."""
-    parts = [] if mask is None else [mask]
+def visible(query: Tensor, key: Tensor, options: Options) -> Tensor | None:
+    """Which keys each query sees, bool, broadcastable to the scores; None when it sees all.
+
+    A float mask, which may hide keys by -inf, does not count.
+    """
+    mask = options.attn_mask
+    parts = [] if mask is None or mask.dtype != torch.bool else [mask]
     if options.left is not None:
         parts.append(_distance(query, key, options) <= options.left)
     if options.right is not None:
@@ -119,15 +141,10 @@ def visible(
     return functools.reduce(torch.logical_and, parts) if parts else None
 
 
-def _attend(query, key, value, sinks, options, attn_mask) -> tuple[Tensor, Tensor]:
+def _attend(query, key, value, sinks, options) -> tuple[Tensor, Tensor]:
     k, v = _shared(key, query), _shared(value, query)
     scores, _ = _scores(_wide(query), k, options)
-    if attn_mask is not None and attn_mask.dtype != torch.bool:
-        scores = scores + attn_mask
-        attn_mask = None
-    seen = visible(query, key, options, attn_mask)
-    if seen is not None:
-        scores = scores.masked_fill(~seen, -torch.inf)
+    scores = _masked(scores, query, key, options)
     weights, lse = _softmax(scores, sinks)
     return (_dropped_out(weights, options) @ v).to(query.dtype), lse
 
@@ -160,6 +177,15 @@ def _scores(q: Tensor, k: Tensor, options: Options) -> tuple[Tensor, Tensor | fl
         slopes = options.alibi_slopes.to(scores.dtype)[:, None, None]
         scores = scores - slopes * _distance(q, k, options).abs()
     return scores, slope
+
+
+def _masked(scores: Tensor, query: Tensor, key: Tensor, options: Options) -> Tensor:
+    """Scores with a float mask added, -inf where a query does not see a key."""
+    mask = options.attn_mask
+    if mask is not None and mask.dtype != torch.bool:
+        scores = scores + mask
+    seen = visible(query, key, options)
+    return scores if seen is None else scores.masked_fill(~seen, -torch.inf)
 
 
 def _softmax(scores: Tensor, sinks: Tensor | None) -> tuple[Tensor, Tensor]:

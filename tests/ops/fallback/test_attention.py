@@ -24,7 +24,8 @@ FEATURES = {
 
 
 def attend(query, key, value, sinks=None, attn_mask=None, **options):
-    return reference.attention(query, key, value, sinks, reference.Options(**options), attn_mask)
+    options = reference.Options(attn_mask, **options)
+    return reference.attention(query, key, value, sinks, options)
 
 
 def double(*shape, seed=0):
@@ -128,15 +129,17 @@ def test_no_keys_give_zero():
 
 @pytest.mark.parametrize("name", FEATURES)
 def test_written_out_gradients_are_those_of_autograd(name):
-    """attention_backward, with grouped heads, sinks, ALiBi and dropout."""
+    """attention_backward, with grouped heads, sinks, a mask, ALiBi and dropout."""
     q, k, v, grad = make_inputs(2, 4, 2, 5, 6, 3, 7, torch.float64)
     sinks, slopes, seed = double(4), double(4, seed=9).abs(), torch.tensor(3)
-    options = reference.Options(slopes, None, seed, 0.3, 0.6)._replace(**FEATURES[name][0])
-    leaves = [x.clone().requires_grad_() for x in (q, k, v)]
-    expected = reference.attention(*leaves, sinks, options)
+    mask = double(2, 1, 5, 1, seed=6)
+    options = reference.Options(mask, slopes, None, seed, 0.3, 0.6)._replace(**FEATURES[name][0])
+    leaves = [x.clone().requires_grad_() for x in (q, k, v, mask, slopes)]
+    learnt = options._replace(attn_mask=leaves[3], alibi_slopes=leaves[4])
+    expected = reference.attention(*leaves[:3], sinks, learnt)
     out, lse = reference.attention_forward(q, k, v, sinks, *options)
     torch.testing.assert_close(out, expected)
-    found = reference.attention_backward(grad, q, k, v, out, lse, *options)
+    found = reference.attention_backward(grad, q, k, v, out, lse, True, True, *options)
     # lse is kept in float32.
     for mine, true in zip(found, torch.autograd.grad(expected, leaves, grad), strict=True):
         torch.testing.assert_close(mine, true, rtol=1e-5, atol=1e-6)

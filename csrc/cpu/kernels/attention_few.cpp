@@ -1,0 +1,201 @@
+// Attention forward of few queries, as when a model generates: what counts is to read each key and
+// value once, in order, for all query heads that share them. Nothing is packed; the keys may be
+// split into ranges, whose results are combined.
+//
+// An item is one key-value head's range of keys and belongs to one thread. Its rows are the queries
+// of the first head, of the second, ...
+// Floor: the bytes of keys and values through the memory's bandwidth.
+#include "csrc/cpu/kernels/attention.h"
+#include "csrc/cpu/kernels/attention_dots.h"
+#include "csrc/cpu/kernels/attention_output.h"
+#include "csrc/cpu/kernels/attention_product.h"
+
+namespace dlplug::DLPLUG_ISA {
+
+template <class T, class Element>
+struct FewScratch {
+  Scratch scratch;
+  int64_t columns;  // stride of the scores
+  int64_t width;    // stride of the sums
+  int64_t query_stride;
+  int64_t num_rows;
+  Element* queries;  // (rows, query_stride)
+  T* last_keys;      // (kWidth, D)
+  float* values;     // (chunk, width), where they cannot be read as they lie
+  float* scores;     // (rows, columns)
+  float* rows;       // (rows,)
+  float* sums;       // (rows, width)
+  Softmax softmax;   // (rows,)
+
+  FewScratch(const AttentionForward& args, char* block)
+      : scratch{block},
+        columns(spread(args.chunk)),
+        width(round_up(args.value_width, kWidth)),
+        query_stride(row_of<Element>(args.width)),
+        num_rows(args.heads / args.kv_heads * args.num_queries),
+        queries(scratch.take<Element>(num_rows * query_stride)),
+        last_keys(scratch.take<T>(kWidth * args.width)),
+        values(scratch.take<float>(width == args.value_width ? 0 : args.chunk * width)),
+        scores(scratch.take<float>(num_rows * columns)),
+        rows(scratch.take<float>(num_rows)),
+        sums(scratch.take<float>(num_rows * width)),
+        softmax{scratch.take<float>(num_rows), scratch.take<float>(num_rows),
+                scratch.take<float>(num_rows), scratch.take<float>(num_rows)} {}
+};
+
+// (rows, width) packed as the first factor of a product over the width, zeros behind it.
+template <class T>
+static void pack_queries(const T* from, int64_t stride, int64_t rows, int64_t width, float* to) {
+  copy_rows(from, stride, rows, width, to);
+}
+#if defined(__AVX512F__)
+static void pack_queries(const BFloat16* from, int64_t stride, int64_t rows, int64_t width,
+                         uint32_t* to) {
+  copy_pairs(from, stride, rows, width, to);
+}
+#endif
+
+// Scores to weights for the queries of one head; zeros for keys that it does not see.
+static void soften_head(const ScoreBlock& block, Span chunk, const Softmax& softmax, float* scores,
+                        float* rows) {
+  const int64_t end = (chunk.end - chunk.begin + kWidth - 1) & -kWidth;
+  const int64_t begin = block.is_empty() ? end : block.span.begin - chunk.begin;
+  for (int64_t row = 0; row < block.count; ++row) {
+    softmax.shrink[row] = 1.0f;
+    fill_zeros(scores + row * block.stride, 0, begin);
+    if (!block.is_empty()) fill_zeros(scores + row * block.stride, begin + block.columns, end);
+  }
+  if (block.is_empty()) return;
+  if (block.is_plain())
+    soften<true>(block, softmax, scores + begin, rows);
+  else
+    soften<false>(block, softmax, scores + begin, rows);
+}
+
+// Whether the mask hides the keys of a chunk from all heads of a group.
+static bool is_hidden(const AttentionForward& args, int64_t batch, int64_t first_head,
+                      int64_t group, Span chunk) {
+  if (args.mask.type == MaskType::kNone) return false;
+  for (int64_t head = first_head; head < first_head + group; ++head) {
+    const Span seen = look_through(args, batch, head, 0, args.num_queries, chunk).span;
+    if (seen.begin < seen.end) return false;
+  }
+  return true;
+}
+
+template <class T, class Element>
+static void attend_few(const AttentionForward& args, const FewScratch<T, Element>& space,
+                       int64_t item) {
+  const int64_t range = item % args.num_key_items, batch_head = item / args.num_key_items;
+  const int64_t batch = batch_head / args.kv_heads, kv_head = batch_head % args.kv_heads;
+  const int64_t group = args.heads / args.kv_heads, queries = args.num_queries;
+  const int64_t rows = group * queries;
+  start(space.softmax, rows);
+  for (int64_t i = 0; i < group; ++i)
+    pack_queries(rows_at<T>(args.query, batch, kv_head * group + i, 0), args.query.row, queries,
+                 args.width, space.queries + i * queries * space.query_stride);
+
+  bool is_started = false;
+  const Span seen = intersect(keys_seen_by(args, 0, queries - 1), keys_of_range(args, range));
+  for (int64_t key = seen.begin / args.chunk * args.chunk; key < seen.end; key += args.chunk) {
+    Span chunk = intersect(seen, {key, key + args.chunk});
+    chunk.begin = chunk.begin / kWidth * kWidth;
+    const int64_t num_keys = chunk.end - chunk.begin;
+    if (is_hidden(args, batch, kv_head * group, group, chunk)) continue;
+    const T* values = rows_at<T>(args.value, batch, kv_head, chunk.begin);
+    multiply_in_place(rows, space.queries, space.query_stride,
+                      rows_at<T>(args.key, batch, kv_head, chunk.begin), args.key.row, num_keys,
+                      args.width, space.last_keys, space.scores, space.columns,
+                      {(const char*)values, args.value.row * (int64_t)sizeof(T),
+                       args.value_width * (int64_t)sizeof(T)});
+    for (int64_t i = 0; i < group; ++i) {
+      const ScoreBlock block(args, batch, kv_head * group + i, 0, queries, chunk, space.columns);
+      soften_head(block, chunk, space.softmax.from(i * queries),
+                  space.scores + i * queries * space.columns, space.rows);
+    }
+    for (int64_t row = 0; is_started && row < rows; ++row)
+      if (space.softmax.shrink[row] != 1.0f)
+        write_rows(space.sums + row * space.width, 0, 1, space.width, space.softmax.shrink[row],
+                   space.sums + row * space.width, 0);
+    if (space.width == args.value_width) {
+      multiply<false>(rows, space.width / kWidth, num_keys, space.scores, space.columns, values,
+                      args.value.row, space.sums, space.width, is_started);
+    } else {
+      copy_rows(values, args.value.row, num_keys, args.value_width, space.values);
+      multiply<false>(rows, space.width / kWidth, num_keys, space.scores, space.columns,
+                      (const float*)space.values, space.width, space.sums, space.width, is_started);
+    }
+    is_started = true;
+  }
+  for (int64_t i = 0; i < group; ++i)
+    put_out<T>(args, batch, kv_head * group + i, range, 0, queries,
+               is_started ? space.sums + i * queries * space.width : nullptr, space.width,
+               space.softmax.from(i * queries));
+}
+
+template <class T, class Element>
+static void attend_few_items(const AttentionForward& args, int64_t begin, int64_t end,
+                             char* scratch, int64_t* scratch_bytes) {
+  const FewScratch<T, Element> space(args, scratch);
+  *scratch_bytes = space.scratch.used;
+  for (int64_t item = begin; item < end; ++item) attend_few(args, space, item);
+}
+
+void attention_forward_few(const AttentionForward& args, int64_t begin, int64_t end, char* scratch,
+                           int64_t* scratch_bytes) {
+  switch (args.dtype) {
+    case Dtype::kFloat32:
+      return attend_few_items<float, float>(args, begin, end, scratch, scratch_bytes);
+    case Dtype::kFloat16:
+      return attend_few_items<Half, float>(args, begin, end, scratch, scratch_bytes);
+    case Dtype::kBFloat16:
+#if defined(__AVX512F__)
+      if (args.use_bf16_products)
+        return attend_few_items<BFloat16, uint32_t>(args, begin, end, scratch, scratch_bytes);
+#endif
+      return attend_few_items<BFloat16, float>(args, begin, end, scratch, scratch_bytes);
+  }
+}
+
+template <class T>
+static void combine(const AttentionForward& args, int64_t begin, int64_t end) {
+  const int64_t rows = args.batch * args.heads * args.num_queries, width = args.value_width;
+  for (int64_t row = begin; row < end; ++row) {
+    float top = -kInfinity, total = 0.0f;
+    for (int64_t at = row; at < args.num_key_items * rows; at += rows)
+      top = args.part_tops[at] > top ? args.part_tops[at] : top;
+    float* sums = nullptr;  // those of the first range that sees something; the others are added
+    for (int64_t at = row; at < args.num_key_items * rows; at += rows) {
+      if (args.part_totals[at] == 0.0f) continue;
+      // A range whose scores are all NaN has no top.
+      const float shrink =
+          args.part_tops[at] == top ? 1.0f : exp_of_score(args.part_tops[at] - top);
+      float* part = args.part_sums + at * width;
+      total += args.part_totals[at] * shrink;
+      over_row<1>(width, [&](int64_t j, int, auto half) __attribute__((always_inline)) {
+        const Float value = load(part + j, half) * shrink;
+        if (sums == nullptr)
+          store(part + j, value, half);
+        else
+          store(sums + j, load(sums + j, half) + value, half);
+      });
+      if (sums == nullptr) sums = part;
+    }
+    const int64_t head = row / args.num_queries;
+    put_row<T>(args, head / args.heads, head % args.heads, row % args.num_queries, sums, top,
+               total);
+  }
+}
+
+void attention_combine(const AttentionForward& args, int64_t begin, int64_t end) {
+  switch (args.dtype) {
+    case Dtype::kFloat32:
+      return combine<float>(args, begin, end);
+    case Dtype::kBFloat16:
+      return combine<BFloat16>(args, begin, end);
+    case Dtype::kFloat16:
+      return combine<Half>(args, begin, end);
+  }
+}
+
+}  // namespace dlplug::DLPLUG_ISA
