@@ -1,5 +1,6 @@
 """``dlplug fit``: train."""
 
+from dlplug.cli.notes import shown_notes
 from dlplug.cli.options import Option
 from dlplug.cli.verb import (
     CKPT_PATH,
@@ -61,11 +62,12 @@ def main(arguments: list[str], registry: Registry) -> int:
         return print_config(parsed, experiment)
     from dlplug.run import verbs
 
-    result = verbs.fit(
-        experiment,
-        resume=str(continued.path) if continued else resume,
-        ckpt_path=parsed.get("ckpt_path"),
-        locked=parsed.get("lock", parsed.get("locked", False)),
-        progress=True,
-    )
+    with shown_notes():
+        result = verbs.fit(
+            experiment,
+            resume=str(continued.path) if continued else resume,
+            ckpt_path=parsed.get("ckpt_path"),
+            locked=parsed.get("lock", parsed.get("locked", False)),
+            progress=True,
+        )
     return report(parsed, result)
