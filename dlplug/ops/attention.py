@@ -87,7 +87,7 @@ def attention(
     if (
         attn_mask is window is alibi_slopes is softcap is sinks is cu_seqlens is None
         and (dropout_p == 0 and type(query_offset) is int and query_offset == 0)
-        and (scale is None or type(scale) is float)
+        and (scale is None or (type(scale) is float and scale != 0))
         and _is_left_to_torch(query, key, value)
     ):
         try:
@@ -226,13 +226,16 @@ def _run_torch(
         elif seen is not None:
             attn_mask = attn_mask.masked_fill(~seen, -torch.inf)
         attn_mask = torch.atleast_2d(attn_mask)
+    scale = options.scale
+    if scale == 0:  # which PyTorch's own op multiplies by the -inf of what is hidden
+        query, scale = query * 0, 1.0
     return F.scaled_dot_product_attention(
         query,
         key,
         value,
         attn_mask,
         is_causal=is_causal,
-        scale=options.scale,
+        scale=scale,
         enable_gqa=enable_gqa,
     )
 

@@ -137,3 +137,15 @@ def test_what_goes_to_torch_at_a_glance_is_what_explain_says():
             assert not is_left(q, k, v)
     with torch.autocast("cpu", torch.bfloat16):
         assert not is_left(q, k, v)
+
+
+@pytest.mark.parametrize("mode", ["auto", "cpu", "reference"])
+def test_a_scale_of_0_weighs_all_that_is_seen_alike(mode):
+    """On every backend; PyTorch's own op gives NaN for what a causal mask hides."""
+    query, key, value = (torch.randn(1, 2, 5, 8, requires_grad=True) for _ in range(3))
+    with ops.use_backend(mode):
+        out = ops.attention(query, key, value, is_causal=True, scale=0.0)
+        out.sum().backward()
+    counts = torch.arange(1, 6)[:, None]
+    torch.testing.assert_close(out, value.cumsum(-2) / counts)
+    assert query.grad.count_nonzero() == 0 and key.grad.count_nonzero() == 0

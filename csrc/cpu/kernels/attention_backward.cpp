@@ -116,13 +116,15 @@ static void differentiate(const ScoreBlock& block, const float* lse, const float
 
     // Where every score is -inf, lse is too, and no weight counts.
     const Float shift = broadcast(lse[row] == -kInfinity ? -kInfinity : -lse[row]);
+    const bool is_huge = is_huge_score(lse[row]);
     const Float delta = broadcast(deltas[row]);
     RowDropout dropout(block, row);
     const RowMask mask = kPlain ? RowMask() : mask_of(block, row);
     for (int64_t j = vectors.begin; j < vectors.end; j += kWidth) {
       Float gradient = load(g + j);
       if constexpr (kPlain) {
-        const Float weight = exp_of_score(hide(seen, j, fma(load(x + j), scale, shift)));
+        const Float score = shifted(load(x + j), scale, shift, is_huge);
+        const Float weight = exp_of_score(hide(seen, j, score));
         store(x + j, weight);
         store(g + j, weight * (gradient - delta));
       } else {

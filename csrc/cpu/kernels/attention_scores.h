@@ -173,4 +173,13 @@ struct RowDropout {
   }
 };
 
+// From here on the digits that the rounding of a score loses decide about its weight.
+DLPLUG_INLINE bool is_huge_score(float score) { return score > 65536.0f || score < -65536.0f; }
+
+// x * scale + shift, where shift is minus a score. A huge one has to be rounded before it is
+// subtracted, as that one was: what fma keeps of it would be an exponent far from 0.
+DLPLUG_INLINE Float shifted(Float x, Float scale, Float shift, bool is_huge) {
+  return is_huge ? x * scale + shift : fma(x, scale, shift);
+}
+
 }  // namespace dlplug::DLPLUG_ISA

@@ -83,10 +83,11 @@ static void weigh(const ScoreBlock& block, const Softmax& softmax, float* scores
     fill_zeros(x, 0, vectors.begin);
     fill_zeros(x, vectors.end, block.columns);
     const Float shift = broadcast(-softmax.shift[row]);
+    const bool is_huge = is_huge_score(softmax.shift[row]);
     Float total = {};
     RowDropout dropout(block, row);
     for (int64_t j = vectors.begin; j < vectors.end; j += kWidth) {
-      Float weight = exp_of_score(hide(seen, j, fma(load(x + j), scale, shift)));
+      Float weight = exp_of_score(hide(seen, j, shifted(load(x + j), scale, shift, is_huge)));
       total += weight;
       if constexpr (!kPlain)
         if (block.args.threshold != 0) weight = dropout.apply(j, weight);

@@ -134,7 +134,7 @@ def visible(query: Tensor, key: Tensor, options: Options) -> Tensor | None:
     if options.right is not None:
         parts.append(_distance(query, key, options) >= -options.right)
     if options.cu_seqlens is not None:
-        starts = options.cu_seqlens
+        starts = options.cu_seqlens.contiguous()
         positions = torch.arange(key.size(-2), device=key.device, dtype=starts.dtype)
         document = torch.searchsorted(starts, positions, right=True)
         parts.append(document[:, None] == document)
