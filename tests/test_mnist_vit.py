@@ -13,8 +13,6 @@ CONFIG = Path(__file__).parents[1] / "configs/mnist_vit.yaml"
 KERNELS = {
     "dlplug::attention_forward",
     "dlplug::attention_backward",
-    "dlplug::add_layer_norm_forward",
-    "dlplug::add_layer_norm_backward",
     "dlplug::adamw_table_",
 }
 
@@ -34,8 +32,8 @@ def kernels_of_a_step(mode: str) -> set[str]:
 
 
 @pytest.mark.skipif(not ops.isas(), reason="no compiled CPU kernels on this machine")
-def test_a_step_runs_attention_norms_and_adamw_natively():
-    """At the config's own sizes nothing is routed away: the fused kernels do the work."""
+def test_a_step_runs_attention_and_adamw_natively():
+    """At the config's own sizes; for norms of so few elements PyTorch's are as fast."""
     assert kernels_of_a_step("auto") >= KERNELS
 
 

@@ -76,7 +76,7 @@ def run(command: str, folder: Path) -> None:
 def test_every_command_works_for_a_newcomer(newcomer):
     """The README's commands succeed one after the other, in a folder that is not the checkout."""
     for command in commands()[2:]:
-        command = command.replace(" -e ", " ")  # pip takes no folder of its own for that
+        command = command.replace(" -e ", " ./")  # pip takes no folder of its own for that
         run(command + SHORTER if "configs/mnist_vit.yaml" in command else command, newcomer)
     assert (newcomer / "predictions.csv").is_file()
     assert (newcomer / "runs/first/1/learning_curves.png").is_file()

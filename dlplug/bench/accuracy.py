@@ -24,7 +24,8 @@ def error(outputs: Sequence[Tensor], reference: Sequence[Tensor]) -> float:
 
 
 def _error_of_one(output: Tensor, reference: Tensor) -> float:
-    if output.shape != reference.shape or not output.isfinite().all():
+    is_finite = output.isfinite().all() and reference.isfinite().all()
+    if output.shape != reference.shape or not is_finite:
         return float("inf")
     scale = reference.abs().max().clamp(min=torch.finfo(torch.float64).tiny)
     return ((output.double() - reference).abs().max() / scale).item()

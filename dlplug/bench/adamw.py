@@ -30,7 +30,7 @@ def rows() -> Iterator[Row]:
     for name, dtypes in ROWS.items():
         for dtype in dtypes:
             build = partial(adamw, LISTS[name], getattr(torch, dtype))
-            memory = 20 * count(LISTS[name]) * getattr(torch, dtype).itemsize
+            memory = 26 * count(LISTS[name]) * getattr(torch, dtype).itemsize
             is_quick = name != "gpt2" and dtype == "float32"
             yield Row(f"adamw {name} {dtype} step", build, memory, is_quick)
     for name in ("gpt2", "vit"):
@@ -60,7 +60,7 @@ def adamw(shapes: Shapes, dtype: torch.dtype) -> Work:
         },
         reference=lambda: updates.reference(shapes, dtype),
         tolerance=TOLERANCE[dtype],
-        backend=_backend_of_adamw(dtype),
+        backend=backend_of_adamw(dtype),
         limit=update_stream(size, STREAMS * size),
     )
 
@@ -115,7 +115,7 @@ def stepper(
     return Contender(step, outputs)
 
 
-def _backend_of_adamw(dtype: torch.dtype) -> str:
+def backend_of_adamw(dtype: torch.dtype) -> str:
     lists = ([torch.zeros(1, dtype=dtype)] for _ in range(4))
     return ops.explain(
         ops.adamw_, *lists, [], [torch.zeros(())],

@@ -18,7 +18,8 @@ def peak_growth(call: Callable[[], object]) -> int | None:
     Args:
         call: What to measure.
     Returns:
-        Bytes, to the page; None where the system does not let a process reset its peak.
+        Bytes, as exact as the kernel counts pages; None where the system does not let a process
+        reset its peak.
     """
     call()
     release()

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from dlplug.bench import updates
+from dlplug.bench.adamw import backend_of_adamw
 from dlplug.bench.limits import update_stream
 from dlplug.bench.parameter_lists import LISTS, Shapes, count
 from dlplug.bench.row import Contender, Peer, Row, Work
@@ -36,11 +37,11 @@ def build(shapes: Shapes) -> Work:
         ours=_contender(shapes, _ours),
         peers={
             "torch fused chain": Peer(lambda: _contender(shapes, partial(_torch, fused=True))),
-            "torch default chain": Peer(lambda: _contender(shapes, partial(_torch, foreach=True))),
+            "torch foreach chain": Peer(lambda: _contender(shapes, partial(_torch, foreach=True))),
         },
         reference=lambda: updates.reference(shapes, DTYPE, MAX_NORM, EMA_DECAY),
         tolerance=TOLERANCE,
-        backend="cpu",
+        backend=backend_of_adamw(DTYPE),
         limit=update_stream(size, STREAMS * size),
     )
 

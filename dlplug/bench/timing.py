@@ -1,4 +1,4 @@
-"""Interleaved timing: every contender runs once per round, in random order, in one process.
+"""Interleaved timing: every contender has one turn a round, in random order, in one process.
 
 Absolute times drift on a shared machine by more than the differences of interest; ratios of medians
 from the same rounds do not. Never run two benchmarks at once.
@@ -38,6 +38,7 @@ def medians(
     times = {name: [] for name in contenders}
     names = list(contenders)
     deadline = time.perf_counter() + seconds
+    is_collecting = gc.isenabled()
     gc.collect()
     gc.disable()
     try:
@@ -46,7 +47,8 @@ def medians(
             for name in names:
                 times[name].append(clocks[name](repeats[name]) / repeats[name])
     finally:
-        gc.enable()
+        if is_collecting:
+            gc.enable()
     return {name: statistics.median(values) for name, values in times.items()}
 
 

@@ -81,6 +81,13 @@ class EMA(WeightAverage):
         super().on_train_end(trainer, pl_module)
         self._fused = None
 
+    def on_exception(self, trainer, pl_module, exception: BaseException) -> None:
+        """Take back what a step that failed was to move."""
+        if self._fused is not None:
+            self._fused.names_left()
+            self._fused = None
+        super().on_exception(trainer, pl_module, exception)
+
     def state_dict(self) -> dict[str, Any]:
         """Number of updates; the weights are in `on_save_checkpoint`."""
         return {"num_updates": self.num_updates}

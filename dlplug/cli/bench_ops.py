@@ -19,7 +19,8 @@ def main(parsed: Parsed, registry: Registry) -> int:
         parsed: The options.
         registry: What is installed.
     Returns:
-        0, or 1 when dlplug's own outputs are wrong in a row, or nothing could be measured.
+        0, or 1 when a row failed: dlplug's own outputs are wrong, or it raised. A row that is
+        skipped for want of memory is no failure.
     Raises:
         InvalidValueError: No row has such a name; a number of threads that cannot be.
         RunError: ``--record`` outside of a checkout.

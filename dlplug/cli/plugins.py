@@ -58,9 +58,9 @@ def main(argv: list[str], registry: Registry) -> int:
 
     Args:
         argv: What follows ``plugins`` on the command line.
-        registry: As discovered; ``list --load`` and ``info`` import from it.
+        registry: As discovered; ``list --load``, ``info`` and ``check`` import from it.
     Returns:
-        The exit code, 0.
+        The exit code: 0, or 1 where ``check`` found a broken rule.
     Raises:
         DlplugError: the arguments are wrong or a name is unknown; exit code 2.
     """

@@ -27,15 +27,15 @@ class CompactRows:
     """The tensors of one update, one parameter a row.
 
     An optimizer keeps one of these per group. What was found out about parameters and states holds
-    while they are the same objects at the same addresses.
+    while they are the same objects, of the same dtypes, at the same addresses.
 
     Attributes:
-        are_new: Whether parameters or states are others than in the last update.
+        are_new: Whether parameters or states are others than in the last update, or have
+            other dtypes.
     """
 
     def __init__(self):
-        self._known: list[Tensor] = []
-        self._addresses: list[int] = []
+        self.forget()
         self._why: str | None = None
 
     def fill(
@@ -50,9 +50,17 @@ class CompactRows:
         self.params, self.grads, self.states, self.storage = params, grads, states, storage
         self.averages = averages
         kept = [*params, *averages, *chain.from_iterable(state.values() for state in states)]
-        self.are_new = len(kept) != len(self._known) or not all(map(is_, kept, self._known))
+        # `model.float()` gives the same parameters another dtype, which decides what states are.
+        dtypes = [tensor.dtype for tensor in kept]
+        self.are_new = dtypes != self._dtypes or not all(map(is_, kept, self._known))
         if self.are_new and kept:
-            self._known, self._addresses = kept, []
+            self._known, self._dtypes, self._addresses = kept, dtypes, []
+
+    def forget(self) -> None:
+        """Let the next tensors be new ones, because these were found to be wrong."""
+        self._known: list[Tensor] = []
+        self._dtypes: list[torch.dtype] = []
+        self._addresses: list[int] = []
 
     def refusal(self) -> str | None:
         """Why the kernel, which walks over memory, cannot take these rows, or None."""
@@ -122,10 +130,14 @@ class CompactRows:
                 return "a gradient is sparse or of a subclass"
             if not grad.is_cpu or grad.dtype is not param.dtype or grad.shape != param.shape:
                 return "a gradient is not like its parameter"
+            address = grad.data_ptr()
+            if address == 0 and grad.numel():
+                return "a gradient's memory was released"
             if not is_laid_out_as(grad, param) or grad.is_neg():
                 given, grad = grad, torch.empty_like(param).copy_(grad)
                 self._copies.append((given, grad))
-            self._grad_addresses.append(grad.data_ptr())
+                address = grad.data_ptr()
+            self._grad_addresses.append(address)
         return None
 
 

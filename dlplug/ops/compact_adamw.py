@@ -32,6 +32,7 @@ def compact_adamw_(
     grad_factor: float = 1.0,
     averages: Sequence[Tensor] = (),
     average_weight: float = 0.0,
+    seed: int | None = None,
     rows: CompactRows | None = None,
 ) -> None:
     """Update parameters and their states by one step of AdamW, without gradient tracking.
@@ -44,7 +45,7 @@ def compact_adamw_(
     * ``remainder``: besides, the 16 bits that a bfloat16 parameter lacks of a float32 one: the step
       is that of float32, exactly, and no second copy of the weights is kept.
     * ``stochastic``: bfloat16 parameter and states, rounded up or down by chance so that small
-      updates hold on average (seeded by torch's generator).
+      updates hold on average.
     * ``kahan``: bfloat16 parameter and states, with what rounding the parameter loses in another
       bfloat16.
     * ``8bit``: m and v in 8 bits, by blocks of 256 elements: m = sign(q) (q / 127)^2 s and
@@ -67,9 +68,12 @@ def compact_adamw_(
         averages: a, of the parameters as they are stored: a = a + average_weight (p - a) after the
             update; float32, of the parameters' shapes. None for no averages.
         average_weight: Of the new p in a, in [0, 1].
+        seed: Of ``stochastic``'s roundings in this step, in [0, 2^63); another for each step, and
+            the same in all replicas of a model, which stay equal. None to draw it from torch's
+            generator on the CPU. None for any other storage.
         rows: What an optimizer keeps from step to step; None for a call of its own.
     Raises:
-        InvalidValueError: No such storage.
+        InvalidValueError: No such storage, or a seed that is out of range or for another storage.
         DtypeError: A parameter that the storage is not for, or a state that is not its.
         ShapeError: Lists of different lengths, or a gradient or state of another shape.
         BackendError: The backend asked for cannot take the call.
@@ -79,6 +83,8 @@ def compact_adamw_(
     arXiv:2110.02861 (blocks); Kahan 1965; Gupta et al. 2015, arXiv:1502.02551 (rounding by chance).
     """
     check_storage(storage)
+    if seed is not None:
+        _check_seed(seed, storage)
     for name, kind in (("grads", grads), ("states", states), ("averages", averages)):
         if len(kind) != len(params) and (kind or name != "averages"):
             raise ShapeError(f"compact_adamw_: {len(params)} params, but {len(kind)} {name}")
@@ -87,23 +93,28 @@ def compact_adamw_(
     rows = rows or CompactRows()
     rows.fill(params, grads, states, storage, averages)
     if rows.are_new:
-        _check_states(params, states, storage)
-        _check_averages(params, averages)
+        try:
+            _check_states(params, states, storage)
+            _check_averages(params, averages)
+        except Exception:
+            rows.forget()
+            raise
     _check_grads(params, grads)
-    seed = draw_seed() if storage == "stochastic" else torch.zeros((), dtype=torch.int64)
+    is_drawn = seed is None and storage == "stochastic"
+    drawn = draw_seed() if is_drawn else torch.tensor(seed or 0, dtype=torch.int64)
     numbers = (lr, beta1, beta2, eps, weight_decay)
     factors = (grad_scale, grad_factor)
     with torch.no_grad():
         if OP.route(params[0], rows) == "native":
             _update(
-                rows.table(), int(seed), *map(float, numbers), maximize, *factors, average_weight
+                rows.table(), int(drawn), *map(float, numbers), maximize, *factors, average_weight
             )
             if grad_scale != 1.0:
                 rows.copy_grads_back()
             count_versions(params)
         else:
             reference.compact_adamw_(
-                params, grads, states, storage, seed, *numbers, maximize, *factors
+                params, grads, states, storage, drawn, *numbers, maximize, *factors
             )
             move_averages(averages, params, average_weight)
     rows.release()
@@ -138,6 +149,16 @@ def check_storage(storage: str) -> None:
             known=", ".join(STORAGES),
             fix=suggestion(str(storage), STORAGES),
         )
+
+
+def _check_seed(seed: int, storage: str) -> None:
+    if storage != "stochastic":
+        raise InvalidValueError(
+            f"compact_adamw_: seed = {seed}, but the storage {storage!r} draws no numbers",
+            fix="leave seed out, or take the storage stochastic",
+        )
+    if not 0 <= seed < 2**63:
+        raise InvalidValueError(f"compact_adamw_: seed = {seed} is not in [0, 2^63)")
 
 
 def _check_param(param: Tensor, storage: str, name: str) -> None:

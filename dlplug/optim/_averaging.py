@@ -79,12 +79,10 @@ class Averaging:
         return 0.0 if self.ema_decay is None else 1.0 - self.ema_decay
 
     def _moved(self, params: Sequence[Tensor]) -> None:
-        """Note that the given averages of these parameters, if they all had one, are done."""
+        """Note that the averages given for these parameters have been moved."""
         if self._given is not None:
-            given = self._given[0]
-            if all([id(param) in given for param in params]):
-                for param in params:
-                    del given[id(param)]
+            for param in params:
+                del self._given[0][id(param)]
 
     def _move(self, averages: Sequence[Tensor], params: Sequence[Tensor]) -> None:
         """In a pass of its own, after an update by other code than the kernel."""

@@ -12,16 +12,21 @@ from dlplug.ops.total_norm import total_norm
 def clip_factor(params: Sequence[Tensor], max_norm: float) -> float:
     """What to multiply all gradients by, so that their norm together is at most ``max_norm``.
 
-    Where they are on another device, distributed or traced, PyTorch's ``clip_grad_norm_`` changes
-    them in place, without waiting for the device, and the factor is 1.
+    Where they are on another device, complex, distributed or traced, PyTorch's ``clip_grad_norm_``
+    changes them in place, without waiting for the device, and the factor is 1.
     """
     grads = [param.grad for param in params if param.grad is not None]
     is_traced = torch.compiler.is_compiling()
-    if is_traced or not all([type(g) in PLAIN_TYPES and g.is_cpu for g in grads]):
+    if is_traced or not all(map(_has_plain_norm, grads)):
         torch.nn.utils.clip_grad_norm_(params, max_norm)
         return 1.0
     with torch.no_grad():
         return factor_for(total_norm(grads).item(), max_norm)
+
+
+def _has_plain_norm(grad: Tensor) -> bool:
+    is_plain = type(grad) in PLAIN_TYPES and grad.layout is torch.strided
+    return is_plain and grad.is_cpu and grad.is_floating_point()
 
 
 def factor_for(norm: float, max_norm: float) -> float:

@@ -100,7 +100,8 @@ class FusedAdamW(LeanZeroGrad, Averaging, Scaling, torch.optim.AdamW):
 
     def __getstate__(self) -> dict:
         """What a copy or a pickle is made of."""
-        own = {"max_grad_norm": self.max_grad_norm, "ema_decay": self.ema_decay}
+        names = ("max_grad_norm", "ema_decay", "_step_supports_amp_scaling")
+        own = {name: vars(self)[name] for name in names if name in vars(self)}
         return {**super().__getstate__(), **own}
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
@@ -248,7 +249,8 @@ class FusedAdamW(LeanZeroGrad, Averaging, Scaling, torch.optim.AdamW):
             self._grad_factor,
             self._average_weight,
         )
-        self._moved(params)
+        if rows.averages:
+            self._moved(params)
         if rows.params is not params:
             count_versions(params)
 

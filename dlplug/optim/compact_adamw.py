@@ -16,6 +16,9 @@ from dlplug.optim._averaging import KEY, Averaging
 from dlplug.optim._lean_step import LeanZeroGrad, lean_step
 from dlplug.optim._scaling import Scaling
 
+# Between the seeds of a group's steps; odd, so that all 2^63 come before one comes again.
+NEXT_SEED = 0x9E3779B97F4A7C15
+
 
 class CompactAdamW(LeanZeroGrad, Averaging, Scaling, Optimizer):
     """AdamW with parameters or states in fewer bytes than float32; see ``compact_adamw_``.
@@ -23,6 +26,9 @@ class CompactAdamW(LeanZeroGrad, Averaging, Scaling, Optimizer):
     Bytes for each bfloat16 parameter, without its gradient (plain AdamW in float32: 12):
     ``float32_states`` 10, ``remainder`` 12, ``stochastic`` 6, ``kahan`` 8, ``8bit`` 4. With
     ``remainder`` the training is that of float32 weights, though the model computes in bfloat16.
+    ``stochastic`` rounds by a seed of its own (``seed`` in a group, part of the state, another in
+    each step), which begins as ``torch.initial_seed()``: processes that were given the same seed
+    round alike, whatever else each of them draws.
 
     Args:
         params: Parameters, or groups of them.
@@ -85,6 +91,14 @@ class CompactAdamW(LeanZeroGrad, Averaging, Scaling, Optimizer):
         )
         super().__init__(params, defaults)
 
+    def add_param_group(self, param_group: dict[str, Any]) -> None:
+        """As of any optimizer; a group that rounds by chance gets its first seed."""
+        super().add_param_group(param_group)
+        index = len(self.param_groups) - 1
+        group = self.param_groups[index]
+        if group["storage"] == "stochastic":
+            group.setdefault("seed", (torch.initial_seed() + index) % 2**63)
+
     def __setstate__(self, state: dict) -> None:
         """Restore a copy or a pickle; addresses are never part of those."""
         super().__setstate__(state)
@@ -92,7 +106,10 @@ class CompactAdamW(LeanZeroGrad, Averaging, Scaling, Optimizer):
 
     def __getstate__(self) -> dict:
         """What a copy or a pickle is made of."""
-        return {key: value for key, value in self.__dict__.items() if key != "_rows"}
+        # Not all attributes: a scheduler leaves a `step` there that is bound to this optimizer.
+        names = ("max_grad_norm", "ema_decay", "_step_supports_amp_scaling")
+        own = {name: vars(self)[name] for name in names if name in vars(self)}
+        return {**super().__getstate__(), **own}
 
     @lean_step
     @torch.no_grad()
@@ -118,6 +135,9 @@ class CompactAdamW(LeanZeroGrad, Averaging, Scaling, Optimizer):
             params = [param for param in group["params"] if param.grad is not None]
             states = [self._state_of(param, group["storage"]) for param in params]
             averages = self._averages_of(params)
+            seed = group.get("seed")
+            if seed is not None:
+                group["seed"] = (seed + NEXT_SEED) % 2**63
             beta1, beta2 = group["betas"]
             compact_adamw_(
                 [_local(param) for param in params],
@@ -134,9 +154,11 @@ class CompactAdamW(LeanZeroGrad, Averaging, Scaling, Optimizer):
                 grad_factor=grad_factor,
                 averages=[_local(average) for average in averages],
                 average_weight=self._average_weight,
+                seed=seed,
                 rows=self._rows.setdefault(index, CompactRows()),
             )
-            self._moved(params)
+            if averages:
+                self._moved(params)
         self._move_idle()
         return loss
 
@@ -179,6 +201,7 @@ class CompactAdamW(LeanZeroGrad, Averaging, Scaling, Optimizer):
             CheckpointError: The state has another storage.
         """
         own = [group["storage"] for group in self.param_groups]
+        seeds = [group.get("seed") for group in self.param_groups]
         saved = [group.get("storage") for group in state_dict["param_groups"]]
         for ours, theirs in zip(own, saved, strict=False):
             if theirs not in (None, ours):
@@ -191,8 +214,10 @@ class CompactAdamW(LeanZeroGrad, Averaging, Scaling, Optimizer):
         numbers = [n for group in state_dict["param_groups"] for n in group["params"]]
         params = [p for group in self.param_groups for p in group["params"]]
         storages = [s for s, g in zip(own, self.param_groups, strict=True) for _ in g["params"]]
-        for group, storage in zip(self.param_groups, own, strict=True):
+        for group, storage, seed in zip(self.param_groups, own, seeds, strict=True):
             group["storage"] = storage
+            if seed is not None:  # those of plain AdamW have none
+                group.setdefault("seed", seed)
         for number, param, storage in zip(numbers, params, storages, strict=True):
             given = state_dict["state"].get(number)
             if given and saved[0] is None:
@@ -214,6 +239,8 @@ class CompactAdamW(LeanZeroGrad, Averaging, Scaling, Optimizer):
         for theirs, ours in zip(plain.param_groups, self.param_groups, strict=True):
             theirs.update({name: ours[name] for name in theirs if name in ours})
         for param, state in self.state.items():
+            if not state:
+                continue
             values = self.float32_values(param)
             plain.state[param] = {name: state[name] for name in ("step", KEY) if name in state}
             plain.state[param] |= {name: values[name] for name in ("exp_avg", "exp_avg_sq")}
@@ -231,7 +258,7 @@ class CompactAdamW(LeanZeroGrad, Averaging, Scaling, Optimizer):
         storage = next(
             g["storage"] for g in self.param_groups if any(param is p for p in g["params"])
         )
-        state = self.state[param] or compact_state(param, storage)
+        state = self.state.get(param) or compact_state(param, storage)
         values = read(param.detach(), state, storage)
         return {
             name: torch.empty_like(param, dtype=torch.float32).copy_(

@@ -8,6 +8,7 @@ from typing import Any
 
 import lightning
 from lightning.pytorch.callbacks import GradientAccumulationScheduler as AccumulationScheduler
+from lightning.pytorch.strategies import FSDPStrategy
 from torch import nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import ReduceLROnPlateau
@@ -47,6 +48,7 @@ class Optimization(lightning.LightningModule):
                 "no optimizer is configured", fix="set optimizer, such as adamw"
             )
         optimizer = self.make_optimizer(self._parameter_groups())
+        self._refuse_two_limits(optimizer)
         if self.make_scheduler is None:
             self._show_scheduler(None)
             return optimizer
@@ -63,6 +65,16 @@ class Optimization(lightning.LightningModule):
             schedule["frequency"] = NEVER
         return {"optimizer": optimizer, "lr_scheduler": schedule}
 
+    def _refuse_two_limits(self, optimizer: Optimizer) -> None:
+        own = getattr(optimizer, "max_grad_norm", None)
+        clip = getattr(self._trainer, "gradient_clip_val", None)
+        if own is not None and clip:
+            raise InvalidValueError(
+                f"gradients cannot be clipped twice: trainer.gradient_clip_val = {clip},"
+                f" optimizer.max_grad_norm = {own}",
+                fix="keep one of them",
+            )
+
     def _show_scheduler(self, scheduler: Any) -> None:
         """Let the callbacks that need a certain one refuse another, before anything is written."""
         for callback in getattr(self._trainer, "callbacks", ()):
@@ -74,7 +86,9 @@ class Optimization(lightning.LightningModule):
     ) -> None:
         """Clip by norm within the step of an optimizer that can: a pass over gradients less."""
         is_by_norm = bool(gradient_clip_val) and gradient_clip_algorithm in (None, "norm")
-        if is_by_norm and isinstance(optimizer, Scaling):
+        # Its shards are plain tensors: the norm of one process's is not that of all.
+        is_sharded = isinstance(self.trainer.strategy, FSDPStrategy)
+        if is_by_norm and isinstance(optimizer, Scaling) and not is_sharded:
             if optimizer.max_grad_norm is None and self.trainer.is_global_zero:
                 logger.info("gradient_clip_val: the optimizer's step clips")
             optimizer.max_grad_norm = float(gradient_clip_val)

@@ -61,7 +61,7 @@ def test_the_whole_phase_agrees_with_float64():
     """Clipped, averaged, and no gradient is left."""
     result = measured(lambda: optimizer_phase.build(SHAPES))
     assert result["is_exact"], result
-    assert errors(result).keys() == {"torch fused chain", "torch default chain"}
+    assert errors(result).keys() == {"torch fused chain", "torch foreach chain"}
     assert max(errors(result).values()) <= optimizer_phase.TOLERANCE
 
 

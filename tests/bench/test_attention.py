@@ -78,9 +78,7 @@ def test_a_wrong_variant_would_be_noticed():
             made = attention_problem.inputs(problem)
             tolerance = attention.TOLERANCE[problem.dtype]
             with_it = attention_problem.reference(made)
-            plain = replace(
-                problem, extra="", softcap=None, window=None, document=None, is_causal=False
-            )
+            plain = replace(problem, extra="", softcap=None, window=None, document=None)
             bare = attention_problem.inputs(plain)
             bare.q, bare.k, bare.v, bare.grad = made.q, made.k, made.v, made.grad
             without = attention_problem.reference(bare)
@@ -107,6 +105,7 @@ def test_peak_memory_is_that_of_all_scores_for_the_formula_alone():
     assert peaks["formula"] > problem.scores_bytes > 10 * peaks["dlplug"]
 
 
-def test_decoding_is_told_as_routed():
-    """One query in float32 is left to PyTorch."""
-    assert measured(small(replace(attention.DECODING, queries=1)))["is_routed"]
+def test_what_is_left_to_pytorch_is_told_as_routed():
+    """So few queries and keys are; one query beside many keys is not."""
+    assert measured(attention.Problem("few", 1, 1, 1, 8, 8, 8))["is_routed"]
+    assert not measured(replace(attention.DECODING, keys=4096))["is_routed"]

@@ -1,5 +1,6 @@
 """Memory: what a call takes, and what the allocator keeps."""
 
+import os
 import re
 from pathlib import Path
 
@@ -25,14 +26,20 @@ def test_outputs_and_workspace_count(setting):
     with allocator.allocator(setting):
         returned = peak(lambda: torch.ones(SIZE, dtype=torch.uint8))
         freed = peak(lambda: torch.ones(SIZE, dtype=torch.uint8)[0].item())
-    assert SIZE <= returned < SIZE + 8 * MIB
-    assert SIZE <= freed < SIZE + 8 * MIB
+    # The kernel adds up each thread's pages in batches.
+    assert SIZE - MIB <= returned < SIZE + 8 * MIB
+    assert SIZE - MIB <= freed < SIZE + 8 * MIB
 
 
 def test_a_call_that_allocates_nothing_takes_next_to_nothing():
     """The peak of what came before does not count."""
     torch.ones(SIZE, dtype=torch.uint8)
     assert peak(lambda: None) < MIB
+
+
+def resident():
+    """Bytes of this process in memory."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
 def heap():
@@ -51,14 +58,14 @@ def test_large_blocks_stay_in_the_heap_when_it_is_tuned():
         start, end = heap()
         assert not start <= mapped.data_ptr() < end
     with allocator.allocator("tuned"):
-        kept = torch.empty(SIZE, dtype=torch.uint8)
+        kept = torch.ones(SIZE, dtype=torch.uint8)
         start, end = heap()
         assert start <= kept.data_ptr() < end
-        address = kept.data_ptr()
+        used = resident()
         del kept
-        assert heap()[1] >= address + SIZE
+        assert resident() > used - MIB
     allocator.release()
-    assert heap()[1] < address + SIZE
+    assert resident() < used - SIZE + MIB
 
 
 def test_without_glibc_there_is_the_default_alone(monkeypatch):

@@ -47,7 +47,7 @@ def test_a_wrong_norm_would_be_noticed(monkeypatch):
 def test_small_calls_are_told_as_routed():
     """They are PyTorch's own; large ones are not."""
     small, large = (
-        measured(norms.Problem("layer_norm", (rows, 192), has_backward=True)) for rows in (8, 1024)
+        measured(norms.Problem("layer_norm", (rows, 192), has_backward=True)) for rows in (8, 4096)
     )
     assert small["is_routed"] and small["backend"] == "torch"
     assert not large["is_routed"] and large["backend"] == "cpu"

@@ -1,5 +1,6 @@
 """The benchmark of trainings compares the same training, with other ops."""
 
+from contextlib import nullcontext
 from unittest import mock
 
 import pytest
@@ -9,7 +10,8 @@ from dlplug import ops
 from dlplug.architectures.vit import ViT
 from dlplug.ops import _backend
 from dlplug.optim import FusedAdamW
-from tests.bench.training import TORCH_OPS, step, torch_ops
+from tests.bench import training
+from tests.bench.training import TORCH_OPS, torch_ops
 
 
 def vit():
@@ -24,7 +26,7 @@ def test_pytorchs_ops_compute_the_same_and_dlplugs_are_not_called():
     route = _backend.Op.route
     spy = mock.patch.object(_backend.Op, "route", autospec=True, side_effect=route)
     with ops.use_backend("cpu"), spy as routed:  # small calls would be left to PyTorch unseen
-        with torch_ops():
+        with torch_ops(FusedAdamW(model.parameters())):
             torch.testing.assert_close(model(images), expected)
         assert not routed.called
         model(images)
@@ -48,13 +50,19 @@ def test_what_pytorch_cannot_express_is_refused():
         TORCH_OPS[ops.attention](q, q, q, window=2)
 
 
-def test_the_step_is_the_same():
-    """Clipped, as FusedAdamW's."""
+def test_the_step_is_the_same_and_pytorchs():
+    """Clipped, as FusedAdamW's, also after a scheduler has wrapped the step; not afterwards."""
     models = [vit(), vit()]
-    for model, own_step in zip(models, (FusedAdamW.step, step), strict=True):
+    for model, is_torchs in zip(models, (False, True), strict=True):
         optimizer = FusedAdamW(model.parameters(), lr=0.01, max_grad_norm=0.5)
+        torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 1.0)
         model(torch.ones(2, 1, 8, 8)).square().sum().backward()
-        own_step(optimizer)
+        spy = mock.patch.object(training, "step", side_effect=training.step)
+        with spy as torchs, torch_ops(optimizer) if is_torchs else nullcontext():
+            optimizer.step()
+        assert torchs.called == is_torchs
+        optimizer.step()
+        assert torchs.call_count == is_torchs
     for ours, theirs in zip(models[0].parameters(), models[1].parameters(), strict=True):
         torch.testing.assert_close(ours, theirs)
     assert not torch.equal(next(models[0].parameters()), next(vit().parameters()))

@@ -4,7 +4,7 @@ from importlib import import_module
 
 import pytest
 
-from dlplug.cli import bench, check, config, plugins, runs, tune
+from dlplug.cli import bench, check, config, new, plugins, runs, tune
 from dlplug.plugin.builtins import TABLE
 
 GROUPS = {
@@ -12,6 +12,7 @@ GROUPS = {
     "check": check,
     "bench": bench,
     "config": config,
+    "new": new,
     "plugins": plugins,
     "runs": runs,
 }

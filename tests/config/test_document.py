@@ -1,9 +1,20 @@
 """Config files: every fault names file and line."""
 
+import sys
+
 import pytest
 
 from dlplug.config.document import load_file, parse
 from dlplug.errors import ConfigError
+
+
+@pytest.fixture
+def usual_depth():
+    """Of recursion: torch's compiler raises the limit for the whole process."""
+    limit = sys.getrecursionlimit()
+    sys.setrecursionlimit(1000)
+    yield
+    sys.setrecursionlimit(limit)
 
 
 @pytest.mark.parametrize(
@@ -63,7 +74,7 @@ from dlplug.errors import ConfigError
         ("[" * 700, "values are nested too deeply\n  where: {path}"),
     ],
 )
-def test_a_faulty_file_is_refused_with_file_and_line(text, message, tmp_path):
+def test_a_faulty_file_is_refused_with_file_and_line(text, message, tmp_path, usual_depth):
     """What is wrong with the text, where, and the fix."""
     path = tmp_path / "a.yaml"
     path.write_text(text)

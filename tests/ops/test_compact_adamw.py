@@ -7,6 +7,7 @@ import torch
 
 from dlplug import ops
 from dlplug.errors import BackendError, DtypeError, InvalidValueError, ShapeError
+from dlplug.ops._compact_rows import CompactRows
 from dlplug.ops.fallback import compact_adamw as reference
 from dlplug.ops.fallback.compact_adamw import BLOCK, STORAGES
 from tests.ops.adamw_cases import OPTIONS, SIZES, each_isa, in_memory_order
@@ -162,6 +163,24 @@ def test_the_seed_rules_the_rounding():
 
 
 @pytest.mark.parametrize("backend", ["cpu", "reference"])
+def test_a_given_seed_is_the_only_source_of_chance(backend):
+    """The same bits wherever torch's generator is, which stays there; others from another seed."""
+    if backend == "cpu" and not ops.isas():
+        pytest.skip("no compiled CPU kernels here")
+    found = []
+    for seed, drawn in ((5, 0), (5, 3), (2**63 - 1, 0)):
+        lists = make("stochastic", shapes=[(3000,), (333,)])
+        torch.manual_seed(drawn)
+        before = torch.get_rng_state()
+        with ops.use_backend(backend):
+            ops.compact_adamw_(*lists, storage="stochastic", seed=seed, **OPTIONS)
+        assert torch.equal(before, torch.get_rng_state())
+        found.append(torch.cat(lists[0]))
+    assert torch.equal(found[0], found[1])
+    assert not torch.equal(found[0], found[2])
+
+
+@pytest.mark.parametrize("backend", ["cpu", "reference"])
 @pytest.mark.parametrize("storage", ["kahan", "stochastic", "remainder"])
 def test_small_updates_are_not_lost(storage, backend):
     """500 updates of a fiftieth of a bfloat16's step, of which plain bfloat16 keeps none."""
@@ -260,6 +279,41 @@ def test_what_the_kernel_refuses_goes_to_the_reference(change, why):
     assert not torch.equal(lists[0][1], before)
 
 
+@needs_kernels
+def test_a_gradient_without_memory_goes_to_the_reference():
+    """As that of a function that is constant, which autograd makes no memory for."""
+    lists, expected = (make("kahan", shapes=[(4,), (4,)]) for _ in "12")
+    lists[1][1] = torch._efficientzerotensor(4, dtype=BFLOAT16)
+    expected[1][1] = torch.zeros(4, dtype=BFLOAT16)
+    with ops.use_backend("cpu"), pytest.raises(BackendError, match="memory was released"):
+        ops.compact_adamw_(*lists, storage="kahan", **OPTIONS)
+    ops.compact_adamw_(*lists, storage="kahan", **OPTIONS)
+    ops.compact_adamw_(*expected, storage="kahan", **OPTIONS)
+    torch.testing.assert_close(lists[0], expected[0])
+
+
+def test_kept_rows_notice_other_dtypes_and_refuse_each_time():
+    """``Module.float`` leaves the objects; the states of bfloat16 are none of float32."""
+    params, grads, states = make("kahan", shapes=[(40,), (7,)])
+    rows = CompactRows()
+    ops.compact_adamw_(params, grads, states, storage="kahan", rows=rows, **OPTIONS)
+    for param in params:
+        param.data = param.data.float()
+    wide = [grad.float() for grad in grads]
+    for _ in range(2):
+        with pytest.raises(DtypeError, match=r"states\[0\] is no state of the storage 'kahan'"):
+            ops.compact_adamw_(params, wide, states, storage="kahan", rows=rows, **OPTIONS)
+
+
+def test_kept_rows_refuse_wrong_averages_each_time():
+    """A check that fails is made again."""
+    lists, rows = make("kahan", shapes=[(4,)]), CompactRows()
+    averages = [torch.ones(4, dtype=torch.float64)]
+    for _ in range(2):
+        with pytest.raises(ShapeError, match=r"averages\[0\]"):
+            ops.compact_adamw_(*lists, storage="kahan", averages=averages, rows=rows, **OPTIONS)
+
+
 def test_wrong_calls_are_refused():
     """An unknown storage, dtypes it is not for, states of another, other shapes."""
     with pytest.raises(InvalidValueError, match="no storage 'kahn'") as error:
@@ -276,3 +330,8 @@ def test_wrong_calls_are_refused():
     with pytest.raises(ShapeError, match="1 params, but 0 grads"):
         ops.compact_adamw_(lists[0], [], lists[2], storage="kahan", **OPTIONS)
     ops.compact_adamw_([], [], [], storage="kahan", **OPTIONS)
+    with pytest.raises(InvalidValueError, match="'kahan' draws no numbers"):
+        ops.compact_adamw_([], [], [], storage="kahan", seed=1, **OPTIONS)
+    for seed in (-1, 2**63):
+        with pytest.raises(InvalidValueError, match=r"is not in \[0, 2\^63\)"):
+            ops.compact_adamw_([], [], [], storage="stochastic", seed=seed, **OPTIONS)

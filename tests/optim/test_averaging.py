@@ -234,3 +234,25 @@ def test_a_decay_out_of_range_is_refused(decay):
     """In the words of PyTorch's optimizers."""
     with pytest.raises(ValueError, match=f"Invalid ema_decay: {decay}"):
         make(FusedAdamW, ema_decay=decay)
+
+
+def test_what_the_kernel_was_not_given_is_given_back():
+    """A parameter without an average leaves those of its group to a pass of their own."""
+    params = [torch.nn.Parameter(torch.ones(4, dtype=d)) for d in (torch.float32, torch.float64)]
+    for param in params:
+        param.grad = torch.ones_like(param)
+    optimizer = FusedAdamW(params)
+    average = torch.zeros(4)
+    optimizer.average_in_next_step({id(params[0]): average}, 0.5)
+    optimizer.step()
+    left = optimizer.take_back_averages()
+    assert (id(params[0]) in left) == torch.equal(average, torch.zeros(4))
+
+
+def test_a_copy_supports_the_scaler_as_its_original_does():
+    """It says so in an attribute."""
+    params = [torch.nn.Parameter(torch.ones(4))]
+    for options in ({}, {"fused": True}):
+        optimizer = FusedAdamW(params, **options)
+        found = getattr(copy.deepcopy(optimizer), "_step_supports_amp_scaling", None)
+        assert found == getattr(optimizer, "_step_supports_amp_scaling", None)

@@ -138,6 +138,64 @@ def test_float32_values_before_the_first_step_are_the_weights():
     assert not found["exp_avg"].any() and not found["exp_avg_sq"].any()
 
 
+def test_reading_changes_nothing():
+    """No state begins by it, so the first step still asks whether the storage is for the model."""
+    network = model()
+    optimizer = CompactAdamW(network.parameters(), storage="kahan")
+    optimizer.float32_values(network[0].weight)
+    assert not optimizer.state
+    network[0].weight.grad = torch.ones_like(network[0].weight)
+    optimizer.step()
+    assert optimizer.state[network[2].weight] == {}  # which this look has put there
+    plain = optimizer.plain_state_dict()
+    assert list(plain["state"]) == [0]
+
+
+def test_a_model_of_another_dtype_is_refused_at_every_step():
+    """Its parameters are the same objects, and the states no longer theirs."""
+    network = model()
+    optimizer = CompactAdamW(network.parameters(), storage="kahan")
+    train(network, optimizer, 2)
+    network.float()
+    for _ in range(2):
+        with pytest.raises(DtypeError, match="no state of the storage 'kahan'"):
+            train(network, optimizer, 1)
+
+
+def test_replicas_round_alike_whatever_else_they_draw():
+    """As processes of DDP do, whose batches and dropout are their own; no two groups alike."""
+    networks = [model(), model()]
+    optimizers = [
+        CompactAdamW([{"params": n[i].parameters()} for i in (0, 2)], lr=3e-3, storage="stochastic")
+        for n in networks
+    ]
+    seeds = []
+    for step in range(3):
+        for network, optimizer in zip(networks, optimizers, strict=True):
+            train(network, optimizer, 1, seed=step)
+            if optimizer is optimizers[0]:
+                torch.rand(3)
+        seeds += [group["seed"] for group in optimizers[0].param_groups]
+    assert len(set(seeds)) == len(seeds)
+    for ours, theirs in zip(*(n.parameters() for n in networks), strict=True):
+        assert torch.equal(ours, theirs)
+
+
+def test_a_loaded_state_brings_the_seed():
+    """Also into a process that was started with another; the state of plain AdamW has none."""
+    network = model()
+    saved = CompactAdamW(network.parameters(), storage="stochastic")
+    train(network, saved, 2)
+    torch.manual_seed(11)
+    other = CompactAdamW(network.parameters(), storage="stochastic")
+    own, theirs = other.param_groups[0]["seed"], saved.param_groups[0]["seed"]
+    assert own == 11 != theirs
+    other.load_state_dict(saved.plain_state_dict())
+    assert other.param_groups[0]["seed"] == own
+    other.load_state_dict(saved.state_dict())
+    assert other.param_groups[0]["seed"] == theirs
+
+
 def test_another_storage_is_refused_at_the_load():
     """Its numbers would be read as something else."""
     network = model()
@@ -150,9 +208,13 @@ def test_another_storage_is_refused_at_the_load():
 def test_a_copy_goes_on_by_itself(copied):
     """With the same states, its own tensors and no address of the original."""
     network = model()
-    optimizer = CompactAdamW(network.parameters(), lr=3e-3)
+    optimizer = CompactAdamW(network.parameters(), lr=3e-3, fused=True, max_grad_norm=9.0)
+    torch.optim.lr_scheduler.LambdaLR(optimizer, float)  # puts a `step` of its own over it
     train(network, optimizer, 2)
+    for group in optimizer.param_groups:
+        group["lr"] = 3e-3
     twin = copied(optimizer)
+    assert twin._step_supports_amp_scaling and twin.max_grad_norm == 9.0
     before = [param.clone() for param in network.parameters()]
     for group in twin.param_groups:
         for param in group["params"]:

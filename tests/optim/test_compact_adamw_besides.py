@@ -134,6 +134,19 @@ def test_its_averages_follow_the_stored_parameters(storage):
     without.step()
 
 
+def test_averages_that_a_step_cannot_move_are_given_back():
+    """One parameter has none: the step is made, all that were given are still to be moved."""
+    network = model()
+    optimizer = CompactAdamW(network.parameters())
+    given = {id(p): p.detach().float() for p in list(network.parameters())[:2]}
+    before = {key: average.clone() for key, average in given.items()}
+    optimizer.average_in_next_step(given, 0.5)
+    give(network, 0)
+    optimizer.step()
+    assert optimizer.state[network[2].bias]["step"] == 1
+    torch.testing.assert_close(optimizer.take_back_averages(), before, rtol=0, atol=0)
+
+
 @each_storage
 @pytest.mark.parametrize("plain", [torch.optim.AdamW, FusedAdamW])
 def test_its_state_goes_to_plain_adamw_and_back(storage, plain):

@@ -99,3 +99,21 @@ def test_a_limit_must_be_above_0():
     """As PyTorch's checks, in its words."""
     with pytest.raises(ValueError, match="Invalid max_grad_norm: 0"):
         make(FusedAdamW, max_grad_norm=0)
+
+
+def test_complex_gradients_are_clipped():
+    """Beside real ones, by PyTorch's own code."""
+    starts = [torch.ones(3, dtype=torch.complex64), torch.ones(3)]
+    both = []
+    for kind in (FusedAdamW, torch.optim.AdamW):
+        params = [torch.nn.Parameter(start.clone()) for start in starts]
+        for param in params:
+            param.grad = torch.full_like(param, 2)
+        options = {"max_grad_norm": 0.1} if kind is FusedAdamW else {}
+        optimizer = kind(params, lr=0.1, eps=1.0, **options)
+        if kind is torch.optim.AdamW:
+            torch.nn.utils.clip_grad_norm_(params, 0.1)
+        optimizer.step()
+        both.append(params)
+    for ours, theirs in zip(*both, strict=True):
+        torch.testing.assert_close(ours, theirs)

@@ -69,7 +69,7 @@ def test_an_old_run_is_tested_and_continued(old_run, capsys, tmp_path):
     err = capsys.readouterr().err
     # The code did change, and so it says, under the present name and not as one side's only.
     assert "one side only" not in err
-    assert "acme-nets:net architectures: sha256 is" in err
+    assert "acme-nets:net (architectures): file " in err
     record = torch.load(old_run.last, weights_only=True)["dlplug"]["resolved"]
     assert (
         record["architecture"]["name"] == "acme-nets:net" and record["architecture"]["width"] == 12

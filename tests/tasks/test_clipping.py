@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from dlplug import config
+from dlplug.errors import InvalidValueError
 from dlplug.optim import FusedAdamW
 from dlplug.run import verbs
 from dlplug.run.folder import Run
@@ -60,3 +61,9 @@ def test_clipping_by_value_is_lightning_s(fit):
     """It is another rule."""
     _, limits = fit("value", ("trainer.gradient_clip_algorithm", "value"))
     assert all(limit is None for limit, _ in limits)
+
+
+def test_two_limits_are_refused(fit):
+    """The optimizer's own would be overwritten."""
+    with pytest.raises(InvalidValueError, match=r"clipped twice.* = 0.05, optimizer.max_grad_norm"):
+        fit("twice", ("optimizer.max_grad_norm", "1.0"))

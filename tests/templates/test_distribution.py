@@ -21,6 +21,16 @@ SHORT, LONG = "ab", "-".join(["abcdefghi"] * 3)
 RULES = "E,F,I,UP,B,SIM,RUF"
 
 
+@pytest.fixture(autouse=True)
+def forgotten():
+    """Let other tests find that no such module was ever imported."""
+    known = set(sys.modules)
+    yield
+    for name in set(sys.modules) - known:
+        if name.startswith("acme_"):
+            del sys.modules[name]
+
+
 def test_the_longest_name_is_tried():
     """Below, so that lines are known to be short enough."""
     assert LONGEST - len(LONG) == 1

@@ -38,7 +38,7 @@ static void norm_backward_inputs(const NormBackward& args, int64_t row, const Ba
   H* grad_input = (H*)args.grad_input + row * width;
   X* grad_x = kGradX ? (X*)args.grad_x + row * width : nullptr;
   if constexpr (kDropout) random_row(args.dropout.seed, row, width, bits);
-  // For narrow types as one linear function of h and g, like xhat (see norm_forward.h).
+  // For narrow types as one linear function of h and g.
   const float slope = -at.mean_g_xhat * at.rstd * at.rstd;
   const float offset = -at.mean * slope - at.mean_g * at.rstd;
   over_pairs(width, [&](int64_t j, auto part) __attribute__((always_inline)) {
@@ -55,7 +55,7 @@ static void norm_backward_inputs(const NormBackward& args, int64_t row, const Ba
       if constexpr (sizeof(H) == 2) {
         grads[i] = fma(g, broadcast(at.rstd), fma(values[i], broadcast(slope), broadcast(offset)));
       } else {
-        const Float xhat = normalised<H, kCentered>(values[i], at.mean, at.rstd);
+        const Float xhat = normalised<kCentered>(values[i], at.mean, at.rstd);
         // In this order a row of width 1 gives exactly 0.
         if constexpr (kCentered) g -= at.mean_g;
         grads[i] = fma(xhat, broadcast(-at.mean_g_xhat), g) * at.rstd;
@@ -108,7 +108,7 @@ static void norm_backward_group(const NormBackward& args, int64_t row, uint32_t*
       load(at[r].h + j, part, values);
 #pragma GCC unroll 2
       for (int i = 0; i < kVectors; ++i) {
-        const Float xhat = normalised<H, kCentered>(values[i], at[r].mean, at[r].rstd);
+        const Float xhat = normalised<kCentered>(values[i], at[r].mean, at[r].rstd);
         const Float g = grads[i] * row_weights[i];
         if constexpr (kCentered) sum_g[r] += g;
         // Lanes past the last column hold g = 0, but 0 * infinity would be NaN.

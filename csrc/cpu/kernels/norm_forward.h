@@ -29,14 +29,12 @@ DLPLUG_INLINE void prefetch(const T* from, Part) {
   if constexpr (sizeof(T) == 4 && Part::kVectors == 2) __builtin_prefetch(from + kWidth);
 }
 
-// (value - mean) * rstd. A narrow h has no digits that the shorter form would lose: where the mean
-// is so many deviations away, its numbers are as far apart as the deviation.
-template <class H, bool kCentered>
+// In this form a row of equal numbers gives exactly 0: value * rstd - mean * rstd would not, with
+// an rstd that eps alone bounds.
+template <bool kCentered>
 DLPLUG_INLINE Float normalised(Float value, float mean, float rstd) {
   if constexpr (!kCentered)
     return value * rstd;
-  else if constexpr (sizeof(H) == 2)
-    return fma(value, broadcast(rstd), broadcast(-mean * rstd));
   else
     return (value - mean) * rstd;
 }
@@ -134,7 +132,7 @@ static void write_row(const NormForward& args, int64_t row, const T* values, flo
     if constexpr (kCentered) load(biases + j, part, row_biases);
 #pragma GCC unroll 2
     for (int i = 0; i < part.kVectors; ++i) {
-      const Float xhat = normalised<H, kCentered>(found[i], mean, rstd);
+      const Float xhat = normalised<kCentered>(found[i], mean, rstd);
       if constexpr (kCentered)
         found[i] = fma(xhat, row_weights[i], row_biases[i]);
       else
