@@ -36,6 +36,11 @@ def label_of(path: str | Path) -> str:
     return f"{path.name}/" if path.is_dir() else path.name
 
 
+def module_of(path: str | Path) -> str:
+    """Name of its module below `dlplug.plugin.files`."""
+    return re.sub(r"\W", "_", Path(os.path.abspath(path)).stem)
+
+
 def read_file_plugin(path: str | Path, where: str) -> Plugin:
     """The plugin that a file, or a folder with an ``__init__.py``, is; imports nothing of it.
 
@@ -49,7 +54,7 @@ def read_file_plugin(path: str | Path, where: str) -> Plugin:
     source = path / "__init__.py" if path.is_dir() else path
     tree = _parse(source, path, where)
     digest = tree_hash(path)
-    module = enter(re.sub(r"\W", "_", path.stem), path, digest)
+    module = enter(module_of(path), path, digest)
     plugin = Plugin(label_of(path), digest[:DIGITS], str(path.parent), file=str(path))
     plugin.summary = _first_line(tree)
     reader = _Reader(source, plugin, module, tree)

@@ -20,7 +20,7 @@ from dlplug.plugin.choices import lasting_rules
 from dlplug.plugin.component import HOOKS_KIND, Component
 from dlplug.plugin.control import Rule, check_names, rules_from, rules_of_environment
 from dlplug.plugin.distributions import find_plugins, is_installed
-from dlplug.plugin.file_plugin import label_of, read_file_plugin
+from dlplug.plugin.file_plugin import label_of, module_of, read_file_plugin
 from dlplug.plugin.hook_runner import HookRunner
 from dlplug.plugin.memory import Memory
 from dlplug.plugin.names import normalised, split_id
@@ -242,10 +242,11 @@ class Registry:
     def _add_file(self, file: str | Path, where: str) -> None:
         if os.path.abspath(file) in self.files():
             return
-        twin = next((p for p in self._plugins if p.name == label_of(file)), None)
+        module = module_of(file)
+        twin = next((known for known in self.files() if module_of(known) == module), None)
         if twin is not None:
             raise PluginError(
-                f"two plugin files are called {twin.name!r}: {twin.file} and {file}",
+                f"two plugin files would be one module, {module!r}: {twin} and {file}",
                 where=where,
                 fix="rename one of them: the name stands in configs and runs",
             )

@@ -13,7 +13,7 @@ cannot guess::
 import importlib.util
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from dlplug.config.document import load_file
@@ -61,9 +61,12 @@ def examples_of(components: Iterable[Component]) -> Examples:
         ConfigError: a file is not of this form.
     """
     components = list(components)
-    packages = {component.target.partition(":")[0].partition(".")[0] for component in components}
     if components and components[0].distribution == CORE:
         packages = {CORE}  # some of its targets are other libraries' classes
+    else:
+        modules = (component.target.partition(":")[0] for component in components)
+        # A plugin file's module stands below dlplug's.
+        packages = {module.partition(".")[0] for module in modules} - {CORE}
     found: Examples = {}
     for path in filter(None, map(_file_of, sorted(packages))):
         found |= read_examples(path, components)
@@ -103,7 +106,21 @@ def _example(entry: Any, place: str, path: Path) -> Example:
         _mapping(entry.get(key), f"{place}.{key}", path)
     for name in _mapping(entry.get("config"), f"{place}.config", path):
         _check_word(name, COMPONENT_SLOTS, "slot of a config", path)
-    return Example(**entry)
+    for name, text in (entry.get("files") or {}).items():
+        _check_file(name, text, f"{place}.files", path)
+    return Example(**{key: value for key, value in entry.items() if value is not None})
+
+
+def _check_file(name: Any, text: Any, place: str, path: Path) -> None:
+    """Texts by a name below the folder that they are for."""
+    parts = PurePosixPath(str(name)).parts
+    if isinstance(text, str) and parts and parts[0] != "/" and ".." not in parts:
+        return
+    raise InvalidValueError(
+        f"{place} has {name!r}: {type(text).__name__}, which is no text for a file in its folder",
+        where=str(path),
+        known="names such as data/train.csv, each with a text",
+    )
 
 
 def _mapping(value: Any, place: str, path: Path) -> dict:

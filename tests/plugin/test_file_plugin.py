@@ -187,8 +187,11 @@ def test_two_files_of_one_name_are_refused(write):
     write(text)
     write(text, "sub/mine.py")
     assert len(Registry.discover(files=["mine.py", "./mine.py"]).files()) == 1
-    with pytest.raises(PluginError, match=r"two plugin files are called 'mine\.py'"):
-        Registry.discover(files=["mine.py", "sub/mine.py"])
+    write(text, "my-own.py")
+    write(text, "my_own.py")
+    for pair in (["mine.py", "sub/mine.py"], ["my-own.py", "my_own.py"]):
+        with pytest.raises(PluginError, match=r"would be one module, 'm\w+': .*py and "):
+            Registry.discover(files=pair)
 
 
 def test_rules_hold_for_files(write):

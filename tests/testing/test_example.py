@@ -28,6 +28,21 @@ def test_the_package_is_not_imported(components):
     assert "acme_examples" not in sys.modules
 
 
+def test_an_empty_key_is_none(components, tmp_path):
+    """As if it was left out."""
+    path = tmp_path / "x.yaml"
+    path.write_text("architectures:\n  net: {exempt: , arguments: , files: }\n")
+    assert read_examples(path, components) == {("architectures", "net"): Example()}
+
+
+def test_a_file_that_is_a_plugin_has_no_examples_of_dlplugs(tmp_path, private_memory):
+    """Though its module stands below dlplug's."""
+    file = tmp_path / "my_net.py"
+    file.write_text('class Net: ...\n\ndlplug_components = {"architecture": Net}\n')
+    components = components_of(Registry.discover(files=[file]), "my_net.py")
+    assert len(components) == 1 and examples_of(components) == {}
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
@@ -40,6 +55,9 @@ def test_the_package_is_not_imported(components):
         ("architectures: {net: {config: {data: x, model: y}}}", "no slot of a config 'model'"),
         ("architectures: {net: {arguments: [1]}}", "net.arguments must be a mapping"),
         ("architectures: {net: 3}", "architectures.net must be a mapping"),
+        ("architectures: {net: {files: {../x.csv: a}}}", "files has '../x.csv'"),
+        ("architectures: {net: {files: {/x.csv: a}}}", "files has '/x.csv'"),
+        ("architectures: {net: {files: {x.csv: 3}}}", "'x.csv': int, which is no text"),
     ],
 )
 def test_wrong_words_are_named(components, tmp_path, text, message):
