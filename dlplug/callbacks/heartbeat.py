@@ -102,6 +102,8 @@ class Heartbeat(Callback):
         # After a signal all processes leave together, and save before that.
         if self._star is None or isinstance(exception, SIGTERMException):
             return
+        # First: the thread that heard of another's error waits for it, and `fail` for that thread.
+        self._is_leaving.set()
         if is_from_transport(exception) and self._is_known.wait(GRACE):
             # A launcher tells the survivors to end, too: they do so already, in good order.
             if threading.current_thread() is threading.main_thread():
@@ -109,7 +111,6 @@ class Heartbeat(Callback):
                 trainer._signal_connector._original_handlers.pop(signal.SIGTERM, None)
         else:
             self._star.fail(f"{type(exception).__name__}: {exception}")
-        self._is_leaving.set()
 
     def on_train_batch_start(self, trainer, pl_module, batch, batch_idx) -> None:
         """Note the progress."""

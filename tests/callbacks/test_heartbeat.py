@@ -248,6 +248,24 @@ def test_a_process_that_leaves_by_itself_is_let(connected, impatient):
     assert code == 0 and text.endswith("it goes on\n")
 
 
+def test_an_own_error_is_let_beside_another_s(connected, monkeypatch):
+    """Of an error that all processes have, some hear from the others before they raise it."""
+    callback, trainer = connected
+    ended = []
+    monkeypatch.setattr(callback, "_exit", ended.append)
+    monkeypatch.setattr(module, "GRACE", 1.0)
+    thread = threading.Thread(target=callback._lose, args=[LOST])
+    # As the real one, which joins the thread that is in `_lose`.
+    monkeypatch.setattr(callback._star, "fail", lambda text: thread.join(3.0))
+    thread.start()
+    callback._is_known.wait()
+    with pytest.raises(ValueError, match="own"), watched(trainer):
+        callback.on_exception(trainer, None, ValueError("own"))
+        raise ValueError("own")
+    thread.join()
+    assert ended == []
+
+
 def test_a_stopped_process_is_killed(connected, impatient, monkeypatch):
     """Nobody else would end it."""
     killed = []
