@@ -15,6 +15,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+import dlplug
 from dlplug.plugin import CORE, Component
 from dlplug.plugin.hashes import file_hash, tree_hash
 from dlplug.plugin.requirements import installed_closure
@@ -43,12 +44,15 @@ def lock_of(components: Iterable[Component]) -> Lock:
     components = list(components)
     roots = {
         CORE,
-        *(c.distribution for c in components),
+        *(c.distribution for c in components if not c.file),
         *(n for c in components for n in c.requires),
     }
     distributions: dict[str, dict[str, str]] = {}
     for name, found in installed_closure(roots).items():
-        distributions[name] = {"version": str(found.metadata.get("Version") or "?")}
+        # dlplug's own is that of the code: beside a checkout lies the metadata of its last build,
+        # and a wheel with CUDA kernels has a local version.
+        version = dlplug.__version__ if name == CORE else found.metadata.get("Version") or "?"
+        distributions[name] = {"version": str(version)}
         if not is_from_index(found):
             distributions[name] |= _hashes(packages_of(found))
     for component in components:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+import dlplug
 from dlplug.losses import focal
 from dlplug.plugin import Registry
 from dlplug.run.lock import lock_of, lock_text, read_lock
@@ -60,18 +61,28 @@ def test_versions_of_all_that_is_required_are_recorded(acme):
     assert "acme-math" not in lock_of(found(("losses", "focal")))["distributions"]
 
 
+def test_the_version_of_dlplug_is_that_of_its_code(monkeypatch):
+    """Not of a build that wrote its metadata into the checkout."""
+    monkeypatch.setattr(dlplug, "__version__", "0.0.7")
+    assert lock_of([])["distributions"]["dlplug"]["version"] == "0.0.7"
+
+
 def test_what_a_component_requires_beyond_its_distribution_is_recorded(fake_distribution):
     """The extra that an entry point names, and the library of an optional built-in component."""
-    fake_distribution("acme-fast", "0.4", modules={"acme_fast": ""})
+    fake_distribution(
+        "acme-fast", "0.4", requires=['acme-gpu; extra == "gpu"'], modules={"acme_fast": ""}
+    )
+    fake_distribution("acme-gpu", "0.5", modules={"acme_gpu": ""})
     fake_distribution(
         "acme-losses",
-        requires=['acme-fast; extra == "fast"'],
+        requires=['acme-fast[gpu]; extra == "fast"'],
         extras=["fast"],
         entry_points={"dlplug.losses": {"plain": "acme:Plain", "quick": "acme:Quick [fast]"}},
         modules={"acme": "class Plain: ...\nclass Quick: ...\n"},
     )
     assert "acme-fast" not in lock_of(found(("losses", "plain")))["distributions"]
     assert lock_of(found(("losses", "quick")))["distributions"]["acme-fast"]["version"] == "0.4"
+    assert lock_of(found(("losses", "quick")))["distributions"]["acme-gpu"]["version"] == "0.5"
     loggers = {c.name: c for c in Registry.discover().components("loggers")}
     assert "tensorboard" in loggers["tensorboard"].requires
 
