@@ -9,9 +9,10 @@ from torch import Tensor
 from dlplug import ops
 from dlplug.bench import updates
 from dlplug.bench.compiled import compiled
+from dlplug.bench.device import CPU, CUDA, is_gpu
 from dlplug.bench.limits import update_stream
 from dlplug.bench.parameter_lists import LISTS, Shapes, count
-from dlplug.bench.row import Contender, Missing, Peer, Row, Work
+from dlplug.bench.row import Contender, LeftOut, Missing, Peer, Row, Work
 from dlplug.ops.fallback.compact_adamw import STORAGES
 from dlplug.optim import CompactAdamW, FusedAdamW
 
@@ -23,17 +24,19 @@ TOLERANCE = {torch.float32: 1e-5, torch.bfloat16: 2e-2}
 # by its own size, which is a fifth of the largest parameter after two steps.
 TOLERANCE_8BIT = 0.2
 ROWS = {"gpt2": ("float32", "bfloat16"), "vit": ("float32", "bfloat16"), "mlp": ("float32",)}
+LARGEST = {CPU: "gpt2", CUDA: "billion"}
 
 
-def rows() -> Iterator[Row]:
-    """Every row of this file."""
-    for name, dtypes in ROWS.items():
+def rows(device: str) -> Iterator[Row]:
+    """Every row of this file for ``device``."""
+    large = {"billion": ("float32", "bfloat16")} if device == CUDA else {}
+    for name, dtypes in (ROWS | large).items():
         for dtype in dtypes:
             build = partial(adamw, LISTS[name], getattr(torch, dtype))
             memory = 26 * count(LISTS[name]) * getattr(torch, dtype).itemsize
-            is_quick = name != "gpt2" and dtype == "float32"
+            is_quick = name in ("vit", "mlp") and dtype == "float32"
             yield Row(f"adamw {name} {dtype} step", build, memory, is_quick)
-    for name in ("gpt2", "vit"):
+    for name in (LARGEST[device], "vit"):
         for storage in STORAGES:
             build = partial(compact_adamw, LISTS[name], storage)
             memory = 32 * count(LISTS[name])
@@ -132,6 +135,8 @@ def _backend_of_compact_adamw(dtype: torch.dtype, storage: str) -> str:
 
 
 def _deepspeed(dtype: torch.dtype) -> Callable:
+    if is_gpu():
+        raise LeftOut("it is for parameters in the processor's memory")
     try:
         from deepspeed.ops.adam import DeepSpeedCPUAdam
     except ModuleNotFoundError as why:

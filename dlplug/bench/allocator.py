@@ -11,6 +11,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 
+import torch
+
+from dlplug.bench.device import is_gpu
+
 TUNED, DEFAULT = "tuned", "default"
 # From malloc.h.
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, M_MMAP_MAX = -1, -3, -4
@@ -31,8 +35,8 @@ def _libc() -> ctypes.CDLL | None:
 
 
 def settings(wanted: tuple[str, ...]) -> tuple[str, ...]:
-    """Those of ``wanted`` that can be had here: without glibc the default alone."""
-    return wanted if _libc() is not None else (DEFAULT,)
+    """Those of ``wanted`` that can be had here: without glibc, or on a GPU, the default alone."""
+    return wanted if _libc() is not None and not is_gpu() else (DEFAULT,)
 
 
 @contextmanager
@@ -54,5 +58,7 @@ def _set(setting: str) -> None:
 def release() -> None:
     """Give free memory back to the system."""
     gc.collect()
+    if is_gpu():
+        torch.cuda.empty_cache()
     if (libc := _libc()) is not None:
         libc.malloc_trim(0)

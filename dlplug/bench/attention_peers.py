@@ -6,9 +6,11 @@ from functools import partial
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from dlplug.bench.attention_problem import LARGEST_SCORES, Inputs, formula
 from dlplug.bench.compiled import compiled
+from dlplug.bench.device import is_gpu
 from dlplug.bench.row import LeftOut
 
 Attention = Callable[[Tensor, Tensor, Tensor], Tensor]
@@ -53,11 +55,24 @@ def by_formula(inputs: Inputs, dropout_p: float) -> Attention:
     )
 
 
+def sdpa_by_cudnn(inputs: Inputs, dropout_p: float) -> Attention:
+    """PyTorch's own op, by the library that it does not choose itself."""
+    attend = sdpa(inputs, dropout_p)
+
+    def forced(q, k, v):
+        with sdpa_kernel(SDPBackend.CUDNN_ATTENTION):
+            return attend(q, k, v)
+
+    return forced
+
+
 def flex(inputs: Inputs, dropout_p: float) -> Attention:
     """PyTorch's ``flex_attention``, compiled, with the blocks that its mask leaves out skipped."""
     p = inputs.problem
-    if p.has_backward:
+    if p.has_backward and not is_gpu():
         raise LeftOut("it has no backward pass on the CPU")
+    if p.extra == "float mask" or dropout_p:
+        raise LeftOut(f"it has no {'dropout' if dropout_p else 'gradient of a mask'}")
     from torch.nn.attention.flex_attention import create_block_mask, flex_attention
 
     def sees(batch, head, i, j):
@@ -70,9 +85,32 @@ def flex(inputs: Inputs, dropout_p: float) -> Attention:
 
     blocks = None
     if p.is_causal:
-        blocks = create_block_mask(sees, None, None, p.queries, p.keys, device="cpu")
-    is_grouped = p.groups != p.heads
-    return compiled(partial(flex_attention, block_mask=blocks, enable_gqa=is_grouped))
+        blocks = create_block_mask(
+            sees, None, None, p.queries, p.keys, device=torch.get_default_device()
+        )
+    slopes, sinks = inputs.ours.get("alibi_slopes"), inputs.sinks
+
+    def changed(score, batch, head, i, j):
+        if p.softcap is not None:
+            score = p.softcap * torch.tanh(score / p.softcap)
+        return score if slopes is None else score - slopes[head] * (i - j).abs()
+
+    is_changed = p.softcap is not None or slopes is not None
+    attend = partial(
+        flex_attention,
+        score_mod=changed if is_changed else None,
+        block_mask=blocks,
+        enable_gqa=p.groups != p.heads,
+    )
+    if sinks is None:
+        return compiled(attend)
+
+    def with_sinks(q, k, v):
+        # The sink is one more term of the softmax's sum.
+        out, log_sum = attend(q, k, v, return_lse=True)
+        return out * torch.sigmoid(log_sum - sinks[:, None])[..., None].to(out.dtype)
+
+    return compiled(with_sinks)
 
 
 def reshaped(inputs: Inputs, dropout_p: float) -> Attention:

@@ -7,10 +7,11 @@ from functools import cache
 import torch
 import torch.nn.functional as F
 
+from dlplug.bench.device import is_gpu
 from dlplug.bench.row import Limit
 
 LARGEST_STREAM = 1 << 28  # bytes; far beyond every cache, and then the rate is that of any size
-MATRIX = 1536
+MATRIX, MATRIX_ON_GPU = 1536, 8192
 
 
 def update_stream(num_bytes: int, moved: int) -> Limit:
@@ -35,8 +36,8 @@ def update_stream(num_bytes: int, moved: int) -> Limit:
 def copy_stream(num_bytes: int, tensors: int) -> Limit:
     """Copy half of the bytes that the work reads and writes to the other half.
 
-    By PyTorch's copy, and by the C library's in each thread, which streams past the caches where
-    that is faster.
+    By PyTorch's copy, and on a processor by the C library's in each thread, which streams past the
+    caches where that is faster.
 
     Args:
         num_bytes: Of each tensor.
@@ -50,26 +51,26 @@ def copy_stream(num_bytes: int, tensors: int) -> Limit:
         length = min(step, size - start)
         ctypes.memmove(target.data_ptr() + start, source.data_ptr() + start, length)
 
-    copies = {
-        "a copy": lambda: target.copy_(source),
-        "a streaming copy": lambda: [*_pool(threads).map(copy_part, range(0, size, step))],
-    }
+    copies = {"a copy": lambda: target.copy_(source)}
+    if not is_gpu():
+        parts = range(0, size, step)
+        copies["a streaming copy"] = lambda: [*_pool(threads).map(copy_part, parts)]
     return Limit(copies, 1.0)
 
 
 def matrix_rate(dtype: torch.dtype, flops: float) -> Limit:
     """A large matrix product, and how many of its operations the work has.
 
-    By ``torch.mm`` and as a convolution of one pixel: the libraries behind them differ, and MKL
-    leaves a third of an AMD processor unused in float32.
+    By ``torch.mm``, and on a processor as a convolution of one pixel: the libraries behind them
+    differ, and MKL leaves a third of an AMD processor unused in float32.
     """
-    a, b = (torch.randn(MATRIX, MATRIX, dtype=dtype) for _ in range(2))
-    image, kernel = a.view(1, MATRIX, MATRIX, 1), b.view(MATRIX, MATRIX, 1, 1)
-    products = {
-        "torch.mm": lambda: torch.mm(a, b),
-        "a product by convolution": lambda: F.conv2d(image, kernel),
-    }
-    return Limit(products, flops / (2 * MATRIX**3))
+    size = MATRIX_ON_GPU if is_gpu() else MATRIX
+    a, b = (torch.randn(size, size, dtype=dtype) for _ in range(2))
+    products = {"torch.mm": lambda: torch.mm(a, b)}
+    if not is_gpu():
+        image, kernel = a.view(1, size, size, 1), b.view(size, size, 1, 1)
+        products["a product by convolution"] = lambda: F.conv2d(image, kernel)
+    return Limit(products, flops / (2 * size**3))
 
 
 @cache

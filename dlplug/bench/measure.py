@@ -10,6 +10,7 @@ from dlplug.bench import memory
 from dlplug.bench.accuracy import error
 from dlplug.bench.allocator import allocator, release, settings
 from dlplug.bench.compiled import forget_compiled
+from dlplug.bench.device import finish
 from dlplug.bench.row import OURS, Contender, LeftOut, Missing, Row, Work
 from dlplug.bench.timing import medians
 
@@ -26,14 +27,14 @@ def measure(row: Row, seconds: float, has_compiled: bool = True) -> list[dict[st
         seconds: For the rounds of each setting of the allocator.
         has_compiled: Whether to wait for peers that are compiled.
     Returns:
-        For each setting plain data with the keys ``row``, ``threads``, ``allocator`` and either
-        ``skipped`` or ``failed`` (a reason), or what `_result` and `_limit` return and, where the
-        row has it, ``memory``: bytes by which a call raises the peak, by contender.
+        For each setting plain data with the keys ``row``, ``device``, ``threads`` of the processor,
+        ``allocator`` and either ``skipped`` or ``failed`` (a reason), or what `_result` and
+        `_limit` return and, where the row has it, ``memory``: bytes by which a call raises the
+        peak, by contender.
     """
     wanted = settings(row.allocators)
-    head = [
-        {"row": row.name, "threads": torch.get_num_threads(), "allocator": name} for name in wanted
-    ]
+    place = {"device": torch.get_default_device().type, "threads": torch.get_num_threads()}
+    head = [{"row": row.name} | place | {"allocator": name} for name in wanted]
     free = memory.available()
     if free is not None and row.memory > free:
         why = f"needs {row.memory / 1e9:.1f} GB of memory, {free / 1e9:.1f} are free"
@@ -62,6 +63,7 @@ def _measure(row: Row, wanted, seconds: float, has_compiled: bool) -> list[dict[
             contender = peer.build()
             start = time.perf_counter()
             outputs = contender.outputs()
+            finish()
             if not peer.is_compiled:
                 _refuse_slow("its first call", start, SLOWEST_FIRST_CALL)
             errors[name] = error(outputs, reference)
@@ -95,8 +97,10 @@ def _measure(row: Row, wanted, seconds: float, has_compiled: bool) -> list[dict[
 def _try_out(contender: Contender) -> None:
     if contender.before is not None:
         contender.before()
+    finish()
     start = time.perf_counter()
     contender.run()
+    finish()
     _refuse_slow("a call", start, SLOWEST_CALL)
 
 

@@ -1,19 +1,22 @@
-"""Memory of this process and of the machine, as Linux tells it."""
+"""Memory of this process and of the machine, as Linux tells it, or that of a GPU."""
 
 from collections.abc import Callable
 from pathlib import Path
 
+import torch
+
 from dlplug.bench.allocator import release
+from dlplug.bench.device import is_gpu
 
 PROCESS = Path("/proc/self")
 KIB = 1024
 
 
 def peak_growth(call: Callable[[], object]) -> int | None:
-    """Bytes by which a call raises the peak of resident memory: outputs and workspace.
+    """Bytes by which a call raises the peak of memory: outputs and workspace.
 
     Counts pages that are touched, whoever allocates them. Free memory goes back to the system
-    first, so that none of it is taken again unseen.
+    first, so that none of it is taken again unseen. On a GPU it counts what PyTorch allocates.
 
     Args:
         call: What to measure.
@@ -23,6 +26,8 @@ def peak_growth(call: Callable[[], object]) -> int | None:
     """
     call()
     release()
+    if is_gpu():
+        return _peak_growth_on_gpu(call)
     try:
         (PROCESS / "clear_refs").write_text("5")
     except OSError:
@@ -34,8 +39,19 @@ def peak_growth(call: Callable[[], object]) -> int | None:
     return max(0, peak - before)
 
 
+def _peak_growth_on_gpu(call: Callable[[], object]) -> int:
+    torch.cuda.reset_peak_memory_stats()
+    before = torch.cuda.memory_allocated()
+    kept = call()
+    peak = torch.cuda.max_memory_allocated()
+    del kept
+    return peak - before
+
+
 def available() -> int | None:
     """Bytes that can be allocated without swapping; None where the system does not tell."""
+    if is_gpu():
+        return torch.cuda.mem_get_info()[0]
     try:
         lines = Path("/proc/meminfo").read_text().splitlines()
     except OSError:

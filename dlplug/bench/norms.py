@@ -11,12 +11,16 @@ from dlplug import ops
 from dlplug.bench.accuracy import TOLERANCE
 from dlplug.bench.allocator import DEFAULT, MIB, TUNED
 from dlplug.bench.compiled import compiled
+from dlplug.bench.device import CUDA
 from dlplug.bench.limits import copy_stream
 from dlplug.bench.row import Contender, Peer, Row, Work
 
 LARGE = (65536, 1024)
 SHAPES = [(12608, 192), (4096, 768), LARGE]
 SMALL = [(256, 192), (32, 192)]  # where a call costs more than its work
+WIDTHS_ON_GPU = [768, 1024, 2048, 4096, 8192, 16384, 32768]
+ELEMENTS_ON_GPU = 1 << 26  # 128 MiB in 16 bits: more than a GPU's cache
+MIDDLE = (ELEMENTS_ON_GPU // 4096, 4096)
 DTYPES = [torch.float32, torch.bfloat16]
 CHUNK = 4096  # rows that are computed at once in float64, and of which the outputs are compared
 PASSES = ("forward", "forward+backward")
@@ -57,17 +61,17 @@ class Problem:
         return self.shape[0] * self.shape[1] * self.dtype.itemsize
 
 
-def rows() -> Iterator[Row]:
-    """Every row of this file."""
-    for problem in problems():
+def rows(device: str) -> Iterator[Row]:
+    """Every row of this file for ``device``."""
+    for problem in problems_on_gpu() if device == CUDA else problems():
         is_large = problem.num_bytes > 32 * MIB
         yield Row(
             problem.name,
             lambda problem=problem: build(problem),
             memory=16 * problem.num_bytes + 12 * CHUNK * problem.shape[1] * 8,
-            is_quick=problem.shape in [(12608, 192), (256, 192)]
-            and problem.dtype is torch.float32
-            and "rms" not in problem.op,
+            is_quick=problem.shape in [(12608, 192), (256, 192), MIDDLE]
+            and problem.dtype is (torch.bfloat16 if device == CUDA else torch.float32)
+            and ("rms" not in problem.op or device == CUDA),
             allocators=(TUNED, DEFAULT) if is_large else (TUNED,),
         )
 
@@ -84,6 +88,20 @@ def problems() -> Iterator[Problem]:
             yield Problem(op, (4096, 768), dtype, has_backward=True)
     for op in ("add_layer_norm", "add_rms_norm"):
         yield Problem(op, (4096, 768), has_backward=True, dropout_p=0.1)
+
+
+def problems_on_gpu() -> Iterator[Problem]:
+    """What is compared there: language models' widths, and dtypes and dropout at one of them."""
+    for op in STREAMS:
+        for has_backward in (False, True):
+            for width in WIDTHS_ON_GPU:
+                shape = (ELEMENTS_ON_GPU // width, width)
+                yield Problem(op, shape, torch.bfloat16, has_backward)
+            for dtype in (torch.float32, torch.float16):
+                yield Problem(op, MIDDLE, dtype, has_backward)
+    for op in ("add_layer_norm", "add_rms_norm"):
+        for has_backward in (False, True):
+            yield Problem(op, MIDDLE, torch.bfloat16, has_backward, dropout_p=0.1)
 
 
 def build(problem: Problem) -> Work:

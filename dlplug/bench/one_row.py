@@ -13,6 +13,7 @@ from typing import Any
 import torch
 
 from dlplug.bench.allocator import DEFAULT
+from dlplug.bench.device import CPU
 from dlplug.bench.measure import measure, reason
 from dlplug.bench.row import Row
 
@@ -31,7 +32,7 @@ def measure_apart(row: Row, seconds: float, has_compiled: bool) -> dict[str, Any
         done = subprocess.run(line, stdout=subprocess.PIPE, text=True, check=True)
         return json.loads(done.stdout.splitlines()[-1])
     except (OSError, subprocess.SubprocessError, ValueError, IndexError) as failure:
-        head = {"row": row.name, "threads": threads, "allocator": DEFAULT}
+        head = {"row": row.name, "device": CPU, "threads": threads, "allocator": DEFAULT}
         return head | {"failed": reason(failure)}
 
 
@@ -40,7 +41,7 @@ def main(name: str, threads: str, seconds: str, has_compiled: str) -> None:
     from dlplug.bench.session import rows
 
     torch.set_num_threads(int(threads))
-    row = next(row for row in rows() if row.name == name)
+    row = next(row for row in rows(CPU) if row.name == name)
     alone = replace(row, allocators=(DEFAULT,))
     print(json.dumps(measure(alone, float(seconds), has_compiled == "1")[0]))
 

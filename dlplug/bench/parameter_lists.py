@@ -29,6 +29,8 @@ LISTS = {
         192, 12, (1, 1, 192), (1, 197, 192), (192, 3, 16, 16), *[(192,)] * 3, (1000, 192), (1000,)
     ),
     "mlp": mlp(),
+    # One billion parameters in 240 tensors.
+    "billion": transformer(2048, 20),
 }
 
 

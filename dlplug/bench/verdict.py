@@ -81,7 +81,7 @@ COLUMNS = ("row", "threads", "ms", "peers, their time / ours", "limit", "error, 
 
 def cells(result: dict[str, Any]) -> tuple[str, ...]:
     """The columns of a table."""
-    is_default = result["allocator"] == "default"
+    is_default = result["allocator"] == "default" and result["device"] == "cpu"
     name = result["row"] + (" (allocator as it comes)" if is_default else "")
     head, word = (name, str(result["threads"])), outcome(result)
     if "ms" not in result:

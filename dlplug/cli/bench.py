@@ -7,8 +7,10 @@ from dlplug.plugin import Registry
 OPTIONS = (
     Option("quick", "a small set of rows, in about a minute, without compiled peers"),
     Option("only", "rows whose names contain these words; may be repeated", "NAME", True),
+    Option("device", "cpu (default) or cuda, with rows of that size", "DEVICE"),
     Option("threads", "may be repeated; default: all cores, and 1", "N", True),
     Option("record", "keep the results in tests/bench/results, in a checkout", "NAME"),
+    Option("resume", "leave out what the record has from this commit and machine"),
     JSON,
 )
 FORMS = {

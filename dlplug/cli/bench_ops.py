@@ -22,21 +22,26 @@ def main(parsed: Parsed, registry: Registry) -> int:
         0, or 1 when a row failed: dlplug's own outputs are wrong, or it raised. A row that is
         skipped for want of memory is no failure.
     Raises:
-        InvalidValueError: No row has such a name; a number of threads that cannot be.
+        InvalidValueError: No row has such a name; a number of threads or a device that is not
+            there; ``--resume`` without ``--record``.
         RunError: ``--record`` outside of a checkout.
     """
-    threads = numbers_of_threads(parsed.get("threads", []))
+    device = device_named(parsed.get("device", "cpu"))
+    threads = numbers_of_threads(parsed.get("threads", []))[: 1 if device == "cuda" else None]
     from dlplug.bench import session, verdict
-    from dlplug.cli.bench_record import keep, record_path, write_page
+    from dlplug.cli.bench_record import keep, record_path, recorded, write_page
 
     is_quick = bool(parsed.get("quick"))
-    rows = session.chosen(parsed.get("only", []), is_quick)
+    rows = session.chosen(parsed.get("only", []), is_quick, device)
     if not rows:
-        raise _no_row(parsed, [row.name for row in session.chosen(is_quick=is_quick)])
+        names = [row.name for row in session.chosen(is_quick=is_quick, device=device)]
+        raise _no_row(parsed, names)
     path = record_path(parsed.get("record"), is_quick)
+    if parsed.get("resume"):
+        rows = session.left(rows, threads, device, recorded(path, describe([])))
     names = [row.name for row in rows]
     results = []
-    for result in session.run(rows, threads, is_quick):
+    for result in session.run(rows, threads, is_quick, device):
         results.append(result)
         place = f"{names.index(result['row']) + 1}/{len(names)}"
         say(f"[{place}] {session.title(result)}: {verdict.verdict(result)}")
@@ -49,6 +54,28 @@ def main(parsed: Parsed, registry: Registry) -> int:
     lines = [verdict.summary(results), *([f"kept in {path}"] if path else [])]
     print_answer(parsed, record, columns, [verdict.cells(result) for result in results], lines)
     return int(any(verdict.outcome(result) == verdict.FAILED for result in results))
+
+
+def device_named(name: str) -> str:
+    """``cpu`` or ``cuda``.
+
+    Raises:
+        InvalidValueError: Another name, or there is no such device.
+    """
+    if name not in ("cpu", "cuda"):
+        raise InvalidValueError(
+            f"--device must be cpu or cuda, got '{name}'", where="command line", known="cpu, cuda"
+        )
+    if name == "cuda":
+        import torch
+
+        if not torch.cuda.is_available():
+            raise InvalidValueError(
+                f"there is no GPU that torch {torch.__version__} could use",
+                where="command line, --device cuda",
+                fix="leave --device out to measure the processor's kernels",
+            )
+    return name
 
 
 def numbers_of_threads(texts: list[str]) -> list[int]:
@@ -71,10 +98,11 @@ def describe(results: list[dict[str, Any]]) -> dict[str, Any]:
     """Results with machine, versions and commit: plain data."""
     from dlplug import ops
     from dlplug.bench.verdict import outcome
-    from dlplug.run.environment import surroundings
+    from dlplug.run.environment import hardware, surroundings
 
     rows = [result | {"outcome": outcome(result)} for result in results]
-    return {"kind": "ops", **surroundings(), "isa": ops.current_isa(), "rows": rows}
+    machine = surroundings() | {"isa": ops.current_isa(), "gpus": hardware()["gpus"]}
+    return {"kind": "ops", **machine, "rows": rows}
 
 
 def say(line: str) -> None:

@@ -63,11 +63,30 @@ def write_page() -> None:
     subprocess.run([sys.executable, "-m", "tests.bench.page"], cwd=checkout(), check=True)
 
 
+def recorded(path: Path | None, here: dict[str, Any]) -> list[dict[str, Any]]:
+    """The rows of a record that come from this commit, machine and versions.
+
+    Args:
+        path: As `record_path` gives it.
+        here: A record without rows.
+    Raises:
+        InvalidValueError: There is no record.
+    """
+    if path is None:
+        raise InvalidValueError(
+            "--resume goes on with a record", where="command line", fix="name it: --record NAME"
+        )
+    old = json.loads(path.read_text()) if path.exists() else None
+    rows = merged(old, here)["rows"]
+    return [row for row in rows if row["commit"] == here["commit"]]
+
+
 def merged(old: dict[str, Any] | None, record: dict[str, Any]) -> dict[str, Any]:
     """``record`` with the rows that only ``old`` has, if it comes from the same machine."""
     here = {key: value for key, value in record.items() if key not in (*WHEN, "rows")}
     kept = old["rows"] if old and all(old.get(key) == here[key] for key in here) else []
     when = {key: record[key] for key in WHEN}
     new = [row | when for row in record["rows"]]
-    by_name = {(row["row"], row["threads"], row["allocator"]): row for row in [*kept, *new]}
+    keys = ("row", "device", "threads", "allocator")
+    by_name = {tuple(row[key] for key in keys): row for row in [*kept, *new]}
     return here | {"rows": list(by_name.values())}

@@ -28,8 +28,9 @@ SHORT_COLUMNS = ("op", "rows", "faster", "slower", "routed", "best peer / ours",
 def section(record: dict) -> str:
     """Machine and versions, how many rows are won, then the table."""
     commits = sorted({f"{row['commit']} ({row['date']})" for row in record["rows"]})
-    place = f"{record['processor']}, {record['isa']}, {record['cpus']} cores, torch"
-    place += f" {record['torch']}; at {', '.join(commits)}."
+    place = f"{record['processor']}, {record['isa']}, {record['cpus']} cores, "
+    place += "".join(f"{gpu}, " for gpu in record["gpus"])
+    place += f"torch {record['torch']}; at {', '.join(commits)}."
     return f"{place}\n\n{summary(record['rows'])}.\n\n{markdown_table(record)}"
 
 

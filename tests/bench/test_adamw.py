@@ -65,6 +65,17 @@ def test_the_whole_phase_agrees_with_float64():
     assert max(errors(result).values()) <= optimizer_phase.TOLERANCE
 
 
+@pytest.mark.filterwarnings("ignore:.*lr_scheduler")
+def test_the_phase_of_a_scaled_loss_agrees_with_float64():
+    """Gradients are divided once, then clipped."""
+    result = measured(lambda: optimizer_phase.build(SHAPES, is_scaled=True))
+    assert result["is_exact"], result
+    assert max(errors(result).values()) <= optimizer_phase.TOLERANCE
+    scaled = optimizer_phase._contender(SHAPES, optimizer_phase._ours_scaled, 1.0).outputs()
+    unscaled = updates.reference(SHAPES, torch.float32, 1.0)
+    assert error(scaled, unscaled) > 10 * optimizer_phase.TOLERANCE
+
+
 @pytest.mark.parametrize(
     ("change", "name"), [({"MAX_NORM": 1e9}, "clipping"), ({"EMA_DECAY": 0.0}, "averaging")]
 )
@@ -73,11 +84,12 @@ def test_what_the_phase_leaves_out_would_be_noticed(change, name, monkeypatch):
     with_all = updates.reference(SHAPES, torch.float32, 1.0, 0.9)
     for constant, value in change.items():
         monkeypatch.setattr(optimizer_phase, constant, value)
-    other = optimizer_phase._contender(SHAPES, optimizer_phase._ours).outputs()
+    other = optimizer_phase._contender(SHAPES, optimizer_phase._ours, 1.0).outputs()
     assert error(other, with_all) > 10 * optimizer_phase.TOLERANCE, name
 
 
 def test_the_lists_are_those_of_the_models():
     """Parameters in millions, and tensors."""
     found = {n: (parameter_lists.count(s), len(s)) for n, s in parameter_lists.LISTS.items()}
-    assert found == {"gpt2": (124439808, 148), "vit": (5717416, 152), "mlp": (41418, 14)}
+    small = {"gpt2": (124439808, 148), "vit": (5717416, 152), "mlp": (41418, 14)}
+    assert found == small | {"billion": (1007165440, 240)}

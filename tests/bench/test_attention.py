@@ -7,7 +7,7 @@ import pytest
 from dlplug.bench import attention, attention_peers, attention_problem, limits
 from dlplug.bench.accuracy import error
 from dlplug.bench.measure import measure
-from dlplug.bench.row import Row
+from dlplug.bench.row import LeftOut, Row
 
 
 def small(problem):
@@ -69,6 +69,32 @@ def test_flex_attention_computes_the_same(label):
     backward = measured(small(replace(forward, has_backward=True)), True)
     why = "it has no backward pass on the CPU"
     assert backward["peers"]["flex_attention"] == {"left out": why}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("label", ["causal, softcap", "causal, ALiBi", "causal, sinks"])
+def test_flex_attention_computes_what_is_added(label):
+    """A peer on GPUs."""
+    problem = next(p for p in attention.problems() if p.label == label)
+    made = attention_problem.inputs(replace(small(problem), queries=64, keys=64))
+    found = attention_peers.flex(made, 0.0)(made.q, made.k, made.v)
+    wanted = attention_problem.reference(made)
+    assert attention_error(attention_problem.compared(made, [found]), wanted) < 1e-5
+
+
+@pytest.mark.parametrize(
+    ("problem", "why"),
+    [
+        (replace(attention.EXTRAS[3], dropout_p=0.1), "it has no dropout"),
+        (replace(attention.EXTRAS[5], has_backward=False), "it has no gradient of a mask"),
+    ],
+    ids=["dropout", "float mask"],
+)
+def test_what_flex_attention_lacks_is_told(problem, why):
+    """Rather than timed without it."""
+    made = attention_problem.inputs(small(problem))
+    with pytest.raises(LeftOut, match=why):
+        attention_peers.flex(made, problem.dropout_p)
 
 
 def test_a_wrong_variant_would_be_noticed():

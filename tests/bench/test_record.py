@@ -19,7 +19,7 @@ def test_what_is_slowest_comes_first():
         result(name, {"torch": {"ms": ratio, "ratio": ratio, "error": 0.0}, "x": {"missing": "x"}})
         for name, ratio in (("win", 3.0), ("loss", 0.5))
     ]
-    fields = {"processor": "P", "isa": "avx2", "cpus": 1, "torch": "2.13"}
+    fields = {"processor": "P", "isa": "avx2", "cpus": 1, "gpus": [], "torch": "2.13"}
     text = ops_record.section({**fields, "rows": rows})
     loss = "| loss | 1 | 1 | torch 0.50*; x missing: x | 50% | 1.0e-07, 0.0e+00 |  | loss |"
     assert text.index(loss) < text.index("| win | 1 | 1 | torch 3.00*; ")
@@ -51,7 +51,15 @@ def test_a_stale_table_would_be_noticed(tmp_path, monkeypatch):
         for name, ratio in (("norm a", 3.0), ("norm b", 0.5), ("norm c", 0.75), ("adamw x", 1.5))
     ]
     rows.append(result("norm d", rows[0]["peers"]) | {"is_routed": True})
-    rows.append({"row": "late e", "threads": 1, "allocator": "tuned", "skipped": "too little"})
+    rows.append(
+        {
+            "row": "late e",
+            "device": "cpu",
+            "threads": 1,
+            "allocator": "tuned",
+            "skipped": "too little",
+        }
+    )
     (tmp_path / "ops-x.json").write_text(json.dumps({"rows": rows}))
     table = ops_record.short_table({"rows": rows})
     lost = "b, 1 thread 0.50; c, 1 thread 0.75"
@@ -65,7 +73,7 @@ def test_a_stale_table_would_be_noticed(tmp_path, monkeypatch):
 def result(name: str, peers: dict) -> dict:
     """Of a row, as `dlplug.bench.measure` gives it and a record keeps it."""
     return {
-        "row": name, "threads": 1, "allocator": "tuned", "backend": "cpu", "is_routed": False,
+        "row": name, "device": "cpu", "threads": 1, "allocator": "tuned", "backend": "cpu", "is_routed": False,
         "is_exact": True, "ms": 1.0, "error": 1e-7, "peers": peers, "best": "torch",
         "limit": 0.5, "limit_of": "a copy", "commit": "abc", "date": "2026-01-01",
     }  # fmt: skip
@@ -77,7 +85,7 @@ def test_a_record_is_written_with_the_page(tmp_path, monkeypatch):
     monkeypatch.setattr(page, "FOLDER", tmp_path)
     monkeypatch.setattr(page, "PAGE", tmp_path / "README.md")
     here = surroundings()
-    written = {"kind": "ops", **here, "isa": "avx2", "rows": []}
+    written = {"kind": "ops", **here, "isa": "avx2", "gpus": [], "rows": []}
     page.write_record("machine", written)
     page.write_record("chaos-machine", {"kind": "chaos", **here, "rows": []})
     text = (tmp_path / "README.md").read_text()

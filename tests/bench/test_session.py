@@ -5,15 +5,16 @@ from collections import Counter
 import pytest
 import torch
 
-from dlplug.bench import one_row, session
+from dlplug.bench import device, one_row, session, timing
 from dlplug.bench.measure import measure
 from dlplug.bench.row import Row
 from tests.bench.test_measure import work
 
 
-def test_names_are_unique():
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+def test_names_are_unique(device):
     """A record holds rows by name."""
-    counts = Counter(row.name for row in session.rows())
+    counts = Counter(row.name for row in session.rows(device))
     assert max(counts.values()) == 1 and len(counts) > 100
 
 
@@ -36,12 +37,45 @@ def test_every_word_of_a_text_must_stand_in_the_name(only, names):
     assert found == names
 
 
-def test_the_small_set_is_a_part_of_every_family():
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+def test_the_small_set_is_a_part_of_every_family(device):
     """And small."""
-    quick = {row.name for row in session.chosen(is_quick=True)}
-    assert quick < {row.name for row in session.rows()} and len(quick) <= 20
+    quick = {row.name for row in session.chosen(is_quick=True, device=device)}
+    assert quick < {row.name for row in session.rows(device)} and len(quick) <= 30
     for family in session.FAMILIES:
-        assert quick & {row.name for row in family.rows()}
+        assert quick & {row.name for row in family.rows(device)}
+
+
+def test_what_a_record_has_is_left_out():
+    """With every number of threads and allocator, on the same device."""
+    both = ("tuned", "default")
+    rows = [Row("one", work, 0), Row("two", work, 0), Row("three", work, 0, allocators=both)]
+    done = [("one", 2, "cpu"), ("one", 1, "cpu"), ("two", 2, "cpu"), ("three", 2, "cpu")]
+    results = [{"row": r, "threads": t, "device": d, "allocator": "tuned"} for r, t, d in done]
+    results.append({"row": "three", "threads": 2, "device": "cuda", "allocator": "default"})
+    assert [row.name for row in session.left(rows, [2, 1], "cpu", results)] == ["two", "three"]
+    assert [row.name for row in session.left(rows, [2], "cpu", results)] == ["three"]
+    assert [row.name for row in session.left(rows, [2], "cuda", results)] == ["one", "two"]
+
+
+def test_rows_are_built_and_measured_on_the_device(monkeypatch):
+    """Tensors that name no device land there; afterwards the default is what it was."""
+    made = []
+    monkeypatch.setattr(session, "measure", lambda *_: made.append(torch.zeros(1).device) or [])
+    assert list(session.run([Row("row", work, 0)], [1], is_quick=True, device="meta")) == []
+    assert made == [torch.device("meta")] and torch.get_default_device() == torch.device("cpu")
+
+
+def test_a_gpu_is_waited_for_in_every_turn(monkeypatch):
+    """At its beginning and its end, or the time would be that of the launches."""
+    calls = []
+    monkeypatch.setattr(device.torch, "get_default_device", lambda: torch.device("cuda"))
+    monkeypatch.setattr(device.torch.cuda, "synchronize", lambda: calls.append("wait"))
+    timing._clock(lambda: calls.append("call"), None)(2)
+    assert calls == ["wait", "call", "call", "wait"]
+    calls.clear()
+    timing._clock(lambda: calls.append("call"), lambda: calls.append("before"))(1)
+    assert calls == ["before", "wait", "call", "wait"]
 
 
 def test_every_row_is_measured_with_every_number_of_threads(monkeypatch):

@@ -37,7 +37,7 @@ ROWS = [
 @pytest.fixture(autouse=True)
 def few_rows(monkeypatch):
     """Instead of the real ones, which take minutes."""
-    monkeypatch.setattr(session, "rows", lambda: iter(ROWS))
+    monkeypatch.setattr(session, "rows", lambda device: iter(ROWS))
     monkeypatch.setattr(session, "SECONDS", 0.0)
     monkeypatch.setattr(session, "QUICK_SECONDS", 0.0)
 
@@ -91,8 +91,10 @@ def test_all_cores_and_one_are_the_default(command, monkeypatch):
     [
         (["--threads", "0"], "--threads must be a whole number from 1 to"),
         (["--threads", "two"], "got 'two'"),
+        (["--device", "gpu"], "--device must be cpu or cuda, got 'gpu'"),
         (["--only", "nrom"], "no row is called 'nrom'"),
         (["--onyl", "norm"], "did you mean '--only'?"),
+        (["--resume"], "--resume goes on with a record"),
         (["--record", "a/b"], "--record must be a name"),
         (["--record", "x", "--quick"], "--record is for whole rows, not for --quick"),
     ],
@@ -104,11 +106,18 @@ def test_bad_input_is_one_error(command, arguments, told):
     assert "[1/" not in done.err
 
 
+def test_a_gpu_that_is_not_there_is_an_error(command, monkeypatch):
+    """Nothing falls back to the processor unseen."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    done = command("bench", "ops", "--device", "cuda")
+    assert done.code == 2 and "there is no GPU that torch" in done.err and not done.out
+
+
 def test_an_error_of_our_own_is_a_failure(command, monkeypatch):
     """The exit code says so."""
     wrong = Contender(lambda: X, lambda: [X + 1])
     bad = Work(wrong, {"torch": Peer(contender)}, lambda: [X.double()], 1e-6, "cpu")
-    monkeypatch.setattr(session, "rows", lambda: iter([Row("wrong", lambda: bad, 0)]))
+    monkeypatch.setattr(session, "rows", lambda device: iter([Row("wrong", lambda: bad, 0)]))
     done = command("bench", "ops", "--threads", "1")
     assert done.code == 1 and "failed, dlplug's own error is 3.3e-01" in done.err
 
@@ -139,6 +148,19 @@ def test_a_record_keeps_the_rows_of_the_same_machine(command, checkout):
     assert len(json.loads(path.read_text())["rows"]) == 1
 
 
+def test_a_record_is_gone_on_with(command, checkout):
+    """What it has from this commit is left out; from another one it is measured anew."""
+    path = checkout / "tests" / "bench" / "results" / "ops-here.json"
+    words = ("bench", "ops", "--record", "here", "--resume", "--json")
+    assert len(command(*words, "--only", "large").json["rows"]) == 2
+    assert len(command(*words).json["rows"]) == 4 and command(*words).json["rows"] == []
+    record = json.loads(path.read_text())
+    record["rows"][0]["commit"] = "another"
+    path.write_text(json.dumps(record))
+    (row, other) = command(*words).json["rows"]
+    assert row["row"] == other["row"] == record["rows"][0]["row"]
+
+
 def test_what_is_measured_is_kept_at_once(command, checkout, monkeypatch):
     """An interruption loses the row that is being measured, and no other."""
 
@@ -146,7 +168,7 @@ def test_what_is_measured_is_kept_at_once(command, checkout, monkeypatch):
         raise KeyboardInterrupt
 
     rows = [ROWS[0], Row("interrupted", interrupt, 0)]
-    monkeypatch.setattr(session, "rows", lambda: iter(rows))
+    monkeypatch.setattr(session, "rows", lambda device: iter(rows))
     assert command("bench", "ops", "--record", "here", "--threads", "1").code == 130
     record = json.loads((checkout / "tests/bench/results/ops-here.json").read_text())
     assert [row["row"] for row in record["rows"]] == [ROWS[0].name]
