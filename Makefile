@@ -7,7 +7,7 @@ BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check install -q -c constraints.txt
 NATIVE := setup.py CMakeLists.txt $(shell find csrc -type f)
 
-.PHONY: help fit test lint format wheel bench chaos fuzz sanitize cuda-all clean
+.PHONY: help fit test lint format wheel bench chaos fuzz sanitize cuda-all gpu-check gpu-wheels clean
 
 help:
 	@echo "make fit       set up, then train configs/mnist_vit.yaml (37 s on 2 idle cores, after 2 minutes of set-up)"
@@ -18,6 +18,8 @@ help:
 	@echo "make fuzz      call each op at random 10,000 times, and compare it with PyTorch"
 	@echo "make sanitize  run the kernels' tests under AddressSanitizer and UBSan"
 	@echo "make cuda-all  compile the CUDA library for every supported architecture"
+	@echo "make gpu-check prove and time the CUDA kernels: where a GPU is, offline, by the python on PATH"
+	@echo "make gpu-wheels  fetch what such a machine lacks into build/gpu-wheels, to be carried there"
 	@echo "make lint      ruff and clang-format, without changing a file; make format changes them"
 
 fit: $(VENV)/.installed
@@ -55,6 +57,13 @@ sanitize: $(VENV)/.installed
 
 cuda-all: $(VENV)/.installed
 	DLPLUG_CUDA_ARCHITECTURES=all $(BIN)/python setup.py build_ext --inplace
+
+# No environment of its own: the machine's PyTorch is the one with CUDA.
+gpu-check:
+	$(PYTHON) -m tests.gpu_check $(GPU_CHECK)
+
+gpu-wheels: $(VENV)/.installed
+	$(BIN)/python -m tests.gpu_check.packages build/gpu-wheels
 
 # torch comes first and alone: everything after it must find it and not fetch another one.
 $(VENV)/.dependencies: constraints.txt

@@ -1,0 +1,89 @@
+"""``python -m tests.gpu_check.small_calls``: each op a few times, small, for compute-sanitizer.
+
+It makes each instruction some hundred times slower, so these are the rows of `dlplug.bench` with
+sizes at and around a vector's and a block's, and with every gradient.
+"""
+
+import sys
+from itertools import product
+
+import torch
+
+from dlplug import ops
+from dlplug.ops.fallback.compact_adamw import STORAGES
+from dlplug.optim import CompactAdamW, FusedAdamW
+
+WIDTHS = (1, 7, 8, 33, 192, 1023, 1024, 5000)
+LENGTHS = ((1, 1), (7, 130), (64, 64), (129, 65))
+DTYPES = (torch.float32, torch.bfloat16, torch.float16)
+SHAPES = ((1,), (3,), (33, 31), (1024,), (4097,))
+FEATURES = (
+    {},
+    {"is_causal": True},
+    {"is_causal": True, "window": 16},
+    {"is_causal": True, "softcap": 5.0, "dropout_p": 0.2},
+)
+
+
+def norms(device: str) -> int:
+    """Every norm, with and without residual and dropout, forward and backward."""
+    count = 0
+    for width, dtype in product(WIDTHS, DTYPES):
+        x, residual = (leaf(5, width, dtype=dtype, device=device) for _ in range(2))
+        weight, bias = (leaf(width, dtype=dtype, device=device) for _ in range(2))
+        outputs = [
+            ops.layer_norm(x, weight, bias),
+            ops.rms_norm(x, weight),
+            *ops.add_layer_norm(x, residual, weight, bias),
+            *ops.add_rms_norm(x, residual, weight, dropout_p=0.3),
+        ]
+        torch.stack(outputs).float().square().sum().backward()
+        count += len(outputs)
+    return count
+
+
+def optimizers(device: str) -> int:
+    """Steps in every mode, with clipping and averages."""
+    count = 0
+    plain = [lambda p: FusedAdamW(p, max_grad_norm=1.0, ema_decay=0.9)]
+    compact = [lambda p, s=s: CompactAdamW(p, storage=s, max_grad_norm=1.0) for s in STORAGES]
+    for build, dtype in [(plain[0], torch.float32), *((b, torch.bfloat16) for b in compact)]:
+        params = [leaf(*shape, dtype=dtype, device=device) for shape in SHAPES]
+        optimizer = build(params)
+        for _ in range(2):
+            for param in params:
+                param.grad = torch.randn_like(param)
+            optimizer.step()
+            count += 1
+    return count
+
+
+def attentions(device: str) -> int:
+    """Plain and with features, forward and backward, with grouped heads."""
+    count = 0
+    for (queries, keys), dtype, features in product(LENGTHS, DTYPES, FEATURES):
+        q = leaf(2, 4, queries, 64, dtype=dtype, device=device)
+        k, v = (leaf(2, 2, keys, 64, dtype=dtype, device=device) for _ in range(2))
+        sinks = leaf(4, dtype=dtype, device=device)
+        out = ops.attention(q, k, v, sinks=sinks, enable_gqa=True, **features)
+        out.float().square().sum().backward()
+        count += 1
+    return count
+
+
+def leaf(*shape: int, dtype: torch.dtype, device: str) -> torch.nn.Parameter:
+    """Random values that gradients are taken of."""
+    return torch.nn.Parameter(torch.randn(shape, device=device).to(dtype))
+
+
+def main(device: str = "cuda") -> None:
+    """All of them; says how many calls there were."""
+    torch.manual_seed(0)
+    done = [part(device) for part in (norms, optimizers, attentions)]
+    if device == "cuda":
+        torch.cuda.synchronize()
+    print(f"{sum(done)} calls on {device}")
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
