@@ -73,7 +73,8 @@ def test_a_stale_table_would_be_noticed(tmp_path, monkeypatch):
 def result(name: str, peers: dict) -> dict:
     """Of a row, as `dlplug.bench.measure` gives it and a record keeps it."""
     return {
-        "row": name, "device": "cpu", "threads": 1, "allocator": "tuned", "backend": "cpu", "is_routed": False,
+        "row": name, "device": "cpu", "threads": 1, "allocator": "tuned",
+        "backend": "cpu", "is_routed": False,
         "is_exact": True, "ms": 1.0, "error": 1e-7, "peers": peers, "best": "torch",
         "limit": 0.5, "limit_of": "a copy", "commit": "abc", "date": "2026-01-01",
     }  # fmt: skip
