@@ -16,6 +16,8 @@
 // lse    (B, H, Q)      float32: log of the sum of exponentials; -inf where nothing is seen
 // Outputs are contiguous where what they belong to is, else laid out as (B, rows, heads, width).
 // Nothing is written in place and no output aliases an input.
+// Where the processor multiplies bfloat16 itself (AVX512_BF16), denormals of query, key, value, of
+// the weights and of their gradients count as 0, as in those instructions.
 #pragma once
 
 #include "csrc/common/tensor.h"
@@ -29,6 +31,8 @@ std::tuple<Tensor, Tensor> attention_forward(
     double scale, std::optional<double> softcap, std::optional<int64_t> left,
     std::optional<int64_t> right, int64_t query_offset);
 
+// grad_out (B, H, Q, E) like query, any strides (copied unless the last is 1); out and lse as
+// attention_forward gave them for the same arguments.
 // Returns the gradients of query, key, value, and of a float attn_mask and of alibi_slopes where
 // needs_mask and needs_slopes ask for them, else (0,). That of attn_mask is contiguous and of its
 // shape; sums over the axes it is broadcast over are float32.

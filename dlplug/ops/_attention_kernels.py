@@ -90,6 +90,8 @@ forward = _library.define(
     setup_context=_setup_context,
     backward=_gradients,
 )
+# Gradients of query, key and value, and of attn_mask and alibi_slopes where needs_mask and
+# needs_slopes ask for them, else of no elements. `out` and `lse` are the forward's.
 backward = _library.define(
     "attention_backward(Tensor grad_out, Tensor query, Tensor key, Tensor value, Tensor out, "
     f"Tensor lse, bool needs_mask, bool needs_slopes, {_OPTIONS}) "

@@ -79,7 +79,8 @@ def attention(
         OpError: A number out of its range, or arguments that contradict each other.
         BackendError: The backend asked for cannot take the call.
     Numerics: at most twice PyTorch's own rounding error; half precision sums in float32. float16
-    is multiplied in float32, bfloat16 too unless the processor multiplies it itself.
+    is multiplied in float32, bfloat16 too unless the processor multiplies it itself (AVX512_BF16),
+    which takes denormals, smaller than 1.2e-38, for 0.
     Deterministic for any thread count; a seed drops the same weights on every backend.
     References: Vaswani et al. 2017, arXiv:1706.03762; Dao et al. 2022, arXiv:2205.14135; Press et
     al. 2022, arXiv:2108.12409 (ALiBi); arXiv:2408.00118 (softcap); arXiv:2508.10925 (sinks).

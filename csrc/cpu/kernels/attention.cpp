@@ -3,11 +3,12 @@
 // cache, so no more than O(queries) is kept. Chunks that no query of an item sees are skipped.
 //
 // An item is one head's range of queries (and of keys, where there are few queries and heads) and
-// belongs to one thread. Order of loops: chunk of keys,
-// block of queries, so that a chunk is packed once per item; with a running softmax per query.
+// belongs to one thread. Order of loops: chunk of keys, block of queries, so that a chunk is packed
+// once per item; with a running softmax per query.
 // Work: 4 * queries * keys * width flops; padding adds what a chunk lacks to whole vectors.
 #include "csrc/cpu/kernels/attention.h"
 
+#include "csrc/cpu/kernels/attention_ahead.h"
 #include "csrc/cpu/kernels/attention_output.h"
 #include "csrc/cpu/kernels/attention_pack.h"
 #include "csrc/cpu/kernels/attention_pairs.h"
@@ -62,10 +63,7 @@ static void attend_block(const AttentionForward& args, const ForwardScratch<Elem
                   queries.stride, space.keys + in_chunk, space.columns, space.scores, space.columns,
                   false);
 
-  if (block.is_plain())
-    soften<true>(block, softmax, space.scores, space.rows);
-  else
-    soften<false>(block, softmax, space.scores, space.rows);
+  soften(block, softmax, space.scores, space.rows);
   if (is_started)
     for (int64_t row = 0; row < count; ++row)
       if (softmax.shrink[row] != 1.0f)
@@ -122,12 +120,29 @@ static void attend_item(const AttentionForward& args, const ForwardScratch<Eleme
                space.softmax.from(i));
 }
 
+// Brings what an item that is a whole head will read into the cache.
+template <class T>
+DLPLUG_INLINE void fetch_item(const AttentionForward& args, int64_t item) {
+  if (args.num_query_items * args.num_key_items > 1) return;
+  const int64_t batch = item / args.heads, head = item % args.heads;
+  const int64_t kv_head = head / (args.heads / args.kv_heads);
+  const int64_t rows = args.num_keys > args.num_queries ? args.num_keys : args.num_queries;
+  for (int64_t row = 0; row < rows; ++row) {
+    fetch_row<T>(args.key, batch, kv_head, row, args.num_keys, args.width);
+    fetch_row<T>(args.value, batch, kv_head, row, args.num_keys, args.value_width);
+    fetch_row<T>(args.query, batch, head, row, args.num_queries, args.width);
+  }
+}
+
 template <class T, class Element>
 static void attend(const AttentionForward& args, int64_t begin, int64_t end, char* scratch,
                    int64_t* scratch_bytes) {
   const ForwardScratch<Element> space(args, scratch);
   *scratch_bytes = space.scratch.used;
-  for (int64_t item = begin; item < end; ++item) attend_item<T>(args, space, item);
+  for (int64_t item = begin; item < end; ++item) {
+    if (item + 1 < end) fetch_item<T>(args, item + 1);
+    attend_item<T>(args, space, item);
+  }
 }
 
 void attention_forward(const AttentionForward& args, int64_t begin, int64_t end, char* scratch,

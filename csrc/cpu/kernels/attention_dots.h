@@ -61,23 +61,39 @@ DLPLUG_INLINE Float multiply_keys(const Element* queries, int64_t query_stride, 
 // Rows that will be read soon, one with each key: the memory is busy while products wait for sums.
 struct Ahead {
   const char* data;
-  int64_t stride, bytes;
+  int64_t stride, bytes, count;
+
+  template <class T>
+  Ahead(const T* rows, int64_t stride, int64_t width, int64_t count)
+      : data((const char*)rows),
+        stride(stride * (int64_t)sizeof(T)),
+        bytes(width * (int64_t)sizeof(T)),
+        count(count) {}
 
   __attribute__((always_inline)) void fetch(int64_t row) const {
     constexpr int64_t kLine = 64;
+    if (row >= count) return;
     for (int64_t i = 0; i < bytes; i += kLine) __builtin_prefetch(data + row * stride + i, 0, 2);
   }
 };
+
+// The key that is brought in with each: the memory has answered by the time it is read. With 64
+// floats a key this reads 26 GB/s where the processor by itself reads 22, of 31.
+constexpr int64_t kKeysAhead = 64;
 
 // Products of kRows queries with all keys, rows of `to`; kWidth columns at a time are written.
 // `last_keys` is space for kWidth keys of the width.
 template <int kRows, class T, class Element>
 static void multiply_all_keys(const Element* queries, int64_t query_stride, const T* keys,
                               int64_t key_stride, int64_t num_keys, int64_t width, T* last_keys,
-                              float* to, int64_t to_stride, const Ahead& ahead) {
+                              float* to, int64_t to_stride, const Ahead& next_keys,
+                              const Ahead& values) {
   constexpr int kKeys = kWidth / kRows;
   for (int64_t key = 0; key < num_keys; key += kKeys) {
-    for (int64_t i = key; i < key + kKeys && i < num_keys; ++i) ahead.fetch(i);
+    for (int64_t i = key; i < key + kKeys && i < num_keys; ++i) {
+      next_keys.fetch(i);
+      values.fetch(i);
+    }
     const T* rows = keys + key * key_stride;
     int64_t stride = key_stride;
     if (key + kKeys > num_keys) {
@@ -100,15 +116,16 @@ static void multiply_all_keys(const Element* queries, int64_t query_stride, cons
 template <class T, class Element>
 static void multiply_in_place(int64_t rows, const Element* queries, int64_t query_stride,
                               const T* keys, int64_t key_stride, int64_t num_keys, int64_t width,
-                              T* last_keys, float* to, int64_t to_stride, Ahead ahead) {
+                              T* last_keys, float* to, int64_t to_stride, Ahead next_keys,
+                              Ahead values) {
   while (rows > 0) {
     const int64_t taken = rows >= 4 ? 4 : rows >= 2 ? 2 : 1;
     const auto multiply = taken == 4   ? multiply_all_keys<4, T, Element>
                           : taken == 2 ? multiply_all_keys<2, T, Element>
                                        : multiply_all_keys<1, T, Element>;
     multiply(queries, query_stride, keys, key_stride, num_keys, width, last_keys, to, to_stride,
-             ahead);
-    ahead.bytes = 0;
+             next_keys, values);
+    next_keys.count = values.count = 0;  // the first queries have brought them
     rows -= taken;
     queries += taken * query_stride;
     to += taken * to_stride;

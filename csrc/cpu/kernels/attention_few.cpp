@@ -66,10 +66,7 @@ static void soften_head(const ScoreBlock& block, Span chunk, const Softmax& soft
     if (!block.is_empty()) fill_zeros(scores + row * block.stride, begin + block.columns, end);
   }
   if (block.is_empty()) return;
-  if (block.is_plain())
-    soften<true>(block, softmax, scores + begin, rows);
-  else
-    soften<false>(block, softmax, scores + begin, rows);
+  soften(block, softmax, scores + begin, rows);
 }
 
 // Whether the mask hides the keys of a chunk from all heads of a group.
@@ -103,11 +100,13 @@ static void attend_few(const AttentionForward& args, const FewScratch<T, Element
     const int64_t num_keys = chunk.end - chunk.begin;
     if (is_hidden(args, batch, kv_head * group, group, chunk)) continue;
     const T* values = rows_at<T>(args.value, batch, kv_head, chunk.begin);
-    multiply_in_place(rows, space.queries, space.query_stride,
-                      rows_at<T>(args.key, batch, kv_head, chunk.begin), args.key.row, num_keys,
-                      args.width, space.last_keys, space.scores, space.columns,
-                      {(const char*)values, args.value.row * (int64_t)sizeof(T),
-                       args.value_width * (int64_t)sizeof(T)});
+    const T* keys = rows_at<T>(args.key, batch, kv_head, chunk.begin);
+    const int64_t left = args.num_keys - chunk.begin - kKeysAhead;
+    const Ahead next_keys(left > 0 ? keys + kKeysAhead * args.key.row : keys, args.key.row,
+                          args.width, left);
+    multiply_in_place(rows, space.queries, space.query_stride, keys, args.key.row, num_keys,
+                      args.width, space.last_keys, space.scores, space.columns, next_keys,
+                      Ahead(values, args.value.row, args.value_width, num_keys));
     for (int64_t i = 0; i < group; ++i) {
       const ScoreBlock block(args, batch, kv_head * group + i, 0, queries, chunk, space.columns);
       soften_head(block, chunk, space.softmax.from(i * queries),

@@ -45,50 +45,51 @@ DLPLUG_INLINE Float load_some(const T* from, int64_t count) {
   return count >= kWidth ? load(from) : load(from, (int)count);
 }
 
-// The mask's row for one query; as it is made without arguments, it changes nothing.
+// Up to kWidth entries of a mask as what is added to the scores: for flags 0 or -inf.
+template <class T>
+DLPLUG_INLINE Float load_bias(const T* from, int64_t count) {
+  if constexpr (__is_same(T, uint8_t))
+    return load_flags(from, count) ? Float{} : broadcast(-kInfinity);
+  else
+    return load_some(from, count);
+}
+
+// The mask's row for one query, entries of T.
+template <class T>
 struct RowMask {
-  MaskType type = MaskType::kNone;
-  bool is_constant = false;  // along the keys
-  int64_t num_keys = 0;
-  const void* data = nullptr;
+  const T* data;
+  bool is_constant;  // along the keys
+  int64_t num_keys;
 
-  RowMask() = default;
   RowMask(const AttentionScores& args, int64_t batch, int64_t head, int64_t query)
-      : type(args.mask.type), is_constant(args.mask.key == 0), num_keys(args.num_keys) {
-    const int64_t size = type == MaskType::kBool ? 1 : type == MaskType::kFloat32 ? 4 : 2;
-    const int64_t elements =
-        batch * args.mask.batch + head * args.mask.head + query * args.mask.row;
-    data = (const char*)args.mask.data + elements * size;
-  }
+      : data((const T*)args.mask.data + batch * args.mask.batch + head * args.mask.head +
+             query * args.mask.row),
+        is_constant(args.mask.key == 0),
+        num_keys(args.num_keys) {}
 
-  // What is added to the scores of the vector at `key`: for a bool mask 0 or -inf.
+  // What is added to the scores of the vector at `key`.
   __attribute__((always_inline)) Float bias(int64_t key) const {
-    const int64_t offset = is_constant ? 0 : key;
-    const int64_t count = is_constant ? 1 : num_keys - key;
-    Float value;
-    switch (type) {
-      case MaskType::kBool:
-        value = load_flags((const uint8_t*)data + offset, count) ? Float{} : broadcast(-kInfinity);
-        break;
-      case MaskType::kFloat32:
-        value = load_some((const float*)data + offset, count);
-        break;
-      case MaskType::kBFloat16:
-        value = load_some((const BFloat16*)data + offset, count);
-        break;
-      case MaskType::kFloat16:
-        value = load_some((const Half*)data + offset, count);
-        break;
-      default:
-        return Float{};
-    }
-    return is_constant ? broadcast(value[0]) : value;
-  }
-
-  __attribute__((always_inline)) Float apply(int64_t key, Float score) const {
-    return type == MaskType::kNone ? score : score + bias(key);
+    if (is_constant) return broadcast(load_bias(data, 1)[0]);
+    return load_bias(data + key, num_keys - key);
   }
 };
+
+// Calls `visit` with an entry of the mask's type.
+template <class Visit>
+DLPLUG_INLINE void with_mask_type(MaskType type, const Visit& visit) {
+  switch (type) {
+    case MaskType::kNone:
+      return;
+    case MaskType::kBool:
+      return visit(uint8_t{});
+    case MaskType::kFloat32:
+      return visit(float{});
+    case MaskType::kBFloat16:
+      return visit(BFloat16{});
+    case MaskType::kFloat16:
+      return visit(Half{});
+  }
+}
 
 DLPLUG_INLINE bool any(Int flags) {
 #if defined(__AVX512F__)
@@ -106,38 +107,69 @@ struct MaskedSpan {
   bool has_effect;
 };
 
-// Looks through queries [first, first + count) and the keys of `span`, at most kMaxChunk of them
-// from a multiple of kWidth on. The result is as wide as needed in whole vectors.
-static MaskedSpan look_through(const AttentionScores& args, int64_t batch, int64_t head,
-                               int64_t first, int64_t count, Span span) {
+// Which keys of a span any of the queries looked through so far sees, and whose scores change.
+struct SeenKeys {
   Int is_seen[kMaxChunk / kWidth] = {}, is_changed[kMaxChunk / kWidth] = {};
-  const bool is_constant = args.mask.key == 0;
-  const int64_t vectors = is_constant ? 1 : (span.end - span.begin + kWidth - 1) / kWidth;
-  const int64_t rows = args.mask.row == 0 ? 1 : count;
-  for (int64_t row = 0; row < rows; ++row) {
-    const RowMask mask(args, batch, head, first + row);
+  int64_t vectors, count;  // 1 where the mask is constant along the keys
+
+  SeenKeys(const AttentionScores& args, Span span)
+      : vectors(args.mask.key == 0 ? 1 : (span.end - span.begin + kWidth - 1) / kWidth),
+        count(args.mask.key == 0 ? 1 : span.end - span.begin) {}
+
+  // Lanes past the last key do not count.
+  Int exists(int64_t vector) const {
+    return (Int)(lanes() + (int32_t)(vector * kWidth) < (int32_t)count);
+  }
+  bool is_seen_at(int64_t vector) const { return any(is_seen[vector] & exists(vector)); }
+  bool is_changed_at(int64_t vector) const { return any(is_changed[vector] & exists(vector)); }
+
+  // Whether nothing that further queries see could add to what is known.
+  bool is_settled() const {
+    bool is_any_changed = false;
     for (int64_t i = 0; i < vectors; ++i) {
-      const Float bias = mask.bias(span.begin + i * kWidth);
+      if (!is_seen_at(i)) return false;
+      is_any_changed |= is_changed_at(i);
+    }
+    return is_any_changed;
+  }
+
+  template <class T>
+  void add(const RowMask<T>& mask, int64_t first_key) {
+    for (int64_t i = 0; i < vectors; ++i) {
+      const Float bias = mask.bias(first_key + i * kWidth);
       is_seen[i] |= bias != -kInfinity;  // a NaN goes on to the score
       is_changed[i] |= bias != 0.0f;
     }
   }
+};
+
+// Looks through queries [first, first + count) and the keys of `span`, at most kMaxChunk of them
+// from a multiple of kWidth on. The result is as wide as needed in whole vectors.
+static MaskedSpan look_through(const AttentionScores& args, int64_t batch, int64_t head,
+                               int64_t first, int64_t count, Span span) {
+  constexpr int64_t kRowsBetweenLooks = 8;  // most masks say all there is to know in the first row
+  SeenKeys keys(args, span);
+  const int64_t rows = args.mask.row == 0 ? 1 : count;
+  with_mask_type(args.mask.type, [&](auto entry) __attribute__((always_inline)) {
+    for (int64_t row = 0; row < rows; ++row) {
+      keys.add(RowMask<decltype(entry)>(args, batch, head, first + row), span.begin);
+      if (row % kRowsBetweenLooks == 0 && keys.is_settled()) break;
+    }
+  });
   MaskedSpan found{{span.end, span.begin}, false};
   bool has_gap = false;  // vectors that nobody sees since the last that somebody does
-  for (int64_t i = 0; i < vectors; ++i) {
-    // Lanes past the last key do not count.
-    const Int index = lanes() + (int32_t)(i * kWidth);
-    const Int exists = is_constant ? Int{} - 1 : (Int)(index < (int32_t)(span.end - span.begin));
-    if (!any(is_seen[i] & exists)) {
+  for (int64_t i = 0; i < keys.vectors; ++i) {
+    if (!keys.is_seen_at(i)) {
       has_gap = true;
       continue;
     }
     const bool is_first = found.span.begin == span.end;
     if (is_first) found.span.begin = span.begin + i * kWidth;
-    found.has_effect |= any(is_changed[i] & exists) || (has_gap && !is_first);
+    found.has_effect |= keys.is_changed_at(i) || (has_gap && !is_first);
     has_gap = false;
     found.span.end = span.begin + (i + 1) * kWidth;
   }
+  const bool is_constant = args.mask.key == 0;
   if (found.span.end > span.end || (is_constant && found.span.begin < found.span.end))
     found.span.end = span.end;
   return found;

@@ -133,12 +133,16 @@ static Factor<uint32_t> copy_pairs(const BFloat16* from, int64_t stride, int64_t
                                          int64_t to_stride) {
   for (int64_t row = 0; row < rows; ++row) {
     const float* x = from + row * stride;
-    for (int64_t column = 0; column < width; column += 32) {
+    int64_t column = 0;
+    for (; column + 32 <= width; column += 32)
+      _mm512_storeu_si512(to + row * to_stride + column,
+                          narrow(load(x + column) * factor, load(x + column + 16) * factor));
+    if (column < width) {
       const int64_t count = width - column;
       const Float high = count > 16 ? load(x + column + 16) * factor : Float{};
       const __m512i both = narrow(load(x + column) * factor, high);
-      const auto mask = count >= 32 ? 0xffffffffu : (__mmask32)((1ull << count) - 1);
-      will_write(to + row * to_stride + column, count < 32 ? count : 32);
+      const auto mask = (__mmask32)((1ull << count) - 1);
+      will_write(to + row * to_stride + column, count);
       _mm512_mask_storeu_epi16(to + row * to_stride + column, mask, both);
     }
   }

@@ -93,7 +93,6 @@ struct ScoreBlock {
   }
 
   bool is_empty() const { return span.end <= span.begin; }
-  bool is_plain() const { return args.is_plain && !has_mask; }
 
   // Columns that the query of a row sees, within [0, span.end - span.begin).
   Span seen(int64_t row) const {
@@ -127,27 +126,41 @@ DLPLUG_INLINE Float distances(const ScoreBlock& block, int64_t row, int64_t colu
   return abs(broadcast((float)ahead) - __builtin_convertvector(lanes(), Float));
 }
 
-// The mask's row for one query of a block.
-DLPLUG_INLINE RowMask mask_of(const ScoreBlock& block, int64_t row) {
-  if (!block.has_mask) return RowMask();
-  return RowMask(block.args, block.batch, block.head, block.first + row);
-}
+// What a row's products go through to become scores comes as one of three types, so that the loops
+// over the keys of the common ones hold nothing else. Each gives the score of the vector at a
+// column, and says whether weights are dropped out.
 
-// The softcap, ALiBi and mask terms of one vector; `cap_slope`, if asked for, is the softcap's
-// derivative.
-DLPLUG_INLINE Float transform_score(const ScoreBlock& block, const RowMask& mask, int64_t row,
-                                    int64_t column, Float product, Float* cap_slope) {
-  const AttentionScores& args = block.args;
-  Float x = product * args.scale;
-  if (args.softcap != 0.0f) {
-    const Float t = tanh(x * (1.0f / args.softcap));
-    x = t * args.softcap;
-    if (cap_slope != nullptr) *cap_slope = fma(-t, t, broadcast(1.0f));
+// The score is the product times the factor scale, which the softmax applies.
+struct PlainRow {
+  static constexpr bool kIsPlain = true;
+
+  PlainRow(const ScoreBlock&, int64_t) {}
+
+  __attribute__((always_inline)) Float score(int64_t, Float product, Float*) const {
+    return product;
   }
-  if (args.alibi_slopes != nullptr)
-    x = fma(-broadcast(args.alibi_slopes[block.head]), distances(block, row, column), x);
-  return mask.apply(block.span.begin + column, x);
-}
+  __attribute__((always_inline)) Float drop(int64_t, Float value) { return value; }
+};
+
+// Nothing but the mask, entries of T, is added to it.
+template <class T>
+struct MaskedRow {
+  static constexpr bool kIsPlain = false;
+
+  RowMask<T> mask;
+  Float scale;
+  int64_t first_key;
+
+  MaskedRow(const ScoreBlock& block, int64_t row)
+      : mask(block.args, block.batch, block.head, block.first + row),
+        scale(broadcast(block.args.scale)),
+        first_key(block.span.begin) {}
+
+  __attribute__((always_inline)) Float score(int64_t column, Float product, Float*) const {
+    return product * scale + mask.bias(first_key + column);
+  }
+  __attribute__((always_inline)) Float drop(int64_t, Float value) { return value; }
+};
 
 // The dropout mask of one row, made 64 columns at a time as a loop goes through it.
 struct RowDropout {
@@ -172,6 +185,57 @@ struct RowDropout {
                        block.args.keep_scale);
   }
 };
+
+// Everything that a call may ask for.
+struct AnyRow {
+  static constexpr bool kIsPlain = false;
+
+  const ScoreBlock& block;
+  int64_t row;
+  RowDropout dropout;
+
+  AnyRow(const ScoreBlock& block, int64_t row) : block(block), row(row), dropout(block, row) {}
+
+  // `cap_slope`, if asked for, is the softcap's derivative.
+  __attribute__((always_inline)) Float score(int64_t column, Float product,
+                                             Float* cap_slope) const {
+    const AttentionScores& args = block.args;
+    Float x = product * args.scale;
+    if (args.softcap != 0.0f) {
+      const Float t = tanh(x * (1.0f / args.softcap));
+      x = t * args.softcap;
+      if (cap_slope != nullptr) *cap_slope = fma(-t, t, broadcast(1.0f));
+    }
+    if (args.alibi_slopes != nullptr)
+      x = fma(-broadcast(args.alibi_slopes[block.head]), distances(block, row, column), x);
+    if (block.has_mask)
+      with_mask_type(args.mask.type, [&](auto entry) __attribute__((always_inline)) {
+        const RowMask<decltype(entry)> mask(args, block.batch, block.head, block.first + row);
+        x += mask.bias(block.span.begin + column);
+      });
+    return x;
+  }
+
+  // `value` of the vector at `column`, dropped or scaled up.
+  __attribute__((always_inline)) Float drop(int64_t column, Float value) {
+    return block.args.threshold == 0 ? value : dropout.apply(column, value);
+  }
+};
+
+// A type to be named in a call.
+template <class T>
+struct Type {
+  using type = T;
+};
+
+// Calls `visit` with the type of a block's rows.
+template <class Visit>
+DLPLUG_INLINE void with_row_type(const ScoreBlock& block, const Visit& visit) {
+  if (!block.args.is_plain) return visit(Type<AnyRow>{});
+  if (!block.has_mask) return visit(Type<PlainRow>{});
+  with_mask_type(block.args.mask.type,
+                 [&](auto entry) { visit(Type<MaskedRow<decltype(entry)>>{}); });
+}
 
 // From here on the digits that the rounding of a score loses decide about its weight.
 DLPLUG_INLINE bool is_huge_score(float score) { return score > 65536.0f || score < -65536.0f; }

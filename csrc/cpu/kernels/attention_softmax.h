@@ -42,19 +42,17 @@ DLPLUG_INLINE float largest(Float a) {
 
 // The largest score of each row. The products become scores, but for the factor scale and the
 // hidden columns of a plain call.
-template <bool kPlain>
+template <class Row>
 static void find_tops(const ScoreBlock& block, float* products, float* tops) {
-  const float scale = kPlain ? block.args.scale : 1.0f;
+  const float scale = Row::kIsPlain ? block.args.scale : 1.0f;
   for (int64_t row = 0; row < block.count; ++row) {
     float* x = products + row * block.stride;
     const Span seen = block.seen(row), vectors = vectors_of(seen);
-    const RowMask mask = kPlain ? RowMask() : mask_of(block, row);
+    const Row scores(block, row);
     Float best = broadcast(-kInfinity);
     for (int64_t j = vectors.begin; j < vectors.end; j += kWidth) {
-      Float score = load(x + j);
-      if constexpr (!kPlain) score = transform_score(block, mask, row, j, score, nullptr);
-      score = hide(seen, j, score);
-      if constexpr (!kPlain) store(x + j, score);
+      const Float score = hide(seen, j, scores.score(j, load(x + j), nullptr));
+      if constexpr (!Row::kIsPlain) store(x + j, score);
       best = larger(score, best);
     }
     tops[row] = largest(best) * scale;
@@ -74,9 +72,9 @@ static void raise_tops(int64_t count, const float* tops, const Softmax& softmax)
 }
 
 // Scores to weights e^(score - top), dropped out where asked, and the sum of each row before that.
-template <bool kPlain>
+template <class Row>
 static void weigh(const ScoreBlock& block, const Softmax& softmax, float* scores, float* sums) {
-  const Float scale = broadcast(kPlain ? block.args.scale : 1.0f);
+  const Float scale = broadcast(Row::kIsPlain ? block.args.scale : 1.0f);
   for (int64_t row = 0; row < block.count; ++row) {
     float* x = scores + row * block.stride;
     const Span seen = block.seen(row), vectors = vectors_of(seen);
@@ -85,13 +83,11 @@ static void weigh(const ScoreBlock& block, const Softmax& softmax, float* scores
     const Float shift = broadcast(-softmax.shift[row]);
     const bool is_huge = is_huge_score(softmax.shift[row]);
     Float total = {};
-    RowDropout dropout(block, row);
+    Row weights(block, row);
     for (int64_t j = vectors.begin; j < vectors.end; j += kWidth) {
-      Float weight = exp_of_score(hide(seen, j, shifted(load(x + j), scale, shift, is_huge)));
+      const Float weight = exp_of_score(hide(seen, j, shifted(load(x + j), scale, shift, is_huge)));
       total += weight;
-      if constexpr (!kPlain)
-        if (block.args.threshold != 0) weight = dropout.apply(j, weight);
-      store(x + j, weight);
+      store(x + j, weights.drop(j, weight));
     }
     sums[row] = sum(total);
   }
@@ -106,12 +102,14 @@ static void add_sums(int64_t count, const float* sums, const Softmax& softmax) {
 
 // Products to weights e^(score - top), the softmax taking them in. `rows` is space for a number per
 // row.
-template <bool kPlain>
 static void soften(const ScoreBlock& block, const Softmax& softmax, float* products, float* rows) {
-  find_tops<kPlain>(block, products, rows);
-  raise_tops(block.count, rows, softmax);
-  weigh<kPlain>(block, softmax, products, rows);
-  add_sums(block.count, rows, softmax);
+  with_row_type(block, [&](auto type) {
+    using Row = typename decltype(type)::type;
+    find_tops<Row>(block, products, rows);
+    raise_tops(block.count, rows, softmax);
+    weigh<Row>(block, softmax, products, rows);
+    add_sums(block.count, rows, softmax);
+  });
 }
 
 // The softmax's end: `factor` divides by the sum, and lse is its log.

@@ -1,0 +1,63 @@
+// Working memory of the attention backward: one thread's, for one item after the other.
+#pragma once
+
+#include "csrc/cpu/kernels/attention_pack.h"
+#include "csrc/cpu/kernels/attention_scratch.h"
+
+namespace dlplug::DLPLUG_ISA {
+
+DLPLUG_INLINE bool has_bias_gradient(const AttentionBackward& args) {
+  return args.grad_mask.type != MaskType::kNone || args.grad_slopes != nullptr;
+}
+
+template <class Element>
+struct BackwardScratch {
+  Scratch scratch;
+  int64_t columns;             // stride of transposed keys and values, and of the scores
+  int64_t width, value_width;  // strides of sums over D and over E
+  Element* keys;               // transposed: (row_of(D), columns)
+  Element* values;             // transposed: (row_of(E), columns)
+  Element* key_rows;           // (depth of chunk, width)
+  Element* queries;            // (block, row_of(D)), as the first factor
+  Element* query_rows;         // (depth of block, width), as the second
+  Element* grads;              // (block, row_of(E)), as the first factor
+  Element* grad_rows;          // (depth of block, value_width), as the second
+  Element* factors;            // (block, columns): weights or their gradient
+  float* weights;              // (block, columns)
+  float* score_grads;          // (block, columns)
+  float* bias_grads;           // the same before the softcap's slope: where it lies, or null
+  float* deltas;               // (queries of the pass,)
+  // Sums, which hold nothing, not even 0, before the first block is added to them.
+  float* grad_queries;     // (queries of the pass, width)
+  float* grad_keys;        // (item_keys, width)
+  float* grad_values;      // (item_keys, value_width)
+  bool* has_grad_queries;  // (blocks of the pass,)
+  bool* has_grad_keys;     // (chunks of the item,): of keys and values
+
+  BackwardScratch(const AttentionBackward& args, char* block)
+      : scratch{block},
+        columns(spread(args.chunk)),
+        width(round_up(args.width, kWidth)),
+        value_width(round_up(args.value_width, kWidth)),
+        keys(scratch.take<Element>(row_of<Element>(args.width) * columns)),
+        values(scratch.take<Element>(row_of<Element>(args.value_width) * columns)),
+        key_rows(scratch.take<Element>(depth_of<Element>(args.chunk) * width)),
+        queries(scratch.take<Element>(kMaxBlock * row_of<Element>(args.width))),
+        query_rows(scratch.take<Element>(kMaxBlock * width)),
+        grads(scratch.take<Element>(kMaxBlock * row_of<Element>(args.value_width))),
+        grad_rows(scratch.take<Element>(kMaxBlock * value_width)),
+        factors(scratch.take<Element>(kMaxBlock * columns)),
+        weights(scratch.take<float>(kMaxBlock * columns)),
+        score_grads(scratch.take<float>(kMaxBlock * columns)),
+        bias_grads(!has_bias_gradient(args) ? nullptr
+                   : args.softcap == 0.0f   ? score_grads
+                                            : scratch.take<float>(kMaxBlock * columns)),
+        deltas(scratch.take<float>(args.most_queries)),
+        grad_queries(scratch.take<float>(args.most_queries * width)),
+        grad_keys(args.key_sums ? nullptr : scratch.take<float>(args.item_keys * width)),
+        grad_values(args.key_sums ? nullptr : scratch.take<float>(args.item_keys * value_width)),
+        has_grad_queries(scratch.take<bool>(args.most_queries)),
+        has_grad_keys(scratch.take<bool>(args.item_keys)) {}
+};
+
+}  // namespace dlplug::DLPLUG_ISA
