@@ -1,17 +1,33 @@
-// Torch's current stream, and the check after a launch.
+// What a launcher needs of torch and of CUDA: device guard, current stream, a checked launch.
 #pragma once
 
-#include <cuda_runtime_api.h>
+#include <cuda_runtime.h>
 #include <dlfcn.h>
+
+#include <utility>
 
 #include "csrc/common/tensor.h"
 
 namespace dlplug {
 
+#if defined(DLPLUG_EMULATION)  // csrc/emulation: the kernels run on the CPU, on its tensors
+
+inline bool is_on_gpu(const Tensor& tensor) { return tensor.is_cpu(); }
+inline cudaStream_t current_stream(const Tensor&) { return nullptr; }
+struct DeviceGuard {
+  explicit DeviceGuard(int32_t) {}
+};
+
+#else
+
+using torch::stable::accelerator::DeviceGuard;
+
+inline bool is_on_gpu(const Tensor& tensor) { return tensor.is_cuda(); }
+
 // The function lives in libtorch_cuda, which this library does not name as needed: so it opens
 // beside a torch without CUDA too, where nothing calls it. torch has loaded it by the first launch.
 // From torch 2.13 on, Stream::nativeHandle() does the same.
-inline cudaStream_t current_stream(int32_t device_index) {
+inline cudaStream_t current_stream(const Tensor& tensor) {
   using Getter = AOTITorchError (*)(int32_t, void**);
   static const Getter getter = [] {
     void* library = dlopen("libtorch_cuda.so", RTLD_NOLOAD | RTLD_LAZY);
@@ -21,13 +37,36 @@ inline cudaStream_t current_stream(int32_t device_index) {
   }();
   STD_TORCH_CHECK(getter != nullptr, "this torch has no CUDA");
   void* stream = nullptr;
-  STABLE_TORCH_ERROR_CODE_CHECK(getter(device_index, &stream));
+  STABLE_TORCH_ERROR_CODE_CHECK(getter(tensor.get_device_index(), &stream));
   return static_cast<cudaStream_t>(stream);
 }
 
-inline void check_launch() {
-  const cudaError_t error = cudaGetLastError();
+#endif
+
+inline void check(cudaError_t error) {
   STD_TORCH_CHECK(error == cudaSuccess, "CUDA: ", cudaGetErrorString(error));
+}
+
+inline bool is_beside(const Tensor& tensor, const Tensor& x) {
+  return is_on_gpu(tensor) && tensor.get_device_index() == x.get_device_index();
+}
+
+// What a block has without asking for more.
+constexpr size_t kPlainSharedMemory = 48 << 10;
+
+// kernel<<<grid, block, shared, stream>>>(arguments...), checked.
+template <class... Parameters, class... Arguments>
+void launch(void (*kernel)(Parameters...), dim3 grid, dim3 block, size_t shared,
+            cudaStream_t stream, Arguments&&... arguments) {
+  if (shared > kPlainSharedMemory)
+    check(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
+                               static_cast<int>(shared)));
+  cudaLaunchConfig_t config{};
+  config.gridDim = grid;
+  config.blockDim = block;
+  config.dynamicSmemBytes = shared;
+  config.stream = stream;
+  check(cudaLaunchKernelEx(&config, kernel, std::forward<Arguments>(arguments)...));
 }
 
 }  // namespace dlplug

@@ -1,4 +1,4 @@
-// Elements as floats, 16 bytes at a time where the rows allow it, and sums over a row's threads.
+// Elements in memory and as floats in registers.
 #pragma once
 
 #include <cuda_bf16.h>
@@ -29,63 +29,62 @@ __device__ inline __half from_float<__half>(float value) {
   return __float2half_rn(value);
 }
 
-// kCount neighbouring elements of a row, in registers as floats.
+// As it will be read again.
+template <class T>
+__device__ inline float rounded_to(float value) {
+  return to_float(from_float<T>(value));
+}
+
+// Bytes at which kCount neighbours must begin to be read at once; no access is wider than 16.
 template <class T, int kCount>
-struct Elements {
-  float value[kCount];
+constexpr int kAlignmentOf = sizeof(T) * kCount < 16 ? sizeof(T) * kCount : 16;
+
+#if defined(DLPLUG_EMULATION)
+using emulation::check_alignment;
+#else
+__device__ inline void check_alignment(const void*, size_t) {}  // the device faults by itself
+#endif
+
+// kCount neighbouring elements as they lie in memory.
+template <class T, int kCount>
+struct alignas(kAlignmentOf<T, kCount>) Elements {
+  T element[kCount];
 
   __device__ static Elements load(const T* from) {
-    struct alignas(sizeof(T) * kCount) Raw {
-      T element[kCount];
-    };
-    const Raw raw = *reinterpret_cast<const Raw*>(from);
-    Elements elements;
-#pragma unroll
-    for (int i = 0; i < kCount; ++i) elements.value[i] = to_float(raw.element[i]);
-    return elements;
+    check_alignment(from, alignof(Elements));
+    return *reinterpret_cast<const Elements*>(from);
+  }
+  __device__ void store(T* to) const {
+    check_alignment(to, alignof(Elements));
+    *reinterpret_cast<Elements*>(to) = *this;
   }
 
-  __device__ void store(T* to) const {
-    struct alignas(sizeof(T) * kCount) Raw {
-      T element[kCount];
-    };
-    Raw raw;
-#pragma unroll
-    for (int i = 0; i < kCount; ++i) raw.element[i] = from_float<T>(value[i]);
-    *reinterpret_cast<Raw*>(to) = raw;
-  }
+  __device__ float at(int i) const { return to_float(element[i]); }
+  __device__ void set(int i, float value) { element[i] = from_float<T>(value); }
 };
 
-// A weight or bias of x's dtype or float32, or none.
+// A weight or bias of type T or float32, or none.
 template <class T>
 struct Row {
   const void* data;
   bool is_float;
-  float absent;
 
-  __device__ float at(int64_t j) const {
-    if (data == nullptr) return absent;
-    return is_float ? static_cast<const float*>(data)[j] : to_float(static_cast<const T*>(data)[j]);
+  // kCount of them from column j on, as floats; `absent` where there is none.
+  template <int kCount>
+  __device__ void load(int64_t j, float absent, float (&values)[kCount]) const {
+    if (data == nullptr) {
+#pragma unroll
+      for (int i = 0; i < kCount; ++i) values[i] = absent;
+    } else if (is_float) {
+      const auto found = Elements<float, kCount>::load(static_cast<const float*>(data) + j);
+#pragma unroll
+      for (int i = 0; i < kCount; ++i) values[i] = found.at(i);
+    } else {
+      const auto found = Elements<T, kCount>::load(static_cast<const T*>(data) + j);
+#pragma unroll
+      for (int i = 0; i < kCount; ++i) values[i] = found.at(i);
+    }
   }
 };
-
-// The sum over the kThreads threads of a row, given to each of them. Rows are one warp, or a whole
-// block of them; the additions have one order, so the result is the same on every run.
-template <int kThreads>
-__device__ inline float row_sum(float value) {
-#pragma unroll
-  for (int offset = 16; offset > 0; offset /= 2)
-    value += __shfl_xor_sync(0xffffffffu, value, offset);
-  if constexpr (kThreads > 32) {
-    __shared__ float warps[kThreads / 32];
-    __syncthreads();  // an earlier sum has been read
-    if (threadIdx.x % 32 == 0) warps[threadIdx.x / 32] = value;
-    __syncthreads();
-    value = 0.0f;
-#pragma unroll
-    for (int i = 0; i < kThreads / 32; ++i) value += warps[i];
-  }
-  return value;
-}
 
 }  // namespace dlplug

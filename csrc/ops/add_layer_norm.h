@@ -4,7 +4,7 @@
 // x         (..., D)  float32, bfloat16 or float16; any strides
 // residual  (..., D)  x's dtype or float32; any strides
 // weight    (D,)      residual's dtype or float32, or none for 1;  bias likewise, or none for 0
-// seed      ()        int64 on the CPU, the key of the dropout mask; none when dropout_p is 0
+// seed      ()        int64 on x's device, the key of the dropout mask; none when dropout_p is 0
 // y, h      (..., D)  residual's dtype, contiguous
 // stats     (2, rows) float32: mean and rstd of h
 //

@@ -1,7 +1,23 @@
 // What the CUDA library offers. The schemas, checks and fallbacks stand in dlplug/ops/<op>.py.
+#include "csrc/ops/add_layer_norm.h"
+#include "csrc/ops/add_rms_norm.h"
 #include "csrc/ops/layer_norm.h"
+#include "csrc/ops/rms_norm.h"
+#include "csrc/ops/total_norm.h"
 
-STABLE_TORCH_LIBRARY_IMPL(dlplug, CUDA, library) {
+#if defined(DLPLUG_EMULATION)  // the same kernels on the CPU, for tests: csrc/emulation
+STABLE_TORCH_LIBRARY_IMPL(dlplug_emulation, CPU, library)
+#else
+STABLE_TORCH_LIBRARY_IMPL(dlplug, CUDA, library)
+#endif
+{
+  library.impl("add_layer_norm_forward", TORCH_BOX(&dlplug::add_layer_norm_forward));
+  library.impl("add_layer_norm_backward", TORCH_BOX(&dlplug::add_layer_norm_backward));
+  library.impl("add_rms_norm_forward", TORCH_BOX(&dlplug::add_rms_norm_forward));
+  library.impl("add_rms_norm_backward", TORCH_BOX(&dlplug::add_rms_norm_backward));
   library.impl("layer_norm_forward", TORCH_BOX(&dlplug::layer_norm_forward));
   library.impl("layer_norm_backward", TORCH_BOX(&dlplug::layer_norm_backward));
+  library.impl("rms_norm_forward", TORCH_BOX(&dlplug::rms_norm_forward));
+  library.impl("rms_norm_backward", TORCH_BOX(&dlplug::rms_norm_backward));
+  library.impl("total_norm_table", TORCH_BOX(&dlplug::total_norm_table));
 }

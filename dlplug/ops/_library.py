@@ -99,14 +99,13 @@ def define(
     _LIBRARY.impl(name, fallback, "CompositeExplicitAutograd")
     torch.library.register_fake(f"dlplug::{name}", fake, lib=_LIBRARY)
     op = getattr(torch.ops.dlplug, name).default
-    function = None
+    kernel = KERNELS[name] = Kernel(name, op)
     if backward is not None:
         torch.library.register_autograd(
             f"dlplug::{name}", backward, setup_context=setup_context, lib=_LIBRARY
         )
-        function = _autograd_function(name, op, setup_context, backward)
-    KERNELS[name] = Kernel(name, op, function)
-    return KERNELS[name]
+        kernel.function = _autograd_function(kernel, setup_context, backward)
+    return kernel
 
 
 def define_by_address(schema: str, instead: str) -> Kernel:
@@ -128,15 +127,15 @@ def define_query(schema: str) -> None:
     _LIBRARY.define(schema)
 
 
-def _autograd_function(name, op, setup_context, backward) -> type[torch.autograd.Function]:
+def _autograd_function(kernel, setup_context, backward) -> type[torch.autograd.Function]:
     def forward(ctx, *args):
         with torch._C._AutoDispatchBelowAutograd():
-            output = op(*args)
+            output = kernel.op(*args)
         setup_context(ctx, args, output)
         return output
 
     members = {"forward": staticmethod(forward), "backward": staticmethod(backward)}
-    return type(f"{name}_autograd", (torch.autograd.Function,), members)
+    return type(f"{kernel.name}_autograd", (torch.autograd.Function,), members)
 
 
 def build_info() -> dict:

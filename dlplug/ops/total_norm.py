@@ -64,14 +64,19 @@ def norm_of_columns(tables: Sequence[tuple[array, array, array]]) -> float:
     return _norm(torch.frombuffer(numbers, dtype=torch.int64)).item()
 
 
-def _refuse(_: Tensor, tensors: Sequence[Tensor]) -> str | None:
+def _refuse(first: Tensor, tensors: Sequence[Tensor]) -> str | None:
     """Why the kernel, which walks over memory, cannot take these tensors."""
     if torch.compiler.is_compiling():
         return "a tracer knows no addresses"
     if not set(map(type, tensors)) <= PLAIN_TYPES:
         return "a tensor is of a subclass"
-    if not all([tensor.is_cpu for tensor in tensors]):
-        return "a tensor is not on cpu"
+    # Devices are compared where there can be several of a kind: making the objects takes time.
+    if not (
+        all([tensor.is_cpu for tensor in tensors])
+        if first.is_cpu
+        else all([tensor.device == first.device for tensor in tensors])
+    ):
+        return f"a tensor is not on {first.device}"
     if not DTYPE_CODES.keys() >= {tensor.dtype for tensor in tensors}:
         return "a tensor is not float32, bfloat16 or float16"
     if not all([tensor.is_contiguous() or is_dense(tensor) for tensor in tensors]):
@@ -87,7 +92,9 @@ def _table(tensors: Sequence[Tensor]) -> Tensor:
     addresses = [tensor.data_ptr() for tensor in tensors]
     numels = [tensor.numel() for tensor in tensors]
     dtypes = [DTYPE_CODES[tensor.dtype] for tensor in tensors]
-    return torch.frombuffer(array("q", addresses + numels + dtypes), dtype=torch.int64)
+    table = torch.frombuffer(array("q", addresses + numels + dtypes), dtype=torch.int64)
+    # Of memory that is not pinned, CUDA has made its own copy when this returns.
+    return table if tensors[0].is_cpu else table.to(tensors[0].device, non_blocking=True)
 
 
 _norm = _library.define_by_address("total_norm_table(Tensor table) -> Tensor", instead="total_norm")

@@ -117,16 +117,21 @@ def outputs_and_gradients(function: Callable, inputs: list[Tensor], seed=1, **kw
     """Every output, then the gradient of every input for drawn output gradients."""
     leaves = [tensor.detach().clone().requires_grad_() for tensor in inputs]
     outputs = outputs_of(function(*leaves, eps=EPS, **kwargs))
+    grads = drawn_gradients(outputs, seed)
+    return [*(output.detach() for output in outputs), *torch.autograd.grad(outputs, leaves, grads)]
+
+
+def drawn_gradients(outputs: tuple[Tensor, ...], seed=1) -> list[Tensor]:
+    """One per output. The same numbers for every dtype: those that bfloat16 can hold."""
     numbers = torch.Generator().manual_seed(seed)
     grads = []
     for output in outputs:
         drawn = torch.randn(output.shape, generator=numbers, dtype=torch.float64)
-        # The same numbers for every dtype: those that bfloat16 can hold.
-        grads.append(drawn.to(torch.bfloat16).to(output.dtype))
-    return [*(output.detach() for output in outputs), *torch.autograd.grad(outputs, leaves, grads)]
+        grads.append(drawn.to(torch.bfloat16).to(output))
+    return grads
 
 
-def assert_as_good_as_torch(norm: Norm, shapes, *dtypes, **kwargs) -> None:
+def assert_as_good_as_torch(norm: Norm, shapes, *dtypes, device="cpu", **kwargs) -> None:
     """error(ours, oracle) <= 2 x error(PyTorch in the same dtype, oracle) + 1 ulp.
 
     The oracle is the reference in float64 on the very same inputs. Errors count in units of the
@@ -136,7 +141,7 @@ def assert_as_good_as_torch(norm: Norm, shapes, *dtypes, **kwargs) -> None:
     """
     found = {}
     for shape in shapes:
-        inputs = norm.draw(shape, *dtypes)
+        inputs = [tensor.to(device) for tensor in norm.draw(shape, *dtypes)]
         oracle = outputs_and_gradients(norm.reference, [t.double() for t in inputs], **kwargs)
         peer = outputs_and_gradients(norm.torch, inputs)
         ours = outputs_and_gradients(norm.ours, inputs, **kwargs)

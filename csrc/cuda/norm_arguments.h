@@ -1,0 +1,105 @@
+// From tensors to what the norm kernels are given: types, alignment, how many threads take a row.
+#pragma once
+
+#include <cmath>
+#include <type_traits>
+
+#include "csrc/cuda/launch.h"
+#include "csrc/cuda/philox.cuh"
+#include "csrc/cuda/row.cuh"
+
+namespace dlplug::cuda {
+
+template <class Body>
+void with_type(Dtype dtype, Body body) {
+  switch (dtype) {
+    case Dtype::kFloat32:
+      return body(float{});
+    case Dtype::kBFloat16:
+      return body(__nv_bfloat16{});
+    case Dtype::kFloat16:
+      return body(__half{});
+  }
+}
+
+// body(x, h) of the types: h is x, or float32 (a residual stream that is kept in float32).
+template <class Body>
+void with_types(ScalarType x, ScalarType h, Dtype x_dtype, Body body) {
+  STD_TORCH_CHECK(h == x || h == ScalarType::Float, "residual must be of x's dtype or float32");
+  with_type(x_dtype, [&](auto narrow) {
+    if (h == x) return body(narrow, narrow);
+    if constexpr (!std::is_same_v<decltype(narrow), float>) body(narrow, float{});
+  });
+}
+
+// body(count) with the elements per access as a constant: as many H as 16 bytes hold, or one.
+template <class H, class Body>
+void with_count(bool is_regular, Body body) {
+  if (is_regular)
+    body(std::integral_constant<int, 16 / sizeof(H)>{});
+  else
+    body(std::integral_constant<int, 1>{});
+}
+
+// Whether rows of `width`, `stride` elements apart, can be read and written 16 / sizeof(H) at once.
+template <class H, class T>
+bool is_regular(const T* data, int64_t stride, int64_t width) {
+  constexpr int kCount = 16 / sizeof(H);
+  return reinterpret_cast<uintptr_t>(data) % kAlignmentOf<T, kCount> == 0 && stride % kCount == 0 &&
+         width % kCount == 0;
+}
+
+// A weight or bias (width,) of `like`'s dtype or float32, on its device; absent ones are regular.
+template <class H>
+Row<H> row_of(const std::optional<Tensor>& tensor, const Tensor& like, int64_t width,
+              std::optional<Tensor>& kept, bool& regular) {
+  if (!tensor.has_value()) return {nullptr, false};
+  STD_TORCH_CHECK(tensor->dim() == 1 && tensor->size(0) == width && is_beside(*tensor, like),
+                  "expected a weight or bias of shape (", width, ",) on x's device");
+  STD_TORCH_CHECK(
+      tensor->scalar_type() == like.scalar_type() || tensor->scalar_type() == ScalarType::Float,
+      "weight and bias must be of h's dtype or float32");
+  kept = as_contiguous(*tensor);
+  const void* data = kept->const_data_ptr();
+  regular = regular && reinterpret_cast<uintptr_t>(data) % 16 == 0;
+  return {data, kept->scalar_type() == ScalarType::Float};
+}
+
+// `seed` is one int64 on x's device; it may be absent when p is 0.
+inline Dropout dropout_of(double p, const std::optional<Tensor>& seed, const Tensor& x) {
+  if (p == 0) return {nullptr, 0, 1.0f};
+  STD_TORCH_CHECK(seed.has_value() && is_beside(*seed, x) && seed->numel() == 1 &&
+                      seed->scalar_type() == ScalarType::Long,
+                  "dropout needs a seed: one int64 on x's device");
+  const auto threshold = static_cast<uint64_t>(std::floor(p * 4294967296.0 + 0.5));
+  return {static_cast<const int64_t*>(seed->const_data_ptr()), threshold,
+          p < 1 ? static_cast<float>(1 / (1 - p)) : 0.0f};
+}
+
+// Threads of one row and of a block. A warp takes rows as wide as its registers hold, narrow ones
+// with a part of its lanes, so that each has a few loads under way; beyond, a block takes a row.
+struct Shape {
+  int threads, block;
+};
+
+inline int power_of_two_from(int64_t least) {
+  int power = 1;
+  while (power < least) power *= 2;
+  return power;
+}
+
+// count: elements per access; held: elements of a row that a thread can keep.
+inline Shape shape_of(int64_t width, int count, int held) {
+  constexpr int kBlock = 256;
+  const int64_t per_group = kVectorsPerGroup * count;
+  if (width <= int64_t{kWarp} * held) {
+    const int fewest = std::max(16 / count, 1);  // that share random words
+    const int threads = power_of_two_from((width + per_group - 1) / per_group);
+    return {std::clamp(threads, fewest, kWarp), kBlock};
+  }
+  const int64_t most = std::min<int64_t>((width + held - 1) / held, kMaxThreadsPerRow);
+  const int threads = power_of_two_from(most);
+  return {threads, threads};
+}
+
+}  // namespace dlplug::cuda

@@ -1,0 +1,70 @@
+"""What the emulation of CUDA finds, and what it computes of sound kernels."""
+
+import ctypes
+import functools
+
+import pytest
+
+from tests.ops.emulation import build, needs_emulation
+
+pytestmark = needs_emulation
+# Numbers of `cases` in emulated_faults.cpp.
+SUM, RACE, SHUFFLES = 0, 1, 9
+FAULTS = {
+    2: "threads of a block meet at",
+    3: "for others that do not come; 1 of 40 have ended",
+    4: "for others that do not come; 16 of 32 have ended",
+    5: "from a lane that takes no part",
+    6: "shared memory was written past its 64 bytes",
+    7: "a block of 32 x 33 x 1 threads",
+    8: "a grid of 1 x 65536 x 1 blocks",
+    10: "misaligned access at emulated_faults.cpp",
+}
+
+
+@functools.cache
+def faults() -> ctypes.CDLL:
+    library = ctypes.CDLL(str(build("dlplug_emulated_faults")))
+    library.run_case.restype = ctypes.c_char_p
+    return library
+
+
+def run(case: int, order: int = 0) -> tuple[str, list[int]]:
+    """What was found, and what the kernel wrote."""
+    memory = ctypes.create_string_buffer(4 * 132)
+    begin = -ctypes.addressof(memory) % 16
+    out = (ctypes.c_int * 128).from_buffer(memory, begin)
+    out[:] = [-1] * 128
+    faults().dlplug_emulation_order(ctypes.c_uint64(order))
+    return faults().run_case(case, out).decode(), list(out)
+
+
+@pytest.mark.parametrize("case", FAULTS)
+@pytest.mark.parametrize("order", [0, 1, 5])
+def test_faults_are_found(case, order):
+    """Threads that part, lanes that are not there, misaligned memory, what is out of bounds."""
+    found, _ = run(case, order)
+    assert found.startswith("emulated CUDA: ") and FAULTS[case] in found
+
+
+@pytest.mark.parametrize("order", [0, 1, 5])
+def test_blocks_threads_and_barriers(order):
+    """Every block of a grid runs, in three axes, and its threads see what they wrote before."""
+    found, out = run(SUM, order)
+    assert found == "" and out[:6] == [sum(range(128))] * 6 and out[6] == -1
+
+
+def test_a_race_shows_in_another_order():
+    """A barrier that is missing changes the result when threads take turns backwards."""
+    results = [run(RACE, order) for order in (0, 1, 5)]
+    assert [found for found, _ in results] == ["", "", ""]
+    assert len({tuple(out[:2]) for _, out in results}) > 1
+
+
+def test_shuffles_and_votes():
+    """Sums by halves, another lane's value, one further down, and a vote."""
+    found, out = run(SHUFFLES)
+    assert found == ""
+    for lane in range(32):
+        below = lane + 2 if lane < 30 else lane
+        assert out[4 * lane : 4 * lane + 4] == [-1, 3, below, -0x55555556]
