@@ -1,6 +1,7 @@
 #include "csrc/ops/adamw.h"
 
 #include <algorithm>
+#include <cstring>
 
 #include "csrc/cpu/adamw.h"
 
@@ -8,6 +9,8 @@ namespace dlplug {
 namespace {
 
 constexpr int64_t kUnit = 64;  // elements; a multiple of a cache line in every dtype
+
+constexpr int64_t kNumbers = 11;  // with which a table begins
 
 bool is_dense(const Tensor& tensor) {
   const auto sizes = tensor.sizes(), strides = tensor.strides();
@@ -86,17 +89,19 @@ void adamw_(std::vector<Tensor> params, std::vector<Tensor> grads, std::vector<T
   update_rows(rows, kUnit, options_of(given), DLPLUG_SELECT_KERNEL(adamw_update));
 }
 
-void adamw_table_(const Tensor& table, bool is_amsgrad, bool has_averages, double lr, double beta1,
-                  double beta2, double eps, double weight_decay, bool maximize, double grad_scale,
-                  double grad_factor, double average_weight) {
-  const int64_t columns = 7 + is_amsgrad + has_averages;
-  STD_TORCH_CHECK(table.scalar_type() == ScalarType::Long && table.is_contiguous() &&
-                      table.numel() % columns == 0,
-                  "expected a contiguous int64 table of ", columns, " columns");
-  const Hyperparameters given{lr,       beta1,      beta2,       eps,           weight_decay,
-                              maximize, grad_scale, grad_factor, average_weight};
-  const int64_t count = table.numel() / columns;
+void adamw_table_(const Tensor& table) {
+  STD_TORCH_CHECK(
+      table.scalar_type() == ScalarType::Long && table.is_contiguous() && table.numel() >= kNumbers,
+      "expected a contiguous int64 table that begins with ", kNumbers, " numbers");
   const int64_t* next = static_cast<const int64_t*>(table.const_data_ptr());
+  const bool is_amsgrad = next[0] != 0, has_averages = next[1] != 0, maximize = next[2] != 0;
+  double n[kNumbers - 3];
+  std::memcpy(n, next + 3, sizeof(n));
+  const Hyperparameters given{n[0], n[1], n[2], n[3], n[4], maximize, n[5], n[6], n[7]};
+  next += kNumbers;
+  const int64_t columns = 7 + is_amsgrad + has_averages;
+  const int64_t count = (table.numel() - kNumbers) / columns;
+  STD_TORCH_CHECK(table.numel() == kNumbers + count * columns, "expected ", columns, " columns");
   auto column = [&] {
     const int64_t* values = next;
     next += count;

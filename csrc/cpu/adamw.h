@@ -92,8 +92,9 @@ class StepCounter {
 template <class Row, class Kernel>
 void update_rows(const std::vector<Row>& rows, int64_t unit, const AdamWOptions& options,
                  Kernel* kernel) {
-  // Elements that one thread should have at least: below it, waking another thread costs more.
-  constexpr int64_t kGrain = 16384;
+  // Elements that one thread should have at least: below it, waking another thread costs more. In
+  // the caches one updates 6 of them in a nanosecond.
+  constexpr int64_t kGrain = 65536;
   std::vector<int64_t> first_units(rows.size() + 1);
   for (size_t i = 0; i < rows.size(); ++i)
     first_units[i + 1] = first_units[i] + (rows[i].numel + unit - 1) / unit;

@@ -23,15 +23,16 @@ void adamw_(std::vector<Tensor> params, std::vector<Tensor> grads, std::vector<T
             std::vector<Tensor> steps, std::vector<Tensor> averages, const Tensor& numbers,
             bool maximize);
 
-// The same by address. `table` is int64, on the CPU, of C columns of one number per row: params,
-// exp_avgs, exp_avg_sqs, max_exp_avg_sqs (left out without is_amsgrad), averages (left out without
+// The same by address. `table` is int64, on the CPU, and begins with eleven numbers: is_amsgrad,
+// has_averages, maximize; as the bits of float64 lr, beta1, beta2, eps, weight_decay, grad_scale,
+// grad_factor, average_weight. (As arguments of their own they would take as long to pass as a
+// small network takes to update.) Then come columns of one number per row: params, exp_avgs,
+// exp_avg_sqs, max_exp_avg_sqs (left out without is_amsgrad), averages (left out without
 // has_averages), steps, numbers of elements, dtypes (csrc/common/types.h), grads. Nothing can be
 // checked here: the caller has checked, and keeps the tensors alive. With grad_scale s != 1 each
 // gradient is first divided by s, and keeps the quotient; the update then takes grad_factor times
 // that, as clipping asks for, which is not kept.
-void adamw_table_(const Tensor& table, bool is_amsgrad, bool has_averages, double lr, double beta1,
-                  double beta2, double eps, double weight_decay, bool maximize, double grad_scale,
-                  double grad_factor, double average_weight);
+void adamw_table_(const Tensor& table);
 
 // Asks for the cache lines at some addresses, int64, and reads none: an address may be of anything,
 // or of nothing any more.

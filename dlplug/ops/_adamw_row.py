@@ -6,13 +6,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from dlplug.ops._memory_layout import (
-    DTYPE_CODES,
-    PLAIN_TYPES,
-    average_dtype,
-    is_dense,
-    is_laid_out_as,
-)
+from dlplug.ops._averages import average_dtype
+from dlplug.ops._memory_layout import DTYPE_CODES, PLAIN_TYPES, is_dense, is_laid_out_as
 
 
 @dataclass

@@ -2,17 +2,21 @@
 
 from array import array
 from collections.abc import Sequence
-from operator import is_
+from struct import Struct
 
 import torch
 from torch import Tensor
 
 from dlplug.ops._adamw_row import Row, refusal_of_grad
+from dlplug.ops._alike import Check, check_like
 from dlplug.ops._memory_layout import DTYPE_CODES, PLAIN_TYPES, is_laid_out_as, overlapping
 from dlplug.ops._prefetch import lines_of, prefetch
 
 # Bytes of elements from which on the tensors' own objects are not in a cache by the next step.
 CACHE = 2**20
+# With which a table begins: two facts about the rows; maximize; lr, beta1, beta2, eps,
+# weight_decay, grad_scale, grad_factor, average_weight.
+NUMBERS = Struct("=3q8d")
 # Of a list of tensors, map() calls these in half of the time that a comprehension takes.
 _addresses_of = torch._C.TensorBase.data_ptr
 _nbytes_of = torch._C.TensorBase.nbytes.__get__
@@ -25,15 +29,16 @@ _is_on_cpu = torch._C.TensorBase.is_cpu.__get__
 class Rows:
     """The tensors of one update, one parameter a row.
 
-    An optimizer keeps one of these per group and fills it each step. What was found out about a
-    parameter and its states holds while they are the same objects at the same addresses; then only
-    the addresses are asked for, and of the gradients, which are new each step, everything.
+    An optimizer keeps one of these per group and fills it each step. What was found out about
+    parameters and states holds while what it is given then lies at the same addresses with the same
+    layouts and dtypes; about gradients, which are new each step, while they are like the last ones.
     """
 
     def __init__(self, *lists: Sequence[Tensor]):
-        self._known: list[Tensor] = []
         self._lines: Tensor | None = None
         self._addresses: list[int] = []
+        self._is_like_known: Check | None = None
+        self._is_like_known_grads: Check | None = None
         self._copies: list[tuple[Tensor, Tensor]] = []
         self.fill(*lists)
 
@@ -94,9 +99,19 @@ class Rows:
         rows = zip(self._whys, self.params, self.grads, strict=True)
         return [why or refusal_of_grad(param, grad) for why, param, grad in rows]
 
-    def table(self) -> Tensor:
-        """What csrc/ops/adamw.h describes; only right after ``refusal`` gave None."""
-        return torch.frombuffer(self._fixed + array("q", self._grad_addresses), dtype=torch.int64)
+    def table(self, maximize: bool, *numbers: float) -> Tensor:
+        """What csrc/ops/adamw.h describes; only right after ``refusal`` gave None.
+
+        It is the same tensor, with other numbers in it, as long as the rows stay known.
+
+        Args:
+            maximize: Go up the gradient.
+            *numbers: lr, beta1, beta2, eps, weight_decay, grad_scale, grad_factor, average_weight.
+        """
+        facts = bool(self.states[2]), bool(self.averages), maximize
+        NUMBERS.pack_into(self._memory, 0, *facts, *numbers)
+        self._memory[self._first_grad :] = array("q", self._grad_addresses)
+        return self._table
 
     def grad_columns(self) -> tuple[array, array, array]:
         """Addresses of the gradients, numbers of elements, codes of dtypes; as for ``table``."""
@@ -146,17 +161,19 @@ class Rows:
         m, v, u = self.states
         kept = [*self.params, *m, *v, *u, *self.averages, *self.steps]
         if (
-            len(kept) == len(self._known)
-            and all(map(is_, kept, self._known))
+            self._is_like_known is not None
+            and len(kept) == len(self._addresses)
+            and self._is_like_known(*kept)
             and list(map(_addresses_of, kept)) == self._addresses
         ):
             return
-        self._known = []
+        self._is_like_known = self._is_like_known_grads = None
         rows = self._rows()
         self._is_regular = not any(row.refusal_of_layout() for row in rows)
         self._whys = [row.refusal() for row in rows]
         if self._is_regular:
-            self._known, self._addresses = kept, list(map(_addresses_of, kept))
+            self._addresses = list(map(_addresses_of, kept))
+            self._is_like_known = check_like(kept)
             self._numels = [param.numel() for param in self.params]
             self._dtypes = [param.dtype for param in self.params]
             # A single element is contiguous even as a view of complex numbers, negation pending.
@@ -169,9 +186,16 @@ class Rows:
         if not self._has_refused:
             codes = [DTYPE_CODES[dtype] for dtype in self._dtypes]
             self._fixed = array("q", [*self._addresses, *self._numels, *codes])
+            self._make_table()
             is_large = sum(map(_nbytes_of, kept)) > CACHE
             # The rows are looked at for PyTorch's fused kernel, too, where there is no library.
             self._lines = lines_of(kept) if is_large and "cpu" in prefetch.devices else None
+
+    def _make_table(self) -> None:
+        self._memory = array("q", bytes(NUMBERS.size)) + self._fixed
+        self._first_grad = len(self._memory)
+        self._memory.extend([0] * len(self.params))
+        self._table = torch.frombuffer(self._memory, dtype=torch.int64)
 
     def _take_grads(self) -> bool:
         """Look at the gradients; copy those whose elements are not where the parameter's are."""
@@ -185,18 +209,24 @@ class Rows:
             addresses = list(map(_addresses_of, grads))
         except RuntimeError:  # a sparse one
             return False
+        self._grad_addresses = addresses
+        if 0 in addresses and addresses.count(0) > self._numels.count(0):
+            return False
+        self._copies = []
+        if self._is_like_known_grads is not None and self._is_like_known_grads(*grads):
+            return True
+        self._is_like_known_grads = None
         if not (
             set(map(type, grads)) <= PLAIN_TYPES
             and list(map(_dtype_of, grads)) == self._dtypes
             and list(map(_numel_of, grads)) == self._numels
             and all(map(_is_on_cpu, grads))
-            and addresses.count(0) <= self._numels.count(0)
         ):
             return False
-        self._copies = []
-        if not (self._are_contiguous and all(map(_is_contiguous, grads))):
+        if self._are_contiguous and all(map(_is_contiguous, grads)):
+            self._is_like_known_grads = check_like(grads)
+        else:
             self._copy_grads(addresses)
-        self._grad_addresses = addresses
         return True
 
     def _copy_grads(self, addresses: list[int]) -> None:

@@ -10,11 +10,6 @@ DTYPE_CODES = {torch.float32: 0, torch.bfloat16: 1, torch.float16: 2}
 PLAIN_TYPES = {Tensor, torch.nn.Parameter}
 
 
-def average_dtype(param: Tensor) -> torch.dtype:
-    """Of a parameter's average over steps: bfloat16 would lose updates below 1/256 of it."""
-    return torch.promote_types(param.dtype, torch.float32)
-
-
 def is_laid_out_as(tensor: Tensor, param: Tensor) -> bool:
     """Whether a tensor of the same shape has its elements at the same places."""
     return (tensor.is_contiguous() and param.is_contiguous()) or tensor.stride() == param.stride()

@@ -9,8 +9,8 @@ from torch.optim.adamw import adamw as torch_adamw
 from dlplug.errors import DtypeError, ShapeError
 from dlplug.ops import _backend, _library
 from dlplug.ops._adamw_rows import Rows
+from dlplug.ops._averages import check_averages
 from dlplug.ops._list_op import ListOp
-from dlplug.ops._memory_layout import average_dtype
 from dlplug.ops.fallback import adamw as reference
 
 _NAMES = ("params", "grads", "exp_avgs", "exp_avg_sqs", "max_exp_avg_sqs", "steps")
@@ -66,7 +66,7 @@ def adamw_(
     """
     lists = (params, grads, exp_avgs, exp_avg_sqs, max_exp_avg_sqs, steps)
     _check(lists)
-    _check_averages(averages, params)
+    check_averages("adamw_", averages, params)
     if not params:
         return
     rows = Rows(*lists, averages)
@@ -125,20 +125,9 @@ def update(
         numbers = (lr, beta1, beta2, eps, weight_decay, average_weight)
         _update_lists(*rows.lists, _in_graph(numbers), maximize)
         return
-    _update_table(
-        rows.table(),
-        bool(rows.states[2]),
-        bool(rows.averages),
-        float(lr),
-        float(beta1),
-        float(beta2),
-        eps,
-        weight_decay,
-        maximize,
-        grad_scale,
-        grad_factor,
-        average_weight,
-    )
+    numbers = (lr, beta1, beta2, eps, weight_decay, grad_scale, grad_factor, average_weight)
+    # Not through Kernel: a table of addresses has no gradient that could be asked for.
+    _update_table.op(rows.table(maximize, *numbers))
     if grad_scale != 1.0:
         rows.copy_grads_back()
     count_versions(rows.params)
@@ -188,22 +177,6 @@ def _check(lists: Sequence[Sequence[Tensor]]) -> None:
                 )
 
 
-def _check_averages(averages: Sequence[Tensor], params: Sequence[Tensor]) -> None:
-    if averages and len(averages) != len(params):
-        raise ShapeError(f"adamw_: {len(params)} params, but {len(averages)} averages")
-    for i, (average, param) in enumerate(zip(averages, params, strict=False)):
-        if average.shape != param.shape:
-            raise ShapeError(
-                f"adamw_: averages[{i}] has shape {tuple(average.shape)}, "
-                f"its parameter {tuple(param.shape)}"
-            )
-        if average.dtype is not average_dtype(param):
-            raise DtypeError(
-                f"adamw_: averages[{i}] is {average.dtype}, of a {param.dtype} parameter it is "
-                f"{average_dtype(param)}"
-            )
-
-
 # The form that torch.compile traces; numbers are lr, beta1, beta2, eps, weight_decay and
 # average_weight.
 _update_lists = _library.define(
@@ -216,9 +189,7 @@ _update_lists = _library.define(
 # The form of the eager step: for 152 parameters, looking at each tensor and passing the addresses
 # takes 0.6 of the time of boxing the lists.
 _update_table = _library.define_by_address(
-    "adamw_table_(Tensor table, bool is_amsgrad, bool has_averages, float lr, float beta1, "
-    "float beta2, float eps, float weight_decay, bool maximize, float grad_scale, "
-    "float grad_factor, float average_weight) -> ()",
+    "adamw_table_(Tensor table) -> ()",
     instead="adamw_",
 )
 

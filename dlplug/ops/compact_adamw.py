@@ -7,6 +7,7 @@ from torch import Tensor
 
 from dlplug.errors import DtypeError, InvalidValueError, ShapeError, suggestion
 from dlplug.ops import _backend, _library
+from dlplug.ops._averages import check_averages
 from dlplug.ops._compact_rows import CompactRows
 from dlplug.ops._list_op import ListOp
 from dlplug.ops.adamw import count_versions
@@ -74,8 +75,9 @@ def compact_adamw_(
         rows: What an optimizer keeps from step to step; None for a call of its own.
     Raises:
         InvalidValueError: No such storage, or a seed that is out of range or for another storage.
-        DtypeError: A parameter that the storage is not for, or a state that is not its.
-        ShapeError: Lists of different lengths, or a gradient or state of another shape.
+        DtypeError: A parameter that the storage is not for, a state that is not its, or a gradient
+            or average of another dtype.
+        ShapeError: Lists of different lengths, or a gradient, state or average of another shape.
         BackendError: The backend asked for cannot take the call.
     Numerics: with ``remainder`` the bits of :func:`adamw_` in float32. Deterministic for any thread
     count.
@@ -95,7 +97,7 @@ def compact_adamw_(
     if rows.are_new:
         try:
             _check_states(params, states, storage)
-            _check_averages(params, averages)
+            check_averages("compact_adamw_", averages, params)
         except Exception:
             rows.forget()
             raise
@@ -176,31 +178,30 @@ def _check_states(params: Sequence[Tensor], states: Sequence[State], storage: st
     for i, (param, state) in enumerate(zip(params, states, strict=True)):
         _check_param(param, storage, f"params[{i}]")
         expected = state_layout(param, storage)
-        if {name: (t.dtype, tuple(t.shape)) for name, t in state.items()} != expected:
-            raise DtypeError(
-                f"compact_adamw_: states[{i}] is no state of the storage {storage!r}",
-                known=", ".join(
-                    f"{name} {facts[0]} {facts[1]}" for name, facts in expected.items()
-                ),
-                fix="make it with compact_state(param, storage)",
-            )
-
-
-def _check_averages(params: Sequence[Tensor], averages: Sequence[Tensor]) -> None:
-    for i, (param, average) in enumerate(zip(params, averages, strict=False)):
-        if average.shape != param.shape or average.dtype is not torch.float32:
-            raise ShapeError(
-                f"compact_adamw_: averages[{i}] is {tuple(average.shape)} {average.dtype}, of its"
-                f" parameter it is {tuple(param.shape)} torch.float32"
-            )
+        given = {name: (t.dtype, tuple(t.shape)) for name, t in state.items()}
+        if given == expected:
+            continue
+        dtypes, theirs = (
+            {name: facts[0] for name, facts in layout.items()} for layout in (expected, given)
+        )
+        raise (ShapeError if dtypes == theirs else DtypeError)(
+            f"compact_adamw_: states[{i}] is no state of the storage {storage!r}"
+            + (f" for shape {tuple(param.shape)}" if dtypes == theirs else ""),
+            known=", ".join(f"{name} {facts[0]} {facts[1]}" for name, facts in expected.items()),
+            fix="make it with compact_state(param, storage)",
+        )
 
 
 def _check_grads(params: Sequence[Tensor], grads: Sequence[Tensor]) -> None:
     for i, (param, grad) in enumerate(zip(params, grads, strict=True)):
-        if grad.shape != param.shape or grad.dtype is not param.dtype:
+        if grad.shape != param.shape:
             raise ShapeError(
-                f"compact_adamw_: grads[{i}] is {tuple(grad.shape)} {grad.dtype}, its parameter"
-                f" {tuple(param.shape)} {param.dtype}"
+                f"compact_adamw_: grads[{i}] has shape {tuple(grad.shape)}, "
+                f"its parameter {tuple(param.shape)}"
+            )
+        if grad.dtype is not param.dtype:
+            raise DtypeError(
+                f"compact_adamw_: grads[{i}] is {grad.dtype}, its parameter {param.dtype}"
             )
 
 

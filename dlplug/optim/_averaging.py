@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from dlplug.ops._memory_layout import average_dtype
+from dlplug.ops._averages import average_dtype
 from dlplug.ops.fallback.adamw import move_averages
 
 KEY = "ema"

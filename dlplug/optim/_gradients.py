@@ -15,10 +15,16 @@ def clip_factor(params: Sequence[Tensor], max_norm: float) -> float:
     Where they are on another device, complex, distributed or traced, PyTorch's ``clip_grad_norm_``
     changes them in place, without waiting for the device, and the factor is 1.
     """
-    grads = [param.grad for param in params if param.grad is not None]
-    is_traced = torch.compiler.is_compiling()
-    if is_traced or not all(map(_has_plain_norm, grads)):
+    with_grad = [param for param in params if param.grad is not None]
+    grads = [param.grad for param in with_grad]
+    if torch.compiler.is_compiling():
         torch.nn.utils.clip_grad_norm_(params, max_norm)
+        return 1.0
+    if not all(map(_has_plain_norm, grads)):
+        # As `clip_grad_norm_`, which would scale a gradient of two parameters twice.
+        norm = torch.nn.utils.get_total_norm(grads)
+        once = {id(param.grad): param for param in with_grad}
+        torch.nn.utils.clip_grads_with_norm_(list(once.values()), max_norm, norm)
         return 1.0
     with torch.no_grad():
         return factor_for(total_norm(grads).item(), max_norm)

@@ -1,4 +1,4 @@
-"""The part of a distributed tensor that lies on this process."""
+"""The parts of distributed tensors that lie on this process."""
 
 import sys
 
@@ -32,6 +32,12 @@ def local_lists(lists: tuple[list[Tensor], ...]) -> tuple[list[Tensor], ...]:
                 if kind:
                     kind[i] = kind[i].to_local()
     return local
+
+
+def local(tensor: Tensor) -> Tensor:
+    """One tensor: its shard on this process if it is distributed, else itself."""
+    is_plain = type(tensor) in PLAIN_TYPES or not hasattr(tensor, "to_local")
+    return tensor if is_plain else tensor.to_local()
 
 
 def _is_split_as(tensor: Tensor, param: Tensor, dtensor: type) -> bool:

@@ -8,7 +8,7 @@ from torch import Tensor
 from dlplug.ops._adamw_rows import Rows
 from dlplug.ops._memory_layout import sharing_gradients
 from dlplug.ops.total_norm import norm_of_columns
-from dlplug.optim._gradients import clip_factor, divide, divide_at_once, factor_for
+from dlplug.optim._gradients import clip_factor, divide, divide_at_once, factor_for, multiply
 from dlplug.optim._local_tensors import local_lists
 
 
@@ -36,6 +36,20 @@ class Scaling:
         if self.max_grad_norm is None or self._is_skipped():
             return 1.0
         return clip_factor(self._all_params(), self.max_grad_norm * self._scale())
+
+    def _clip_shared(self, factor: float) -> float:
+        """Clip now where two parameters have one gradient, which the update of each would scale.
+
+        Returns:
+            What is left for the update to multiply by.
+        """
+        if factor == 1.0:
+            return factor
+        grads = [param.grad for param in self._all_params() if param.grad is not None]
+        if len(set(map(id, grads))) == len(grads):
+            return factor
+        multiply(grads, factor)
+        return 1.0
 
     def _clip_rows(self, groups: Sequence[Rows]) -> float:
         """The same for rows that were just found fit for the kernel."""

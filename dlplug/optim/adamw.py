@@ -5,19 +5,16 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.optim.adamw import adamw as torch_adamw
 
 from dlplug.ops.adamw import OP, Rows, count_versions, update
 from dlplug.optim._averaging import Averaging, check_decay
-from dlplug.optim._gradients import divide, multiply
+from dlplug.optim._by_torch import ByTorch, Lists, asks_for_torch
 from dlplug.optim._lean_step import LeanZeroGrad, lean_step
 from dlplug.optim._local_tensors import local_lists
 from dlplug.optim._scaling import Scaling
 
-Lists = tuple[list[Tensor], ...]
 
-
-class FusedAdamW(LeanZeroGrad, Averaging, Scaling, torch.optim.AdamW):
+class FusedAdamW(LeanZeroGrad, Averaging, Scaling, ByTorch, torch.optim.AdamW):
     """``torch.optim.AdamW`` whose step updates a whole parameter group in one compiled call.
 
     Same arguments, same state, same checkpoints: a ``state_dict`` of either class loads into the
@@ -111,7 +108,7 @@ class FusedAdamW(LeanZeroGrad, Averaging, Scaling, torch.optim.AdamW):
 
     def why_not_averaging(self) -> str | None:
         """Why the pass of a step cannot move averages that are given to it, or None."""
-        if any(_asks_for_torch(group) for group in self.param_groups):
+        if any(asks_for_torch(group) for group in self.param_groups):
             return "its options ask for PyTorch's code"
         return super().why_not_averaging()
 
@@ -139,7 +136,7 @@ class FusedAdamW(LeanZeroGrad, Averaging, Scaling, torch.optim.AdamW):
                 for group, rows in groups:
                     self._update_by_kernel(group, rows, rows.params)
             else:
-                self._grad_factor = self._clip()
+                self._grad_factor = self._clip_shared(self._clip())
                 with torch.set_grad_enabled(self.defaults["differentiable"]):
                     self._update_groups()
             self._move_idle()
@@ -154,7 +151,7 @@ class FusedAdamW(LeanZeroGrad, Averaging, Scaling, torch.optim.AdamW):
 
         What was found out about the gradients then serves their norm, too.
         """
-        if torch.compiler.is_compiling() or any(map(_asks_for_torch, self.param_groups)):
+        if torch.compiler.is_compiling() or any(map(asks_for_torch, self.param_groups)):
             return None
         groups = []
         for index, group in enumerate(self.param_groups):
@@ -171,7 +168,7 @@ class FusedAdamW(LeanZeroGrad, Averaging, Scaling, torch.optim.AdamW):
     def _update_groups(self) -> None:
         """Each by the code that takes it, or its parameters."""
         for index, group in enumerate(self.param_groups):
-            if _asks_for_torch(group):
+            if asks_for_torch(group):
                 lists = self._gather_by_torch(group)
                 averages = self._averages_of(lists[0])
                 self._update_by_torch(group, lists, group["foreach"], group["fused"])
@@ -200,12 +197,6 @@ class FusedAdamW(LeanZeroGrad, Averaging, Scaling, torch.optim.AdamW):
             if is_amsgrad:
                 max_exp_avg_sqs.append(state["max_exp_avg_sq"])
         return params, grads, exp_avgs, exp_avg_sqs, max_exp_avg_sqs, steps
-
-    def _gather_by_torch(self, group: dict) -> Lists:
-        """The same, three times slower; makes missing states and refuses sparse gradients."""
-        lists = tuple([] for _ in range(6))
-        self._init_group(group, *lists)
-        return lists
 
     def _update(self, index: int, group: dict, lists: Lists) -> None:
         averages = self._averages_of(lists[0])
@@ -274,64 +265,6 @@ class FusedAdamW(LeanZeroGrad, Averaging, Scaling, torch.optim.AdamW):
         if lists[0]:
             self._update_others(group, rows, lists)
             self._move(averages, lists[0])
-
-    def _update_others(self, group: dict, rows: Rows, lists: Lists) -> None:
-        fused_lists = rows.lists_for_torch_fused()
-        if fused_lists is None:
-            # PyTorch's fused CPU kernel would be wrong here, whoever asked for it.
-            fused = group["fused"] and not any(param.is_cpu for param in lists[0])
-            self._update_by_torch(group, lists, foreach=None, fused=fused)
-            return
-        # PyTorch's fastest code on the CPU, though not its default. It leaves version counters as
-        # they were, on which autograd relies.
-        self._update_by_torch(group, fused_lists, foreach=None, fused=True)
-        rows.copy_grads_back()
-        count_versions(lists[0])
-
-    def _update_by_torch(
-        self, group: dict, lists: Lists, foreach: bool | None, fused: bool | None
-    ) -> None:
-        self._refuse_graph_capture()
-        multiply(lists[1], self._grad_factor)
-        if not fused:  # PyTorch's other codes know no scaler
-            if self._is_skipped():
-                return
-            divide(lists[1], self._scale())
-        beta1, beta2 = group["betas"]
-        torch_adamw(
-            *lists,
-            foreach=foreach,
-            capturable=group["capturable"],
-            differentiable=group["differentiable"],
-            fused=fused,
-            grad_scale=getattr(self, "grad_scale", None) if fused else None,
-            found_inf=getattr(self, "found_inf", None) if fused else None,
-            has_complex=any(torch.is_complex(param) for param in lists[0]),
-            amsgrad=group["amsgrad"],
-            beta1=beta1,
-            beta2=beta2,
-            lr=group["lr"],
-            weight_decay=group["weight_decay"],
-            eps=group["eps"],
-            maximize=group["maximize"],
-        )
-
-    def _refuse_graph_capture(self) -> None:
-        """Raise as PyTorch does where a CUDA graph would freeze the step number."""
-        # Renamed after torch 2.10.
-        check = getattr(self, "_accelerator_graph_capture_health_check", None)
-        (check or self._cuda_graph_capture_health_check)()
-
-
-def _asks_for_torch(group: dict) -> bool:
-    """Whether an option stands for one certain implementation of PyTorch's."""
-    return (
-        group["foreach"] is not None
-        or group["fused"] is False
-        or group["differentiable"]
-        # A tracer shows the option as True for every optimizer.
-        or (group["capturable"] and not torch.compiler.is_compiling())
-    )
 
 
 def _subset(lists: Lists, indices: list[int]) -> Lists:

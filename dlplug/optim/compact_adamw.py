@@ -14,6 +14,7 @@ from dlplug.ops.compact_adamw import check_storage, compact_adamw_, compact_stat
 from dlplug.ops.fallback.compact_adamw import OF_BFLOAT16, STORAGES, read, write
 from dlplug.optim._averaging import KEY, Averaging
 from dlplug.optim._lean_step import LeanZeroGrad, lean_step
+from dlplug.optim._local_tensors import local
 from dlplug.optim._scaling import Scaling
 
 # Between the seeds of a group's steps; odd, so that all 2^63 come before one comes again.
@@ -140,8 +141,8 @@ class CompactAdamW(LeanZeroGrad, Averaging, Scaling, Optimizer):
                 group["seed"] = (seed + NEXT_SEED) % 2**63
             beta1, beta2 = group["betas"]
             compact_adamw_(
-                [_local(param) for param in params],
-                [_local(param.grad) for param in params],
+                [local(param) for param in params],
+                [local(param.grad) for param in params],
                 [_local_state(state) for state in states],
                 storage=group["storage"],
                 lr=float(group["lr"]),
@@ -152,7 +153,7 @@ class CompactAdamW(LeanZeroGrad, Averaging, Scaling, Optimizer):
                 maximize=group["maximize"],
                 grad_scale=grad_scale,
                 grad_factor=grad_factor,
-                averages=[_local(average) for average in averages],
+                averages=[local(average) for average in averages],
                 average_weight=self._average_weight,
                 seed=seed,
                 rows=self._rows.setdefault(index, CompactRows()),
@@ -183,7 +184,7 @@ class CompactAdamW(LeanZeroGrad, Averaging, Scaling, Optimizer):
     def _state_of(self, param: Tensor, storage: str) -> dict[str, Tensor]:
         state = self.state[param]
         if not state:
-            if storage == "8bit" and _local(param) is not param:
+            if storage == "8bit" and local(param) is not param:
                 raise InvalidValueError(
                     "optimizer compact_adamw: storage '8bit' has blocks of the whole parameter, and"
                     " this one is sharded",
@@ -268,17 +269,11 @@ class CompactAdamW(LeanZeroGrad, Averaging, Scaling, Optimizer):
         }
 
 
-def _local(tensor: Tensor) -> Tensor:
-    """The shard of a distributed tensor that lies on this process."""
-    is_plain = type(tensor) in PLAIN_TYPES or not hasattr(tensor, "to_local")
-    return tensor if is_plain else tensor.to_local()
-
-
 def _local_state(state: dict[str, Tensor]) -> dict[str, Tensor]:
     """What the op keeps of a parameter's state."""
     if KEY not in state and all([type(tensor) in PLAIN_TYPES for tensor in state.values()]):
         return state
-    return {name: _local(tensor) for name, tensor in state.items() if name != KEY}
+    return {name: local(tensor) for name, tensor in state.items() if name != KEY}
 
 
 def _from_plain(param: Tensor, given: Mapping[str, Tensor], storage: str) -> dict[str, Tensor]:

@@ -6,7 +6,7 @@ from torch import Tensor
 from torch.optim.adamw import adamw as torch_adamw
 
 from dlplug import ops
-from dlplug.ops._memory_layout import average_dtype
+from dlplug.ops._averages import average_dtype
 from dlplug.ops.fallback import adamw as reference
 
 OPTIONS = dict(lr=3e-2, beta1=0.9, beta2=0.99, eps=1e-6, weight_decay=0.1)

@@ -20,6 +20,14 @@ def examined(monkeypatch):
     return seen
 
 
+NUMBERS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8)
+
+
+def columns_of(rows):
+    """The table without the numbers that it begins with."""
+    return rows.table(False, *NUMBERS)[3 + len(NUMBERS) :]
+
+
 def test_known_rows_are_not_examined_again(examined):
     """With the same tensors at the same addresses only gradients are new."""
     lists = make_lists([(3,), (4,)])
@@ -33,22 +41,28 @@ def test_known_rows_are_not_examined_again(examined):
 
 
 @pytest.mark.parametrize("kind", [0, 2, 3, 4, 5])
-@pytest.mark.parametrize("change", ["object", "address"])
+@pytest.mark.parametrize("change", ["object", "address", "same memory", "layout"])
 def test_a_replaced_tensor_is_examined(kind, change, examined):
-    """Another object, or the same object with other memory."""
+    """Other memory or another layout of it; another object alone changes nothing."""
     lists = make_lists([(3,), (4,)], amsgrad=True)
     rows = Rows(*lists)
     assert rows.refusal() is None
     old = lists[kind][1]
     if change == "object":
+        lists[kind][1] = old.clone()
+    elif change == "address":
+        old.data = old.data.clone()
+    elif change == "same memory":
         lists[kind][1] = old.view_as(old)
     else:
-        old.data = old.data.clone()
+        old.unsqueeze_(0)
     rows.fill(*lists)
-    assert rows.refusal() is None
-    assert len(examined) == 4
+    assert (rows.refusal() is None) == (change != "layout" or kind == 5)
+    assert len(examined) == (2 if change == "same memory" else 4)
+    if change == "layout":
+        return
     column = {0: 0, 2: 1, 3: 2, 4: 3, 5: 4}[kind]
-    assert rows.table()[2 * column + 1] == lists[kind][1].data_ptr()
+    assert columns_of(rows)[2 * column + 1] == lists[kind][1].data_ptr()
 
 
 def test_released_rows_hold_no_gradients(examined):
@@ -75,7 +89,9 @@ def test_the_table():
     p, g, m, v, u, t = lists
     expected = [[x.data_ptr() for x in kind] for kind in (p, m, v, u, t)]
     expected += [[3, 4], [1, 1], [x.data_ptr() for x in g]]
-    assert rows.table().view(8, 2).tolist() == expected
+    assert columns_of(rows).view(8, 2).tolist() == expected
+    assert rows.table(True, *NUMBERS)[:3].tolist() == [1, 0, 1]
+    assert rows.table(True, *NUMBERS)[3:11].view(torch.float64).tolist() == list(NUMBERS)
 
 
 @pytest.mark.parametrize(

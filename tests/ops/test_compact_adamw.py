@@ -310,7 +310,7 @@ def test_kept_rows_refuse_wrong_averages_each_time():
     lists, rows = make("kahan", shapes=[(4,)]), CompactRows()
     averages = [torch.ones(4, dtype=torch.float64)]
     for _ in range(2):
-        with pytest.raises(ShapeError, match=r"averages\[0\]"):
+        with pytest.raises(DtypeError, match=r"averages\[0\] is torch.float64"):
             ops.compact_adamw_(*lists, storage="kahan", averages=averages, rows=rows, **OPTIONS)
 
 
@@ -325,7 +325,13 @@ def test_wrong_calls_are_refused():
     with pytest.raises(DtypeError, match="no state of the storage 'remainder'"):
         ops.compact_adamw_(*lists, storage="remainder", **OPTIONS)
     lists[1] = [torch.ones(5, dtype=BFLOAT16)]
-    with pytest.raises(ShapeError, match=r"grads\[0\] is \(5,\)"):
+    with pytest.raises(ShapeError, match=r"grads\[0\] has shape \(5,\), its parameter \(4,\)"):
+        ops.compact_adamw_(*lists, storage="kahan", **OPTIONS)
+    lists[1] = [torch.ones(4)]
+    with pytest.raises(DtypeError, match=r"grads\[0\] is torch.float32, its parameter torch.bf"):
+        ops.compact_adamw_(*lists, storage="kahan", **OPTIONS)
+    lists[1], lists[2] = [torch.ones(4, dtype=BFLOAT16)], make("kahan", shapes=[(5,)])[2]
+    with pytest.raises(ShapeError, match=r"states\[0\] is no state .*'kahan' for shape \(4,\)"):
         ops.compact_adamw_(*lists, storage="kahan", **OPTIONS)
     with pytest.raises(ShapeError, match="1 params, but 0 grads"):
         ops.compact_adamw_(lists[0], [], lists[2], storage="kahan", **OPTIONS)

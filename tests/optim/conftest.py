@@ -7,7 +7,7 @@ import torch
 import torch.distributed as dist
 from torch.distributed.device_mesh import init_device_mesh
 
-import dlplug.optim.adamw as module
+from dlplug.optim import _by_torch, adamw
 
 
 @pytest.fixture
@@ -15,7 +15,7 @@ def calls(monkeypatch):
     """Which code updates parameters: ``kernel``, or PyTorch's with its foreach and fused flags."""
     seen = []
 
-    def record(name, entry_of):
+    def record(module, name, entry_of):
         function = getattr(module, name)
 
         def recording(*args, **kwargs):
@@ -24,8 +24,8 @@ def calls(monkeypatch):
 
         monkeypatch.setattr(module, name, recording)
 
-    record("update", lambda *args, **kwargs: "kernel")
-    record("torch_adamw", lambda *args, **kwargs: (kwargs["foreach"], kwargs["fused"]))
+    record(adamw, "update", lambda *args, **kwargs: "kernel")
+    record(_by_torch, "torch_adamw", lambda *args, **kwargs: (kwargs["foreach"], kwargs["fused"]))
     return seen
 
 

@@ -103,6 +103,28 @@ def test_nothing_stale_is_used(index):
     assert_equal_params(ours[0], theirs[0], 32)
 
 
+TURNS = {
+    "parameter": lambda param, m, v: setattr(param, "data", param.data.T),
+    "state": lambda param, m, v: m.t_(),
+    "all": lambda *row: [setattr(x, "data", x.data.T) for x in row],
+    "fewer": lambda *row: [setattr(x, "data", x.data[:2]) for x in row],
+}
+
+
+@pytest.mark.parametrize("turn", TURNS)
+def test_another_layout_at_the_same_address_is_noticed(turn):
+    """Elements are paired as their indices say, not as they lie."""
+    pairs = [make(cls, shapes=[(4, 4), (3,)]) for cls in (FusedAdamW, torch.optim.AdamW)]
+    take_steps(*pairs)
+    for params, optimizer in pairs:
+        state = optimizer.state[params[0]]
+        address = params[0].data_ptr()
+        TURNS[turn](params[0], state["exp_avg"], state["exp_avg_sq"])
+        assert params[0].data_ptr() == address
+    take_steps(*pairs, seeds=range(5, 9))
+    assert_equal_params(pairs[0][0], pairs[1][0], 32)
+
+
 def test_a_model_can_change_its_dtype():
     """After ``.bfloat16()`` and a reload, which casts the states, the kernel takes bfloat16."""
     model = nn.Linear(3, 4)

@@ -67,6 +67,30 @@ def test_the_norm_is_that_of_all_groups():
         torch.testing.assert_close(param, twin, rtol=1e-6, atol=1e-6)
 
 
+@pytest.mark.parametrize("dtypes", [["float64"] * 2, ["complex64"] * 2, ["float32", "float64"]])
+@pytest.mark.parametrize("backend", ["auto", "reference"])
+def test_one_gradient_of_two_parameters_is_clipped_once(dtypes, backend):
+    """In one group or in two, by the kernel or by PyTorch's code; the norm counts it twice."""
+    kinds = [getattr(torch, dtype) for dtype in dtypes]
+    for num_groups in (1, 2):
+        params = [torch.nn.Parameter(torch.ones(8, dtype=kind)) for kind in kinds for _ in "ab"]
+        groups = [params] if num_groups == 1 else [params[::2], params[1::2]]
+        options = {"lr": 0.1, "eps": 1.0, "weight_decay": 0.0}
+        optimizer = FusedAdamW([{"params": g} for g in groups], max_grad_norm=0.5, **options)
+        twins = [param.detach().clone().requires_grad_() for param in params]
+        theirs = torch.optim.AdamW(twins, **options)
+        for i, twin in enumerate(twins):
+            if i % 2 == 0:
+                params[i].grad = params[i + 1].grad = torch.ones_like(twin)
+            twin.grad = torch.ones_like(twin)
+        torch.nn.utils.clip_grad_norm_(twins, 0.5)
+        with ops.use_backend(backend):
+            optimizer.step()
+        theirs.step()
+        for param, twin in zip(params, twins, strict=True):
+            torch.testing.assert_close(param, twin, rtol=1e-5, atol=1e-6)
+
+
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 def test_a_norm_that_is_not_finite_shows(value):
     """As with PyTorch: the weights of the bad gradient become NaN, and none is silently kept."""

@@ -98,6 +98,7 @@ def environment(isa: str) -> dict[str, str]:
         "ASAN_OPTIONS": "detect_leaks=0",
         "UBSAN_OPTIONS": "print_stacktrace=1",
         "DLPLUG_LIBRARIES": str(LIBRARIES),
+        "DLPLUG_SANITIZE": SANITIZERS,  # for tests/ops/emulation.py, which builds for itself
         "DLPLUG_CPU_ISA": isa,
         "OMP_NUM_THREADS": "1",
     }

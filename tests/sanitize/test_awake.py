@@ -29,7 +29,8 @@ from dlplug.ops.adamw import _update_table
 
 def adamw(numel, *tensors):
     table = [t.data_ptr() for t in tensors[:3]] + [step.data_ptr(), numel, 0, tensors[3].data_ptr()]
-    _update_table(torch.tensor(table), False, 1e-3, 0.9, 0.99, 1e-8, 0.0, False, 1.0, 1.0)
+    numbers = torch.tensor([1e-3, 0.9, 0.99, 1e-8, 0.0, 1.0, 1.0, 0.0], dtype=torch.float64)
+    _update_table(torch.tensor([0, 0, 0, *numbers.view(torch.int64).tolist(), *table]))
 
 step, tensors = torch.zeros(()), [torch.ones(100) for _ in range(4)]
 adamw(100, *tensors)

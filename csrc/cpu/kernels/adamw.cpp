@@ -66,13 +66,6 @@ DLPLUG_INLINE void load_pairs(const BFloat16* from, Float& first, Float& second)
   second = (Float)(words & 0xffff0000u);
 }
 
-// To nearest even, in the upper half. NaN needs no care as in memory.h: one that comes from a
-// bfloat16 or from an operation has lower bits of 0, so that rounding leaves it a NaN.
-DLPLUG_INLINE UInt rounded_bits(Float value) {
-  const UInt bits = (UInt)value;
-  return bits + (0x7fffu + ((bits >> 16) & 1u));
-}
-
 DLPLUG_INLINE void store_pairs(BFloat16* to, Float first, Float second) {
   const UInt words = (rounded_bits(first) >> 16) | (rounded_bits(second) & 0xffff0000u);
   __builtin_memcpy(to, &words, sizeof(words));

@@ -85,7 +85,7 @@ static void norm_backward_group(const NormBackward& args, int64_t row, uint32_t*
   const float* weights = args.weight;
   float *grad_weights = args.grad_weight, *grad_biases = args.grad_bias;
   BackwardRow<H> at[kRows];
-  Float sum_g[kRows] = {}, sum_g_xhat[kRows] = {};
+  Float sum_g[kRows] = {}, sum_g_xhat[kRows] = {}, all_g[kRows] = {}, all_g_xhat[kRows] = {};
   for (int r = 0; r < kRows; ++r) {
     at[r].grad_y = (const H*)args.grad_y + (row + r) * args.grad_y_stride;
     at[r].h = (const H*)args.h + (row + r) * args.h_stride;
@@ -93,7 +93,7 @@ static void norm_backward_group(const NormBackward& args, int64_t row, uint32_t*
     at[r].rstd = args.rstd[row + r];
   }
 
-  over_pairs(width, [&](int64_t j, auto part) __attribute__((always_inline)) {
+  auto sweep = [&](int64_t j, auto part) __attribute__((always_inline)) {
     constexpr int kVectors = part.kVectors;
     Float row_weights[kVectors], grad_weight[kVectors] = {}, grad_bias[kVectors] = {};
     load(weights + j, part, row_weights);
@@ -119,11 +119,21 @@ static void norm_backward_group(const NormBackward& args, int64_t row, uint32_t*
     }
     if constexpr (kWeights) store(grad_weights + j, grad_weight, part);
     if constexpr (kWeights && kCentered) store(grad_biases + j, grad_bias, part);
-  });
+  };
+  over_parts(
+      width, 1,
+      [&](int64_t begin, int64_t end) __attribute__((always_inline)) {
+        over_pairs(end - begin, [&](int64_t j, auto part)
+                                    __attribute__((always_inline)) { sweep(begin + j, part); });
+      },
+      [&]() __attribute__((always_inline)) {
+        if constexpr (kCentered) add_part(all_g, sum_g);
+        add_part(all_g_xhat, sum_g_xhat);
+      });
 
   for (int r = 0; r < kRows; ++r) {
-    at[r].mean_g = kCentered ? sum(sum_g[r]) * inverse_width : 0.0f;
-    at[r].mean_g_xhat = sum(sum_g_xhat[r]) * inverse_width;
+    at[r].mean_g = kCentered ? sum(all_g[r]) * inverse_width : 0.0f;
+    at[r].mean_g_xhat = sum(all_g_xhat[r]) * inverse_width;
   }
 #pragma GCC unroll 1
   for (int r = 0; r < kRows; ++r) {

@@ -7,7 +7,7 @@
 #include "csrc/common/philox.h"
 #include "csrc/cpu/kernels/norm.h"
 #include "csrc/cpu/kernels/norm_dtypes.h"
-#include "csrc/cpu/kernels/row.h"
+#include "csrc/cpu/kernels/row_parts.h"
 
 namespace dlplug::DLPLUG_ISA {
 
@@ -82,8 +82,8 @@ static Moments read_row(const NormForward& args, int64_t row, float* own, uint32
       read(0, Tail{(int)width}, values);
     near = sum(values[0]) * (width < kWidth ? inverse_width : 1.0f / kWidth);
   }
-  Float sums[2] = {}, squares[2] = {};
-  over_pairs(width, [&](int64_t j, auto part) __attribute__((always_inline)) {
+  Float sums[2] = {}, squares[2] = {}, all_sums[2] = {}, all_squares[2] = {};
+  auto sweep = [&](int64_t j, auto part) __attribute__((always_inline)) {
     Float values[part.kVectors];
     prefetch(x + j + ahead, part);
     if constexpr (kAdd) prefetch(residual + j + ahead, part);
@@ -98,10 +98,20 @@ static Moments read_row(const NormForward& args, int64_t row, float* own, uint32
       if constexpr (kCentered) sums[i] += value;
       if constexpr (kInOneSweep) squares[i] = fma(value, value, squares[i]);
     }
-  });
-  if constexpr (!kCentered) return {0.0f, total(squares) * inverse_width};
-  const float mean = total(sums) * inverse_width;
-  const float variance = total(squares) * inverse_width - mean * mean;
+  };
+  over_parts(
+      width, 2,
+      [&](int64_t begin, int64_t end) __attribute__((always_inline)) {
+        over_pairs(end - begin, [&](int64_t j, auto part)
+                                    __attribute__((always_inline)) { sweep(begin + j, part); });
+      },
+      [&]() __attribute__((always_inline)) {
+        if constexpr (kCentered) add_part(all_sums, sums);
+        if constexpr (kInOneSweep) add_part(all_squares, squares);
+      });
+  if constexpr (!kCentered) return {0.0f, total(all_squares) * inverse_width};
+  const float mean = total(all_sums) * inverse_width;
+  const float variance = total(all_squares) * inverse_width - mean * mean;
   return {mean + near, variance < 0.0f ? 0.0f : variance};
 }
 
@@ -109,14 +119,24 @@ static Moments read_row(const NormForward& args, int64_t row, float* own, uint32
 DLPLUG_INLINE Moments moments_near(const float* values, int64_t width, float mean) {
   const float inverse_width = 1.0f / (float)width;
   // The deviations' own sum takes back the rounding error of the first mean.
-  Float deviations[4] = {}, squares[4] = {};
-  over_row<4>(width, [&](int64_t j, int u, auto part) __attribute__((always_inline)) {
+  Float deviations[4] = {}, squares[4] = {}, all_deviations[4] = {}, all_squares[4] = {};
+  auto sweep = [&](int64_t j, int u, auto part) __attribute__((always_inline)) {
     const Float deviation = used(load(values + j, part) - mean, part);
     deviations[u] += deviation;
     squares[u] = fma(deviation, deviation, squares[u]);
-  });
-  const float shift = total(deviations) * inverse_width;
-  return {mean + shift, total(squares) * inverse_width - shift * shift};
+  };
+  over_parts(
+      width, 4,
+      [&](int64_t begin, int64_t end) __attribute__((always_inline)) {
+        over_row<4>(end - begin, [&](int64_t j, int u, auto part)
+                                     __attribute__((always_inline)) { sweep(begin + j, u, part); });
+      },
+      [&]() __attribute__((always_inline)) {
+        add_part(all_deviations, deviations);
+        add_part(all_squares, squares);
+      });
+  const float shift = total(all_deviations) * inverse_width;
+  return {mean + shift, total(all_squares) * inverse_width - shift * shift};
 }
 
 // `values`: the row of h, as H or as floats.

@@ -9,7 +9,7 @@ from lightning.pytorch.trainer.states import TrainerFn
 from torch import Tensor
 from torch.distributed.tensor import DTensor, distribute_tensor
 
-from dlplug.ops._memory_layout import average_dtype
+from dlplug.ops._averages import average_dtype
 from dlplug.ops.fallback.adamw import move_averages
 
 

@@ -1,6 +1,6 @@
 """AdamW in plain PyTorch: what the op computes, and the reference of its tests."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -49,8 +49,15 @@ def adamw_(
 
 
 def move_averages(
-    averages: Iterable[Tensor], params: Iterable[Tensor], weight: float | Tensor
+    averages: Sequence[Tensor], params: Sequence[Tensor], weight: float | Tensor
 ) -> None:
-    """average = average + weight * (param - average), in the averages' dtype, in place."""
-    for average, param in zip(averages, params, strict=False):
-        average.lerp_(param.detach().to(average.dtype), weight)
+    """average = average + weight * (param - average), in the averages' dtype, in place.
+
+    Args:
+        averages: One for each parameter, or none.
+        params: Of their shapes, on their devices.
+        weight: One number; a tensor may be on any device.
+    """
+    for average, param in zip(averages, params if averages else (), strict=True):
+        own = weight.to(average.device) if isinstance(weight, Tensor) else weight
+        average.lerp_(param.detach().to(average.dtype), own)

@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 import torch
+from torch._subclasses.fake_tensor import FakeTensorMode
 
-from dlplug.ops.fallback.adamw import adamw_
+from dlplug.ops.fallback.adamw import adamw_, move_averages
 
 OPTIONS = dict(lr=3e-2, beta1=0.8, beta2=0.95, eps=1e-3, weight_decay=0.1)
 
@@ -60,3 +61,23 @@ def test_it_rounds_as_pytorch_does(dtype):
         adamw_(own, grads, *states, steps, *OPTIONS.values())
     for param, mine in zip(params, own, strict=True):
         assert torch.equal(param.detach(), mine)
+
+
+def test_averages_take_a_weight_from_any_device():
+    """A scaler's ``found_inf`` stays on the device of the loss; here both are imagined."""
+    with FakeTensorMode():
+        average, param = torch.zeros(3), torch.ones(3)
+        move_averages([average], [param], torch.empty((), device="cuda"))
+        assert average.device.type == "cpu"
+
+
+def test_averages_are_none_or_one_of_each():
+    """Not those that happen to be there."""
+    params = [torch.ones(2), torch.ones(2)]
+    move_averages([], params, 0.5)
+    average = torch.zeros(2)
+    with pytest.raises(ValueError, match="longer"):
+        move_averages([average], params, 0.5)
+    averages = [torch.zeros(2), torch.zeros(2)]
+    move_averages(averages, params, 0.25)
+    assert all(average.eq(0.25).all() for average in averages)

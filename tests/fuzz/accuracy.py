@@ -1,0 +1,80 @@
+"""The error rule: at most twice PyTorch's error, and a rounding."""
+
+from dataclasses import astuple, dataclass
+
+import torch
+from torch import Tensor
+
+from tests.fuzz.call import Call, Results
+
+
+@dataclass(frozen=True)
+class Error:
+    """The largest error of a result, in units of its largest number.
+
+    Attributes:
+        mine: Of the op.
+        theirs: Of the better peer; of the worse one where it was not the kernel that computed.
+        rounding: One of the result, and one of its largest term.
+    """
+
+    mine: float
+    theirs: float
+    rounding: float
+
+    def is_allowed(self) -> bool:
+        return self.mine <= 2 * self.theirs + self.rounding
+
+    def pooled(self, other: "Error") -> "Error":
+        """The larger of both."""
+        return Error(*map(max, astuple(self), astuple(other)))
+
+    def __str__(self) -> str:
+        return f"error {self.mine:.3g}, PyTorch {self.theirs:.3g}, a rounding {self.rounding:.3g}"
+
+
+def errors_of(
+    call: Call, found: Results, index: int, backend: str
+) -> tuple[dict[str, Error], str | None]:
+    """By result its error; or what is wrong with one at a glance."""
+    true, roundings, peers = call.oracle(index), call.roundings(index), call.peers(index)
+    better = min if backend == "cpu" else max
+    errors = {}
+    for name, mine in found.items():
+        theirs = [peer[name] for peer in peers]
+        if any((x.dtype, x.shape) != (mine.dtype, mine.shape) for x in theirs):
+            return {}, f"{name} is {mine.dtype} {tuple(mine.shape)}, not {theirs[0].dtype}"
+        numbers, why = _ordinary(mine, theirs, true[name])
+        if why:
+            return {}, f"{name} {why}"
+        if not numbers:
+            continue
+        exact = numbers.pop()
+        limits, rounding = torch.finfo(mine.dtype), roundings.get(name, 0.0)
+        # The oracle has no more digits than a float64 that is judged by it.
+        eps = 1e-11 if mine.dtype == torch.float64 else limits.eps
+        size = max(exact.abs().max().item(), rounding / eps, limits.tiny)
+        own, *others = ((x - exact).abs().max().item() / size for x in numbers)
+        errors[name] = Error(own, better(others), eps + rounding / size)
+    return errors, None
+
+
+def _ordinary(mine: Tensor, theirs: list[Tensor], true: Tensor) -> tuple[list[Tensor], str | None]:
+    """Mine, theirs and the true numbers where all but mine are finite, in float64.
+
+    Where the truth is not finite, and theirs are what it is, mine has to be the same.
+    """
+    limits, rounded = torch.finfo(mine.dtype), true.to(mine.dtype)
+    is_ordinary = true.abs() < limits.max * (1 - limits.eps)
+    is_special = ~true.isfinite()
+    for peer in theirs:
+        is_ordinary &= peer.isfinite()
+        is_special &= (peer == rounded) | (peer.isnan() & rounded.isnan())
+    if not mine[is_ordinary].isfinite().all():
+        return [], "is not finite where it has to be"
+    is_same = (mine == rounded) | (mine.isnan() & rounded.isnan())
+    if not is_same[is_special].all():
+        return [], "is not NaN or infinite where it has to be"
+    if not is_ordinary.any():
+        return [], None
+    return [x[is_ordinary].double() for x in (mine, *theirs, true)], None
