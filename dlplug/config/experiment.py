@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
+from dlplug.config.acceleration import Acceleration
 from dlplug.config.bound import Bound
 from dlplug.config.callback_order import order_note
 from dlplug.config.data_module import build_data, facts_of, refuse_other_data
@@ -47,6 +48,7 @@ class Experiment:
     task_slots: tuple[str, ...] = field(repr=False)
     trainer: TrainerConfig = field(repr=False)
     registry: Registry = field(repr=False)
+    acceleration: Acceleration | None = field(default=None, repr=False)
     built_data: object = field(default=None, repr=False)
 
     @property
@@ -131,6 +133,8 @@ class Experiment:
         built = None if part is None else part.build()
         if slot == "architecture" and built is not None:
             built = self.registry.fold("dlplug_model_built", model=built, config=self.resolved)
+            if self.acceleration:
+                self.acceleration.apply(built)
         return built
 
 

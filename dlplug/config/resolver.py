@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 
+from dlplug.config.acceleration import read_acceleration
 from dlplug.config.binding import Binder
 from dlplug.config.bound import Bound
 from dlplug.config.callback_order import in_run_order
@@ -58,6 +59,7 @@ class _Resolver:
         self.binder = Binder(registry, trust)
         self.data_spec = data_spec
         self.seed = read_seed(config.get("seed_everything"))
+        self.acceleration = read_acceleration(config.get("accelerate"), config.where)
         self.task_defaults: Mapping[str, object] = {}
         self.parts: dict[str, Bound | list[Bound] | None] = {}
         self.built_data: object = None
@@ -95,6 +97,7 @@ class _Resolver:
             task_slots=tuple(slots),
             trainer=trainer,
             registry=self.registry,
+            acceleration=self.acceleration,
             built_data=self.built_data,
         )
 
@@ -213,6 +216,8 @@ class _Resolver:
             else:
                 plain[slot] = part.resolved() if part else None
         plain["trainer"] = trainer.plain
+        if self.acceleration:
+            plain["accelerate"] = self.acceleration.plain()
         plugins = self.config.get("plugins")
         return plain | ({"plugins": plugins.plain()} if plugins else {})
 

@@ -111,6 +111,7 @@ def read_plugin_control(node: Node | None) -> PluginControl:
         raise InvalidValueError(
             f"plugins.strict must be true or false, got {strict.plain()!r}",
             where=f"{strict.origin}, plugins.strict",
+            known="true, false",
         )
     return PluginControl(
         block=_names(node.value.get("block"), "block") or (),

@@ -15,6 +15,8 @@ metrics         components       what is measured                             ac
 callbacks       components       what happens beside training                 none
 loggers         components       where numbers go besides the run folder      none
 trainer         Trainer's        devices, precision, epochs, ...              max_epochs: 10
+accelerate      true, include/   whether dlplug's ops run in its norms and    false
+                exclude          attention too
 plugins         block/allow/     which plugins may be used, and plugin files  all
                 strict/files
 =============== ================ ============================================ ===============
@@ -61,6 +63,13 @@ SLOTS: dict[str, Slot] = {
         Slot("callbacks", "callbacks", True, [], "what happens beside training"),
         Slot("loggers", "loggers", True, [], "where numbers go besides the run folder"),
         Slot("trainer", None, False, {}, "Lightning's Trainer: devices, precision, epochs, ..."),
+        Slot(
+            "accelerate",
+            None,
+            False,
+            None,
+            "dlplug's ops in the model's norms and attention: true, or include, exclude (globs)",
+        ),
         Slot("seed_everything", None, False, 0, "seed of Python, NumPy and PyTorch"),
         Slot("name", None, False, None, "runs go to runs/<name>/<number>/"),
         Slot(

@@ -3,6 +3,7 @@
 from dlplug.ops import _backend, _isa, _library
 from dlplug.ops._backend import Explanation, backends, explain, use_backend
 from dlplug.ops._isa import current_isa, isas, use_isa
+from dlplug.ops.acceleration import accelerate
 from dlplug.ops.adamw import adamw_
 from dlplug.ops.add_layer_norm import add_layer_norm
 from dlplug.ops.add_rms_norm import add_rms_norm
@@ -14,6 +15,7 @@ from dlplug.ops.total_norm import total_norm
 
 __all__ = [
     "Explanation",
+    "accelerate",
     "adamw_",
     "add_layer_norm",
     "add_rms_norm",

@@ -224,7 +224,7 @@ def test_computes_through_the_op(monkeypatch):
     """Without weights the op is called, with the heads on the second axis."""
     calls = []
     monkeypatch.setattr(
-        "dlplug.nn.multihead_attention.attention",
+        "dlplug.ops._multihead_attention.attention",
         lambda q, *args: calls.append(q.shape) or ops.attention(q, *args),
     )
     ours, _ = pair(batch_first=True)
