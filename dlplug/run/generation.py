@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from dlplug.data.text.tokenizer import END, NUM_SPECIAL, tokenizer_from_plain
+from dlplug.data.text.tokenizer import tokenizer_from_plain
 from dlplug.errors import ConfigError, InvalidValueError
 from dlplug.run.evaluation import task_of
 from dlplug.run.parts import name_of
@@ -17,9 +17,6 @@ from dlplug.tasks.language_modelling import LanguageModelling
 
 if TYPE_CHECKING:
     from dlplug.config.experiment import Experiment
-
-# Of the special tokens only the end is ever written.
-BANNED = tuple(token for token in range(NUM_SPECIAL) if token != END)
 
 
 @dataclass
@@ -95,7 +92,8 @@ def generate_text(
             top_p=top_p,
             generator=torch.Generator().manual_seed(seed),
             end_token=spec.end_token,
-            banned=(*BANNED, *spec.sentinels),
+            # Of the special tokens only the end is ever written.
+            banned=(*tokenizer.special_tokens - {spec.end_token}, *spec.sentinels),
             context=spec.sequence_length,
         )
     )

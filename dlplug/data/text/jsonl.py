@@ -14,7 +14,7 @@ from dlplug.data.paths import resolve_path
 from dlplug.data.text.jsonl_file import checked_text, field_place, read_fields
 from dlplug.data.text.padded import PaddedInputs, PaddedRecords, padded
 from dlplug.data.text.token_data import TokenData, read_text
-from dlplug.data.text.tokenizer import END, START, Tokenizer
+from dlplug.data.text.tokenizer import Tokenizer
 from dlplug.errors import DataError, InvalidValueError, suggestion
 from dlplug.nn.absent import IGNORED, PADDING
 
@@ -77,7 +77,7 @@ class JSONL(TokenData):
         learned = bad.good(rows["train"]).tolist()
         tokenizer = self.learned_tokenizer([texts[row] for row in learned])
         if self.label is None:
-            self.publish(tokenizer, prefix=[START])
+            self.publish(tokenizer, prefix=present(tokenizer.start_token))
             inputs, targets = documents(texts, tokenizer, self.sequence_length)
         else:
             self.publish(tokenizer, num_classes=len(names), class_names=names)
@@ -104,7 +104,8 @@ class JSONL(TokenData):
         return PaddedInputs(whole_documents(texts, tokenizer, self.sequence_length))
 
     def _encoded(self, texts: Sequence[str], tokenizer: Tokenizer) -> Tensor:
-        return padded([tokenizer.encode(text) for text in texts], self.sequence_length)
+        length = self.sequence_length
+        return padded([tokenizer.encode_record(text, length) for text in texts], length)
 
     def _read(self, path: Path, bad: BadRows) -> tuple[list[str], list[str | None], Keys]:
         """Texts, labels and keys; of bad records, what could be read."""
@@ -169,7 +170,8 @@ class JSONL(TokenData):
 
 def whole_documents(texts: Sequence[str], tokenizer: Tokenizer, length: int) -> Tensor:
     """Start, text, end, as rows ``(N, length + 1)``; a text that is too long has no end."""
-    return padded([[START, *tokenizer.encode(text), END] for text in texts], length + 1)
+    start, end = present(tokenizer.start_token), present(tokenizer.end_token)
+    return padded([[*start, *tokenizer.encode(text), *end] for text in texts], length + 1)
 
 
 def documents(texts: Sequence[str], tokenizer: Tokenizer, length: int) -> tuple[Tensor, Tensor]:
@@ -177,7 +179,13 @@ def documents(texts: Sequence[str], tokenizer: Tokenizer, length: int) -> tuple[
     rows = whole_documents(texts, tokenizer, length)
     targets = rows[:, 1:].clone()
     targets[targets == PADDING] = IGNORED
-    # The end token is nobody's input: nothing follows it.
+    # The end token is nobody's input: nothing follows it. What begins a text may be the same one.
     inputs = rows[:, :-1].clone()
-    inputs[inputs == END] = PADDING
+    if tokenizer.end_token is not None:
+        inputs[:, 1:][inputs[:, 1:] == tokenizer.end_token] = PADDING
     return inputs, targets
+
+
+def present(token: int | None) -> list[int]:
+    """The token, where there is one."""
+    return [] if token is None else [token]

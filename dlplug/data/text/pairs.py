@@ -16,7 +16,7 @@ from dlplug.data.records import ArrayRecords, Records
 from dlplug.data.text.jsonl_file import checked_text, read_fields
 from dlplug.data.text.padded import PaddedInputs, padded, width_of
 from dlplug.data.text.token_data import TokenData, read_text
-from dlplug.data.text.tokenizer import END, START
+from dlplug.data.text.tokenizer import Tokenizer
 from dlplug.errors import DataError, InvalidValueError
 from dlplug.nn.absent import IGNORED, PADDING
 
@@ -81,16 +81,17 @@ class PairData(TokenData):
         rows = self.divided(self.bad, len(pairs), keys)
         training = [text for row in self.bad.good(rows["train"]).tolist() for text in pairs[row]]
         tokenizer = self.learned_tokenizer(training)
+        start, end = _ends(tokenizer)
         self.publish(tokenizer)
         long = BadRows()
         sources = self._encoded([source for source, _ in pairs], places, bad=long)
-        targets = self._encoded([target for _, target in pairs], places, [END], long)
+        targets = self._encoded([target for _, target in pairs], places, [end], long)
         self.check_rows(long, len(pairs))
         self.leave_out(long, rows)
         following = targets.masked_fill(targets == PADDING, IGNORED)
         # The end token is nobody's input: nothing follows it.
-        earlier = targets[:, :-1].masked_fill(targets[:, :-1] == END, PADDING)
-        shifted = torch.cat([torch.full_like(targets[:, :1], START), earlier], dim=1)
+        earlier = targets[:, :-1].masked_fill(targets[:, :-1] == end, PADDING)
+        shifted = torch.cat([torch.full_like(targets[:, :1], start), earlier], dim=1)
         inputs = {"source": sources, "target": shifted}
         return {name: PairRecords(inputs, following, where) for name, where in rows.items()}
 
@@ -193,6 +194,22 @@ class Pairs(PairData):
             raise DataError(f"{path} holds no pairs")
         what = "field" if path.suffix == ".jsonl" else "column"
         return pairs, places, Keys(keys, lambda row: f"{places[row]}, {what} {key!r}")
+
+
+def _ends(tokenizer: Tokenizer) -> tuple[int, int]:
+    """Its start and end token.
+
+    Raises:
+        DataError: it lacks one; those that are learned have both.
+    """
+    start, end = tokenizer.start_token, tokenizer.end_token
+    if start is None or end is None:
+        raise DataError(
+            f"the tokenizer's file has no token to {'begin' if start is None else 'end'} a text"
+            " with, and the target of a pair needs one",
+            fix="choose another tokenizer, such as subword",
+        )
+    return start, end
 
 
 def check_column(split_by: str | None) -> None:

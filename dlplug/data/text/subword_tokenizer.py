@@ -26,7 +26,7 @@ class SubwordTokenizer(Tokenizer):
     kind = "subword"
 
     def __init__(self, model: str):
-        library = _library()
+        library = tokenizers_library()
         try:
             self._library = library.Tokenizer.from_str(model)
         except Exception as error:  # the library raises nothing more exact
@@ -45,7 +45,7 @@ class SubwordTokenizer(Tokenizer):
                 f"data: vocab_size = {vocab_size} has no room for all bytes",
                 known=f"{NUM_BYTES + NUM_SPECIAL} or more",
             )
-        library = _library()
+        library = tokenizers_library()
         # No space is put in front of a text: decoding gives back what was encoded.
         tokenizer = library.Tokenizer(library.models.BPE())
         tokenizer.pre_tokenizer = library.pre_tokenizers.ByteLevel(add_prefix_space=False)
@@ -76,7 +76,12 @@ class SubwordTokenizer(Tokenizer):
         return {"model": self._library.to_str()}
 
 
-def _library():
+def tokenizers_library():
+    """The package tokenizers.
+
+    Raises:
+        DataError: it is not installed.
+    """
     try:
         import tokenizers
         import tokenizers.decoders
@@ -85,7 +90,8 @@ def _library():
         import tokenizers.trainers
     except ImportError as error:
         raise DataError(
-            "the tokenizer subword needs the package tokenizers, which is not installed",
+            "the tokenizers subword and those of files need the package tokenizers, which is not"
+            " installed",
             fix="pip install 'dlplug[text]'",
         ) from error
     return tokenizers

@@ -7,11 +7,8 @@ from typing import Any
 from dlplug.data.spec import DataSpec
 from dlplug.data.split_data import SplitData
 from dlplug.data.text.tokenizer import (
-    END,
-    MASK,
-    START,
     Tokenizer,
-    kinds,
+    check_kind,
     learn_tokenizer,
     tokenizer_from_plain,
 )
@@ -22,8 +19,9 @@ class TokenData(SplitData):
     """Texts as tokens; a subclass gives `load`, which calls `publish`, and `read_input`.
 
     Args:
-        tokenizer: ``byte``, ``character``, ``word`` or ``subword``; learned from the training
-            texts alone.
+        tokenizer: ``byte``, ``character``, ``word`` or ``subword``, learned from the training
+            texts alone; or a path, such as ``./model`` or ``package:NAME/model``: of a
+            ``tokenizer.json``, or of a folder with one, which is used as it is.
         vocab_size: Number of tokens, of ``subword`` (2,000 unless given), or at most, of
             ``character`` and ``word``.
         sequence_length: Tokens of a record, at most.
@@ -43,8 +41,7 @@ class TokenData(SplitData):
         **loading,
     ):
         super().__init__(**loading)
-        if tokenizer not in kinds():
-            raise InvalidValueError(f"data: tokenizer = {tokenizer!r}", known=", ".join(kinds()))
+        check_kind(tokenizer)
         if sequence_length < 2:
             raise InvalidValueError(
                 f"data: sequence_length = {sequence_length} is below 2 tokens",
@@ -89,9 +86,9 @@ class TokenData(SplitData):
             vocab_size=tokenizer.vocab_size + self.num_sentinels,
             num_sentinels=self.num_sentinels or None,
             sequence_length=self.sequence_length,
-            start_token=START,
-            end_token=END,
-            mask_token=MASK,
+            start_token=tokenizer.start_token,
+            end_token=tokenizer.end_token,
+            mask_token=tokenizer.mask_token,
             preparation={"tokenizer": tokenizer.to_plain(), "prefix": list(prefix)},
             **facts,
         )

@@ -90,7 +90,7 @@ def test_wrong_arguments_are_refused(arguments, message):
 def test_a_missing_package_is_named(monkeypatch):
     """With the command that installs it."""
     monkeypatch.setitem(sys.modules, "tokenizers", None)
-    with pytest.raises(DataError, match="needs the package tokenizers") as error:
+    with pytest.raises(DataError, match="need the package tokenizers") as error:
         learn_tokenizer("subword", ["a"])
     assert "pip install 'dlplug[text]'" in str(error.value)
 
