@@ -26,7 +26,7 @@ fit: $(VENV)/.installed
 	$(BIN)/python -m dlplug fit --config configs/mnist_vit.yaml
 
 # One thread for each of two workers: more threads than cores wait for each other.
-test: $(VENV)/.installed lint
+test: $(VENV)/.installed $(VENV)/.timm/.installed lint
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist loadfile
 
 lint: $(VENV)/.installed
@@ -74,6 +74,13 @@ $(VENV)/.dependencies: constraints.txt
 
 $(VENV)/.installed: $(VENV)/.dependencies pyproject.toml $(NATIVE)
 	$(PIP) --no-build-isolation -e '.[dev]'
+	@touch $@
+
+# timm imports torchvision, whose ops load beside a torch for CUDA only. Both lie where the tests of
+# plugins/dlplug-timm alone see them, so that all others run as without torchvision.
+$(VENV)/.timm/.installed: constraints.txt $(VENV)/.dependencies
+	rm -rf $(@D)
+	$(PIP) --no-deps --target $(@D) timm torchvision
 	@touch $@
 
 clean:

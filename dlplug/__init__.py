@@ -6,12 +6,16 @@ Names are resolved on first use (PEP 562), so that ``import dlplug`` costs nothi
 
 import importlib
 
+from dlplug import torchvision_guard
+
 __version__ = "0.1.0"
 
 __all__ = ["DlplugError", "__version__", "hookimpl", "nn", "ops", "optim"]
 
 _HOME = {"DlplugError": "dlplug.errors", "hookimpl": "dlplug.plugin"}
 _PACKAGES = ("nn", "ops", "optim")
+
+torchvision_guard.install()
 
 
 def __getattr__(name: str):

@@ -10,7 +10,7 @@ PACKAGE = ROOT / "dlplug"
 
 # Each layer may import itself and the layers below it, listed from the bottom up.
 LAYERS = [
-    {"errors"},
+    {"errors", "torchvision_guard"},
     {"ops"},
     {"nn", "optim"},
     {"bench"},

@@ -97,6 +97,8 @@ def _schema(registry: Registry, load: bool) -> dict:
     from dlplug.config.schema import config_schema, unknown_components
 
     cache = FactsCache.of_this_environment()
+    if load:
+        registry.load_hooks()
     with redirect_stdout(sys.stderr):  # what plugins print on import is no part of the schema
         schema = config_schema(registry, cache, load)
     cache.save()
@@ -114,7 +116,9 @@ def _write(path: Path, text: str) -> None:
         path.write_text(text, encoding="utf-8")
     except OSError as error:
         raise InvalidValueError(
-            f"cannot write '{path}': {error.strerror}", where="command line, --output"
+            f"cannot write '{path}': {error.strerror}",
+            where="command line, --output",
+            fix="name a file that you may write: --output FILE",
         ) from error
 
 

@@ -11,6 +11,7 @@ from dlplug.config.slots import COMPONENT_SLOTS, SLOTS, Slot
 from dlplug.config.tree import Node
 from dlplug.errors import DlplugError
 from dlplug.plugin import Component, Registry
+from dlplug.plugin.families import Family, folded
 
 Pairs = Iterator[tuple[str, str]]
 
@@ -132,9 +133,18 @@ def names_of(registry: Registry, kind: str, text: str) -> Pairs:
     for component in registry.components(kind):
         known |= {component.name: component, component.id: component}
     names = registry.names(kind)
+    names_by_component = {known[name]: name for name in names}
     if ":" in text:
         names = sorted({*names, *(known[name].id for name in names)})
-    yield from ((name, known[name].summary) for name in names)
+        yield from ((name, known[name].summary) for name in names)
+        return
+    for item in folded(known[name] for name in names):
+        # A thousand names come once their first word stands.
+        if isinstance(item, Family) and not text.startswith(f"{item.word}."):
+            yield f"{item.word}.", f"{len(item.members):,} names"
+            continue
+        for component in item.members if isinstance(item, Family) else [item]:
+            yield names_by_component[component], component.summary
 
 
 def _slots_of(words: list[str]) -> dict[str, Node]:

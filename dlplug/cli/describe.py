@@ -70,4 +70,6 @@ def _list_kind(kind: str, registry: Registry, as_json: bool) -> None:
         return
     width = shutil.get_terminal_size((100, 24)).columns
     print(listing.table(entries, width) if entries else f"no {kind} are installed")
+    if note := listing.fold_note(entries):
+        print(f"\n{note}")
     print(f"\nabout one: python -m dlplug describe {KINDS[kind].singular} NAME")

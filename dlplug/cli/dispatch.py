@@ -78,6 +78,8 @@ def find_command(name: str, registry: Registry) -> Main:
     try:
         command = registry.find("commands", name, where="command line")
     except UnknownComponentError:
+        command = None
+    if command is None or command.is_recalled:
         registry.load_hooks()
         command = registry.find("commands", name, where="command line")
     return command.load(where="command line")

@@ -51,6 +51,13 @@ def main(arguments: list[str], registry: Registry) -> int:
             fix="--run goes on with a run under its own config, --resume under the one given here,"
             " --ckpt_path starts a new run; keep one",
         )
+    checks = [f"--{name}" for name in ("locked", "lock") if parsed.get(name) is not None]
+    if checks and parsed.get("print_config"):
+        raise ConfigError(
+            f"--print_config trains nothing, so that {checks[0]} would say nothing",
+            where="command line",
+            fix="leave one of them out; plugins lock --check compares without a training",
+        )
     has_config = parsed.get("config") or parsed.get("preset")
     continued = None
     if run is not None or (resume not in (None, AUTO) and not has_config):
@@ -60,14 +67,19 @@ def main(arguments: list[str], registry: Registry) -> int:
     experiment = load_experiment(parsed, registry, continued)
     if parsed.get("print_config"):
         return print_config(parsed, experiment)
+    from dlplug.cli.plugins_lock import lock_command
     from dlplug.run import verbs
+    from dlplug.run.lock import LOCK
 
+    locked = parsed.get("lock", parsed.get("locked", False))
+    lock = LOCK if isinstance(locked, bool) else locked
     with shown_notes():
         result = verbs.fit(
             experiment,
             resume=str(continued.path) if continued else resume,
             ckpt_path=parsed.get("ckpt_path"),
-            locked=parsed.get("lock", parsed.get("locked", False)),
+            locked=locked,
+            relock=lock_command(parsed, registry, lock, [continued.resolved] if continued else []),
             progress=True,
         )
     return report(parsed, result)

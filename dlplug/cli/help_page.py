@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from dlplug.cli.options import COMMON, Option
 from dlplug.config.slots import SLOTS, Slot
 from dlplug.plugin import CORE, Registry
+from dlplug.plugin.families import folded_names
 from dlplug.plugin.lookup import NAMES_SHOWN
 
 INDENT = 22
@@ -103,7 +104,7 @@ def _prose(about: str) -> str:
 
 def names_line(kind: str, registry: Registry) -> str:
     """The names of a kind that can be used, at most `NAMES_SHOWN`."""
-    names = registry.names(kind)
+    names = folded_names(registry.components(kind), registry.names(kind))
     shown = ", ".join(names[:NAMES_SHOWN]) or "none installed"
     more = len(names) - NAMES_SHOWN
     return f"{shown}, and {more} more: {PROGRAM} plugins list --kind {kind}" if more > 0 else shown

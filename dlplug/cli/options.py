@@ -120,7 +120,9 @@ def parse(
         option = known.get(name)
         if option is not None and option.value is None:
             if has_value:
-                raise InvalidValueError(f"{option.flag} takes no value", where="command line")
+                raise InvalidValueError(
+                    f"{option.flag} takes no value", where="command line", fix=option.flag
+                )
             parsed.options[name] = True
             continue
         if not has_value:
@@ -135,7 +137,9 @@ def _store(parsed: Parsed, name: str, value: str, option: Option | None) -> None
     elif option.is_repeated:
         parsed.options.setdefault(name, []).append(value)
     elif name in parsed.options:
-        raise InvalidValueError(f"{option.flag} is given twice", where="command line")
+        raise InvalidValueError(
+            f"{option.flag} is given twice", where="command line", fix="keep one of them"
+        )
     else:
         parsed.options[name] = value
 

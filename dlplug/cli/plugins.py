@@ -33,6 +33,7 @@ ALLOW_ABOUT = "Use what was disabled again."
 KIND = Option("kind", f"only one of: {', '.join([*KINDS, HOOKS_KIND])}", "KIND")
 LIST_OPTIONS = (
     KIND,
+    Option("name", "only names that hold it, or that fit a pattern: 'timm.*'", "NAME"),
     Option("status", f"only one of: {', '.join(Status)}", "STATUS"),
     Option("load", "import all, to see what fails"),
     JSON,
@@ -71,7 +72,7 @@ def print_list(parsed: Parsed, registry: Registry) -> None:
     """Print every component with its status, then the problems."""
     from dlplug.plugin import listing
 
-    kind, status = _kind(parsed), _status(parsed)
+    kind, status, pattern = _kind(parsed), _status(parsed), parsed.get("name")
     if parsed.get("load"):
         load_everything(registry)
 
@@ -80,6 +81,8 @@ def print_list(parsed: Parsed, registry: Registry) -> None:
 
     entries = list(filter(is_selected, registry.entries()))
     problems = list(filter(is_selected, registry.problems()))
+    if pattern is not None:
+        entries, problems = (listing.matching(found, pattern) for found in (entries, problems))
     plugins = registry.plugins()
     if parsed.get("json"):
         data = {
@@ -90,8 +93,11 @@ def print_list(parsed: Parsed, registry: Registry) -> None:
         print_json(data)
         return
     width = shutil.get_terminal_size((DEFAULT_WIDTH, 24)).columns
-    print(listing.table(entries, width) if entries else "nothing matches")
-    if report := listing.problem_report(problems, [] if kind or status else plugins):
+    folds = pattern is None
+    print(listing.table(entries, width, folds) if entries else "nothing matches")
+    if folds and (note := listing.fold_note(entries)):
+        print(f"\n{note}")
+    if report := listing.problem_report(problems, [] if kind or status or pattern else plugins):
         print(f"\nproblems\n{report}")
 
 
@@ -100,14 +106,14 @@ def print_info(parsed: Parsed, registry: Registry) -> None:
     from dlplug.plugin import description, listing
 
     name, kind = parsed.operand, _kind(parsed)
-    if name is None:
+    if not name:
         raise InvalidValueError(
             "plugins info needs a NAME", where="command line", fix="plugins info focal"
         )
     plugins = [p for p in registry.plugins() if p.name == normalised(name) and not kind]
     entries = _named(registry, name, kind)
-    if not plugins and not entries:
-        registry.load_hooks()  # the names of a family are known to its hook only
+    if (not plugins and not entries) or any(entry.is_recalled for entry in entries):
+        registry.load_hooks()  # what a name of a family means is known to its hook only
         entries = _named(registry, name, kind)
     if not plugins and not entries:
         raise _unknown(registry, name, kind)

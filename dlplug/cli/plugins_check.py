@@ -20,9 +20,10 @@ def main(parsed: Parsed, registry: Registry) -> int:
     """Print the verdicts; returns 1 if a rule is broken.
 
     Raises:
-        DlplugError: there is no such distribution, or the examples are not of their form.
+        DlplugError: there is no such distribution, nothing of it can be checked, or the examples
+            are not of their form.
     """
-    if parsed.operand is None:
+    if not parsed.operand:
         raise InvalidValueError(
             "plugins check needs a DIST",
             where="command line",

@@ -1,5 +1,7 @@
 """``dlplug plugins lock``: write down which code is here, or compare it with what was written."""
 
+import shlex
+from collections.abc import Iterable
 from pathlib import Path
 
 from dlplug.cli.answer import print_json
@@ -45,7 +47,13 @@ def main(arguments: list[str], registry: Registry) -> int:
     path = Path(parsed.get("path", LOCK))
     lock = lock_of(_code(parsed, registry))
     if parsed.get("check"):
-        require_lock(path, lock, is_part=False)
+        require_lock(
+            path,
+            lock,
+            is_part=False,
+            renames=registry.renames,
+            accept=lock_command(parsed, registry, path),
+        )
     else:
         _write(path, lock_text(lock))
     if parsed.get("json"):
@@ -55,6 +63,29 @@ def main(arguments: list[str], registry: Registry) -> int:
         counts = f"{len(lock['components'])} components, {len(lock['distributions'])} distributions"
         print(f"{done} {path}: {counts}")
     return 0
+
+
+def lock_command(
+    parsed: Parsed, registry: Registry, path: str | Path, first: Iterable[str | Path] = ()
+) -> str:
+    """The command that writes a lock for what a command line says.
+
+    Args:
+        parsed: Its options and overrides, of any verb that takes a config.
+        registry: As its ``--plugin``, ``--block`` and ``--allow`` made it.
+        path: Of the lock.
+        first: Configs that come before those that it names.
+    """
+    pairs = [("config", str(file)) for file in (*first, *parsed.get("config", []))]
+    pairs += [(name, text) for name in ("preset", "trust") for text in parsed.get(name, [])]
+    pairs += parsed.overrides
+    pairs += [("path", str(path))] if str(path) != LOCK else []
+    words = [word for pair in pairs for word in _option(*pair)]
+    return shlex.join(["python", "-m", "dlplug", "plugins", "lock", *words, *registry.options()])
+
+
+def _option(name: str, text: str) -> list[str]:
+    return [f"--{name}={text}"] if text.startswith("--") else [f"--{name}", text]
 
 
 def _code(parsed: Parsed, registry: Registry) -> list[Component]:
@@ -71,5 +102,7 @@ def _write(path: Path, text: str) -> None:
         path.write_text(text, encoding="utf-8")
     except OSError as error:
         raise InvalidValueError(
-            f"cannot write '{path}': {error.strerror}", where="command line, --path"
+            f"cannot write '{path}': {error.strerror}",
+            where="command line, --path",
+            fix="name a file that you may write: --path FILE",
         ) from error

@@ -2,12 +2,13 @@
 
 For editors: names and arguments are completed, a wrong key or type is marked while it is written.
 The program itself never reads it. Where the two differ the schema is the wider one: it cannot know
-what a hook offers, which class a ``class_path`` leads to, or what several files say together.
+which class a ``class_path`` leads to, or what several files say together.
 """
 
 from collections.abc import Iterable
 from typing import Any
 
+from dlplug.config.acceleration import KEYS as ACCELERATION_KEYS
 from dlplug.config.choice import RESERVED
 from dlplug.config.facts import Argument, Facts
 from dlplug.config.facts_cache import FactsCache, facts_or_none
@@ -16,18 +17,22 @@ from dlplug.config.settings import CONTROL_KEYS, MAX_SEED, NAME
 from dlplug.config.slots import SLOTS, Slot
 from dlplug.config.type_schema import NULL
 from dlplug.plugin import CORE, KINDS, Component, Registry
-from dlplug.plugin.component import HOOKS_KIND
+from dlplug.plugin.families import Family, folded
 
 DRAFT = "https://json-schema.org/draft/2020-12/schema"
 Schema = dict[str, Any]
+Member = tuple[Component, Facts | None]
 BODIES = ("init_args", "dict_kwargs")
+NAMES: Schema = {
+    "anyOf": [{"type": ["string", "null"]}, {"type": "array", "items": {"type": "string"}}]
+}
 
 
 def config_schema(registry: Registry, cache: FactsCache, load: bool = False) -> Schema:
     """The schema of a whole config.
 
     Args:
-        registry: What is installed; hooks need not be loaded.
+        registry: What is installed; of hooks that are not loaded, the names that the index knows.
         cache: Facts of components; of those that are not in it, dlplug's own are imported. The
             caller saves it.
         load: Import those of plugins too. Else their names are known and any argument is valid: an
@@ -60,20 +65,20 @@ def _definitions(kind: str, registry: Registry, cache: FactsCache, load: bool) -
     word = KINDS[kind].singular
     short_names, branches, words = set(registry.names(kind)), {}, []
     known_arguments: set[str] = set()
-    for component in registry.components(kind):
-        if not component.is_candidate:
-            continue
-        may_import = load or component.distribution == CORE
-        facts = facts_or_none(cache, component) if may_import else cache.known(component)
-        names = [n for n in (component.name, component.id) if n in short_names] or [component.id]
+    for group in _alike(registry.components(kind), cache, load):
+        component, facts = group[0]
         key = f"{word}-{component.id.replace(':', '-')}"
-        branches[key] = _branch(key, names[0], component, facts)
-        words += [{"const": name, "description": _summary(component, facts)} for name in names[:1]]
-        words.append({"pattern": f"^{component.id}$"})
+        names = [c.name if c.name in short_names else c.id for c, _ in group]
+        branches[key] = _branch(key, names, group)
+        words += [
+            {"const": name, "description": _summary(*member)}
+            for name, member in zip(names, group, strict=True)
+        ]
+        words.append({"pattern": f"^({'|'.join(c.id for c, _ in group)})$"})
         known_arguments |= {a.name for a in (facts and facts.arguments) or ()}
     choices = [{"type": "string", "anyOf": words}] if words else []
     choices += [{"$ref": f"#/$defs/{key}"} for key in branches]
-    if _has_hooks(registry):
+    if not registry.names_are_known():
         choices += _unlisted(words)
     choices.append(_class_path())
     # Arguments alone: for the default, or laid over another file.
@@ -89,11 +94,29 @@ def _definitions(kind: str, registry: Registry, cache: FactsCache, load: bool) -
     return branches | {kind: {"anyOf": [*choices, nameless]}}
 
 
-def _branch(key: str, name: str, component: Component, facts: Facts | None) -> Schema:
-    """A mapping that names one component, with its arguments."""
-    named: Schema = {"const": name}
-    if name != component.id:
-        named = {"anyOf": [named, {"const": component.id}]}
+def _alike(components: Iterable[Component], cache: FactsCache, load: bool) -> list[list[Member]]:
+    """The components that can be chosen, those of a large family with the same arguments together.
+
+    A branch for each of a thousand models would only repeat the first.
+    """
+    groups: dict[Any, list[Member]] = {}
+    for item in folded(c for c in components if c.is_candidate):
+        for component in item.members if isinstance(item, Family) else [item]:
+            may_import = load or component.distribution == CORE
+            facts = facts_or_none(cache, component) if may_import else cache.known(component)
+            key: Any = component.id
+            if isinstance(item, Family):
+                known = facts and (facts.arguments, facts.is_open)
+                key = component.offered_by, item.word, repr(known)
+            groups.setdefault(key, []).append((component, facts))
+    return list(groups.values())
+
+
+def _branch(key: str, names: list[str], group: list[Member]) -> Schema:
+    """A mapping that names one component, or one of several alike, with its arguments."""
+    component, facts = group[0]
+    accepted = dict.fromkeys([*names, *(c.id for c, _ in group)])
+    named: Schema = {"anyOf": [{"const": name} for name in accepted]}
     named["description"] = _summary(component, facts)
     branch: Schema = {"type": "object", "description": _summary(component, facts)}
     if facts is None or facts.arguments is None:
@@ -160,6 +183,8 @@ def _slot(slot: Slot) -> Schema:
         return {"$ref": "#/$defs/trainer", **about}
     if slot.name == "plugins":
         return _plugins() | about
+    if slot.name == "accelerate":
+        return _accelerate() | about
     if slot.name == "seed_everything":
         number = {"type": "integer", "minimum": 0, "maximum": MAX_SEED}
         return {"anyOf": [number, {"const": True}]} | about
@@ -192,16 +217,19 @@ def _trainer(arguments: Iterable[Argument]) -> Schema:
     }
 
 
+def _accelerate() -> Schema:
+    properties = dict.fromkeys(ACCELERATION_KEYS, NAMES)
+    globs = {"type": "object", "properties": properties, "additionalProperties": False}
+    return {"anyOf": [{"type": ["boolean", "null"]}, globs]}
+
+
 def _plugins() -> Schema:
-    names = {
-        "anyOf": [{"type": ["string", "null"]}, {"type": "array", "items": {"type": "string"}}]
-    }
-    properties = dict.fromkeys(CONTROL_KEYS, names) | {"strict": {"type": ["boolean", "null"]}}
+    properties = dict.fromkeys(CONTROL_KEYS, NAMES) | {"strict": {"type": ["boolean", "null"]}}
     return {"type": ["object", "null"], "properties": properties, "additionalProperties": False}
 
 
 def _unlisted(words: list[Schema]) -> list[Schema]:
-    """Names that a hook may offer; the schema is made without asking it."""
+    """Names that a hook may offer which nobody has asked yet: that would import its library."""
     other = {"type": "string", "not": {"anyOf": words}} if words else {"type": "string"}
     return [other, {"type": "object", "properties": {"name": other}, "required": ["name"]}]
 
@@ -217,10 +245,6 @@ def _class_path() -> Schema:
         },
         "required": ["class_path"],
     }
-
-
-def _has_hooks(registry: Registry) -> bool:
-    return any(e.kind == HOOKS_KIND and not e.refuses for e in registry.entries())
 
 
 def _summary(component: Component, facts: Facts | None) -> str:

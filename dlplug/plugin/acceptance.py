@@ -6,21 +6,24 @@ when it was passed on by the process that started this one.
 """
 
 import os
+import shlex
 from contextlib import suppress
 from pathlib import Path
 
 from dlplug.errors import PluginError, UntrustedError
-from dlplug.plugin.choices import FILES, read_choices, write_choices
+from dlplug.plugin.choices import FILES, change_choices, read_choices
 from dlplug.plugin.files import entered
 
 
 def accept_file(file: str | Path) -> None:
     """Remember that the user named a file; where that cannot be written he is asked again."""
     path = os.path.realpath(file)
+
+    def with_path(accepted: list[str]) -> list[str]:
+        return accepted if path in accepted else [*filter(os.path.exists, accepted), path]
+
     with suppress(PluginError):
-        accepted = read_choices()[FILES]
-        if path not in accepted:
-            write_choices({FILES: [*filter(os.path.exists, accepted), path]})
+        change_choices(FILES, with_path)
 
 
 def require_accepted(file: str | Path, where: str) -> None:
@@ -35,5 +38,5 @@ def require_accepted(file: str | Path, where: str) -> None:
         raise UntrustedError(
             f"this config wants to run the code of '{file}'",
             where=where,
-            fix=f"if you trust it, say so once: --plugin {file}",
+            fix=f"if you trust it, say so once: --plugin {shlex.quote(str(file))}",
         )

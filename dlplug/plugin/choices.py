@@ -7,13 +7,17 @@ stand in its configs (``plugins: {block: [...]}``), where others see them. A nam
 installed here does nothing.
 """
 
+import fcntl
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 from dlplug.errors import PluginError, suggestion
 from dlplug.plugin.control import Rule
+from dlplug.plugin.names import comparable
 
 DISABLED, FILES = "disabled", "files"
 KEYS = (DISABLED, FILES)
@@ -40,14 +44,20 @@ def read_choices() -> dict[str, list[str]]:
     Raises:
         PluginError: the file is damaged; using what it may forbid would be worse.
     """
+    content = _content()
+    return {key: content.get(key, []) for key in KEYS}
+
+
+def _content() -> dict[str, Any]:
+    """All that the file holds, also what a later dlplug has written."""
     try:
         path = choices_file()
         content = json.loads(path.read_text(encoding="utf-8"))
-        choices = {key: content.get(key, []) for key in KEYS}
-        for key, words in choices.items():
+        for key in KEYS:
+            words = content.get(key, [])
             if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
                 raise ValueError(f"{key!r} is no list of words")
-        return choices
+        return content
     except (FileNotFoundError, NotADirectoryError, PluginError):
         return {key: [] for key in KEYS}
     except (OSError, ValueError, AttributeError, RecursionError) as error:
@@ -58,21 +68,48 @@ def read_choices() -> dict[str, list[str]]:
         ) from error
 
 
-def write_choices(changed: Mapping[str, list[str]]) -> None:
-    """Write lists that take the place of what was there; the others stay.
+def change_choices(key: str, change: Callable[[list[str]], list[str]]) -> list[str]:
+    """Let ``change`` make a new list of one of the lists; the others stay.
 
+    Two processes that do so at once do it one after the other.
+
+    Returns:
+        The new list.
     Raises:
         PluginError: the file cannot be read or written.
     """
     path = choices_file()
-    content = read_choices() | changed
     temporary = path.with_suffix(f".{os.getpid()}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-        temporary.replace(path)
+        with _locked(path.parent):
+            content = _content()
+            changed = change(list(content.get(key, [])))
+            if changed != content.get(key, []):
+                text = json.dumps(content | {key: changed}, indent=1) + "\n"
+                temporary.write_text(text, encoding="utf-8")
+                temporary.replace(path)
     except OSError as error:
-        raise PluginError(f"cannot write your choice: {error.strerror}", where=str(path)) from error
+        with suppress(OSError):
+            temporary.unlink()
+        raise PluginError(
+            f"cannot write your choice: {error.strerror}",
+            where=str(path),
+            fix="make it writable, or set XDG_CONFIG_HOME to a folder that is",
+        ) from error
+    return changed
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """Be alone among the processes that write here; a lock of the folder leaves no file."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        with suppress(OSError):  # some network file systems have no locks
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
 
 
 def lasting_rules() -> list[Rule]:
@@ -83,9 +120,7 @@ def lasting_rules() -> list[Rule]:
 
 def disable(name: str) -> list[str]:
     """Add a name, which the caller has checked; returns all that is disabled, sorted."""
-    names = sorted({*read_choices()[DISABLED], name})
-    write_choices({DISABLED: names})
-    return names
+    return change_choices(DISABLED, lambda names: sorted([*_without(name, names), name]))
 
 
 def enable(name: str) -> list[str]:
@@ -94,14 +129,21 @@ def enable(name: str) -> list[str]:
     Raises:
         PluginError: it does not stand there.
     """
-    names = read_choices()[DISABLED]
-    if name not in names:
-        raise PluginError(
-            f"{name!r} is not disabled",
-            where=str(choices_file()),
-            known=", ".join(names) or "nothing is disabled",
-            fix=suggestion(name, names),
-        )
-    names.remove(name)
-    write_choices({DISABLED: names})
-    return names
+
+    def taken_out(names: list[str]) -> list[str]:
+        left = _without(name, names)
+        if left == names:
+            raise PluginError(
+                f"{name!r} is not disabled",
+                where=str(choices_file()),
+                known=", ".join(names) or "nothing is disabled",
+                fix=suggestion(name, names),
+            )
+        return left
+
+    return change_choices(DISABLED, taken_out)
+
+
+def _without(name: str, names: list[str]) -> list[str]:
+    """The others; a name has several spellings."""
+    return [known for known in names if comparable(known) != comparable(name)]

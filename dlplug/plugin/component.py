@@ -13,7 +13,7 @@ from dlplug.plugin.failure import advice, cause_of
 from dlplug.plugin.memory import Memory, Outcome
 from dlplug.plugin.names import one_line
 from dlplug.plugin.presets import comment_of, preset_file
-from dlplug.plugin.spec import CORE, HOOK_GROUP, KINDS, PRESETS
+from dlplug.plugin.spec import CORE, HOOK_GROUP, INDEX_GROUP, KINDS, PRESETS
 from dlplug.plugin.status import Status
 from dlplug.plugin.targets import import_target
 
@@ -42,10 +42,15 @@ class Component:
         error: The original exception, if one was raised in this process.
         seconds: How long importing it took, if that was slow; remembered like a failure.
         missing: Distributions that it requires and that are not installed.
-        requires: Distributions that it requires beyond what its own distribution does.
+        requires: Distributions that it requires beyond what its own distribution does, with their
+            extras, such as ``acme-fast[gpu]``.
         file: The plugin file or folder that offers it; empty for what is installed.
         declared: File and line of its declaration there.
         refuses: The status forbids even to try the import.
+        is_index: It is a module of hooks that imports no library, by its authors' word.
+        offered_by: Id of the module of hooks that offers it; empty for an entry point.
+        is_recalled: The name comes from the index: its module of hooks was not asked in this
+            process, and decides once it is.
         memory: Where the outcome of loading is remembered; None for nowhere.
     """
 
@@ -65,6 +70,9 @@ class Component:
     file: str = ""
     declared: str = ""
     refuses: bool = False
+    is_index: bool = False
+    offered_by: str = ""
+    is_recalled: bool = False
     memory: Memory | None = field(default=None, repr=False)
     value: object = field(default=None, repr=False)
     """What was imported; None before."""
@@ -93,7 +101,8 @@ class Component:
         """
         if self.file:
             return f"{self.declared}: {self.name}"
-        group = HOOK_GROUP if self.kind == HOOKS_KIND else self.kind
+        hooks = INDEX_GROUP if self.is_index else HOOK_GROUP
+        group = hooks if self.kind == HOOKS_KIND else self.kind
         group = f"dlplug.{self.kind}" if self.kind in KINDS else group
         return f"{group}: {self.name} = {self.target}"
 

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from importlib import metadata
 
-from dlplug.plugin.names import normalised, one_line
+from dlplug.plugin.names import distribution_name, one_line
 from dlplug.plugin.spec import CORE
 from dlplug.plugin.targets import Line, parse_entry_points
 
@@ -67,7 +67,7 @@ def find_plugins(distributions: Iterable[metadata.Distribution] | None = None) -
 
 def is_installed(name: str) -> bool:
     """Whether a distribution of that name has metadata on ``sys.path``; dlplug itself always is."""
-    return normalised(name) == CORE or any(True for _ in metadata.distributions(name=name))
+    return distribution_name(name) == CORE or any(True for _ in metadata.distributions(name=name))
 
 
 def _concerns_dlplug(distribution: metadata.Distribution) -> bool:
@@ -108,7 +108,7 @@ def _read(distribution: metadata.Distribution) -> Found:
     except (OSError, UnicodeError) as error:
         lines, problem = [], error
     return Found(
-        name=normalised(fields.get("Name") or _stem(distribution)),
+        name=distribution_name(fields.get("Name") or _stem(distribution)),
         version=one_line(fields.get("Version") or "?"),
         folder=os.path.realpath(str(distribution.locate_file(""))),
         form="dist-info" if distribution.read_text("PKG-INFO") is None else "egg-info",

@@ -11,7 +11,8 @@ A class alone, or in a list, is called by its own name. Hooks are functions unde
 import ast
 import os
 import re
-from collections.abc import Iterator
+import shlex
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from dlplug.errors import PluginError, UnknownKeyError, suggestion
@@ -20,7 +21,7 @@ from dlplug.plugin.files import enter
 from dlplug.plugin.hashes import tree_hash
 from dlplug.plugin.names import name_problem, one_line
 from dlplug.plugin.plugin import Plugin
-from dlplug.plugin.spec import kind_of
+from dlplug.plugin.spec import PRESETS, kind_of
 
 TABLE = "dlplug_components"
 EXAMPLE = f'{TABLE} = {{"architecture": MyNet}}'
@@ -41,6 +42,26 @@ def module_of(path: str | Path) -> str:
     return re.sub(r"\W", "_", Path(os.path.abspath(path)).stem)
 
 
+def refuse_twins(path: str | Path, others: Iterable[str], where: str) -> None:
+    """Two files must not be one module.
+
+    Args:
+        path: Of a file that is to become a plugin.
+        others: Those that are plugins already.
+        where: Who names it, for messages.
+    Raises:
+        PluginError: it and another one would be.
+    """
+    module = module_of(path)
+    twin = next((other for other in others if module_of(other) == module), None)
+    if twin is not None:
+        raise PluginError(
+            f"two plugin files would be one module, {module!r}: {twin} and {path}",
+            where=where,
+            fix="rename one of them: the name stands in configs and runs",
+        )
+
+
 def read_file_plugin(path: str | Path, where: str) -> Plugin:
     """The plugin that a file, or a folder with an ``__init__.py``, is; imports nothing of it.
 
@@ -53,6 +74,12 @@ def read_file_plugin(path: str | Path, where: str) -> Plugin:
     path = Path(os.path.abspath(path))
     source = path / "__init__.py" if path.is_dir() else path
     tree = _parse(source, path, where)
+    if bad := next((c for c in path.name if c in ":," or not c.isprintable()), None):
+        raise PluginError(
+            f"a plugin file cannot be called {path.name!r}: {bad!r} stands between names",
+            where=where,
+            fix="rename it: its name is part of what configs and --block say",
+        )
     digest = tree_hash(path)
     module = enter(module_of(path), path, digest)
     plugin = Plugin(label_of(path), digest[:DIGITS], str(path.parent), file=str(path))
@@ -82,11 +109,17 @@ def _parse(source: Path, path: Path, where: str) -> ast.Module:
             what, where=where, known=", ".join(nearby) or None, fix=suggestion(path.name, nearby)
         ) from None
     except OSError as error:
-        raise PluginError(f"cannot read '{source}': {error.strerror}", where=where) from error
-    except (SyntaxError, ValueError) as error:
+        raise PluginError(
+            f"cannot read '{source}': {error.strerror}", where=where, fix="make it readable"
+        ) from error
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+        # The last two: an expression is nested too deeply.
         line = f", line {error.lineno}" if getattr(error, "lineno", None) else ""
         raise PluginError(
-            f"{path.name} is not Python: {getattr(error, 'msg', error)}", where=f"{source}{line}"
+            f"{path.name} is not Python: "
+            + (getattr(error, "msg", None) or str(error) or "it is nested too deeply"),
+            where=f"{source}{line}",
+            fix=f"correct it; python {shlex.quote(str(source))} shows the place",
         ) from None
 
 
@@ -120,6 +153,10 @@ class _Reader:
                 kind = kind_of(word).plural
             except UnknownKeyError as error:
                 raise self._wrong(key, error.what, error.fix, error.known) from None
+            if kind == PRESETS:
+                raise self._wrong(
+                    key, "a plugin file has no presets", "name the YAML file itself: --config FILE"
+                )
             for name, node in self._named(value, word):
                 if fault := name_problem(name):
                     raise self._wrong(node, fault, None)

@@ -4,7 +4,8 @@ A class must be importable by its module's name wherever it is unpickled: in the
 loader and in every process of a training, whichever way they are started. So the files stand in an
 environment variable, which each of those inherits, and importing this module, which a child does
 by itself when it unpickles, is all that it takes. A file that has changed since it was entered is
-refused: the processes of one training run the same code.
+refused: the processes of one training run the same code. For the same reason nothing is imported
+that the hash does not cover: compiled modules, caches, links to other folders.
 """
 
 import json
@@ -12,16 +13,18 @@ import os
 import sys
 from collections.abc import Sequence
 from importlib.abc import MetaPathFinder
-from importlib.machinery import ModuleSpec, SourceFileLoader
+from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
 from importlib.util import spec_from_file_location
 from pathlib import Path
 
-from dlplug.plugin.hashes import tree_hash
+from dlplug.errors import PluginError
+from dlplug.plugin.hashes import python_files, tree_hash
 
 VARIABLE = "DLPLUG_PLUGIN_FILES"
 # A module that has this counts as a package: the import system looks for modules below it, and
 # finds them by the finder at the end of this file alone.
 __path__: list[str] = []
+_PREFIX = f"{__name__}."
 
 
 def enter(module: str, path: Path, digest: str) -> str:
@@ -44,14 +47,31 @@ def enter(module: str, path: Path, digest: str) -> str:
 
 
 def entered() -> dict[str, list[str]]:
-    """Path and hash of each module."""
-    return json.loads(os.environ.get(VARIABLE) or "{}")
+    """Path and hash of each module.
+
+    Raises:
+        PluginError: the variable holds something else.
+    """
+    text = os.environ.get(VARIABLE) or "{}"
+    try:
+        known = json.loads(text)
+        if all(list(map(type, pair)) == [str, str] for pair in known.values()):
+            return known
+    except (ValueError, TypeError, AttributeError, RecursionError):
+        pass
+    raise PluginError(
+        f"{VARIABLE} holds {text[:80]!r}, which dlplug has not written",
+        where="the environment",
+        fix=f"unset {VARIABLE}; plugin files are named by --plugin FILE",
+    )
 
 
 def path_of(module: str) -> Path | None:
     """The file or folder behind ``dlplug.plugin.files.my_model``; None for any other module."""
-    known = entered().get(module.removeprefix(f"{__name__}.").partition(".")[0])
-    return Path(known[0]) if known and module.startswith(f"{__name__}.") else None
+    if not module.startswith(_PREFIX):
+        return None
+    known = entered().get(module.removeprefix(_PREFIX).partition(".")[0])
+    return Path(known[0]) if known else None
 
 
 class _Loader(SourceFileLoader):
@@ -66,17 +86,29 @@ class _Finder(MetaPathFinder):
         self, fullname: str, path: Sequence[str] | None = None, target: object = None
     ) -> ModuleSpec | None:
         source = path_of(fullname)
-        if source is None or "." in fullname.removeprefix(f"{__name__}."):
+        if source is None:
             return None
-        if tree_hash(source) != entered()[fullname.rpartition(".")[2]][1]:
+        name, _, below = fullname.removeprefix(_PREFIX).partition(".")
+        if below:
+            found = PathFinder.find_spec(fullname, path)
+            if found is None or found.origin is None:  # a folder without code of its own
+                return found
+            file, folders = Path(found.origin), found.submodule_search_locations
+        else:
+            is_folder = source.is_dir()
+            file = source / "__init__.py" if is_folder else source
+            folders = [str(source)] if is_folder else None
+        if file not in python_files(source):
+            raise ImportError(
+                f"{file} is none of the Python files of {source}, whose hash says which code it is",
+                name=fullname,
+            )
+        if tree_hash(source) != entered()[name][1]:
             raise ImportError(f"{source} has changed since this program began to use it")
-        is_folder = source.is_dir()
-        file = str(source / "__init__.py" if is_folder else source)
         return spec_from_file_location(
-            fullname,
-            loader=_Loader(fullname, file),
-            submodule_search_locations=[str(source)] if is_folder else None,
+            fullname, loader=_Loader(fullname, str(file)), submodule_search_locations=folders
         )
 
 
-sys.meta_path.append(_Finder())
+# Before the one that looks into folders, which would take what a cache holds.
+sys.meta_path.insert(0, _Finder())

@@ -49,7 +49,10 @@ def _check_hook(function: Callable[..., Any], hook: str, options: Mapping[str, A
             f"no hook is named {hook!r}", known=", ".join(HOOKS), fix=suggestion(hook, HOOKS)
         )
     if options.get("wrapper") or options.get("hookwrapper"):
-        raise PluginError(f"hook {hook!r} is a wrapper, which dlplug does not call")
+        raise PluginError(
+            f"hook {hook!r} is a wrapper, which dlplug does not call",
+            fix="mark it with @dlplug.hookimpl alone, and return an answer",
+        )
     if inspect.iscoroutinefunction(function):
         raise PluginError(f"hook {hook!r} is 'async def'", fix="write a plain function")
     known = HOOKS[hook]

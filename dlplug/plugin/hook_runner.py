@@ -8,12 +8,16 @@ from typing import Any
 from dlplug.errors import PluginError
 from dlplug.plugin.component import HOOKS_KIND, Component
 from dlplug.plugin.failure import cause_of
+from dlplug.plugin.index import Index, Module
 from dlplug.plugin.manager import Manager
 from dlplug.plugin.offers import Lines, components_from
 from dlplug.plugin.plugin import Plugin
+from dlplug.plugin.spec import KINDS, PRESETS
 from dlplug.plugin.status import Status
 
 _log = logging.getLogger("dlplug.plugin")
+BEFORE_CONFIG = ("commands", PRESETS)
+"""Kinds that are looked up before a config is read, which may block what would be asked."""
 
 
 class HookRunner:
@@ -21,10 +25,12 @@ class HookRunner:
 
     Args:
         plugins: In the order in which they are asked.
+        index: What modules of hooks offered when they were last asked.
     """
 
-    def __init__(self, plugins: Iterable[Plugin]):
+    def __init__(self, plugins: Iterable[Plugin], index: Index):
         self.manager = Manager()
+        self.index = index
         self.strict = False
         self.loaded = False
         self._plugins = list(plugins)
@@ -42,20 +48,69 @@ class HookRunner:
         if self.loaded:
             return
         self.loaded = True
-        entries = [e for p in self._plugins for e in p.entries if e.kind == HOOKS_KIND]
+        for name in self._entries:  # those of the index take their place among the others
+            self.manager.unregister(name=name)
+        self._entries.clear()
         imported: list[Component] = []
-        for entry in entries:
-            if not entry.refuses and self._import(entry) and _is_new(entry, imported):
+        for entry, _ in self._modules():
+            if self._import(entry) and _is_new(entry, imported):
                 imported.append(entry)
         for entry in reversed(imported):  # pluggy asks the last one first
             self._register(entry)
+        self._keep_answers()
 
     def modules(self) -> list[Component]:
-        """The entry points whose hooks are registered."""
-        return sorted(self._entries.values(), key=lambda entry: entry.id)
+        """The entry points whose hooks are registered; empty before `load`."""
+        return sorted(self._entries.values(), key=lambda entry: entry.id) if self.loaded else []
 
     def components(self, kind: str) -> list[Component]:
-        """What lines and hooks offer of ``kind`` (plural), new objects for what hooks offer."""
+        """What lines and hooks offer of ``kind`` (plural), new objects for what hooks offer.
+
+        Before `load`, names of the index stand for what hooks offer.
+        """
+        if self.loaded:
+            answers = self._answers(kind)
+            self.index.keep(self._heard(), kind, answers)
+            return answers
+        if kind not in BEFORE_CONFIG:
+            self._ask_unknown()
+        silent = [m for m in self._modules() if m[0] not in self._asked()]
+        return self._answers(kind) + self.index.components(silent, kind)
+
+    def names_are_known(self) -> bool:
+        """Whether every module of hooks was asked that may be, now or by an earlier process."""
+        silent = [m for m in self._modules() if m[0] not in self._asked()]
+        return all(self.index.recall(*module) is not None for module in silent)
+
+    def _modules(self) -> list[Module]:
+        """The entry point of each module that may be used, with what its distribution requires."""
+        entries = [(e, p.requires) for p in self._plugins for e in p.entries]
+        return [m for m in entries if m[0].kind == HOOKS_KIND and not m[0].refuses]
+
+    def _asked(self) -> set[Component]:
+        return set(self._entries.values())
+
+    def _heard(self) -> list[Module]:
+        """The modules that were asked, and have answered."""
+        return [m for m in self._modules() if m[0] in self._asked() and m[0].error is None]
+
+    def _ask_unknown(self) -> None:
+        """Import the modules that cost nothing, where nobody knows what they offer."""
+        for entry, requires in self._modules():
+            # One that has failed is tried again by commands that run something.
+            may_ask = entry.is_index and entry.status is Status.AVAILABLE
+            if may_ask and self.index.recall(entry, requires) is None and self._import(entry):
+                self._register(entry)
+        self._keep_answers()
+
+    def _keep_answers(self) -> None:
+        """Write into the index what is asked for the first time, or of other versions."""
+        if any(self.index.recall(*module) is None for module in self._heard()):
+            for kind in KINDS:
+                answers = self._answers(kind)
+                self.index.keep(self._heard(), kind, answers)
+
+    def _answers(self, kind: str) -> list[Component]:
         offered: list[Component] = []
         for name, answer in self.manager.call("dlplug_components", self._blame, kind=kind):
             if name not in self._entries:

@@ -38,7 +38,8 @@ def dlplug_components(
 ) -> Iterable[Offer] | Mapping[str, str | Callable[..., Any]] | None:
     """Offer a family of names that no list in a pyproject could hold.
 
-    Asked once per kind, when names of that kind are looked up.
+    Asked once per kind, when names of that kind are looked up. The answer is kept for listing and
+    completion, see `dlplug.plugin.index`.
 
     Args:
         kind: Plural, such as ``architectures``.

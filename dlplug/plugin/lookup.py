@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 
 from dlplug.errors import ComponentConflictError, UnknownComponentError, suggestion
 from dlplug.plugin.component import HOOKS_KIND, Component
+from dlplug.plugin.families import folded_names
 from dlplug.plugin.names import split_id
 from dlplug.plugin.spec import CORE, KINDS, Kind
 from dlplug.plugin.status import Status
@@ -94,12 +95,12 @@ def find(
 
 def providers(components: Iterable[Component]) -> str:
     """``cross_entropy, focal (dlplug 0.1), dice (acme-losses 2.3)``, for messages."""
-    by_provider: dict[str, list[str]] = defaultdict(list)
+    components, by_provider = list(components), defaultdict(list)
     for component in components:
         by_provider[component.provider].append(component.name)
     parts = []
     for provider, names in by_provider.items():
-        names = sorted(set(names))
+        names = folded_names(components, sorted(set(names)))
         more = [f"... {len(names) - NAMES_SHOWN} more"] if len(names) > NAMES_SHOWN else []
         parts.append(f"{', '.join(names[:NAMES_SHOWN] + more)} ({provider})")
     if len(parts) > PROVIDERS_SHOWN:

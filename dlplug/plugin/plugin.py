@@ -3,16 +3,19 @@
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from functools import cache
+from importlib import metadata
 
 from dlplug.plugin.component import HOOKS_KIND, Component
 from dlplug.plugin.control import Rule
-from dlplug.plugin.distributions import Found
-from dlplug.plugin.names import name_problem, normalised
+from dlplug.plugin.distributions import Found, find_plugins, is_installed
+from dlplug.plugin.names import distribution_name, name_problem
 from dlplug.plugin.requirements import missing_requirements, requirements_of
 from dlplug.plugin.spec import (
     API_GROUP,
     API_MAJOR,
     HOOK_GROUP,
+    INDEX_GROUP,
     KINDS,
     PRESETS,
     RENAMED_GROUP,
@@ -82,6 +85,24 @@ class Plugin:
             self.problem = None
 
 
+def installed_plugins(
+    distributions: Iterable[metadata.Distribution] | None = None,
+) -> list[Plugin]:
+    """Every installed distribution that offers something, by name; imports none of them.
+
+    Args:
+        distributions: Where to look instead of ``sys.path``.
+    """
+    given = None if distributions is None else list(distributions)
+    names = {distribution_name(one.metadata.get("Name") or "") for one in given or ()}
+
+    @cache
+    def is_present(name: str) -> bool:
+        return distribution_name(name) in names or is_installed(name)
+
+    return [read_plugin(found, is_present) for found in find_plugins(given)]
+
+
 def read_plugin(found: Found, is_installed: IsInstalled) -> Plugin:
     """The plugin that a distribution's metadata describes; imports nothing of it."""
     lines = [line for line in found.lines if line.group != API_GROUP]
@@ -106,16 +127,19 @@ def read_plugin(found: Found, is_installed: IsInstalled) -> Plugin:
 
 def _entry(line: Line, plugin: Plugin) -> Component:
     kind = line.group.removeprefix("dlplug.")
-    if line.group == HOOK_GROUP:
+    if line.group in (HOOK_GROUP, INDEX_GROUP):
         kind = HOOKS_KIND
     elif kind not in KINDS:
         kind = line.group  # the whole group, so that a misspelt one is seen as such
     is_renamed = line.group in (RENAMED_GROUP, RENAMED_PARAMETERS_GROUP)
     summary = f"Now called {line.target}." if is_renamed else plugin.summary
     entry = Component(kind, line.name, plugin.name, plugin.version, line.target, summary)
+    entry.is_index = line.group == INDEX_GROUP
     for extra in line.extras:
         needs = requirements_of(plugin.name, plugin.requires, extra)
-        entry.requires += tuple(name for name, _ in needs)
+        entry.requires += tuple(
+            f"{name}[{','.join(extras)}]" if extras else name for name, extras in needs
+        )
     return entry
 
 
@@ -199,10 +223,10 @@ def _note_copies(found: Found, plugin: Plugin) -> None:
 
 
 def _note_faults(found: Found, lines: list[Line], api: list[Line], plugin: Plugin) -> None:
-    declared = {normalised(extra) for extra in found.extras}
+    declared = {distribution_name(extra) for extra in found.extras}
     for line in lines:
         for extra in line.extras:
-            if found.form == "dist-info" and normalised(extra) not in declared:
+            if found.form == "dist-info" and distribution_name(extra) not in declared:
                 plugin.warnings.append(
                     f"{line.group}: {line.name} names the extra {extra!r}, which is not declared"
                 )

@@ -1,11 +1,14 @@
 """Presets: YAML files inside a distribution's package, found without importing it."""
 
 import importlib.util
+import re
 from pathlib import Path
 
 from dlplug.errors import suggestion
 
 SUFFIXES = (".yaml", ".yml")
+# Of a folder or a file's stem: a hook may offer any text.
+_NAME = re.compile(r"\w[\w.-]*")
 
 
 def preset_file(target: str) -> Path:
@@ -16,9 +19,12 @@ def preset_file(target: str) -> Path:
             the package ``acme_vision``. The folder need not be a module.
     Raises:
         FileNotFoundError: there is no such package or file; the message holds the nearest one.
+        ValueError: the target leads elsewhere than below the package.
     """
     module, _, stem = target.partition(":")
     package, *folders = module.split(".")
+    if not all(_NAME.fullmatch(part) for part in (package, *folders, stem)):
+        raise ValueError(f"{target!r} is not of the form package.folder:name")
     # For a name without a dot this imports nothing.
     spec = importlib.util.find_spec(package)
     if spec is None or not spec.submodule_search_locations:

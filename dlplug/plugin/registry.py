@@ -7,7 +7,6 @@ when, is decided by `Registry.load_hooks` and `Component.load`.
 
 import os
 from collections.abc import Iterable
-from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -17,14 +16,15 @@ from dlplug.plugin import lookup
 from dlplug.plugin.acceptance import accept_file, require_accepted
 from dlplug.plugin.builtins import core_plugin
 from dlplug.plugin.choices import lasting_rules
-from dlplug.plugin.component import HOOKS_KIND, Component
-from dlplug.plugin.control import Rule, check_names, rules_from, rules_of_environment
-from dlplug.plugin.distributions import find_plugins, is_installed
-from dlplug.plugin.file_plugin import label_of, module_of, read_file_plugin
+from dlplug.plugin.component import Component
+from dlplug.plugin.control import Rule, rules_from, rules_of_environment
+from dlplug.plugin.file_plugin import label_of, read_file_plugin, refuse_twins
 from dlplug.plugin.hook_runner import HookRunner
+from dlplug.plugin.index import Index
 from dlplug.plugin.memory import Memory
-from dlplug.plugin.names import normalised, split_id
-from dlplug.plugin.plugin import Plugin, read_plugin
+from dlplug.plugin.names import split_id
+from dlplug.plugin.narrowing import Narrowing, refuse_problems
+from dlplug.plugin.plugin import Plugin, installed_plugins
 from dlplug.plugin.renames import Rename, Renames, judge_renames
 from dlplug.plugin.spec import CORE, KINDS, kind_of
 
@@ -38,8 +38,9 @@ class Registry:
             judge_renames(plugin)
         self.renames = Renames(plugins)
         """Old names of components and parameters."""
-        self._hooks = HookRunner(plugins)
-        self._rules: list[Rule] = []
+        self._hooks = HookRunner(plugins, Index.of_this_environment())
+        self._narrowing = Narrowing(self._plugins, self.renames)
+        self._named_by_user: list[Plugin] = []
         self._memory = Memory.of_this_environment()
         self._tables: dict[str, list[Component]] = {}
 
@@ -63,27 +64,18 @@ class Registry:
             strict: Any problem of any plugin is an error, for continuous integration.
             distributions: Where to look instead of ``sys.path``.
             files: Python files, or folders with an ``__init__.py``, that are plugins too
-                (``--plugin``). A config of this user may name them from now on.
+                (``--plugin``). A config of this user may name them once `load_hooks` has let
+                their code run.
         Raises:
             PluginError: ``block`` or ``allow`` hold an unknown name, ``strict`` and a problem, or
                 one of ``files`` cannot be read.
         """
-        given = None if distributions is None else list(distributions)
-        names = {normalised(one.metadata.get("Name") or "") for one in given or ()}
-        installed = {}
-
-        def is_present(name: str) -> bool:
-            if name not in installed:
-                installed[name] = normalised(name) in names or is_installed(name)
-            return installed[name]
-
-        registry = cls([core_plugin(), *(read_plugin(f, is_present) for f in find_plugins(given))])
+        registry = cls([core_plugin(), *installed_plugins(distributions)])
         for plugin in registry._plugins:
             if plugin.name != CORE:  # the table tells more, and is never out of date
                 registry._recall(plugin)
         for file in files:
-            registry._add_file(file, "command line, --plugin")
-            accept_file(file)
+            registry._named_by_user += registry._add_file(file, "command line, --plugin")
         rules = lasting_rules() + rules_of_environment(os.environ)
         registry._narrow(rules + rules_from(block, allow, ("--block", "--allow")), strict)
         return registry
@@ -125,7 +117,7 @@ class Registry:
             PluginError: as `discover`; or hooks are loaded already, which cannot be undone.
         """
         rules = rules_from(block, allow, ("plugins.block", "plugins.allow"))
-        new = [rule for rule in rules if rule not in self._rules and rule.says_something]
+        new = [rule for rule in rules if self._narrowing.is_news(rule)]
         if self._hooks.loaded and new:
             raise PluginError(
                 f"{new[0].source} comes too late: hooks are loaded already",
@@ -136,8 +128,8 @@ class Registry:
     def components(self, kind: str | None = None) -> list[Component]:
         """Every component of ``kind`` (either form of the word; None: of all), with its status.
 
-        Sorted by kind and name, built-in ones first among equals. Names that hooks offer are
-        there after `load_hooks`.
+        Sorted by kind and name, built-in ones first among equals. Of names that hooks offer those
+        are there that the index knows; all of them after `load_hooks`.
         """
         kinds = KINDS if kind is None else (kind_of(kind).plural,)
         return [component for plural in kinds for component in self._table(plural)]
@@ -177,6 +169,10 @@ class Registry:
         """Absolute path of each plugin file, in the order in which they were given."""
         return [plugin.file for plugin in self._plugins if plugin.file]
 
+    def options(self) -> list[str]:
+        """What `discover` was told, as words of a command line: ``--plugin=mine.py``."""
+        return [f"--plugin={p.file}" for p in self._named_by_user] + self._narrowing.options()
+
     def entries(self) -> list[Component]:
         """`components`, then modules of hooks and lines of groups that do not exist."""
         others = [entry for entry in self._static_entries() if entry.kind not in KINDS]
@@ -190,19 +186,27 @@ class Registry:
         """Import and register the modules of hooks; a second call does nothing.
 
         Only for commands that run something. A module that fails gets a status and a line in the
-        log; the others are not affected.
+        log; the others are not affected. Configs may name the files that `discover` was given from
+        now on: listing them or completing a name runs nothing, and accepts nothing.
 
         Raises:
             PluginError: in strict mode, if any fails.
         """
+        for plugin in self._named_by_user:
+            if not all(entry.refuses for entry in plugin.entries):
+                accept_file(plugin.file)
         self._hooks.load()
         self._tables.clear()
-        self._check_offered_names()
+        self._narrowing.check_offered(self.components, self._hooks.modules())
         self._check_strict()
 
     def hook_modules(self) -> list[Component]:
         """The modules of hooks that are in use, for a run's lock; empty before `load_hooks`."""
         return self._hooks.modules()
+
+    def names_are_known(self) -> bool:
+        """Whether `components` holds all that hooks offer, be it from the index."""
+        return self._hooks.names_are_known()
 
     def call(self, hook: str, **arguments: Any) -> list[tuple[str, Any]]:
         """Ask every plugin a hook; one that raises is left out, named and logged.
@@ -236,20 +240,13 @@ class Registry:
         Raises:
             PluginError: a rule holds one.
         """
-        hooks = [e for e in self._static_entries() if e.kind == HOOKS_KIND]
-        check_names(rules, self._static_names(), [(e.distribution, e.name) for e in hooks])
+        self._narrowing.check(rules)
 
-    def _add_file(self, file: str | Path, where: str) -> None:
+    def _add_file(self, file: str | Path, where: str) -> list[Plugin]:
+        """The new plugin, or nothing where the file is known already."""
         if os.path.abspath(file) in self.files():
-            return
-        module = module_of(file)
-        twin = next((known for known in self.files() if module_of(known) == module), None)
-        if twin is not None:
-            raise PluginError(
-                f"two plugin files would be one module, {module!r}: {twin} and {file}",
-                where=where,
-                fix="rename one of them: the name stands in configs and runs",
-            )
+            return []
+        refuse_twins(file, self.files(), where)
         if self._hooks.loaded:
             raise PluginError(
                 f"{where} comes too late: hooks are loaded already",
@@ -259,9 +256,9 @@ class Registry:
         self._recall(plugin)
         self._plugins.append(plugin)
         self._hooks.add(plugin)
-        for entry in plugin.entries:
-            entry.obey(self._rules)
+        self._narrowing.apply(plugin.entries)
         self._tables.clear()
+        return [plugin]
 
     def _recall(self, plugin: Plugin) -> None:
         for entry in plugin.entries:
@@ -273,65 +270,18 @@ class Registry:
     def _table(self, kind: str) -> list[Component]:
         if kind not in self._tables:
             table = self._hooks.components(kind)
-            for component in table:
-                component.obey(self._rules)
+            self._narrowing.apply(table)
             lookup.settle_conflicts(table)
             order = {plugin.name: place for place, plugin in enumerate(self._plugins)}
             self._tables[kind] = sorted(table, key=lambda c: (c.name, order[c.distribution]))
         return self._tables[kind]
 
     def _narrow(self, rules: list[Rule], strict: bool) -> None:
-        rules = [self._renewed(rule) for rule in rules]
-        self.check_rules(rules)
-        self._rules += rules
+        self._narrowing.add(rules)
         self._hooks.strict = self._hooks.strict or strict
-        for entry in self._static_entries():
-            entry.obey(self._rules)
-        for plugin in self._plugins:
-            plugin.obey(self._rules)
         self._tables.clear()
         self._check_strict()
 
-    def _renewed(self, rule: Rule) -> Rule:
-        """The rule with the present ids of what it calls by an old name."""
-        known = {normalised(short) for _, short in self._static_names()}
-        names: list[str] = []
-        for entry in rule.names:
-            ids = self.renames.successors_of_any_kind(entry)
-            # It may be the name of something else as well, which is meant too.
-            names += [entry] if not ids or normalised(entry) in known else []
-            names += ids
-        return replace(rule, names=tuple(names))
-
-    def _static_names(self) -> list[tuple[str, str]]:
-        known = [(entry.distribution, entry.name) for entry in self._static_entries()]
-        return known + [(plugin.name, "") for plugin in self._plugins]
-
-    def _check_offered_names(self) -> None:
-        """Refuse what passed as a name that hooks may offer, now that they have been asked."""
-        known = self._static_names()
-        loaded = self._hooks.modules()
-        silent = [e for e in self._static_entries() if e.kind == HOOKS_KIND and e not in loaded]
-        # The hooks are asked only if a rule needs their answer.
-        try:
-            check_names(self._rules, known)
-        except PluginError:
-            offered = [(entry.distribution, entry.name) for entry in self.components()]
-            hooks = [(entry.distribution, entry.name) for entry in silent]
-            check_names(self._rules, known + offered, hooks)
-
     def _check_strict(self) -> None:
-        if not self._hooks.strict:
-            return
-        faults = [
-            f"{e.provider}, {e.label}: {e.status}: {e.reason}"
-            for e in self.problems()
-            if not e.is_remembered
-        ]
-        faults += [f"{p.name} {p.version}: {p.problem}" for p in self._plugins if p.problem]
-        if faults:
-            raise PluginError(
-                f"strict mode allows no problem of any plugin; found {len(faults)}: "
-                + "; ".join(faults),
-                fix="python -m dlplug plugins list shows each with its fix",
-            )
+        if self._hooks.strict:
+            refuse_problems(self.problems(), self._plugins)

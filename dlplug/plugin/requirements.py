@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable
 from functools import lru_cache
 from importlib import metadata
 
-from dlplug.plugin.names import normalised
+from dlplug.plugin.names import distribution_name
 
 _REQUIREMENT = re.compile(r"\s*(?P<name>[\w.-]+)\s*(?:\[(?P<extras>[^\]]*)\])?(?P<rest>[^;]*)")
 _VERSIONS = ("python_version", "python_full_version")
@@ -63,8 +63,8 @@ def requirements_of(
             match = _REQUIREMENT.match(requirement)
             if match is None or not _belongs(marker, current):
                 continue
-            extras = {normalised(e.strip()) for e in (match["extras"] or "").split(",") if e}
-            if normalised(match["name"]) == distribution:
+            extras = {distribution_name(e.strip()) for e in (match["extras"] or "").split(",") if e}
+            if distribution_name(match["name"]) == distribution:
                 # `acme[all]` lists acme's other extras: `acme[onnx]; extra == "all"`.
                 wanted += sorted(extras - seen)
             else:
@@ -76,10 +76,15 @@ def installed_closure(roots: Iterable[str]) -> dict[str, metadata.Distribution]:
     """Distributions, and all that they require here in turn, by normalised name, sorted.
 
     Args:
-        roots: Names; what is not installed is left out, as are requirements that are not.
+        roots: Names, with extras such as ``acme[fast]``; what is not installed is left out, as are
+            requirements that are not.
     """
     found: dict[str, metadata.Distribution] = {}
-    wanted: list[tuple[str, str | None]] = [(normalised(name), None) for name in roots]
+    wanted: list[tuple[str, str | None]] = []
+    for root in roots:
+        name, _, extras = root.partition("[")
+        needs = (None, *filter(None, extras.rstrip("]").split(",")))
+        wanted += [(distribution_name(name), need) for need in needs]
     seen = set(wanted)
     while wanted:
         name, extra = wanted.pop()
@@ -89,7 +94,7 @@ def installed_closure(roots: Iterable[str]) -> dict[str, metadata.Distribution]:
             continue
         lines = found[name].metadata.get_all("Requires-Dist") or ()
         for other, extras in requirements_of(name, lines, extra):
-            needs = [(normalised(other), one) for one in (None, *extras)]
+            needs = [(distribution_name(other), one) for one in (None, *extras)]
             wanted += [need for need in needs if need not in seen]
             seen.update(needs)
     return dict(sorted(found.items()))
@@ -139,7 +144,7 @@ def _evaluate(node: ast.expr, environment: dict[str, str]) -> bool:
         for side in sides
     )
     if "extra" in names:
-        left, right = normalised(left), normalised(right)
+        left, right = distribution_name(left), distribution_name(right)
     compare = _OPERATORS[type(node.ops[0])]
     if any(name in _VERSIONS for name in names) and not isinstance(node.ops[0], ast.In | ast.NotIn):
         return compare(_numbers(left), _numbers(right))

@@ -1,8 +1,9 @@
 """What a plugin may provide: the kinds of component, and the version of this agreement.
 
 An entry point in the group ``dlplug.<plural>`` offers a component of that kind; one in the group
-``dlplug`` offers a module of hooks; ``dlplug.api`` states the version a plugin was written for;
-``dlplug.renamed`` and ``dlplug.renamed_parameters`` keep old names alive.
+``dlplug`` offers a module of hooks, and one in ``dlplug.index`` such a module that costs nothing;
+``dlplug.api`` states the version a plugin was written for; ``dlplug.renamed`` and
+``dlplug.renamed_parameters`` keep old names alive.
 """
 
 from dataclasses import dataclass
@@ -13,6 +14,8 @@ API_MAJOR = 1
 """Grows only when a plugin that follows the rules would break; read without any import."""
 
 HOOK_GROUP = "dlplug"
+INDEX_GROUP = "dlplug.index"
+"""Modules of hooks that import no library, so that listing may ask them for their names."""
 API_GROUP = "dlplug.api"
 RENAMED_GROUP = "dlplug.renamed"
 RENAMED_PARAMETERS_GROUP = "dlplug.renamed_parameters"
@@ -100,7 +103,7 @@ def kind_of(word: str) -> Kind:
 def group_problem(group: str) -> str | None:
     """Why ``group`` is no entry-point group of this version, or None when it is one."""
     groups = [kind.group for kind in _KINDS]
-    others = (HOOK_GROUP, API_GROUP, RENAMED_GROUP, RENAMED_PARAMETERS_GROUP)
+    others = (HOOK_GROUP, API_GROUP, INDEX_GROUP, RENAMED_GROUP, RENAMED_PARAMETERS_GROUP)
     if group in (*others, *groups):
         return None
     # Without the common prefix, which would make any two groups look near.

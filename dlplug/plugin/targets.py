@@ -58,7 +58,8 @@ def import_target(target: str) -> object:
     """Import ``module:attr`` (or ``module``) and return what it names.
 
     Raises:
-        AttributeError: the module lacks the attribute; the message holds the nearest one.
+        AttributeError: the module lacks the attribute; the message holds the nearest one. Or it
+            has one whose own code raised that.
         BaseException: whatever the module raises on import.
     """
     module_name, _, path = target.partition(":")
@@ -67,6 +68,8 @@ def import_target(target: str) -> object:
         try:
             value = getattr(value, attribute)
         except AttributeError as error:
+            if repr(attribute) not in str(error):
+                raise  # of code that a lazy module or a class runs to make the attribute
             hint = suggestion(attribute, dir(value))
             raise AttributeError(
                 f"{module_name!r} has no attribute {path!r}" + (f"; {hint}" if hint else "")

@@ -121,7 +121,10 @@ class Run:
 
     @property
     def plugins(self) -> Path:
-        """Folder of the plugin files as they were at the start; there only if there are any."""
+        """Folder of the plugin files as they were at the start; there only if there are any.
+
+        Those of a later start that found other ones are in ``plugins.1`` and so on.
+        """
         return self.path / "plugins"
 
     @property

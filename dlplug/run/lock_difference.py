@@ -11,6 +11,7 @@ from dlplug.run.lock import Lock, read_lock
 DIFFERENCES_SHOWN = 20
 DIGITS_SHOWN = 12
 UNREADABLE = "plugins.lock cannot be read"
+WRITE = "python -m dlplug plugins lock --config FILE"
 
 
 def differences(
@@ -54,13 +55,23 @@ def differences_from_text(text: str, ours: Lock, **arguments: Any) -> list[str]:
         return [UNREADABLE]
 
 
-def require_lock(path: Path, ours: Lock, *, is_part: bool, who: str = "") -> None:
+def require_lock(
+    path: Path,
+    ours: Lock,
+    *,
+    is_part: bool,
+    renames: Renames | None = None,
+    accept: str = WRITE,
+    who: str = "",
+) -> None:
     """Refuse code that is not what a lock says.
 
     Args:
         path: Of the lock.
         ours: Of the code that is here.
         is_part: As in `differences`.
+        renames: As in `differences`.
+        accept: The command that takes what is here for right, for messages.
         who: Which of several processes this is; empty for the only one.
     Raises:
         RunError: there is no such file, or it says otherwise; names each difference.
@@ -72,15 +83,15 @@ def require_lock(path: Path, ours: Lock, *, is_part: bool, who: str = "") -> Non
         raise RunError(
             f"cannot read the lock '{path}': {reason}",
             where=who or None,
-            fix="write it: python -m dlplug plugins lock --config FILE",
+            fix=f"accept what is here: {accept}",
         ) from None
-    found = differences_from_text(text, ours, sides=(f"in {path}", "here"), is_part=is_part)
+    sides = (f"in {path}", "here")
+    found = differences_from_text(text, ours, sides=sides, renames=renames, is_part=is_part)
     if found:
         raise RunError(
             f"the code is not what {path} says: {joined(found)}",
             where=who or None,
-            fix="bring back what it says; or accept what is here: write the lock anew with"
-            " python -m dlplug plugins lock, and go on with a run without --locked",
+            fix=f"bring back what it says; or accept what is here: {accept}",
         )
 
 

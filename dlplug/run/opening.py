@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from dlplug.callbacks.implicit.metric_state import KEY as METRIC_STATE
 from dlplug.config.yaml_dialect import render
 from dlplug.loggers.metrics_file import cut_metrics
-from dlplug.plugin.hashes import python_files
+from dlplug.plugin.hashes import python_files, tree_hash
 from dlplug.run.environment import environment
 from dlplug.run.folder import Run
 from dlplug.run.lock import Lock, lock_text
@@ -42,8 +42,8 @@ def reopen_run(run: Run, experiment: "Experiment", lock: Lock, checkpoint: Path)
     """Prepare an old run for going on after ``checkpoint``.
 
     Metrics from after the checkpoint are taken out, since they will be written again. What has
-    changed in config or code stands beside the original, as in ``resolved.1.yaml``, and a change of
-    code is said on standard error.
+    changed in config or code stands beside the original, as in ``resolved.1.yaml`` or in the folder
+    ``plugins.1`` for plugin files, and a change of code is said on standard error.
     """
     if run.lock.exists():
         old, renames = run.lock.read_text(encoding="utf-8"), experiment.registry.renames
@@ -53,6 +53,10 @@ def reopen_run(run: Run, experiment: "Experiment", lock: Lock, checkpoint: Path)
     for path, text in ((run.resolved, experiment.to_yaml()), (run.lock, lock_text(lock))):
         if not path.exists() or path.read_text(encoding="utf-8") != text:
             write_text(path.with_name(f"{path.stem}.{times}{path.suffix}"), text)
+    files = [Path(file) for file in experiment.registry.files()]
+    if any(tree_hash(file) != tree_hash(run.plugins / file.name) for file in files):
+        for file in files:
+            _keep_code(file, run.plugins.with_name(f"{run.plugins.name}.{times}"))
     content = read_outline(checkpoint)
     pending = (content.get(METRIC_STATE) or {}).get("row")
     cut_metrics(run.metrics, content["global_step"], pending, run.status["status"] == "finished")

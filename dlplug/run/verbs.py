@@ -12,7 +12,7 @@ from dlplug.errors import CheckpointError, ConfigError, RunError
 from dlplug.run.evaluation import evaluate
 from dlplug.run.folder import ROOT, Run
 from dlplug.run.lock import LOCK, lock_of
-from dlplug.run.lock_difference import require_lock
+from dlplug.run.lock_difference import WRITE, require_lock
 from dlplug.run.prediction import predict_to_file
 from dlplug.run.quiet import quiet
 from dlplug.run.result import Result
@@ -32,6 +32,7 @@ def fit(
     resume: str | None = None,
     ckpt_path: str | os.PathLike | None = None,
     locked: bool | str | os.PathLike = False,
+    relock: str = WRITE,
     progress: bool = True,
     root: str | os.PathLike = ROOT,
 ) -> Result:
@@ -45,6 +46,7 @@ def fit(
         ckpt_path: A checkpoint from which a new run goes on.
         locked: A lock that the code must agree with; True for that of the run that goes on, or
             ``plugins.lock`` in the working folder.
+        relock: The command that writes such a lock anew, for the message.
         progress: Whether to show a progress bar, or lines where there is no terminal.
         root: Under which the runs stand.
     Raises:
@@ -62,7 +64,16 @@ def fit(
     if locked is not False:
         default = continued.lock if continued else Path(LOCK)
         path = default if locked is True else Path(locked)
-        require_lock(path, lock_of(experiment.code), is_part=True, who=_who())
+        is_own = continued is not None and path.resolve() == continued.lock.resolve()
+        require_lock(
+            path,
+            lock_of(experiment.code),
+            # A project's lock may hold more than this experiment uses; that of the run does not.
+            is_part=not is_own,
+            renames=experiment.registry.renames,
+            accept="go on without --locked" if is_own else relock,
+            who=_who(),
+        )
     checkpoint = Path(ckpt_path) if ckpt_path is not None else continued and _newest(continued)
     with quiet():
         lightning.seed_everything(experiment.seed, workers=True, verbose=False)

@@ -8,8 +8,9 @@ from torch import Tensor, nn
 
 from dlplug.errors import ConfigError, DataError, DlplugError
 
-# What a network raises when its input has another shape or type than it was built for.
-MISFIT = (RuntimeError, ValueError, TypeError, IndexError)
+# What a network raises when its input has another shape or type than it was built for; some
+# libraries assert.
+MISFIT = (RuntimeError, ValueError, TypeError, IndexError, AssertionError)
 
 
 def call(architecture: nn.Module, inputs: Any) -> Any:

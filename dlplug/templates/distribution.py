@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -85,10 +84,12 @@ def write_distribution(names: Names, parent: str | os.PathLike) -> list[Path]:
                 place = draft / path
                 place.parent.mkdir(parents=True, exist_ok=True)
                 place.write_text(text, encoding="utf-8")
-            shutil.move(draft, target)
+            draft.rename(target)  # which fails where another process was faster
     except OSError as error:
         raise InvalidValueError(
-            f"cannot write '{target}': {error.strerror}", where="command line, --path"
+            f"cannot write '{target}': {error.strerror}",
+            where="command line, --path",
+            fix="name a folder that you may write to: --path DIR",
         ) from error
     return sorted(path for path in target.rglob("*") if path.is_file())
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from dlplug.errors import InvalidValueError
 from dlplug.plugin import KINDS, Registry, kind_of
+from dlplug.plugin.distributions import is_installed
 from dlplug.plugin.lookup import providers
 from dlplug.plugin.names import normalised
 
@@ -67,11 +68,14 @@ def _problem(names: Names, registry: Registry) -> str | None:
         return f"it has more than {LONGEST} characters"
     if keyword.iskeyword(names.package) or keyword.issoftkeyword(names.package):
         return f"{names.package!r} is a word of Python"
-    taken = [c for c in registry.components(names.kind) if c.name == names.package]
+    own = normalised(names.package)
+    taken = [c for c in registry.components(names.kind) if normalised(c.name) == own]
     if taken:
         return f"there is one of that name: {providers(taken)}"
     if names.distribution in [plugin.name for plugin in registry.plugins()]:
         return "a plugin of that name is installed"
     if importlib.util.find_spec(names.package) is not None:
         return f"Python has a module {names.package!r} already"
+    if is_installed(names.distribution):
+        return "a distribution of that name is installed, which pip would replace"
     return None

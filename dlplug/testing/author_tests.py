@@ -7,14 +7,22 @@ import pytest
 
 from dlplug.plugin import Component, Registry
 from dlplug.plugin.names import normalised
-from dlplug.testing.check import check_component, components_of, examples_for
+from dlplug.testing.check import (
+    check_component,
+    components_of,
+    examples_for,
+    require_answers,
+)
 from dlplug.testing.example import Example
+from dlplug.testing.sampling import sampled
 from dlplug.testing.subject import Subject
 from dlplug.testing.verdict import report_text
 
 
 def conformance(distribution: str, examples: str | Path | None = None) -> Callable:
     """A test for each component of an installed distribution, all of whose rules must hold.
+
+    Of a family of many names, those that the examples name, or three.
 
     Args:
         distribution: Its name; ``pip install -e .`` makes it known.
@@ -29,12 +37,14 @@ def conformance(distribution: str, examples: str | Path | None = None) -> Callab
         return _skipped(f"{distribution} is not installed: pip install --no-build-isolation -e .")
     components = components_of(registry, distribution)
     known = examples_for(components, examples)
+    components, _ = sampled(components, known)
 
     @pytest.mark.parametrize("component", components, ids=lambda c: f"{c.kind}-{c.name}")
     def test_component(component: Component, tmp_path: Path):
         """Every rule of dlplug's conformance kit holds."""
         example = known.get((component.kind, component.name), Example())
         verdicts = list(check_component(Subject(component, registry, example, tmp_path)))
+        require_answers(verdicts, [component])
         failures = [verdict for verdict in verdicts if verdict.is_failure]
         if failures:
             pytest.fail(report_text(distribution, component.version, failures), pytrace=False)

@@ -6,18 +6,17 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from dlplug.config.data_module import seeded
-from dlplug.errors import DlplugError, UnknownComponentError, suggestion
+from dlplug.errors import DlplugError, PluginError, UnknownComponentError, suggestion
 from dlplug.plugin import Component, Plugin, Registry
 from dlplug.plugin.failure import cause_of
 from dlplug.plugin.names import normalised, one_line
 from dlplug.testing.example import Example, Examples, examples_of, read_examples
-from dlplug.testing.rule import RULES, Broken, DoesNotApply, Rule
-from dlplug.testing.rules import __all__ as _families  # noqa: F401 - fills RULES
+from dlplug.testing.rule import Broken, DoesNotApply, Rule, all_rules
+from dlplug.testing.sampling import sampled
 from dlplug.testing.subject import Subject
 from dlplug.testing.verdict import Outcome, Verdict
 
 SEED = 0
-ASKED = frozenset(kind for rule in RULES for kind in rule.kinds)
 LONGEST_REASON = 500
 """Characters of a reason: PyTorch's own explanations fill screens."""
 
@@ -28,7 +27,7 @@ def check_distribution(
     examples: str | Path | None = None,
     kinds: Iterable[str] = (),
 ) -> list[Verdict]:
-    """The verdict of every rule on every component of a distribution.
+    """The verdict of every rule on every component of a distribution; of a large family, on a few.
 
     Args:
         registry: Finds it, and the built-in components that are trained with it.
@@ -36,13 +35,40 @@ def check_distribution(
         examples: A file of examples, for a distribution that brings none.
         kinds: Plurals; only these. All when there are none.
     Raises:
-        UnknownComponentError: it is not installed, or offers nothing.
+        UnknownComponentError: it is not installed, or offers nothing of these kinds.
+        PluginError: no rule could be asked, since all that it offers is disabled or exempt.
         ConfigError: the examples are not of their form.
     """
+    kinds = sorted(kinds)
     components = components_of(registry, distribution)
     found = examples_for(components, examples)
-    chosen = [c for c in components if not kinds or c.kind in set(kinds)]
-    return list(_verdicts(chosen, registry, found))
+    chosen, silent = sampled((c for c in components if not kinds or c.kind in kinds), found)
+    verdicts = [*_verdicts(chosen, registry, found), *silent]
+    if not verdicts:
+        offered = sorted({component.kind for component in components})
+        raise UnknownComponentError(
+            f"{distribution} offers {' and '.join(f'no {kind}' for kind in kinds) or 'nothing'}",
+            known=", ".join(offered) or "nothing",
+            fix=f"python -m dlplug plugins info {distribution} shows what it has",
+        )
+    require_answers(verdicts, chosen)
+    return verdicts
+
+
+def require_answers(verdicts: Sequence[Verdict], components: Sequence[Component]) -> None:
+    """Refuse verdicts that prove nothing, which would look like success.
+
+    Raises:
+        PluginError: there are some, and each says that a rule was not asked.
+    """
+    if not verdicts or any(verdict.outcome is not Outcome.DOES_NOT_APPLY for verdict in verdicts):
+        return
+    reasons = {verdict.component: verdict.reason for verdict in reversed(verdicts)}
+    told = "; ".join(f"{name}: {reason}" for name, reason in reversed(reasons.items()))
+    raise PluginError(
+        f"nothing could be checked: {told}",
+        fix=next((component.fix for component in components if component.fix), None),
+    )
 
 
 def components_of(registry: Registry, distribution: str) -> list[Component]:
@@ -88,22 +114,21 @@ def _verdicts(
 ) -> Iterator[Verdict]:
     with tempfile.TemporaryDirectory(prefix="dlplug-check-") as folder:
         for number, component in enumerate(components):
-            if component.is_problem and component.kind not in ASKED:
-                # A misspelt group, or a rename that leads nowhere.
-                place = component.kind, component.id, "loads"
-                yield Verdict(*place, Outcome.FAILED, component.reason, component.fix)
-                continue
             example = examples.get((component.kind, component.name), Example())
             place = Path(folder) / str(number)
             yield from check_component(Subject(component, registry, example, place))
 
 
-def check_component(subject: Subject, rules: Sequence[Rule] = RULES) -> Iterator[Verdict]:
-    """The verdict of every rule that concerns one component, in order."""
+def check_component(subject: Subject, rules: Sequence[Rule] | None = None) -> Iterator[Verdict]:
+    """The verdict of every rule that concerns one component, in order; None stands for all."""
+    asked = [r for r in (all_rules() if rules is None else rules) if subject.kind in r.kinds]
+    component = subject.component
+    if not asked and component.is_problem:
+        # A misspelt group, or a rename that leads nowhere.
+        place = component.kind, component.id, "loads"
+        yield Verdict(*place, Outcome.FAILED, component.reason, component.fix)
     closed: Rule | None = None
-    for rule in rules:
-        if subject.kind not in rule.kinds:
-            continue
+    for rule in asked:
         verdict = _verdict(rule, subject, closed)
         if verdict.outcome is not Outcome.OK and rule.is_gate and closed is None:
             closed = rule

@@ -11,7 +11,7 @@ cannot guess::
 """
 
 import importlib.util
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -20,8 +20,10 @@ from dlplug.config.document import load_file
 from dlplug.config.slots import COMPONENT_SLOTS
 from dlplug.errors import InvalidValueError, UnknownKeyError, suggestion
 from dlplug.plugin import CORE, KINDS, Component
+from dlplug.plugin.component import HOOKS_KIND
+from dlplug.plugin.sources import package_of
 from dlplug.testing.forms import INPUTS, TARGETS
-from dlplug.testing.rule import RULES
+from dlplug.testing.rule import all_rules
 
 FILE = "dlplug_examples.yaml"
 
@@ -36,7 +38,8 @@ class Example:
         target: Form of the targets, one of `TARGETS`; None to tell it by trying.
         config: Further slots of the config that trains it, such as its task or a scheduler.
         files: Text files by relative path, for data modules.
-        prepare: ``module:function``; called with the folder, writes what is no text.
+        prepare: ``module:function`` of the distribution; called with the folder, writes what is no
+            text.
         exempt: Rule to the reason why it does not apply.
     """
 
@@ -61,14 +64,8 @@ def examples_of(components: Iterable[Component]) -> Examples:
         ConfigError: a file is not of this form.
     """
     components = list(components)
-    if components and components[0].distribution == CORE:
-        packages = {CORE}  # some of its targets are other libraries' classes
-    else:
-        modules = (component.target.partition(":")[0] for component in components)
-        # A plugin file's module stands below dlplug's.
-        packages = {module.partition(".")[0] for module in modules} - {CORE}
     found: Examples = {}
-    for path in filter(None, map(_file_of, sorted(packages))):
+    for path in filter(None, map(_file_of, sorted(_homes(components)))):
         found |= read_examples(path, components)
     return found
 
@@ -82,15 +79,25 @@ def read_examples(path: Path, components: Iterable[Component]) -> Examples:
     Raises:
         ConfigError: it cannot be read, holds something else, or names what does not exist.
     """
-    content = load_file(path).plain()
+    content, components = load_file(path).plain(), list(components)
     found: Examples = {}
     names = {kind: [c.name for c in components if c.kind == kind] for kind in KINDS}
     for kind, entries in _mapping(content, "the file", path).items():
         _check_word(kind, KINDS, "kind", path)
         for name, entry in _mapping(entries, kind, path).items():
             _check_word(name, names[kind], KINDS[kind].singular, path)
-            found[kind, name] = _example(entry, f"{kind}.{name}", path)
+            example = found[kind, name] = _example(entry, f"{kind}.{name}", path)
+            _check_prepare(example.prepare, f"{kind}.{name}.prepare", components, path)
     return found
+
+
+def _homes(components: Iterable[Component]) -> set[str]:
+    """The packages, and modules of plugin files, that hold the code of a distribution."""
+    code = [c for c in components if c.kind in (*KINDS, HOOKS_KIND)]
+    if any(component.distribution == CORE for component in code):
+        return {CORE}  # some of its targets are other libraries' classes
+    modules = [(component, component.target.partition(":")[0]) for component in code]
+    return {module if component.file else package_of(module) for component, module in modules}
 
 
 def _example(entry: Any, place: str, path: Path) -> Example:
@@ -101,7 +108,7 @@ def _example(entry: Any, place: str, path: Path) -> Example:
         if entry.get(key) is not None:
             _check_word(entry[key], known, f"{place}.{key}", path)
     for name in _mapping(entry.get("exempt"), f"{place}.exempt", path):
-        _check_word(name, [rule.name for rule in RULES], "rule", path)
+        _check_word(name, [rule.name for rule in all_rules()], "rule", path)
     for key in ("arguments", "files", "config"):
         _mapping(entry.get(key), f"{place}.{key}", path)
     for name in _mapping(entry.get("config"), f"{place}.config", path):
@@ -109,6 +116,20 @@ def _example(entry: Any, place: str, path: Path) -> Example:
     for name, text in (entry.get("files") or {}).items():
         _check_file(name, text, f"{place}.files", path)
     return Example(**{key: value for key, value in entry.items() if value is not None})
+
+
+def _check_prepare(target: Any, place: str, components: Sequence[Component], path: Path) -> None:
+    """Refuse a function that is not the distribution's: a list of examples is no program."""
+    homes = _homes(components)
+    module, _, function = str(target).partition(":")
+    is_own = any(f"{module}.".startswith(f"{home}.") for home in homes)
+    if target is None or (is_own and function.isidentifier()):
+        return
+    raise InvalidValueError(
+        f"{place} is {target!r}, which is no function of this distribution",
+        where=str(path),
+        known=f"module:function in {' or '.join(sorted(homes)) or 'its packages'}",
+    )
 
 
 def _check_file(name: Any, text: Any, place: str, path: Path) -> None:

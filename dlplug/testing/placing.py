@@ -1,9 +1,9 @@
 """The files that an example brings, written into the temporary folder of its component."""
 
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from dlplug.plugin.targets import import_target
 from dlplug.testing.example import Example
 
 FOLDER = "{folder}"
@@ -18,8 +18,7 @@ def write_files(example: Example, folder: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")
     if example.prepare:
-        module, _, function = example.prepare.partition(":")
-        getattr(import_module(module), function)(folder)
+        import_target(example.prepare)(folder)
 
 
 def arguments_in(example: Example, folder: Path) -> dict[str, Any]:

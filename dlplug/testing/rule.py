@@ -6,6 +6,7 @@ raises breaks it, with the exception as the reason; `DoesNotApply` says why it c
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 from dlplug.config.kinds import TRAITS
@@ -43,11 +44,17 @@ class Rule:
     is_gate: bool = False
 
 
-RULES: list[Rule] = []
-"""In the order in which they are asked; filled by importing `dlplug.testing.rules`."""
+_RULES: list[Rule] = []
 
 # Commands and presets are left out: nothing is built of them.
 COMPONENTS = tuple(TRAITS)
+
+
+def all_rules() -> tuple[Rule, ...]:
+    """Every rule, in the order in which they are asked."""
+    # Each of the families marks its own.
+    import_module("dlplug.testing.rules")
+    return tuple(_RULES)
 
 
 def rule(
@@ -63,7 +70,7 @@ def rule(
     """
 
     def register(check: Callable[["Subject"], None]) -> Callable[["Subject"], None]:
-        RULES.append(Rule(check.__name__, kinds, proves, fix, check, is_gate))
+        _RULES.append(Rule(check.__name__, kinds, proves, fix, check, is_gate))
         return check
 
     return register

@@ -94,7 +94,9 @@ def _config(subject: Subject) -> dict[str, Any]:
         slot = SLOTS[KINDS[subject.kind].slot]
         config[slot.name] = [named] if slot.is_list else named
     for name, value in subject.example.config.items():
-        config[name] = [*config.get(name, []), *value] if SLOTS[name].is_list else value
+        if SLOTS[name].is_list:  # which takes one element without the brackets, too
+            value = [*config.get(name, []), *(value if isinstance(value, list) else [value])]
+        config[name] = value
     has_checkpoints = subject.value is Checkpoint or "callbacks" in subject.example.config
     return config | {"trainer": TRAINER | {"enable_checkpointing": has_checkpoints}}
 

@@ -107,7 +107,9 @@ def test_a_changed_file_is_a_warning_or_with_locked_an_error(command, trained, f
     assert refused.code == 2 and refused.err.count(difference) == 1
     done = command("fit", "--run", "tiny", *MORE)
     assert done.code == 0 and done.err.count(difference) == 1
-    # The file of the start is still there.
+    # What each start ran is still there.
+    assert (trained / "plugins.1" / "my_model.py").read_text() == SOURCE + "# changed\n"
+    assert (trained / "plugins" / "my_model.py").read_text() == SOURCE
     done = command("fit", "--run", "tiny", "--locked", "--trainer.max_epochs", "3")
     assert done.code == 2
     copy = str(trained / "plugins" / "my_model.py")
@@ -115,6 +117,7 @@ def test_a_changed_file_is_a_warning_or_with_locked_an_error(command, trained, f
         "fit", "--run", "tiny", "--locked", "--plugin", copy, "--trainer.max_epochs", "3"
     )
     assert done.code == 0, done.err
+    assert not (trained / "plugins.2").exists()
 
 
 def test_a_strangers_run_cannot_bring_code(command, trained):

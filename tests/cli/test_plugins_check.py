@@ -62,3 +62,28 @@ def test_unknown_names_are_errors(command, installed):
     assert done.code == 2 and "did you mean 'acme-checked'?" in done.err
     assert command("plugins", "check").code == 2
     assert "architectures" in command("plugins", "check", "acme-checked", "--kind", "archs").err
+
+
+def test_a_check_of_nothing_is_an_error(command, installed, fake_distribution):
+    """Else a misspelt kind, or a plugin that is blocked, would pass in continuous integration."""
+    done = command("plugins", "check", "acme-checked", "--kind", "losses", "--kind", "metrics")
+    assert done.code == 2 and "acme-checked offers no losses and no metrics" in done.err
+    assert "known: architectures" in done.err
+    fake_distribution("acme-empty", entry_points={"dlplug.api": {"major": "v1"}})
+    done = command("plugins", "check", "acme-empty")
+    assert done.code == 2 and "acme-empty offers nothing" in done.err
+    done = command("plugins", "check", "acme-checked", "--block", "acme-checked")
+    assert done.code == 2 and "nothing could be checked: acme-checked:checked_net" in done.err
+    assert "disabled: blocked by --block" in done.err and "fix:" in done.err
+
+
+def test_what_is_blocked_is_not_imported(command, installed, fake_distribution, tmp_path):
+    """The other components are; an import could do anything."""
+    source = "from pathlib import Path\nPath('imported').touch()\nclass Loss: ...\n"
+    lines = {"dlplug.losses": {"first": "acme_one:Loss", "second": "acme_two:Loss"}}
+    fake_distribution(
+        "acme-two", entry_points=lines, modules={"acme_one": source, "acme_two": "class Loss: ..."}
+    )
+    done = command("plugins", "check", "acme-two", "--block", "first")
+    assert "ok: loads, has_a_name_of_its_own, imports_quickly" in " ".join(done.out.split())
+    assert not (tmp_path / "imported").exists()

@@ -1,6 +1,7 @@
 """Plugins that the user has disabled for good."""
 
 import json
+import multiprocessing
 from pathlib import Path
 
 import pytest
@@ -53,6 +54,32 @@ def test_a_name_that_is_not_installed_here_does_nothing():
     assert status_of("acme:acme_dice").status is Status.AVAILABLE
 
 
+def test_a_name_has_several_spellings():
+    """Case and separators do not matter, as in --block; it stands there once."""
+    disable("acme_net")
+    assert disable("Acme-Net") == ["Acme-Net"]
+    assert disable("acme.net:Soft_Dice") == ["Acme-Net", "acme.net:Soft_Dice"]
+    assert enable("acme-net:soft-dice") == ["Acme-Net"]
+    assert enable("ACME_NET") == []
+
+
+def disable_many(first):
+    for number in range(20):
+        disable(f"acme-{first}-{number:02}")
+
+
+def test_processes_that_write_at_once_lose_nothing():
+    """Each sees what the other has written."""
+    context = multiprocessing.get_context("fork")
+    writers = [context.Process(target=disable_many, args=(first,)) for first in "abc"]
+    for writer in writers:
+        writer.start()
+    for writer in writers:
+        writer.join()
+    assert len(read_choices()["disabled"]) == 60
+    assert [file.name for file in choices_file().parent.iterdir()] == ["plugins.json"]
+
+
 def test_what_is_not_disabled_cannot_be_allowed():
     """The message says what is."""
     disable("acme")
@@ -71,6 +98,14 @@ def test_a_damaged_file_is_refused(text):
     with pytest.raises(PluginError, match="cannot read which plugins you disabled") as caught:
         Registry.discover()
     assert caught.value.where == str(choices_file()) and "delete it" in caught.value.fix
+
+
+def test_what_a_later_dlplug_wrote_stays():
+    """A key that this one does not know is kept when another is written."""
+    disable("acme")
+    choices_file().write_text('{"disabled": ["acme"], "favourites": ["vit"]}')
+    enable("acme")
+    assert json.loads(choices_file().read_text()) == {"disabled": [], "favourites": ["vit"]}
 
 
 def test_a_folder_that_cannot_be_written_is_told(tmp_path, monkeypatch):

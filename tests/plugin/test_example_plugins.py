@@ -1,48 +1,45 @@
 """The plugins in the folder ``plugins`` are complete packages whose own tests pass."""
 
-import re
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
-from dlplug.plugin import Registry, Status
+from tests.plugin.packages import PACKAGES, ROOT, every_package
 
-ROOT = Path(__file__).parents[2]
-PACKAGES = sorted(path.parent for path in (ROOT / "plugins").glob("*/pyproject.toml"))
-WITH_TESTS = [package for package in PACKAGES if (package / "tests").is_dir()]
+MEMBERS = ("dlplug_{}", "README.md", "tests")
 
 
-def entry_points_of(pyproject):
-    """The tables ``[project.entry-points.*]`` of a pyproject: ``{group: {name: value}}``."""
-    # Read as text: tomllib came with Python 3.11 only.
-    tables = re.findall(
-        r'^\[project\.entry-points\."?([\w.]+)"?\]\n((?:.*\S.*\n)+)', pyproject, re.M
-    )
-    return {group: dict(re.findall(r'^(\w+) = "(.*)"$', body, re.M)) for group, body in tables}
+def test_every_package_is_found():
+    """A plugin without a pyproject would be tested by nobody."""
+    folders = sorted(path.parent.name for path in (ROOT / "plugins").glob("*/README.md"))
+    assert folders and set(folders) <= {package.name for package in PACKAGES}
 
 
-@pytest.mark.parametrize("package", PACKAGES, ids=lambda path: path.name)
-def test_every_entry_point_is_sound(package, fake_distribution, monkeypatch):
-    """Installed as its pyproject says, all that a plugin offers is available and loads."""
-    lines = entry_points_of((package / "pyproject.toml").read_text())
-    assert "dlplug.api" in lines
-    fake_distribution(package.name, entry_points=lines)
-    monkeypatch.syspath_prepend(package)
-    registry = Registry.discover(allow=[package.name])
-    registry.load_hooks()
-    (plugin,) = [p for p in registry.plugins() if p.name == package.name]
-    assert [(e.status, e.reason) for e in plugin.entries if e.is_problem] == []
-    for entry in plugin.entries:
-        entry.load()
-    assert plugin.status is Status.LOADED
+@every_package
+def test_a_plugin_is_a_complete_package(package):
+    """It is called like its folder, states its API, and has code, a README, a config and tests."""
+    assert package.project["name"] == package.name
+    assert package.project["entry-points"]["dlplug.api"] == {"major": "v1"}
+    stem = package.name.removeprefix("dlplug-").replace("-", "_")
+    members = [name.format(stem) for name in MEMBERS]
+    assert [name for name in members if not (package.folder / name).exists()] == []
+    readme = (package.folder / "README.md").read_text()
+    configs = [path.name for path in package.folder.glob("*.yaml")]
+    assert configs and [name for name in configs if name not in readme] == []
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("package", WITH_TESTS, ids=lambda path: path.name)
-def test_the_tests_of_a_plugin_pass(package):
-    """Run in the plugin's own folder, as its author does."""
+@every_package
+def test_the_tests_of_a_plugin_pass(package, tmp_path):
+    """Run in the plugin's own folder, as its author does who has installed it."""
+    package.require()
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
-    done = subprocess.run(command, cwd=package, capture_output=True, text=True)
-    assert done.returncode == 0, done.stdout[-3000:]
+    done = subprocess.run(
+        command,
+        cwd=package.folder,
+        env=package.install(tmp_path),
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout[-5000:] + done.stderr[-1000:]

@@ -128,7 +128,11 @@ def test_hooks_stand_in_the_same_file(write):
             "MyNet",
         ),
         ('dlplug_components = {"loss": {"a b": A}}', 1, "the name 'a b' contains ' '", None),
+        ('dlplug_components = {"loss": {"a.py": A}}', 1, "the name 'a.py' is that of a", None),
+        ('dlplug_components = {\n"presets": "small"}', 2, "has no presets", "--config FILE"),
         ("a = '\0'", None, "mine.py is not Python", None),
+        pytest.param("a = " + "-" * 9999 + "1", None, "mine.py is not Python", None, id="deep"),
+        pytest.param("a = " + "-" * 99999 + "1", None, "it is nested too", None, id="deeper"),
     ],
 )
 def test_what_cannot_be_right_is_told_with_its_line(write, text, line, what, fix):
@@ -155,6 +159,25 @@ def test_a_missing_file_is_told_with_what_is_there(write):
     write("a: 1", "x.yaml")
     with pytest.raises(PluginError, match=r"x\.yaml' is no Python file"):
         Registry.discover(files=["x.yaml"])
+
+
+@pytest.mark.parametrize("name", ["a:b.py", "a,b.py", "a\nb.py"])
+def test_a_name_that_cannot_be_part_of_an_id_is_refused(write, name):
+    """No config could name what the file offers."""
+    write('class A: ...\ndlplug_components = {"loss": A}', name)
+    with pytest.raises(PluginError, match="a plugin file cannot be called") as caught:
+        Registry.discover(files=[name])
+    assert caught.value.where == "command line, --plugin" and "rename it" in caught.value.fix
+
+
+@pytest.mark.parametrize("name", ["my net.py", "ünï.py", "net-1.2.py"])
+def test_other_names_of_files_are_good(write, name):
+    """Spaces, letters of any language, dots and dashes."""
+    write('class A: ...\ndlplug_components = {"loss": A}', name)
+    component = Registry.discover(files=[name], block=["dlplug:focal"]).find("losses", f"{name}:A")
+    assert component.load().__name__ == "A"
+    blocked = Registry.discover(files=[name], block=[name]).components("losses")
+    assert [c.status for c in blocked if c.distribution == name] == [Status.DISABLED]
 
 
 def test_an_import_that_fails_is_told_with_file_and_line(write):

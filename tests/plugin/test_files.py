@@ -5,13 +5,16 @@ import json
 import multiprocessing
 import os
 import pickle
+import py_compile
 import subprocess
 import sys
 from concurrent.futures import ProcessPoolExecutor
+from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path
 
 import pytest
 
+from dlplug.errors import PluginError
 from dlplug.plugin.files import VARIABLE, enter, entered, path_of
 from dlplug.plugin.hashes import tree_hash
 
@@ -48,6 +51,75 @@ def test_a_folder_is_a_package(tmp_path):
     module = importlib.import_module(enter("my_nets", folder, tree_hash(folder)))
     assert module.Net.number == 2
     assert path_of("dlplug.plugin.files.my_nets.layers") == folder
+
+
+def folder_of(tmp_path, init):
+    folder = tmp_path / "my_nets"
+    folder.mkdir()
+    (folder / "__init__.py").write_text(init)
+    return folder
+
+
+def imported(folder):
+    return importlib.import_module(enter("my_nets", folder, tree_hash(folder)))
+
+
+def test_a_cache_does_not_decide_what_a_module_is(tmp_path):
+    """Not below a folder either: its time and size can be those of the file."""
+    folder = folder_of(tmp_path, "from .layers import Net\n")
+    layers = folder / "layers.py"
+    layers.write_text(SOURCE.format(6))
+    py_compile.compile(str(layers), invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH)
+    layers.write_text(SOURCE.format(5))
+    assert imported(folder).Net.number == 5
+
+
+@pytest.mark.parametrize(
+    "place", ["layers.so", f"layers{EXTENSION_SUFFIXES[0]}", "layers.pyc", "__pycache__/layers.py"]
+)
+def test_what_the_hash_does_not_cover_is_not_imported(tmp_path, place):
+    """Compiled modules, and whatever lies in a cache."""
+    below = ".__pycache__" if "/" in place else ""
+    folder = folder_of(tmp_path, f"from {below or '.'} import layers\n")
+    file = folder / place
+    file.parent.mkdir(exist_ok=True)
+    file.write_text(SOURCE.format(7))
+    before = tree_hash(folder)
+    with pytest.raises(ImportError, match=r"layers\S* is none of the Python files of"):
+        imported(folder)
+    assert tree_hash(folder) == before
+
+
+def test_a_link_to_another_folder_is_not_imported(tmp_path):
+    """Its files are not part of the hash; a folder without __init__.py is."""
+    folder = folder_of(tmp_path, "from .inner.layers import Net\n")
+    (tmp_path / "inner").mkdir()
+    (tmp_path / "inner" / "layers.py").write_text(SOURCE.format(8))
+    (folder / "inner").symlink_to(tmp_path / "inner")
+    with pytest.raises(ImportError, match="is none of the Python files of"):
+        imported(folder)
+    (folder / "inner").unlink()
+    (tmp_path / "inner").rename(folder / "inner")
+    assert imported(folder).Net.number == 8
+
+
+def test_a_submodule_that_changes_is_refused(tmp_path):
+    """When it is imported late, too."""
+    folder = folder_of(tmp_path, "")
+    (folder / "layers.py").write_text(SOURCE.format(9))
+    imported(folder)
+    (folder / "layers.py").write_text(SOURCE.format(10))
+    with pytest.raises(ImportError, match="has changed since this program began to use it"):
+        importlib.import_module("dlplug.plugin.files.my_nets.layers")
+
+
+@pytest.mark.parametrize("text", ["{", "[]", "3", '{"a": 1}', '{"a": ["x"]}', '{"a": ["x", 3]}'])
+def test_a_variable_that_says_something_else_is_told(monkeypatch, text):
+    """With what to do about it."""
+    monkeypatch.setenv(VARIABLE, text)
+    with pytest.raises(PluginError, match="which dlplug has not written") as caught:
+        entered()
+    assert caught.value.fix.startswith(f"unset {VARIABLE}")
 
 
 def test_changed_code_takes_the_place_of_the_old(path):

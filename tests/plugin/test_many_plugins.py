@@ -61,7 +61,7 @@ def test_what_is_installed_is_asked_once_for_each_requirement(many, monkeypatch)
     """Not once for each plugin that requires it."""
     asked = Counter()
     monkeypatch.setattr(
-        "dlplug.plugin.registry.is_installed", lambda name: asked.update([name]) or True
+        "dlplug.plugin.plugin.is_installed", lambda name: asked.update([name]) or True
     )
     assert len(Registry.discover().plugins()) == NUMBER + 1
     assert set(asked) == {"torch", "numpy"} and set(asked.values()) == {1}

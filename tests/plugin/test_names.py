@@ -2,7 +2,14 @@
 
 import pytest
 
-from dlplug.plugin.names import name_problem, normalised, one_line, split_id
+from dlplug.plugin.names import (
+    comparable,
+    distribution_name,
+    name_problem,
+    normalised,
+    one_line,
+    split_id,
+)
 
 
 def test_names_compare_as_package_indexes_do():
@@ -34,6 +41,25 @@ def test_a_name_with_a_control_character_is_refused():
     """It could steer the terminal in which it is listed."""
     assert name_problem("a\x1b[2J").startswith("the name 'a\\x1b[2J' contains")
     assert name_problem("a\x07") == "the name 'a\\x07' cannot be printed"
+
+
+@pytest.mark.parametrize("name", ["my_model.py", "my_models/"])
+def test_a_name_of_a_file_is_no_name_of_a_component(name):
+    """Else --block would not know which of the two is meant."""
+    assert name_problem(name) == f"the name {name!r} is that of a file"
+
+
+def test_an_installed_distribution_is_never_called_like_a_file():
+    """By the rule of package indexes; a name that somebody writes may be that of a file."""
+    assert distribution_name("My_Model.py") == "my-model-py"
+    assert normalised("my_model.py") == "my_model.py" and normalised("my_models/") == "my_models/"
+
+
+def test_two_spellings_of_one_name_are_equal():
+    """Of distributions, components and ids; a file has one spelling."""
+    assert comparable("Acme_Net") == comparable("acme-net") != comparable("acme")
+    assert comparable("Acme.net:Soft_Dice") == comparable("acme-net:soft-dice")
+    assert comparable("my_model.py") != comparable("my-model.py")
 
 
 def test_an_empty_name_is_refused():

@@ -57,6 +57,23 @@ def test_a_file_that_is_not_there_is_told(acme, target, message):
         preset_file(target)
 
 
+@pytest.mark.parametrize(
+    "stem", ["../secret", "..", "/etc/passwd", "presets/../../secret", ".hidden", ""]
+)
+def test_a_target_leads_nowhere_but_below_the_package(acme, stem):
+    """A hook may offer any text; that of an entry point is checked when it is read."""
+    (acme / "acme_vision" / "secret.yaml").write_text("name: secret\n")
+    with pytest.raises(ValueError, match=r"is not of the form package\.folder:name"):
+        preset_file(f"acme_vision.presets:{stem}")
+
+
+@pytest.mark.parametrize("module", ["", ".acme_vision", "acme_vision..presets", "acme_vision/net"])
+def test_a_package_is_named_by_words(module):
+    """Between single dots."""
+    with pytest.raises(ValueError, match="is not of the form"):
+        preset_file(f"{module}:small")
+
+
 def test_a_preset_is_a_component_like_others(acme, fake_distribution):
     """It has a status, an identity, a summary, and conflicts with its namesakes."""
     preset = Registry.discover().find("presets", "small")

@@ -69,3 +69,18 @@ def test_a_missing_attribute_gets_a_suggestion(fake_distribution):
     assert str(caught.value) == (
         "'acme_targets' has no attribute 'FocallLoss'; did you mean 'FocalLoss'?"
     )
+
+
+def test_a_lazy_module_that_fails_keeps_its_own_message(fake_distribution):
+    """It has the attribute; making it raised the same kind of exception."""
+    source = """
+        def __getattr__(name):
+            if name == "Net":
+                return None.weights
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    """
+    fake_distribution("acme", modules={"acme_lazy": source})
+    with pytest.raises(AttributeError, match="'NoneType' object has no attribute 'weights'"):
+        import_target("acme_lazy:Net")
+    with pytest.raises(AttributeError, match=r"^'acme_lazy' has no attribute 'Nets'"):
+        import_target("acme_lazy:Nets")

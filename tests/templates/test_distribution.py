@@ -14,7 +14,7 @@ from dlplug.templates.distribution import STARTS, filled, write_distribution
 from dlplug.templates.names import LONGEST, Names
 from dlplug.testing.check import check_distribution
 from dlplug.testing.verdict import report_text
-from tests.plugin.test_example_plugins import entry_points_of
+from tests.plugin.packages import entry_points_of
 
 ROOT = Path(__file__).parents[2]
 SHORT, LONG = "ab", "-".join(["abcdefghi"] * 3)
@@ -67,6 +67,21 @@ def test_nothing_is_overwritten(tmp_path):
         write_distribution(names, tmp_path)
     assert "--path DIR" in caught.value.fix
     assert [path.name for path in tmp_path.iterdir()] == ["acme-x"]
+
+
+def test_the_slower_one_of_two_overwrites_nothing(tmp_path, monkeypatch):
+    """Nor does it put its package into that of the other."""
+    names, own = Names("losses", "acme-x"), tmp_path / "acme-x" / "mine.py"
+
+    def slow(names):
+        own.parent.mkdir()
+        own.write_text("X = 1")
+        return filled(names)
+
+    monkeypatch.setattr("dlplug.templates.distribution.filled", slow)
+    with pytest.raises(InvalidValueError, match=r"cannot write .*acme-x': Directory not empty"):
+        write_distribution(names, tmp_path)
+    assert [path.name for path in tmp_path.rglob("*")] == ["acme-x", "mine.py"]
 
 
 def test_a_folder_that_cannot_be_written_is_an_error(tmp_path):

@@ -53,6 +53,20 @@ def test_a_name_of_an_installed_plugin_is_refused(fake_distribution):
     assert checked_names("callback", "dicey", registry).package == "dicey"
 
 
+def test_a_name_of_another_distribution_is_refused(fake_distribution):
+    """pip would take that one away for the new plugin; its module may be called otherwise."""
+    fake_distribution("acme-images", modules={"acmeimg": ""})
+    with pytest.raises(InvalidValueError, match="a distribution of that name is installed"):
+        checked_names("loss", "acme_images", Registry.discover())
+
+
+def test_another_spelling_of_a_taken_name_is_refused(fake_distribution):
+    """--block could not tell them apart."""
+    fake_distribution("acme", entry_points={"dlplug.losses": {"Soft.Dice": "acme_dice:Dice"}})
+    with pytest.raises(InvalidValueError, match=r"one of that name: Soft\.Dice \(acme"):
+        checked_names("loss", "soft-dice", Registry.discover())
+
+
 def test_an_unknown_kind_is_refused():
     """With the nearest."""
     with pytest.raises(UnknownKeyError, match="did you mean 'loss'"):

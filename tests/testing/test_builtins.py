@@ -5,6 +5,7 @@ from functools import cache
 import pytest
 
 from dlplug.plugin import CORE, KINDS, Registry
+from dlplug.plugin.builtins import core_plugin
 from dlplug.testing.check import check_distribution
 from dlplug.testing.verdict import report_text
 
@@ -15,11 +16,14 @@ def registry() -> Registry:
     return Registry.discover()
 
 
-@pytest.mark.parametrize("kind", KINDS)
+OFFERED = {component.kind for component in core_plugin().entries}
+
+
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind in OFFERED])
 def test_every_built_in_component_keeps_every_rule(kind):
     """One fault names component, rule and reason."""
     verdicts = check_distribution(registry(), CORE, kinds=[kind])
     own = {c.id for c in registry().components(kind) if c.distribution == CORE}
-    assert {verdict.component for verdict in verdicts} == own
+    assert own and {verdict.component for verdict in verdicts} == own
     failures = [verdict for verdict in verdicts if verdict.is_failure]
     assert not failures, report_text(CORE, "", failures)

@@ -58,6 +58,10 @@ def test_a_file_that_is_a_plugin_has_no_examples_of_dlplugs(tmp_path, private_me
         ("architectures: {net: {files: {../x.csv: a}}}", "files has '../x.csv'"),
         ("architectures: {net: {files: {/x.csv: a}}}", "files has '/x.csv'"),
         ("architectures: {net: {files: {x.csv: 3}}}", "'x.csv': int, which is no text"),
+        ("architectures: {net: {prepare: 'os:remove'}}", "prepare is 'os:remove', which is no f"),
+        ("architectures: {net: {prepare: 'acme_examples_2:f'}}", "no function of this distrib"),
+        ("architectures: {net: {prepare: acme_examples}}", "no function of this distribution"),
+        ("architectures: {net: {prepare: 3}}", "no function of this distribution"),
     ],
 )
 def test_wrong_words_are_named(components, tmp_path, text, message):
@@ -91,3 +95,23 @@ def test_files_are_written_before_it_is_built(fake_distribution, tmp_path):
     verdicts = check_distribution(Registry.discover(), "acme", path)
     assert [v for v in verdicts if v.is_failure] == []
     assert any(v.reason == "its authors say: a test" for v in verdicts)
+
+
+def test_a_function_of_the_distribution_prepares_the_folder(components, tmp_path):
+    """In any of its modules; it is called when the component is built."""
+    path = tmp_path / "x.yaml"
+    path.write_text("architectures: {net: {prepare: 'acme_examples.files:write'}}")
+    (example,) = read_examples(path, components).values()
+    assert example.prepare == "acme_examples.files:write" and "acme_examples" not in sys.modules
+
+
+def test_further_slots_are_written_as_in_a_config(fake_distribution, tmp_path):
+    """A slot for several components takes one without brackets."""
+    from dlplug.testing.subject import Subject
+    from dlplug.testing.training import experiment_of
+
+    registry = Registry.discover()
+    (mlp,) = [c for c in registry.components("architectures") if c.name == "mlp"]
+    example = Example(inputs="table", arguments={"hidden": [4]}, config={"metrics": "accuracy"})
+    experiment = experiment_of(Subject(mlp, registry, example, tmp_path))
+    assert [metric["name"] for metric in experiment.resolved["metrics"]] == ["dlplug:accuracy"]

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from dlplug.testing.rule import COMPONENTS, RULES
+from dlplug.testing.rule import COMPONENTS, all_rules
 from dlplug.testing.rules import __all__ as families
 
 NAMED = {
@@ -16,7 +16,7 @@ README = Path(__file__).parents[2] / "dlplug/testing/README.md"
 def table() -> str:
     """Rule, what it proves, kinds."""
     rows = ["| rule | a component that keeps it | asked of |", "|---|---|---|"]
-    for rule in RULES:
+    for rule in all_rules():
         kinds = NAMED.get(rule.kinds, ", ".join(rule.kinds))
         rows.append(f"| `{rule.name}` | {rule.proves} | {kinds} |")
     return "\n".join(rows)

@@ -1,15 +1,18 @@
 """Every rule of the conformance kit can be broken, and says what is broken and how to mend it."""
 
 import pytest
+import torch
 
 from dlplug.plugin import Registry
 from dlplug.testing.check import check_component, check_distribution
 from dlplug.testing.example import Example
 from dlplug.testing.imports import import_report
-from dlplug.testing.rule import RULES
+from dlplug.testing.rule import Broken, all_rules
+from dlplug.testing.rules.repeating import same
 from dlplug.testing.subject import Subject
 from dlplug.testing.verdict import Outcome
 
+RULES = all_rules()
 NETS, OTHERS = "tests.testing.bad.architectures", "tests.testing.bad.others"
 # Rule -> kind, target of a component that breaks it, and what the reason must contain.
 BROKEN = {
@@ -22,6 +25,11 @@ BROKEN = {
         "torch.cuda.is_available",
     ),
     "names_what_exists": ("presets", "tests.testing.bad:small", "no architecture named 'vitt'"),
+    "offers_names_without_a_library": (
+        "hooks",
+        "tests.testing.bad.names",
+        "giving its names imports numpy",
+    ),
     "has_a_docstring": ("architectures", f"{NETS}:NoDocstring", "no docstring"),
     "tells_its_parameters": ("architectures", f"{NETS}:Silent", "what to give for strength"),
     "builds": ("architectures", f"{NETS}:NeedsAPath", "path: str"),
@@ -65,9 +73,10 @@ BROKEN = {
 
 def subject(fake_distribution, folder, kind, target, name="bad", example=None):
     """A component of a distribution that exists for one test."""
-    fake_distribution("acme-bad", entry_points={f"dlplug.{kind}": {name: target}})
+    group = "dlplug.index" if kind == "hooks" else f"dlplug.{kind}"
+    fake_distribution("acme-bad", entry_points={group: {name: target}})
     registry = Registry.discover()
-    component = next(c for c in registry.components(kind) if c.distribution == "acme-bad")
+    component = next(c for c in registry.entries() if (c.name, c.kind) == (name, kind))
     return Subject(component, registry, example or Example(), folder)
 
 
@@ -131,3 +140,19 @@ def test_an_author_can_exempt_a_component(fake_distribution, tmp_path):
     found = verdict_of(unused, "trains_every_parameter")
     assert found.outcome is Outcome.DOES_NOT_APPLY
     assert found.reason == "its authors say: kept for old checkpoints"
+
+
+def test_each_parameter_of_an_optimizer_goes_on(fake_distribution, tmp_path):
+    """Not the first one alone."""
+    bad = subject(fake_distribution, tmp_path, "optimizers", f"{OTHERS}:BiasAmnesiac")
+    found = verdict_of(bad, "goes_on_after_a_checkpoint")
+    assert found.is_failure and "changes the next step of bias" in found.reason
+
+
+def test_results_are_the_same_only_as_a_whole():
+    """A part of one, and no result at all, are no proof."""
+    one, two = torch.zeros(2), torch.ones(2)
+    assert same([one, two], [one, two])
+    assert not same([one, two], [one]) and not same([one], [two])
+    with pytest.raises(Broken, match="gives no tensor"):
+        same([], [])

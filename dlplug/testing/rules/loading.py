@@ -6,7 +6,7 @@ from dlplug.plugin import KINDS
 from dlplug.plugin.component import HOOKS_KIND
 from dlplug.plugin.lookup import providers
 from dlplug.plugin.spec import PRESETS
-from dlplug.testing.imports import BUDGET, import_report
+from dlplug.testing.imports import BUDGET, import_report, libraries_behind
 from dlplug.testing.rule import COMPONENTS, Broken, DoesNotApply, rule
 from dlplug.testing.subject import Subject
 
@@ -70,6 +70,21 @@ def imports_quickly(subject: Subject) -> None:
 def imports_without_a_gpu(subject: Subject) -> None:
     if asked := _imported(subject)["asked"]:
         raise Broken(f"on import it called {', '.join(asked)}")
+
+
+@rule(
+    kinds=(HOOKS_KIND,),
+    proves="in the group dlplug.index, it imports the standard library, dlplug and its own package"
+    " only",
+    fix="read the names from the library's files or metadata, give targets as 'module:attr', and"
+    " move what needs the library to a module of the group dlplug",
+)
+def offers_names_without_a_library(subject: Subject) -> None:
+    if not subject.component.is_index:
+        raise DoesNotApply("it stands in the group dlplug, which listing does not import")
+    libraries = libraries_behind(subject.component.target)
+    if libraries:
+        raise Broken(f"giving its names imports {', '.join(libraries)}")
 
 
 def _imported(subject: Subject) -> dict:

@@ -25,7 +25,7 @@ def repeats_itself(subject: Subject) -> None:
     for _ in range(2):
         with seeded(SEED):
             results.append(list(_result(subject)))
-    if not all(map(torch.equal, *results)):
+    if not same(*results):
         raise Broken("two builds and calls with one seed differ")
 
 
@@ -37,8 +37,19 @@ def repeats_itself(subject: Subject) -> None:
 def repeats_its_batches(subject: Subject) -> None:
     other = anew(subject)
     batches = [list(tensors(one.data_batch)) for one in (subject, other)]
-    if not all(map(torch.equal, *batches)):
+    if not same(*batches):
         raise Broken("two data modules made with one seed differ in the first batch")
+
+
+def same(first: list[torch.Tensor], second: list[torch.Tensor]) -> bool:
+    """Whether two results are equal, tensor by tensor.
+
+    Raises:
+        Broken: there is nothing to compare.
+    """
+    if not first and not second:
+        raise Broken("it gives no tensor")
+    return len(first) == len(second) and all(map(torch.equal, first, second))
 
 
 def anew(subject: Subject) -> Subject:

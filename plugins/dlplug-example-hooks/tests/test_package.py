@@ -52,3 +52,11 @@ def test_health_is_asked(registry):
     """The doctor gets a row."""
     ((name, rows),) = registry.call("dlplug_health")
     assert (name, rows[0][0]) == ("dlplug-example-hooks:compile", "torch.compile")
+
+
+def test_the_names_are_known_to_the_next_process(registry):
+    """Listing and completion have them without importing torch."""
+    known = Registry.discover(allow=["dlplug-example-hooks"])
+    names = {c.name: c for c in known.components("optimizers") if c.offered_by}
+    assert names.keys() == {c.name for c in registry.components("optimizers") if c.offered_by}
+    assert names["torch.RMSprop"].is_recalled and known.hook_modules() == []

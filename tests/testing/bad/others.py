@@ -92,6 +92,15 @@ class Amnesiac(torch.optim.Adam):
         return super().state_dict() | {"state": {}}
 
 
+class BiasAmnesiac(torch.optim.Adam):
+    """An optimizer that forgets one parameter when it is loaded."""
+
+    def load_state_dict(self, state_dict):
+        """All but the last of the state."""
+        super().load_state_dict(state_dict)
+        self.state.pop(self.param_groups[0]["params"][-1], None)
+
+
 class Rising(torch.optim.lr_scheduler.LRScheduler):
     """A scheduler that ends below 0."""
 
