@@ -1,0 +1,3 @@
+"""dlplug comes before timm: it sees to a torchvision that does not fit this torch."""
+
+import dlplug  # noqa: F401
