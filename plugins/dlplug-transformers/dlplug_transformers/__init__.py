@@ -1,0 +1,1 @@
+"""Networks of the library transformers as architectures of dlplug."""
