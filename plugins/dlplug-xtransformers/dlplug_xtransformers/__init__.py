@@ -1,0 +1,1 @@
+"""The transformers of x-transformers as architectures."""
