@@ -1,0 +1,1 @@
+"""Networks and losses of MONAI; nothing of it is imported before one is named."""
