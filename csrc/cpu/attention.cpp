@@ -34,10 +34,10 @@ std::tuple<Tensor, Tensor> attention_forward(
       q, k, v,
       {mask, alibi_slopes, seed, documents, dropout_p, scale, softcap, left, right, query_offset});
   const Tensor out = empty_heads(query, args.value_width, query.is_contiguous());
-  const Tensor lse = empty(query, {args.batch, args.heads, args.num_queries}, ScalarType::Float);
+  const Tensor lse = empty(query, {args.batch, args.heads, args.num_queries}, ScalarType::Double);
   if (lse.numel() == 0) return {out, lse};
   args.out = rows_of_heads(out);
-  args.lse = static_cast<float*>(lse.mutable_data_ptr());
+  args.lse = static_cast<double*>(lse.mutable_data_ptr());
   args.sinks = per_head(sinks, args.heads);
   const int64_t most = std::max(kMinQueries, kMaxSums / std::max<int64_t>(1, args.value_width));
   const int64_t heads = args.batch * args.heads;
@@ -48,9 +48,8 @@ std::tuple<Tensor, Tensor> attention_forward(
   args.num_query_items = divide_up(args.num_queries, args.item_queries);
 
   const int64_t group = args.heads / args.kv_heads;
-  const bool is_few = args.num_queries <= kFewQueries && group * args.num_queries <= kFewRows;
   const int64_t num_keys = std::max<int64_t>(args.num_keys, 1);
-  const int64_t items = is_few ? heads / group : heads * args.num_query_items;
+  const int64_t items = args.is_few ? heads / group : heads * args.num_query_items;
   const int64_t key_ranges =
       std::min(divide_up(kEnoughItems, items), divide_up(num_keys, kMinKeys));
   args.item_keys = round_up(divide_up(num_keys, key_ranges), kChunkStep);
@@ -65,9 +64,9 @@ std::tuple<Tensor, Tensor> attention_forward(
     args.part_totals = args.part_tops + count;
     args.part_sums = args.part_totals + count;
   }
-  const auto kernel = is_few ? DLPLUG_SELECT_KERNEL(attention_forward_few)
-                             : DLPLUG_SELECT_KERNEL(attention_forward);
-  const int64_t item_rows = is_few ? group * args.num_queries : args.item_queries;
+  const auto kernel = args.is_few ? DLPLUG_SELECT_KERNEL(attention_forward_few)
+                                  : DLPLUG_SELECT_KERNEL(attention_forward);
+  const int64_t item_rows = args.is_few ? group * args.num_queries : args.item_queries;
   run(kernel, args, items * args.num_key_items,
       std::max(item_rows, kMemoryRows) * args.item_keys * (args.width + args.value_width));
   if (parts.has_value()) {

@@ -185,6 +185,8 @@ Args args_of(const Tensor& query, const Tensor& key, const Tensor& value, const 
     args.threshold = static_cast<uint64_t>(std::floor(options.dropout_p * 4294967296.0 + 0.5));
     if (options.dropout_p < 1) args.keep_scale = static_cast<float>(1 / (1 - options.dropout_p));
   }
+  const int64_t group = args.heads / args.kv_heads;
+  args.is_few = args.num_queries <= kFewQueries && group * args.num_queries <= kFewRows;
   args.is_plain =
       args.scale > 0 && args.softcap == 0 && args.alibi_slopes == nullptr && args.threshold == 0;
   return args;

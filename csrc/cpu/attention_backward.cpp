@@ -119,7 +119,7 @@ std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor> attention_backward(
   auto args = args_of<AttentionBackward>(
       q, k, v,
       {mask, alibi_slopes, seed, documents, dropout_p, scale, softcap, left, right, query_offset});
-  STD_TORCH_CHECK(lse.is_contiguous() && lse.scalar_type() == ScalarType::Float &&
+  STD_TORCH_CHECK(lse.is_contiguous() && lse.scalar_type() == ScalarType::Double &&
                       lse.numel() == args.batch * args.heads * args.num_queries,
                   "expected lse as attention_forward gives it");
   const auto is_like_out = [&](const Tensor& x) {
@@ -145,7 +145,7 @@ std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor> attention_backward(
   args.grad_query = rows_of_heads(grad_query);
   args.grad_key = rows_of_heads(grad_key);
   args.grad_value = rows_of_heads(grad_value);
-  args.lse = static_cast<const float*>(lse.const_data_ptr());
+  args.lse = static_cast<const double*>(lse.const_data_ptr());
 
   const int64_t bundles = args.num_single * args.num_bundles;
   const int64_t ranges =

@@ -13,7 +13,7 @@
 // sinks, alibi_slopes (H,) float32;  cu_seqlens (documents + 1,) int32, B = 1 and Q = K
 // seed   int64 scalar, read when dropout_p > 0
 // out    (B, H, Q, E)   like query
-// lse    (B, H, Q)      float32: log of the sum of exponentials; -inf where nothing is seen
+// lse    (B, H, Q)      float64: log of the sum of exponentials; -inf where nothing is seen
 // Outputs are contiguous where what they belong to is, else laid out as (B, rows, heads, width).
 // Nothing is written in place and no output aliases an input.
 // Where the processor multiplies bfloat16 itself (AVX512_BF16), denormals of query, key, value, of

@@ -18,7 +18,7 @@ _NO_GRADIENTS = (None,) * (len(reference.Options._fields) - 2)  # of all behind 
 
 
 def _fake_forward(query, key, value, *_):
-    lse = query.new_empty(query.shape[:-1], dtype=torch.float32)
+    lse = query.new_empty(query.shape[:-1], dtype=torch.float64)
     return _empty_heads(query, value.size(-1)), lse
 
 
@@ -79,7 +79,8 @@ def _gradients(ctx, grad_out, _):
 def _gradient_of_sinks(grad_out: Tensor, out: Tensor, lse: Tensor, sinks: Tensor) -> Tensor:
     """The sink's weight takes from the others: -weight * (out . grad_out), summed over the rows."""
     weight = torch.exp(sinks[:, None] - lse).masked_fill(lse == -torch.inf, 0)
-    return -(weight * (out.float() * grad_out.float()).sum(-1)).sum((0, 2))
+    taken = weight * (out.float() * grad_out.float()).sum(-1)
+    return -taken.sum((0, 2)).to(sinks.dtype)
 
 
 forward = _library.define(

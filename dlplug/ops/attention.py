@@ -88,7 +88,7 @@ def attention(
     if (
         attn_mask is window is alibi_slopes is softcap is sinks is cu_seqlens is None
         and (dropout_p == 0 and type(query_offset) is int and query_offset == 0)
-        and (scale is None or (type(scale) is float and scale != 0))
+        and (scale is None or (type(scale) is float and scale > 0))
         and _is_left_to_torch(query, key, value)
     ):
         try:
@@ -228,8 +228,8 @@ def _run_torch(
             attn_mask = attn_mask.masked_fill(~seen, -torch.inf)
         attn_mask = torch.atleast_2d(attn_mask)
     scale = options.scale
-    if scale == 0:  # which PyTorch's own op multiplies by the -inf of what is hidden
-        query, scale = query * 0, 1.0
+    if scale <= 0:  # which PyTorch's own op multiplies by the -inf of what a causal mask hides
+        query, scale = (query * 0, 1.0) if scale == 0 else (-query, -scale)
     return F.scaled_dot_product_attention(
         query,
         key,

@@ -77,11 +77,16 @@ struct Case {
 };
 
 const Case cases[] = {
-    {sum_of_a_block, {3, 2}, {32, 4}, 0},    {sum_without_a_barrier, {2}, {64}, 0},
-    {barrier_in_a_branch, {1}, {40}, 0},     {one_thread_leaves, {1}, {40}, 0},
-    {lanes_part, {1}, {32}, 0},              {shuffle_from_outside, {1}, {32}, 0},
-    {shared_memory_overflows, {1}, {32}, 64}, {sum_of_a_block, {1}, {32, 33}, 0},
-    {sum_of_a_block, {1, 65536}, {1}, 0},    {shuffles, {1}, {32}, 0},
+    {sum_of_a_block, {3, 2}, {32, 4}, 0},
+    {sum_without_a_barrier, {2}, {64}, 0},
+    {barrier_in_a_branch, {1}, {40}, 0},
+    {one_thread_leaves, {1}, {40}, 0},
+    {lanes_part, {1}, {32}, 0},
+    {shuffle_from_outside, {1}, {32}, 0},
+    {shared_memory_overflows, {1}, {32}, 64},
+    {sum_of_a_block, {1}, {32, 33}, 0},
+    {sum_of_a_block, {1, 65536}, {1}, 0},
+    {shuffles, {1}, {32}, 0},
     {misaligned_vector, {1}, {2}, 0},
 };
 

@@ -7,6 +7,8 @@ from torch import Tensor
 
 from tests.fuzz.call import Call, Results
 
+LARGEST = torch.finfo(torch.float64).max
+
 
 @dataclass(frozen=True)
 class Error:
@@ -50,9 +52,11 @@ def errors_of(
         if not numbers:
             continue
         exact = numbers.pop()
-        limits, rounding = torch.finfo(mine.dtype), roundings.get(name, 0.0)
+        limits = torch.finfo(mine.dtype)
         # The oracle has no more digits than a float64 that is judged by it.
         eps = 1e-11 if mine.dtype == torch.float64 else limits.eps
+        # Of terms of 1e248 it may overflow; so great an infinity would make NaN of every error.
+        rounding = min(roundings.get(name, 0.0), LARGEST * eps)
         size = max(exact.abs().max().item(), rounding / eps, limits.tiny)
         own, *others = ((x - exact).abs().max().item() / size for x in numbers)
         errors[name] = Error(own, better(others), eps + rounding / size)

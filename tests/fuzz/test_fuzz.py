@@ -10,6 +10,7 @@ from dlplug import ops
 from dlplug.errors import BackendError, OpError
 from dlplug.ops import _backend
 from tests.fuzz import __main__ as command
+from tests.fuzz.accuracy import errors_of
 from tests.fuzz.call import Call
 from tests.fuzz.campaign import run
 from tests.fuzz.dice import Dice
@@ -139,6 +140,19 @@ def test_a_fault_is_found_and_repeated(name, fault, monkeypatch, capsys):
     ]
     assert command.main(line[3:]) == 1
     assert said[0] in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("rounding", [0.0, 1e-3, 1e300, float("inf")])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_an_allowance_that_overflows_is_a_great_one(rounding, dtype):
+    """It refuses no exact result and takes no infinite one."""
+    true = {"x": torch.tensor([2.0, 3.0], dtype=torch.float64)}
+    exact = {"x": true["x"].to(dtype)}
+    call = Call(None, lambda _: [exact], lambda _: true, [], roundings=lambda _: {"x": rounding})
+    errors, why = errors_of(call, exact, 0, "cpu")
+    assert why is None and errors["x"].is_allowed()
+    _, why = errors_of(call, {"x": exact["x"] * float("inf")}, 0, "cpu")
+    assert why == "x is not finite where it has to be"
 
 
 def test_no_failure_no_exit_code(capsys):

@@ -207,3 +207,27 @@ def test_dropout_drops_the_same_weights_as_the_reference(cpu_kernels, isa, dtype
         found.double(), expected.expand(2, 2, 5, 8), rtol=torch.finfo(dtype).eps * 2, atol=0
     )
     assert ops.attention(*tensors, dropout_p=1.0).eq(0).all()
+
+
+@each_isa
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("offset", [0, 2000, -2000])
+@pytest.mark.parametrize("name", ["plain", "sinks", "dropout"])
+def test_slopes_learn_from_queries_far_from_all_keys(cpu_kernels, isa, dtype, offset, name):
+    """The output, which is rounded to the dtype, does not meet the distance of 2,000.
+
+    Within twice bfloat16's rounding; what the distance multiplied was above the gradient itself.
+    """
+    options = {
+        "plain": {},
+        "sinks": {"sinks": torch.full((2,), -900.0)},
+        "dropout": {"dropout_p": 0.3},
+    }
+    *tensors, grad = make_inputs(1, 2, 1, 300, 300 if offset else 3, 8, 8, dtype)
+    given = {"alibi_slopes": torch.tensor([0.5, 0.1]), "query_offset": offset, "enable_gqa": True}
+    torch.manual_seed(3)
+    with ops.use_isa(isa):
+        *_, found = with_gradients(ops.attention, tensors, grad, **options[name], **given)
+    torch.manual_seed(3)
+    *_, true = oracle(tensors, grad, **options[name], **given)
+    assert (found - true).abs().max() <= 2 * torch.finfo(torch.bfloat16).eps * true.abs().max()

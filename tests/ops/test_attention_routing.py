@@ -14,6 +14,8 @@ from tests.ops.attention_cases import (
     draw,
     make_inputs,
     naive,
+    oracle,
+    with_gradients,
 )
 
 
@@ -149,3 +151,19 @@ def test_a_scale_of_0_weighs_all_that_is_seen_alike(mode):
     counts = torch.arange(1, 6)[:, None]
     torch.testing.assert_close(out, value.cumsum(-2) / counts)
     assert query.grad.count_nonzero() == 0 and key.grad.count_nonzero() == 0
+
+
+@pytest.mark.parametrize("mode", ["auto", "cpu", "reference"])
+@pytest.mark.parametrize("size", [1, 30])
+@pytest.mark.parametrize("options", [{}, {"is_causal": True}, {"attn_mask": True}], ids=str)
+def test_a_negative_scale_picks_the_least_product(mode, size, options):
+    """On every backend; PyTorch's own op gives NaN for what a causal mask hides."""
+    *tensors, grad = make_inputs(1, 2, 2, 6, 6, 8, 8)
+    tensors[0] = tensors[0] * size
+    if "attn_mask" in options:
+        options = {"attn_mask": draw(6, 6).abs() < 1.5}
+    true = oracle(tensors, grad, scale=-0.7, **options)
+    with ops.use_backend(mode):
+        found = with_gradients(ops.attention, tensors, grad, scale=-0.7, **options)
+    for mine, exact in zip(found, true, strict=True):
+        torch.testing.assert_close(mine.double(), exact, rtol=1e-4, atol=1e-4)

@@ -37,6 +37,7 @@ struct AttentionScores {
   Dtype dtype;             // of query, key, value, out and their gradients
   bool use_bf16_products;  // dtype is bfloat16 and the processor has AVX512_BF16
   bool is_plain;           // scale > 0 and neither softcap, ALiBi nor dropout; there may be a mask
+  bool is_few;             // queries are multiplied with keys as they lie
   int64_t batch, heads, kv_heads;
   int64_t num_queries, num_keys;
   int64_t width, value_width;  // D and E
@@ -60,7 +61,7 @@ struct AttentionScores {
 // attention_forward_few: (batch, key-value head, range of keys).
 struct AttentionForward : AttentionScores {
   HeadRows out;
-  float* lse;          // (batch, heads, num_queries): log of that sum; -inf where nothing is seen
+  double* lse;         // (batch, heads, num_queries): log of that sum; -inf where nothing is seen
   const float* sinks;  // (heads,) or null
   int64_t item_queries, num_query_items;
   int64_t item_keys, num_key_items;
@@ -79,7 +80,7 @@ struct AttentionForward : AttentionScores {
 // in this order.
 struct AttentionBackward : AttentionScores {
   HeadRows out, grad_out, grad_query, grad_key, grad_value;
-  const float* lse;
+  const double* lse;
   int64_t item_keys;
   int64_t first_key_item, num_key_items;  // ranges of keys of this pass
   int64_t all_key_items;                  // and of all

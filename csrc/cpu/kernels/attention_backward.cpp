@@ -40,11 +40,34 @@ struct Item {
   int64_t share;  // of the mask's gradient
 };
 
+// Products of a block's queries with its keys, bit for bit those of the forward pass: of huge
+// scores every digit decides about the weights.
+template <class T, class Element>
+static void multiply_keys_of(const AttentionBackward& args,
+                             const BackwardScratch<T, Element>& space, const ScoreBlock& block,
+                             const T* query, int64_t in_chunk) {
+  if (!args.is_few) {
+    const auto factor = first_factor(query, args.query.row, block.count, args.width, space.queries);
+    return multiply<false>(block.count, block.columns / kWidth, depth_of<Element>(args.width),
+                           factor.data, factor.stride, space.keys + in_chunk, space.columns,
+                           space.weights, space.columns, false);
+  }
+  const int64_t kv_head = block.head / (args.heads / args.kv_heads);
+  const T* keys = rows_at<T>(args.key, block.batch, kv_head, block.span.begin);
+  for (int64_t row = 0; row < block.count; ++row)  // the products end with the keys
+    store(space.weights + row * space.columns + block.columns - kWidth, Float{});
+  pack_queries(query, args.query.row, block.count, args.width, space.queries);
+  const Ahead nothing(keys, args.key.row, args.width, 0);
+  multiply_in_place(block.count, space.queries, row_of<Element>(args.width), keys, args.key.row,
+                    block.span.end - block.span.begin, args.width, space.last_keys, space.weights,
+                    space.columns, nothing, nothing);
+}
+
 // A block of queries against those keys of `chunk` that it sees. `has_grad_queries` and
 // `has_grad_keys` say whether the sums of the block and of the chunk hold something.
 template <class T, class Element>
 static void differentiate_block(const AttentionBackward& args,
-                                const BackwardScratch<Element>& space, const Item& item,
+                                const BackwardScratch<T, Element>& space, const Item& item,
                                 const ScoreBlock& block, Span chunk, Factor<Element> key_rows,
                                 bool& has_grad_queries, bool& has_grad_keys) {
   const int64_t batch = block.batch, head = block.head, first = block.first, count = block.count;
@@ -54,23 +77,22 @@ static void differentiate_block(const AttentionBackward& args,
   const T* query = rows_at<T>(args.query, batch, head, first);
   const T* grad_out = rows_at<T>(args.grad_out, batch, head, first);
 
-  auto factor = first_factor(query, args.query.row, count, args.width, space.queries);
-  multiply<false>(count, vectors, depth_of<Element>(args.width), factor.data, factor.stride,
-                  space.keys + in_chunk, space.columns, space.weights, space.columns, false);
-  factor = first_factor(grad_out, args.grad_out.row, count, args.value_width, space.grads);
+  multiply_keys_of(args, space, block, query, in_chunk);
+  auto factor = first_factor(grad_out, args.grad_out.row, count, args.value_width, space.grads);
   multiply<false>(count, vectors, depth_of<Element>(args.value_width), factor.data, factor.stride,
                   space.values + in_chunk, space.columns, space.score_grads, space.columns, false);
   with_row_type(block, [&](auto type) {
     differentiate<typename decltype(type)::type>(
         block, args.lse + (batch * args.heads + head) * args.num_queries + first,
         space.deltas + (first - args.first_query), space.weights, space.score_grads,
-        space.bias_grads);
+        space.bias_grads, space.totals);
   });
   if (args.grad_mask.type != MaskType::kNone)
     add_mask_gradient(args, block, space.bias_grads, item.share);
   if (args.grad_slopes != nullptr)
     args.grad_slopes[(batch * args.all_key_items + item.range) * args.heads + head] +=
-        slope_gradient(block, space.bias_grads);
+        slope_gradient(block, space.bias_grads, space.totals,
+                       space.deltas + (first - args.first_query));
 
   if (!has_grad_keys && keys < chunk.end - chunk.begin) {
     const int64_t first_row = chunk.begin - item.keys.begin, rows = chunk.end - chunk.begin;
@@ -99,8 +121,9 @@ static void differentiate_block(const AttentionBackward& args,
 }
 
 template <class T, class Element>
-static void differentiate_head(const AttentionBackward& args, const BackwardScratch<Element>& space,
-                               const Item& item, int64_t batch, int64_t head, Span& packed,
+static void differentiate_head(const AttentionBackward& args,
+                               const BackwardScratch<T, Element>& space, const Item& item,
+                               int64_t batch, int64_t head, Span& packed,
                                Factor<Element>& key_rows) {
   const int64_t kv_head = head / (args.heads / args.kv_heads);
   const int64_t queries = args.last_query - args.first_query, size = block_size(queries);
@@ -109,6 +132,11 @@ static void differentiate_head(const AttentionBackward& args, const BackwardScra
   find_deltas(rows_at<const T>(args.out, batch, head, args.first_query), args.out.row,
               rows_at<const T>(args.grad_out, batch, head, args.first_query), args.grad_out.row,
               queries, args.value_width, space.deltas);
+  if (args.grad_slopes != nullptr && item.range == args.first_key_item)
+    args.grad_slopes[(batch * args.all_key_items + item.range) * args.heads + head] +=
+        slope_gradient_of_deltas(
+            args, args.lse + (batch * args.heads + head) * args.num_queries + args.first_query,
+            space.deltas);
 
   const Span seen = intersect(keys_seen_by(args, args.first_query, args.last_query - 1), keys);
   for (int64_t key = keys.begin; key < seen.end; key += args.chunk) {
@@ -123,8 +151,9 @@ static void differentiate_head(const AttentionBackward& args, const BackwardScra
         const T* key_data = rows_at<T>(args.key, batch, kv_head, chunk.begin);
         const T* value_data = rows_at<T>(args.value, batch, kv_head, chunk.begin);
         const int64_t rows = chunk.end - chunk.begin;
-        transposed_second_factor(key_data, args.key.row, rows, args.width, space.keys,
-                                 space.columns);
+        if (!args.is_few)
+          transposed_second_factor(key_data, args.key.row, rows, args.width, space.keys,
+                                   space.columns);
         transposed_second_factor(value_data, args.value.row, rows, args.value_width, space.values,
                                  space.columns);
         key_rows = second_factor(key_data, args.key.row, rows, args.width, space.key_rows);
@@ -142,7 +171,7 @@ static void differentiate_head(const AttentionBackward& args, const BackwardScra
 
 // One key-value head's range of keys.
 template <class T, class Element>
-static void differentiate_range(const AttentionBackward& args, BackwardScratch<Element>& space,
+static void differentiate_range(const AttentionBackward& args, BackwardScratch<T, Element>& space,
                                 int64_t batch, int64_t kv_head, int64_t share, const Item& item) {
   const int64_t group = args.heads / args.kv_heads;
   const Span keys = item.keys;
@@ -201,7 +230,7 @@ DLPLUG_INLINE void fetch_pair(const AttentionBackward& args, int64_t pair) {
 }
 
 template <class T, class Element>
-static void differentiate_item(const AttentionBackward& args, BackwardScratch<Element>& space,
+static void differentiate_item(const AttentionBackward& args, BackwardScratch<T, Element>& space,
                                int64_t index) {
   const int64_t share = fold(index % args.num_key_items, args.num_key_items);
   const int64_t bundle = index / args.num_key_items % args.num_bundles;
@@ -224,7 +253,7 @@ static void differentiate_item(const AttentionBackward& args, BackwardScratch<El
 template <class T, class Element>
 static void differentiate_items(const AttentionBackward& args, int64_t begin, int64_t end,
                                 char* scratch, int64_t* scratch_bytes) {
-  BackwardScratch<Element> space(args, scratch);
+  BackwardScratch<T, Element> space(args, scratch);
   *scratch_bytes = space.scratch.used;
   for (int64_t item = begin; item < end; ++item) differentiate_item<T>(args, space, item);
 }

@@ -10,15 +10,16 @@ DLPLUG_INLINE bool has_bias_gradient(const AttentionBackward& args) {
   return args.grad_mask.type != MaskType::kNone || args.grad_slopes != nullptr;
 }
 
-template <class Element>
+template <class T, class Element>
 struct BackwardScratch {
   Scratch scratch;
   int64_t columns;             // stride of transposed keys and values, and of the scores
   int64_t width, value_width;  // strides of sums over D and over E
-  Element* keys;               // transposed: (row_of(D), columns)
+  Element* keys;               // transposed: (row_of(D), columns); null with few queries
   Element* values;             // transposed: (row_of(E), columns)
   Element* key_rows;           // (depth of chunk, width)
   Element* queries;            // (block, row_of(D)), as the first factor
+  T* last_keys;                // (kWidth, D), with few queries
   Element* query_rows;         // (depth of block, width), as the second
   Element* grads;              // (block, row_of(E)), as the first factor
   Element* grad_rows;          // (depth of block, value_width), as the second
@@ -26,6 +27,7 @@ struct BackwardScratch {
   float* weights;              // (block, columns)
   float* score_grads;          // (block, columns)
   float* bias_grads;           // the same before the softcap's slope: where it lies, or null
+  float* totals;               // (block,): sums of the weights, where there are slopes, or null
   float* deltas;               // (queries of the pass,)
   // Sums, which hold nothing, not even 0, before the first block is added to them.
   float* grad_queries;     // (queries of the pass, width)
@@ -39,10 +41,11 @@ struct BackwardScratch {
         columns(spread(args.chunk)),
         width(round_up(args.width, kWidth)),
         value_width(round_up(args.value_width, kWidth)),
-        keys(scratch.take<Element>(row_of<Element>(args.width) * columns)),
+        keys(args.is_few ? nullptr : scratch.take<Element>(row_of<Element>(args.width) * columns)),
         values(scratch.take<Element>(row_of<Element>(args.value_width) * columns)),
         key_rows(scratch.take<Element>(depth_of<Element>(args.chunk) * width)),
         queries(scratch.take<Element>(kMaxBlock * row_of<Element>(args.width))),
+        last_keys(args.is_few ? scratch.take<T>(kWidth * args.width) : nullptr),
         query_rows(scratch.take<Element>(kMaxBlock * width)),
         grads(scratch.take<Element>(kMaxBlock * row_of<Element>(args.value_width))),
         grad_rows(scratch.take<Element>(kMaxBlock * value_width)),
@@ -52,6 +55,7 @@ struct BackwardScratch {
         bias_grads(!has_bias_gradient(args) ? nullptr
                    : args.softcap == 0.0f   ? score_grads
                                             : scratch.take<float>(kMaxBlock * columns)),
+        totals(args.grad_slopes == nullptr ? nullptr : scratch.take<float>(kMaxBlock)),
         deltas(scratch.take<float>(args.most_queries)),
         grad_queries(scratch.take<float>(args.most_queries * width)),
         grad_keys(args.key_sums ? nullptr : scratch.take<float>(args.item_keys * width)),

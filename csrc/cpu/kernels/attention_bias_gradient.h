@@ -57,14 +57,39 @@ static void add_mask_gradient(const AttentionBackward& args, const ScoreBlock& b
   }
 }
 
-// The gradient of the head's slope: the score falls by slope * distance.
-static double slope_gradient(const ScoreBlock& block, const float* changes) {
+// How far a query lies from the nearest of all keys.
+DLPLUG_INLINE int64_t least_distance(const AttentionScores& args, int64_t query) {
+  const int64_t position = query + args.query_offset, behind = position - (args.num_keys - 1);
+  return position < 0 ? -position : behind > 0 ? behind : 0;
+}
+
+// The gradient of the head's slope: the score falls by slope * distance. A row's changes sum up to
+// delta_i * (1 - the sum of its weights), which is 0 without a sink; but delta_i is as far off as
+// the output was rounded, and a query far from all keys would multiply that by its distance. So
+// distances count from the least one c_i:
+//   sum of change * distance = sum of change * (distance - c_i) + c_i delta_i (1 - sum of weights)
+// where slope_gradient_of_deltas is what does not depend on the keys.
+static double slope_gradient(const ScoreBlock& block, const float* changes, const float* totals,
+                             const float* deltas) {
   double total = 0;
   for (int64_t row = 0; row < block.count; ++row) {
+    const int64_t least = least_distance(block.args, block.first + row);
+    const Float nearest = broadcast((float)least);
     Float sums = {};
     for (int64_t j = 0; j < block.columns; j += kWidth)
-      sums = fma(distances(block, row, j), load(changes + row * block.stride + j), sums);
+      sums = fma(distances(block, row, j) - nearest, load(changes + row * block.stride + j), sums);
     total -= sum(sums);
+    if (least != 0) total += (double)least * deltas[row] * totals[row];
+  }
+  return total;
+}
+
+static double slope_gradient_of_deltas(const AttentionBackward& args, const double* lse,
+                                       const float* deltas) {
+  double total = 0;
+  for (int64_t query = args.first_query; query < args.last_query; ++query) {
+    const int64_t row = query - args.first_query, least = least_distance(args, query);
+    if (least != 0 && lse[row] != -kInfinity) total -= (double)least * deltas[row];
   }
   return total;
 }

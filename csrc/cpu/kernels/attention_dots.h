@@ -21,6 +21,18 @@ DLPLUG_INLINE Float sums_of(Float (&rows)[kWidth]) {
   return rows[0];
 }
 
+// (rows, width) packed as the first factor of a product over the width, zeros behind it.
+template <class T>
+static void pack_queries(const T* from, int64_t stride, int64_t rows, int64_t width, float* to) {
+  copy_rows(from, stride, rows, width, to);
+}
+#if defined(__AVX512F__)
+[[maybe_unused]] static void pack_queries(const BFloat16* from, int64_t stride, int64_t rows,
+                                          int64_t width, uint32_t* to) {
+  copy_pairs(from, stride, rows, width, to);
+}
+#endif
+
 // A vector of elements of the depth from a row of a tensor, of which `count` entries are left.
 template <class T>
 DLPLUG_INLINE Float load_depth(const T* from, int64_t count, float) {

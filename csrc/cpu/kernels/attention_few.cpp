@@ -43,18 +43,6 @@ struct FewScratch {
                 scratch.take<float>(num_rows), scratch.take<float>(num_rows)} {}
 };
 
-// (rows, width) packed as the first factor of a product over the width, zeros behind it.
-template <class T>
-static void pack_queries(const T* from, int64_t stride, int64_t rows, int64_t width, float* to) {
-  copy_rows(from, stride, rows, width, to);
-}
-#if defined(__AVX512F__)
-static void pack_queries(const BFloat16* from, int64_t stride, int64_t rows, int64_t width,
-                         uint32_t* to) {
-  copy_pairs(from, stride, rows, width, to);
-}
-#endif
-
 // Scores to weights for the queries of one head; zeros for keys that it does not see.
 static void soften_head(const ScoreBlock& block, Span chunk, const Softmax& softmax, float* scores,
                         float* rows) {

@@ -17,7 +17,7 @@ template <class T>
 static void put_row(const AttentionForward& args, int64_t batch, int64_t head, int64_t query,
                     const float* sums, float top, float total) {
   T* out = rows_at<T>(args.out, batch, head, query);
-  float* lse = args.lse + (batch * args.heads + head) * args.num_queries + query;
+  double* lse = args.lse + (batch * args.heads + head) * args.num_queries + query;
   float factor;
   finish(top, total, args.sinks == nullptr ? nullptr : args.sinks + head, &factor, lse);
   if (sums != nullptr)

@@ -112,8 +112,9 @@ static void soften(const ScoreBlock& block, const Softmax& softmax, float* produ
   });
 }
 
-// The softmax's end: `factor` divides by the sum, and lse is its log.
-DLPLUG_INLINE void finish(float top, float sum, const float* sink, float* factor, float* lse) {
+// The softmax's end: `factor` divides by the sum, and lse is its log. In double: what the sum adds
+// to a top of 1e5 would lose all digits but two in float, and the weights that are remade from it.
+DLPLUG_INLINE void finish(float top, float sum, const float* sink, float* factor, double* lse) {
   float shrink = 1.0f;
   if (sink != nullptr) {
     const float before = top;
@@ -123,7 +124,7 @@ DLPLUG_INLINE void finish(float top, float sum, const float* sink, float* factor
     sum = sum * shrink + exp_of_score(*sink - shift);
   }
   *factor = sum == 0.0f ? 0.0f : shrink / sum;
-  *lse = sum == 0.0f ? -kInfinity : top + __builtin_logf(sum);
+  *lse = sum == 0.0f ? -kInfinity : (double)top + __builtin_logf(sum);
 }
 
 }  // namespace dlplug::DLPLUG_ISA

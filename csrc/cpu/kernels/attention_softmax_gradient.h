@@ -37,10 +37,10 @@ static void find_deltas(const T* out, int64_t out_stride, const T* grad_out, int
 
 // Products to weights e^(score - lse) in `weights`, and in `grads` the gradient of the weights to
 // that of the products, but for the factor scale. In `bias_grads`, unless null, to that of what is
-// added to the scores.
+// added to the scores, and in `totals`, unless null, the sum of each row's weights.
 template <class Row>
-static void differentiate(const ScoreBlock& block, const float* lse, const float* deltas,
-                          float* weights, float* grads, float* bias_grads) {
+static void differentiate(const ScoreBlock& block, const double* lse, const float* deltas,
+                          float* weights, float* grads, float* bias_grads, float* totals) {
   const Float scale = broadcast(block.args.scale);
   for (int64_t row = 0; row < block.count; ++row) {
     float *x = weights + row * block.stride, *g = grads + row * block.stride;
@@ -55,30 +55,43 @@ static void differentiate(const ScoreBlock& block, const float* lse, const float
       fill_zeros(b, 0, vectors.begin);
       fill_zeros(b, vectors.end, block.columns);
     }
+    if (totals != nullptr) totals[row] = 0.0f;
     if (vectors.begin >= vectors.end) continue;
 
     // Where every score is -inf, lse is too, and no weight counts.
-    const Float shift = broadcast(lse[row] == -kInfinity ? -kInfinity : -lse[row]);
-    const bool is_huge = is_huge_score(lse[row]);
+    const bool is_blind = lse[row] == -kInfinity;
+    const float top = (float)lse[row];
+    const Float shift = broadcast(is_blind ? -kInfinity : -top);
+    const bool is_huge = is_huge_score(top);
+    // What float leaves of lse: of a huge one it is subtracted, which is exact as the scores that
+    // count lie near; of others it becomes a factor, which rounds less.
+    const float left = is_blind ? 0.0f : (float)(top - lse[row]);
+    const Float rest = broadcast(left);
+    const Float factor = exp_of_score(broadcast(is_huge ? 0.0f : left));
     const Float delta = broadcast(deltas[row]);
     Row scores(block, row);
+    Float total = {};
     for (int64_t j = vectors.begin; j < vectors.end; j += kWidth) {
       const Float gradient = load(g + j);
       if constexpr (Row::kIsPlain) {
-        const Float score = shifted(load(x + j), scale, shift, is_huge);
-        const Float weight = exp_of_score(hide(seen, j, score));
+        Float score = shifted(load(x + j), scale, shift, is_huge);
+        if (is_huge) score += rest;
+        const Float weight = exp_of_score(hide(seen, j, score)) * factor;
         store(x + j, weight);
         store(g + j, weight * (gradient - delta));
       } else {
         Float cap_slope = broadcast(1.0f);
-        const Float score = scores.score(j, load(x + j), &cap_slope) + shift;
-        const Float weight = exp_of_score(hide(seen, j, score));
+        Float score = scores.score(j, load(x + j), &cap_slope) + shift;
+        if (is_huge) score += rest;
+        const Float weight = exp_of_score(hide(seen, j, score)) * factor;
+        total += weight;
         store(x + j, scores.drop(j, weight));
         const Float change = weight * (scores.drop(j, gradient) - delta);
         if (b != nullptr) store(b + j, change);
         store(g + j, change * cap_slope);
       }
     }
+    if (totals != nullptr) totals[row] = sum(total);
   }
 }
 

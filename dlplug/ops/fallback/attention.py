@@ -66,9 +66,12 @@ def attention(
 def attention_forward(
     query: Tensor, key: Tensor, value: Tensor, sinks: Tensor | None, *options
 ) -> tuple[Tensor, Tensor]:
-    """``attention`` of 4 axes, and the log of each row's sum of exponentials, ``(B, H, Q)``."""
+    """``attention`` of 4 axes, and the log of each row's sum of exponentials.
+
+    The latter is float64, ``(B, H, Q)``: what the sum adds to a huge score has digits of its own.
+    """
     out, lse = _attend(query, key, value, sinks, Options(*options))
-    return laid_out(out, query.is_contiguous()), lse.to(torch.float32)
+    return laid_out(out, query.is_contiguous()), lse
 
 
 def attention_backward(
@@ -93,7 +96,10 @@ def attention_backward(
     scores, slope = _scores(q, k, options)
     scores = _masked(scores, query, key, options)
     # Where nothing is seen lse is -inf too, and no weight counts.
-    weights = torch.exp(scores - lse.masked_fill(lse == -torch.inf, torch.inf)[..., None])
+    is_blind = lse == -torch.inf
+    top = lse.to(scores.dtype)
+    rest = (lse - top).to(scores.dtype).masked_fill(is_blind, 0)[..., None]
+    weights = torch.exp(scores - top.masked_fill(is_blind, torch.inf)[..., None] - rest)
     grad_value = _dropped_out(weights, options).mT @ grad
     grad_weights = _dropped_out(grad @ v.mT, options)
     delta = (o * grad).sum(-1, keepdim=True)  # the sum over j of weights * grad_weights
@@ -192,7 +198,8 @@ def _softmax(scores: Tensor, sinks: Tensor | None) -> tuple[Tensor, Tensor]:
     """exp(s) / (sum of exp(s) + exp(sink)), 0 where that sum is 0; and the log of the sum."""
     if scores.size(-1) == 0:
         empty = scores.sum(-1) - torch.inf
-        return scores, empty if sinks is None else empty.maximum(sinks[:, None].to(scores.dtype))
+        lse = empty if sinks is None else empty.maximum(sinks[:, None].to(scores.dtype))
+        return scores, lse.double()
     # The largest score is only subtracted against overflow: it cancels, so no gradient flows.
     top = scores.detach().amax(-1, keepdim=True)
     if sinks is not None:
@@ -203,7 +210,7 @@ def _softmax(scores: Tensor, sinks: Tensor | None) -> tuple[Tensor, Tensor]:
     total = weights.sum(-1, keepdim=True)
     if sinks is not None:
         total = total + torch.exp(sinks - top)
-    lse = (top + torch.log(total)).squeeze(-1)
+    lse = (top.double() + torch.log(total)).squeeze(-1)
     return weights / total.masked_fill(total == 0, 1), lse
 
 

@@ -140,9 +140,20 @@ def test_written_out_gradients_are_those_of_autograd(name):
     out, lse = reference.attention_forward(q, k, v, sinks, *options)
     torch.testing.assert_close(out, expected)
     found = reference.attention_backward(grad, q, k, v, out, lse, True, True, *options)
-    # lse is kept in float32.
     for mine, true in zip(found, torch.autograd.grad(expected, leaves, grad), strict=True):
-        torch.testing.assert_close(mine, true, rtol=1e-5, atol=1e-6)
+        torch.testing.assert_close(mine, true)
+
+
+def test_equal_scores_share_the_weight_in_both_passes():
+    """The sum of 40 adds 3.7 to the log, less than a float of 1e9 can tell."""
+    q, k = torch.full((1, 1, 2, 1), 1e9), torch.ones(1, 1, 40, 1)
+    v = torch.eye(40).view(1, 1, 40, 40)
+    options = reference.Options()
+    out, lse = reference.attention_forward(q, k, v, None, *options)
+    grad = torch.eye(2, 40).view_as(out)
+    _, _, found, *_ = reference.attention_backward(grad, q, k, v, out, lse, False, False, *options)
+    torch.testing.assert_close(out, torch.full_like(out, 1 / 40))
+    torch.testing.assert_close(found.mT[..., :2, :], out)
 
 
 def test_dropout_of_one_drops_everything_and_of_half_keeps_the_mean():
