@@ -1,4 +1,4 @@
-"""What a linear model of word counts gets of the verses that `kjv_books_minilm.yaml` trains on."""
+"""What a linear model of word counts gets of the verses of `kjv_testaments_minilm.yaml`."""
 
 import torch
 from sklearn.feature_extraction.text import TfidfVectorizer
@@ -8,7 +8,7 @@ from dlplug.config import load
 from dlplug.plugin import Registry
 
 
-def main(config: str = "plugins/dlplug-transformers/kjv_books_minilm.yaml") -> None:
+def main(config: str = "plugins/dlplug-transformers/kjv_testaments_minilm.yaml") -> None:
     """Fit on the training verses that the config's steps read; test on all test verses."""
     experiment = load([config], [], Registry.discover())
     data, trainer = experiment.datamodule, experiment.trainer_arguments

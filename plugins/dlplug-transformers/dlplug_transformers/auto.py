@@ -6,12 +6,14 @@ from typing import Any
 import torch
 from torch import nn
 
+# No public names yet: `package:` paths here, and the tokenizer of a folder in folder.py.
 from dlplug.data.paths import resolve_path
 from dlplug.errors import InvalidValueError
 from dlplug.nn.absent import PADDING
 from dlplug_transformers.folder import check_weights, load, make_room, padding_of
 from dlplug_transformers.heads import auto_class
 from dlplug_transformers.network import Network, wrapped
+from dlplug_transformers.pooled import MeanPooled
 from dlplug_transformers.quiet import quiet
 from dlplug_transformers.settings import NAME, check_length, made, settings_of
 
@@ -25,6 +27,7 @@ def auto(
     path: str | None = None,
     config: dict[str, Any] | None = None,
     pretrained: bool = True,
+    pooling: str | None = None,
 ) -> Network:
     """A network of the library transformers, with the last layer that the task needs.
 
@@ -46,6 +49,8 @@ def auto(
             leave the weights' shapes, such as ``{hidden_dropout_prob: 0.2}``.
         pretrained: Take the weights of ``path``; false for its settings with random weights,
             whatever the tokenizer.
+        pooling: ``mean`` for a text's outputs from the mean of all its tokens, as sentence encoders
+            are trained; None for the library's own way, mostly from the first or the last token.
     Raises:
         InvalidValueError: settings that contradict each other, the data, or the library.
         UnknownKeyError: a setting that the network does not have.
@@ -53,6 +58,7 @@ def auto(
     """
     settings = dict(config or {})
     _check_arguments(path, settings, pretrained)
+    _check_pooling(pooling, per_position)
     folder = None if path is None else _folder(path)
     has_weights = folder is not None and pretrained
     is_vocabulary = per_position and num_outputs == vocab_size
@@ -72,6 +78,8 @@ def auto(
             found.vocab_size, found.pad_token_id = vocab_size, padding
             network = made(cls.from_config, f"the network {found.model_type}", found)
     check_length(network, sequence_length)
+    if pooling == "mean":
+        network = MeanPooled(network, num_outputs)
     # Loaded networks are set to evaluate; Lightning trains with the modes that it finds.
     network.train()
     return wrapped(network, padding, vocab_size if is_vocabulary else None, is_causal)
@@ -87,6 +95,17 @@ def _check_arguments(path: str | None, settings: dict[str, Any], pretrained: boo
         raise InvalidValueError(
             f"{NAME}: pretrained = false without a path",
             fix="delete pretrained: the weights of a config are random anyway",
+        )
+
+
+def _check_pooling(pooling: str | None, per_position: bool) -> None:
+    if pooling not in (None, "mean"):
+        raise InvalidValueError(f"{NAME}: pooling = {pooling!r}", known="mean, or none given")
+    if pooling is not None and per_position:
+        raise InvalidValueError(
+            f"{NAME}: pooling = {pooling!r} gives one output for a text, and the task needs one for"
+            " each position",
+            fix="delete architecture.pooling",
         )
 
 

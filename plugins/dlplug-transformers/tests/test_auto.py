@@ -34,6 +34,23 @@ def test_a_folder_gives_the_librarys_network(bert, capsys):
     torch.testing.assert_close(network(tokens)[:1], network(tokens[:1, :4]))
 
 
+@pytest.mark.parametrize("kind", ["bert", "roberta", "gpt2"])
+def test_the_mean_of_all_tokens_is_taken_where_asked_for(kind, request):
+    """Of the folder's weights, without padding; every parameter learns."""
+    folder = request.getfixturevalue(kind)
+    size = {"gpt2": 10}.get(kind, 12)
+    network = auto(3, size, path=str(folder), pooling="mean").eval()
+    body = transformers.AutoModel.from_pretrained(folder).eval()
+    tokens = torch.tensor([[3, 4, 5, 6, 0, 0], [3, 6, 7, 8, 2, 5]])
+    layer = network.network.classifier
+    outputs = network(tokens)
+    for row, length in enumerate((4, 6)):
+        features = body(tokens[row : row + 1, :length]).last_hidden_state
+        torch.testing.assert_close(outputs[row], layer(features.mean(1))[0])
+    outputs.sum().backward()
+    assert [name for name, p in network.named_parameters() if p.grad is None] == []
+
+
 def test_a_loaded_network_is_ready_to_train(bert):
     """The library gives it in the mode of evaluation, without dropout; and in float32."""
     network = auto(3, 12, path=str(bert))
@@ -164,6 +181,12 @@ def test_settings_change_those_of_a_folder(bert):
         ({"config": SMALL | {"num_attention_heads": 0}}, InvalidValueError, "is refused: "),
         ({"config": SMALL, "pretrained": False}, InvalidValueError, "without a path"),
         ({"config": SMALL, "sequence_length": 17}, InvalidValueError, "17 tokens, .* 16 positions"),
+        ({"config": SMALL, "pooling": "max"}, InvalidValueError, "pooling = 'max'"),
+        (
+            {"config": SMALL, "pooling": "mean", "per_position": True},
+            InvalidValueError,
+            "one output for a text",
+        ),
         ({"path": "./nowhere"}, DataError, "does not exist"),
     ],
 )
