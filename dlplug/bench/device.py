@@ -1,4 +1,4 @@
-"""Where rows are measured: PyTorch's default device, which `dlplug.bench.session` sets.
+"""Where rows are measured: PyTorch's default device, as `dlplug.bench.session` sets it.
 
 Rows make their tensors without naming a device.
 """

@@ -1,6 +1,7 @@
 """The rows of all ops, chosen by words, and a run over them."""
 
 from collections.abc import Iterable, Iterator
+from contextlib import nullcontext
 from dataclasses import replace
 from itertools import product
 from typing import Any
@@ -68,20 +69,20 @@ def run(
     Yields:
         What `dlplug.bench.measure.measure` gives, one by one.
     """
-    before, device_before = torch.get_num_threads(), torch.get_default_device()
+    before = torch.get_num_threads()
     seconds = QUICK_SECONDS if is_quick else SECONDS
-    torch.set_default_device(device)
+    # A default device costs a call in Python for each op, so there is none for the processor.
+    place = nullcontext() if device == CPU else torch.device(device)
     try:
-        for row in rows:
-            for count in threads:
-                torch.set_num_threads(count)
+        for row, count in product(rows, threads):
+            torch.set_num_threads(count)
+            with place:
                 first, *others = settings(row.allocators)
                 yield from measure(replace(row, allocators=(first,)), seconds, not is_quick)
                 for _ in others:
                     yield measure_apart(row, seconds, not is_quick)
     finally:
         torch.set_num_threads(before)
-        torch.set_default_device(device_before)
 
 
 def title(result: dict[str, Any]) -> str:

@@ -52,7 +52,9 @@ class _Line:
 
     @cached_property
     def registry(self) -> Registry:
-        return self.options.discover()
+        registry = self.options.discover()
+        registry.ask_nothing()  # the config that is named may block it
+        return registry
 
     def candidates(self) -> Iterable[Candidate]:
         last = self.before[-1] if self.before else ""

@@ -130,7 +130,9 @@ def names_of(registry: Registry, kind: str, text: str) -> Pairs:
         text: What is written of the name; with a colon in it, ids are offered.
     """
     known: dict[str, Component] = {}
-    for component in registry.components(kind):
+    # A blocked component may have the name of one that can be used.
+    usable = (c for c in registry.components(kind) if c.is_candidate and not c.refuses)
+    for component in usable:
         known |= {component.name: component, component.id: component}
     names = registry.names(kind)
     names_by_component = {known[name]: name for name in names}

@@ -8,6 +8,7 @@ from dlplug.cli.group import Form, run_form
 from dlplug.cli.options import JSON, Option, Parsed
 from dlplug.cli.plugins_check import ABOUT as CHECK_ABOUT
 from dlplug.cli.plugins_check import OPTIONS as CHECK_OPTIONS
+from dlplug.cli.plugins_check import plural_of
 from dlplug.errors import (
     InvalidValueError,
     PluginError,
@@ -18,7 +19,7 @@ from dlplug.plugin.component import HOOKS_KIND, Component
 from dlplug.plugin.names import normalised, split_id
 from dlplug.plugin.registry import Registry
 from dlplug.plugin.renames import Rename
-from dlplug.plugin.spec import CORE, KINDS, kind_of
+from dlplug.plugin.spec import CORE, KINDS
 from dlplug.plugin.status import Status
 
 DEFAULT_WIDTH = 100
@@ -73,6 +74,8 @@ def print_list(parsed: Parsed, registry: Registry) -> None:
     from dlplug.plugin import listing
 
     kind, status, pattern = _kind(parsed), _status(parsed), parsed.get("name")
+    if pattern == "":
+        raise InvalidValueError("the pattern is empty", where="--name", fix="--name 'timm.*'")
     if parsed.get("load"):
         load_everything(registry)
 
@@ -142,7 +145,7 @@ def load_everything(registry: Registry) -> None:
 def _kind(parsed: Parsed) -> str | None:
     """Plural of ``--kind``, which takes either form of the word."""
     word = parsed.get("kind")
-    return word if word in (None, HOOKS_KIND) else kind_of(word).plural
+    return None if word is None else plural_of(word)
 
 
 def _status(parsed: Parsed) -> Status | None:

@@ -4,6 +4,7 @@ from dlplug.cli.answer import print_json
 from dlplug.cli.options import JSON, Option, Parsed
 from dlplug.errors import InvalidValueError
 from dlplug.plugin import Registry, kind_of
+from dlplug.plugin.component import HOOKS_KIND
 
 ABOUT = (
     "Everything that a distribution offers against the rules of a good component: it builds from\n"
@@ -14,6 +15,15 @@ OPTIONS = (
     Option("examples", "a file of examples, where the package brings none", "FILE"),
     JSON,
 )
+
+
+def plural_of(word: str) -> str:
+    """The kind of an entry, in either form of the word; ``hooks`` is one, too.
+
+    Raises:
+        UnknownKeyError: there is no such kind.
+    """
+    return word if word == HOOKS_KIND else kind_of(word).plural
 
 
 def main(parsed: Parsed, registry: Registry) -> int:
@@ -30,7 +40,7 @@ def main(parsed: Parsed, registry: Registry) -> int:
             known=", ".join(plugin.name for plugin in registry.plugins()),
             fix="plugins check acme-net",
         )
-    kinds = [kind_of(word).plural for word in parsed.get("kind", ())]
+    kinds = [plural_of(word) for word in parsed.get("kind", ())]
     from dlplug.testing.check import check_distribution, plugin_named
     from dlplug.testing.verdict import report_data, report_text
 

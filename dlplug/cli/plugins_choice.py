@@ -5,7 +5,8 @@ from dlplug.cli.options import Parsed
 from dlplug.errors import InvalidValueError
 from dlplug.plugin import CORE, Registry
 from dlplug.plugin.choices import choices_file, disable, enable
-from dlplug.plugin.control import Rule
+from dlplug.plugin.component import HOOKS_KIND
+from dlplug.plugin.control import Rule, check_names
 
 COMMAND = "plugins"
 
@@ -20,6 +21,7 @@ def print_disabled(parsed: Parsed, registry: Registry) -> None:
     name = _name(parsed, "disable")
     rule = Rule("command line", True, (name,))
     registry.check_rules([rule])
+    _require_offered(rule, registry)
     if rule.objection(CORE, COMMAND):
         raise InvalidValueError(
             f"disabling {name!r} would take away 'plugins allow', which undoes it",
@@ -40,6 +42,18 @@ def print_allowed(parsed: Parsed, registry: Registry) -> None:
     """
     name = _name(parsed, "allow")
     _answer(parsed, enable(name), f"{name} is no longer disabled")
+
+
+def _require_offered(rule: Rule, registry: Registry) -> None:
+    """Refuse an id that a module of hooks might have offered, where it is known not to."""
+    entries = registry.entries()
+    if not registry.names_are_known():
+        return
+    known = [(e.distribution, e.name) for e in entries]
+    known += [(plugin.name, "") for plugin in registry.plugins()]
+    # Nobody has asked those that are disabled already.
+    silent = [(e.distribution, e.name) for e in entries if e.kind == HOOKS_KIND and e.refuses]
+    check_names([rule], known, silent)
 
 
 def _name(parsed: Parsed, form: str) -> str:

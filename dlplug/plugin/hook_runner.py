@@ -8,8 +8,10 @@ from typing import Any
 from dlplug.errors import PluginError
 from dlplug.plugin.component import HOOKS_KIND, Component
 from dlplug.plugin.failure import cause_of
-from dlplug.plugin.index import Index, Module
+from dlplug.plugin.hooks import Offer
+from dlplug.plugin.index import Index, Module, Offers
 from dlplug.plugin.manager import Manager
+from dlplug.plugin.narrowing import refuse_problems
 from dlplug.plugin.offers import Lines, components_from
 from dlplug.plugin.plugin import Plugin
 from dlplug.plugin.spec import KINDS, PRESETS
@@ -33,6 +35,8 @@ class HookRunner:
         self.index = index
         self.strict = False
         self.loaded = False
+        self.may_ask = True
+        """Whether modules of the index may be asked before `load`."""
         self._plugins = list(plugins)
         self._entries: dict[str, Component] = {}
         for plugin in reversed(self._plugins):  # pluggy asks the last one first
@@ -68,58 +72,86 @@ class HookRunner:
 
         Before `load`, names of the index stand for what hooks offer.
         """
-        if self.loaded:
-            answers = self._answers(kind)
-            self.index.keep(self._heard(), kind, answers)
-            return answers
-        if kind not in BEFORE_CONFIG:
+        if not self.loaded and self.may_ask and kind not in BEFORE_CONFIG:
             self._ask_unknown()
-        silent = [m for m in self._modules() if m[0] not in self._asked()]
-        return self._answers(kind) + self.index.components(silent, kind)
+        answers = self._answers(kind)
+        if self.loaded:
+            for name, entry, requires in self._heard():
+                self.index.renew(entry, requires, kind, _offers(answers.get(name, ())))
+        found = [component for offered in answers.values() for component in offered]
+        return found if self.loaded else found + self.index.components(self._silent(), kind)
 
     def names_are_known(self) -> bool:
         """Whether every module of hooks was asked that may be, now or by an earlier process."""
-        silent = [m for m in self._modules() if m[0] not in self._asked()]
-        return all(self.index.recall(*module) is not None for module in silent)
+        return all(self.index.recall(*module) is not None for module in self._silent())
 
     def _modules(self) -> list[Module]:
         """The entry point of each module that may be used, with what its distribution requires."""
         entries = [(e, p.requires) for p in self._plugins for e in p.entries]
         return [m for m in entries if m[0].kind == HOOKS_KIND and not m[0].refuses]
 
-    def _asked(self) -> set[Component]:
-        return set(self._entries.values())
+    def _silent(self) -> list[Module]:
+        """The modules that were not asked in this process; of lines with one target the first."""
+        asked = {entry.target for entry in self._entries.values()}
+        first: dict[str, Module] = {}
+        for entry, requires in self._modules():
+            first.setdefault(entry.target, (entry, requires))
+        return [module for target, module in first.items() if target not in asked]
 
-    def _heard(self) -> list[Module]:
-        """The modules that were asked, and have answered."""
-        return [m for m in self._modules() if m[0] in self._asked() and m[0].error is None]
+    def _heard(self) -> list[tuple[str, Component, tuple[str, ...]]]:
+        """Registered name and module of those that were asked, and have answered."""
+        names = {entry: name for name, entry in self._entries.items()}
+        return [
+            (names[entry], entry, requires)
+            for entry, requires in self._modules()
+            if entry in names and entry.error is None
+        ]
 
     def _ask_unknown(self) -> None:
-        """Import the modules that cost nothing, where nobody knows what they offer."""
-        for entry, requires in self._modules():
+        """Import the modules that cost nothing, where nobody knows what they offer.
+
+        Raises:
+            PluginError: in strict mode, if one has a problem.
+        """
+        asked: list[Component] = []
+        for entry, requires in self._silent():
             # One that has failed is tried again by commands that run something.
-            may_ask = entry.is_index and entry.status is Status.AVAILABLE
-            if may_ask and self.index.recall(entry, requires) is None and self._import(entry):
+            is_due = entry.is_index and entry.status is Status.AVAILABLE
+            if not is_due or self.index.recall(entry, requires) is not None:
+                continue
+            if self._import(entry) and _is_new(entry, self._entries.values()):
                 self._register(entry)
+            asked.append(entry)
         self._keep_answers()
+        if self.strict:
+            refuse_problems((entry for entry in asked if entry.is_problem), ())
 
     def _keep_answers(self) -> None:
-        """Write into the index what is asked for the first time, or of other versions."""
-        if any(self.index.recall(*module) is None for module in self._heard()):
-            for kind in KINDS:
-                answers = self._answers(kind)
-                self.index.keep(self._heard(), kind, answers)
+        """Write into the index what is asked for the first time, or of other versions.
 
-    def _answers(self, kind: str) -> list[Component]:
-        offered: list[Component] = []
+        All kinds or none: what stands there counts as all that a module offers.
+        """
+        if all(self.index.recall(*module) is not None for _, *module in self._heard()):
+            return
+        offers: dict[str, Offers] = {name: {} for name in self._entries}
+        for kind in KINDS:
+            for name, offered in self._answers(kind).items():
+                if name in offers:
+                    offers[name][kind] = _offers(offered)
+        for name, entry, requires in self._heard():
+            self.index.record(entry, requires, offers[name])
+
+    def _answers(self, kind: str) -> dict[str, list[Component]]:
+        """What each registered plugin offers of a kind, by the name under which it is."""
+        offered: dict[str, list[Component]] = {}
         for name, answer in self.manager.call("dlplug_components", self._blame, kind=kind):
-            if name not in self._entries:
-                offered += answer
-                continue
             try:
-                offered += components_from(answer, kind, self._entries[name])
+                entry = self._entries.get(name)
+                found = components_from(answer, kind, entry) if entry else answer
             except Exception as error:
                 self._blame(name, "dlplug_components", error)
+            else:
+                offered.setdefault(name, []).extend(found)
         return offered
 
     def call(self, hook: str, **arguments: Any) -> list[tuple[str, Any]]:
@@ -171,6 +203,10 @@ class HookRunner:
         entry = self._entries[name]
         entry.fail(error, f"{hook} raised {cause_of(error)}")
         return entry
+
+
+def _offers(components: Iterable[Component]) -> list[Offer]:
+    return [Offer(c.name, c.target, c.summary) for c in components]
 
 
 def _is_new(entry: Component, others: Iterable[Component]) -> bool:

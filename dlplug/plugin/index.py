@@ -6,7 +6,8 @@ it: listing, completion, the config's schema and suggestions take the names from
 nothing. Commands that run something ask the module itself, and so keep this up to date.
 
 Names count while the distribution, and all that it requires, have the same versions, and the
-module's folder the same files: a checkout that is worked on keeps its version.
+module's folder the same files: a checkout that is worked on keeps its version. That of a plugin
+file is its hash.
 """
 
 import json
@@ -76,24 +77,20 @@ class Index:
             component.is_recalled = True
         return found
 
-    def keep(self, modules: Iterable[Module], kind: str, answers: Iterable[Component]) -> None:
-        """Record what modules have answered of one kind, where it is news.
-
-        Args:
-            modules: All that were asked.
-            kind: Plural.
-            answers: Components of that kind, those of others among them.
-        """
-        offers: dict[str, list[Offer]] = {}
-        for c in answers:
-            offers.setdefault(c.offered_by, []).append(Offer(c.name, c.target, c.summary))
-        for entry, requires in modules:
-            known, now = self.recall(entry, requires), offers.get(entry.id, [])
-            if known is None or known.get(kind, []) != now:
-                self.record(entry, requires, (known or {}) | {kind: now})
+    def renew(self, entry: Component, requires: Iterable[str], kind: str, now: list[Offer]) -> None:
+        """Keep what a module of hooks has answered of one kind, if the others are known."""
+        known = self.recall(entry, requires)
+        if known is not None and known.get(kind, []) != now:
+            self.record(entry, requires, known | {kind: now})
 
     def record(self, entry: Component, requires: Iterable[str], offers: Offers) -> None:
-        """Keep what a module of hooks has answered; writes the file only when it is news."""
+        """Keep what a module of hooks has answered; writes the file only when it is news.
+
+        Args:
+            entry: Its entry point.
+            requires: As in `recall`.
+            offers: Of every kind: what is left out counts as not offered.
+        """
         offers = {kind: named for kind, named in offers.items() if named}
         if self.path is None or self.recall(entry, requires) == offers:
             return
@@ -113,9 +110,11 @@ class Index:
         """Changes when the module may offer something else."""
         if _key(entry) not in self._stamps:
             needs = requirements_of(entry.distribution, requires, None)
-            names = sorted({name for name, _ in needs})
+            extra = (requirement.partition("[")[0] for requirement in entry.requires)
+            names = sorted({*(name for name, _ in needs), *extra})
             versions = " ".join(f"{name}=={self._version(name)}" for name in names)
-            self._stamps[_key(entry)] = f"{entry.version} {versions} {_files_of(entry.target)}"
+            files = "" if entry.file else _files_of(entry.target)
+            self._stamps[_key(entry)] = f"{entry.version} {versions} {files}"
         return self._stamps[_key(entry)]
 
     def _version(self, name: str) -> str:

@@ -47,10 +47,14 @@ def fold_note(entries: Iterable[Component]) -> str:
 
 
 def matching(entries: Iterable[Component], pattern: str) -> list[Component]:
-    """The entries whose name a pattern fits: with ``*``, ``?`` or ``[`` the whole, else a part."""
+    """The entries whose name a pattern fits: with ``*``, ``?`` or ``[`` the whole, else a part.
+
+    One with a colon is compared with ids; capital letters are small ones.
+    """
     is_part = not set("*?[") & set(pattern)
-    glob = f"*{pattern}*" if is_part else pattern
-    return [entry for entry in entries if fnmatchcase(entry.name, glob)]
+    glob = (f"*{pattern}*" if is_part else pattern).lower()
+    is_id = ":" in pattern
+    return [e for e in entries if fnmatchcase((e.id if is_id else e.name).lower(), glob)]
 
 
 def _cells(entry: Component) -> tuple[str, str, str]:

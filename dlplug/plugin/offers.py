@@ -54,6 +54,7 @@ def _component(offer: Any, kind: str, hook: Component) -> Component:
     # The distribution is always the plugin's own: nobody can offer a name as somebody else.
     component = Component(kind, name, hook.distribution, hook.version, str(target))
     component.memory, component.offered_by = hook.memory, hook.id
+    component.file, component.declared = hook.file, hook.declared
     component.summary = one_line(getattr(offer, "summary", ""))
     if not isinstance(target, str):
         component.accept(target)

@@ -18,7 +18,7 @@ from dlplug.plugin.builtins import core_plugin
 from dlplug.plugin.choices import lasting_rules
 from dlplug.plugin.component import Component
 from dlplug.plugin.control import Rule, rules_from, rules_of_environment
-from dlplug.plugin.file_plugin import label_of, read_file_plugin, refuse_twins
+from dlplug.plugin.file_plugin import read_file_plugin, refuse_twins
 from dlplug.plugin.hook_runner import HookRunner
 from dlplug.plugin.index import Index
 from dlplug.plugin.memory import Memory
@@ -61,7 +61,8 @@ class Registry:
                 DLPLUG_BLOCK are added.
             allow: If given, no other plugins are used (``--allow``); DLPLUG_ALLOW narrows it
                 further. The built-in components need no allowing.
-            strict: Any problem of any plugin is an error, for continuous integration.
+            strict: Any problem of any plugin is an error, for continuous integration; of a module
+                of hooks, once it is asked.
             distributions: Where to look instead of ``sys.path``.
             files: Python files, or folders with an ``__init__.py``, that are plugins too
                 (``--plugin``). A config of this user may name them once `load_hooks` has let
@@ -77,8 +78,17 @@ class Registry:
         for file in files:
             registry._named_by_user += registry._add_file(file, "command line, --plugin")
         rules = lasting_rules() + rules_of_environment(os.environ)
+        # Not before the config is read, which may block what would be asked.
+        registry._hooks.may_ask = False
         registry._narrow(rules + rules_from(block, allow, ("--block", "--allow")), strict)
+        registry._hooks.may_ask = True
+        registry._tables.clear()
         return registry
+
+    def ask_nothing(self) -> None:
+        """Take names that hooks offer from what is remembered only; until `load_hooks`."""
+        self._hooks.may_ask = False
+        self._tables.clear()
 
     def add_files(self, files: Iterable[tuple[str, str]]) -> None:
         """Add the plugin files that a config names; before `restrict` and `load_hooks`.
@@ -92,9 +102,10 @@ class Registry:
             UntrustedError: the user has never named the file himself.
             PluginError: it cannot be read, or two have one name.
         """
-        given = {plugin.name for plugin in self._plugins if plugin.file}
+        # Not the labels: whether a path is a folder cannot be told once it is gone.
+        given = {os.path.basename(file) for file in self.files()}
         for file, where in files:
-            if label_of(file) not in given:
+            if os.path.basename(os.path.abspath(file)) not in given:
                 require_accepted(file, where)
                 self._add_file(file, where)
 

@@ -68,7 +68,7 @@ def import_target(target: str) -> object:
         try:
             value = getattr(value, attribute)
         except AttributeError as error:
-            if repr(attribute) not in str(error):
+            if error.obj is not value or error.name != attribute:
                 raise  # of code that a lazy module or a class runs to make the attribute
             hint = suggestion(attribute, dir(value))
             raise AttributeError(

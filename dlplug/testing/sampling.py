@@ -38,8 +38,8 @@ def sampled(
 
 def _sample(members: Sequence[Component], examples: Examples) -> list[Component]:
     named = [c for c in members if (c.kind, c.name) in examples]
-    step = (len(members) - 1) // (SAMPLE - 1)
-    return named or [members[place * step] for place in range(SAMPLE)]
+    last = len(members) - 1
+    return named or [members[last * place // (SAMPLE - 1)] for place in range(SAMPLE)]
 
 
 def _silence(family: Family, asked: int) -> Verdict:

@@ -71,10 +71,11 @@ def test_flex_attention_computes_the_same(label):
     assert backward["peers"]["flex_attention"] == {"left out": why}
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("label", ["causal, softcap", "causal, ALiBi", "causal, sinks"])
-def test_flex_attention_computes_what_is_added(label):
-    """A peer on GPUs."""
+@pytest.mark.filterwarnings("ignore")  # flex_attention tells twice that it is not compiled
+def test_flex_attention_computes_what_is_added(label, monkeypatch):
+    """A peer on GPUs; on the CPU its compiled form gives no sum for sinks."""
+    monkeypatch.setattr(attention_peers, "compiled", lambda function: function)
     problem = next(p for p in attention.problems() if p.label == label)
     made = attention_problem.inputs(replace(small(problem), queries=64, keys=64))
     found = attention_peers.flex(made, 0.0)(made.q, made.k, made.v)

@@ -4,6 +4,7 @@ from collections import Counter
 
 import pytest
 import torch
+from torch.overrides import _get_current_function_mode_stack
 
 from dlplug.bench import device, one_row, session, timing
 from dlplug.bench.measure import measure
@@ -63,7 +64,9 @@ def test_rows_are_built_and_measured_on_the_device(monkeypatch):
     made = []
     monkeypatch.setattr(session, "measure", lambda *_: made.append(torch.zeros(1).device) or [])
     assert list(session.run([Row("row", work, 0)], [1], is_quick=True, device="meta")) == []
-    assert made == [torch.device("meta")] and torch.get_default_device() == torch.device("cpu")
+    assert made == [torch.device("meta")] and not _get_current_function_mode_stack()
+    assert list(session.run([Row("row", work, 0)], [1], is_quick=True)) == []
+    assert made[1:] == [torch.device("cpu")] and not _get_current_function_mode_stack()
 
 
 def test_a_gpu_is_waited_for_in_every_turn(monkeypatch):

@@ -49,7 +49,7 @@ def test_a_wrong_key(refused, config):
         "UnknownKeyError: no key 'optimzer' in a config\n"
         "  where: a.yaml, line 4, optimzer\n"
         "  known: task, architecture, loss, optimizer, scheduler, data, metrics, callbacks, "
-        "loggers, trainer, seed_everything, name, plugins\n"
+        "loggers, trainer, accelerate, seed_everything, name, plugins\n"
         "  fix:   did you mean 'optimizer'?\n"
     )
     message = refused("fit", "--config", config(text + "  dropuot: 0.1\n"))

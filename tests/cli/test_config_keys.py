@@ -26,3 +26,11 @@ def test_ids_are_offered_behind_a_colon():
     registry = Registry.discover()
     assert ":" not in "".join(name for name, _ in names_of(registry, "loss", "f"))
     assert "dlplug:focal" in dict(names_of(registry, "loss", "dlplug:"))
+
+
+def test_a_name_is_offered_for_the_component_that_it_means(fake_distribution):
+    """Another of that name is blocked."""
+    fake_distribution("acme", entry_points={"dlplug.losses": {"focal": "acme:Focal"}})
+    offered = dict(names_of(Registry.discover(block=["acme"]), "loss", "dlplug:"))
+    assert offered["focal"] == "Focal loss for rare classes."
+    assert "dlplug:focal" in offered and "acme:focal" not in offered

@@ -1,5 +1,7 @@
 """``plugins check``: verdicts as text and as JSON, and exit codes for continuous integration."""
 
+from textwrap import dedent
+
 import pytest
 
 NET = '''
@@ -56,6 +58,20 @@ def test_examples_exempt_and_the_code_is_0(command, installed, tmp_path):
     assert "its authors say: kept for old weights" in " ".join(done.out.split())
 
 
+def test_a_plugin_file_that_offers_by_a_hook_is_checked(command, tmp_path):
+    """With its own examples, of which it has none; not with those of dlplug."""
+    hook = """
+    import dlplug
+
+    @dlplug.hookimpl
+    def dlplug_components(kind):
+        return {"my_net": Net} if kind == "architectures" else None
+    """
+    (tmp_path / "my_model.py").write_text(dedent(NET) + dedent(hook))
+    done = command("plugins", "check", "my_model.py", "--plugin", "my_model.py")
+    assert "architectures my_model.py:my_net" in done.out, done.err
+
+
 def test_unknown_names_are_errors(command, installed):
     """Exit code 2, with the nearest and what is installed."""
     done = command("plugins", "check", "acme-cheked")
@@ -75,6 +91,12 @@ def test_a_check_of_nothing_is_an_error(command, installed, fake_distribution):
     done = command("plugins", "check", "acme-checked", "--block", "acme-checked")
     assert done.code == 2 and "nothing could be checked: acme-checked:checked_net" in done.err
     assert "disabled: blocked by --block" in done.err and "fix:" in done.err
+
+
+def test_modules_of_hooks_are_a_kind(command, installed, fake_distribution):
+    """As they are for ``plugins list`` and ``plugins info``."""
+    done = command("plugins", "check", "acme-checked", "--kind", "hooks")
+    assert done.code == 2 and "acme-checked offers no hooks" in done.err
 
 
 def test_what_is_blocked_is_not_imported(command, installed, fake_distribution, tmp_path):

@@ -60,3 +60,21 @@ def test_what_cannot_be_done_is_refused(command, arguments, message):
 def test_the_component_of_that_name_can_be_disabled(command):
     """By its id."""
     assert command("plugins", "disable", "acme:plugins").code == 0
+
+
+def test_a_mistyped_name_of_a_family_is_refused(command, fake_distribution):
+    """What a module of hooks offers is known; unless that is disabled, and cannot be asked."""
+    source = """
+        from dlplug import hookimpl
+
+        @hookimpl
+        def dlplug_components(kind):
+            return {"acme.dice": "acme:D"} if kind == "losses" else None
+    """
+    lines = {"dlplug.index": {"names": "acme_choice"}}
+    fake_distribution("acme-family", entry_points=lines, modules={"acme_choice": source})
+    done = command("plugins", "disable", "acme-family:acme.dise")
+    assert done.code == 2 and "did you mean 'acme-family:acme.dice'" in done.err
+    assert command("plugins", "disable", "acme-family:acme.dice").code == 0
+    assert command("plugins", "disable", "acme-family").code == 0
+    assert command("plugins", "disable", "acme-family:acme.other").code == 0

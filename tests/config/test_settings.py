@@ -96,7 +96,8 @@ def test_plugin_control_is_read():
         ),
         (
             "{strict: 1}",
-            "plugins.strict must be true or false, got 1\n  where: a.yaml, line 1, plugins.strict",
+            "plugins.strict must be true or false, got 1\n  where: a.yaml, line 1, plugins.strict\n"
+            "  known: true, false",
         ),
         (
             "{block: [1]}",

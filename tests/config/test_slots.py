@@ -11,6 +11,7 @@ def documented_default(slot):
     special = {
         "name": "config's file name",
         "trainer": f"max_epochs: {DEFAULT_MAX_EPOCHS}",
+        "accelerate": "false",
         "plugins": "all",
     }
     if isinstance(slot.default, list):

@@ -5,19 +5,23 @@ all other tests see) lies in a folder of its own there, ``.venv/.NAME`` for ``dl
 the Makefile fills; only that plugin's processes have it on their path.
 """
 
+import ast
 import os
+import re
 import sys
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
 import pytest
-import tomllib
 
 from dlplug.plugin.names import normalised
 from dlplug.plugin.requirements import missing_requirements
 
 ROOT = Path(__file__).parents[2]
+# Read as text: tomllib came with Python 3.11 only. Strings and lists of them are all that is there.
+TABLE = re.compile(r"^\[([^\[\]\n]+)\]\n(.*?)(?=^\[|\Z)", re.M | re.S)
+ENTRY = re.compile(r'^("?)([\w.-]+)\1 = ("[^"\n]*"|\[.*?\])$', re.M | re.S)
 
 
 @dataclass(frozen=True)
@@ -37,7 +41,8 @@ class Package:
     @property
     def project(self) -> dict:
         """The table ``[project]`` of its pyproject."""
-        return tomllib.loads((self.folder / "pyproject.toml").read_text())["project"]
+        text = (self.folder / "pyproject.toml").read_text()
+        return tables_of(text)["project"] | {"entry-points": entry_points_of(text)}
 
     @property
     def libraries(self) -> Path:
@@ -84,7 +89,19 @@ class Package:
 
 def entry_points_of(pyproject: str) -> dict[str, dict[str, str]]:
     """The entry points in the text of a pyproject: ``{group: {name: value}}``."""
-    return tomllib.loads(pyproject)["project"]["entry-points"]
+    prefix = "project.entry-points."
+    tables = tables_of(pyproject).items()
+    return {name.removeprefix(prefix): table for name, table in tables if name.startswith(prefix)}
+
+
+def tables_of(pyproject: str) -> dict[str, dict]:
+    """The strings, and lists of strings, in each table: ``{"project": {"name": "acme"}}``."""
+    return {
+        heading.replace('"', ""): {
+            key: ast.literal_eval(value) for _, key, value in ENTRY.findall(body)
+        }
+        for heading, body in TABLE.findall(pyproject)
+    }
 
 
 PACKAGES = [Package(path.parent) for path in sorted((ROOT / "plugins").glob("*/pyproject.toml"))]

@@ -1,11 +1,12 @@
 """The plugins in the folder ``plugins`` are complete packages whose own tests pass."""
 
+import ast
 import subprocess
 import sys
 
 import pytest
 
-from tests.plugin.packages import PACKAGES, ROOT, every_package
+from tests.plugin.packages import PACKAGES, ROOT, entry_points_of, every_package, tables_of
 
 MEMBERS = ("dlplug_{}", "README.md", "tests")
 
@@ -27,6 +28,28 @@ def test_a_plugin_is_a_complete_package(package):
     readme = (package.folder / "README.md").read_text()
     configs = [path.name for path in package.folder.glob("*.yaml")]
     assert configs and [name for name in configs if name not in readme] == []
+
+
+def test_no_test_needs_a_later_python():
+    """The tests can be run by the oldest Python that the packages are for, 3.10."""
+    files = [*(ROOT / "tests").rglob("*.py"), *(ROOT / "plugins").rglob("*.py")]
+    needing = [
+        str(path.relative_to(ROOT))
+        for path in files
+        for node in ast.parse(path.read_text()).body
+        if isinstance(node, ast.Import) and "tomllib" in [alias.name for alias in node.names]
+    ]
+    assert files and needing == []
+
+
+@every_package
+def test_a_pyproject_is_read_as_tomllib_reads_it(package):
+    """Its project, and its entry points."""
+    tomllib = pytest.importorskip("tomllib", reason="came with Python 3.11")
+    text = (package.folder / "pyproject.toml").read_text()
+    project = tomllib.loads(text)["project"]
+    assert tables_of(text)["project"] | {"entry-points": entry_points_of(text)} == project
+    assert package.project == project
 
 
 @pytest.mark.slow

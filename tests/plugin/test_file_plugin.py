@@ -83,6 +83,28 @@ def test_a_folder_is_a_plugin_too(write):
     assert component is registry.find("losses", "A")
 
 
+def test_a_folder_that_has_moved_is_replaced(write):
+    """By the one that the user names: whether the old path was a folder, the disk cannot tell."""
+    write('class A: ...\ndlplug_components = {"loss": A}', "mine/__init__.py")
+    registry = Registry.discover(files=["mine"])
+    registry.add_files([("old/mine", "x.yaml, line 3"), ("old/mine/", "x.yaml, line 4")])
+    assert registry.files() == [str(Path("mine").absolute())]
+
+
+def test_what_a_hook_of_the_file_offers_is_of_the_file(write):
+    """So that a run keeps the file, and messages name its line."""
+    write(
+        "import dlplug\n\n\nclass A: ...\n\n\n@dlplug.hookimpl\ndef dlplug_components(kind):\n"
+        "    return {'soft': A} if kind == 'losses' else None\n"
+    )
+    registry = Registry.discover(files=["mine.py"])
+    registry.load_hooks()
+    component, (plugin,) = registry.find("losses", "soft"), registry.plugins()[-1:]
+    assert component.file == plugin.file
+    assert component.declared == plugin.entries[0].declared
+    assert component.entry_point.startswith(f"{plugin.file}, line ")
+
+
 def test_hooks_stand_in_the_same_file(write):
     """Functions under the marker, as in a module of hooks."""
     write(

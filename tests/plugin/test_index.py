@@ -12,7 +12,7 @@ from dlplug.cli import main
 from dlplug.cli.candidates import candidates
 from dlplug.config.facts_cache import FactsCache
 from dlplug.config.schema import config_schema
-from dlplug.errors import UnknownComponentError
+from dlplug.errors import PluginError, UnknownComponentError
 from dlplug.plugin import Registry, Status
 
 ROOT = Path(__file__).parents[2]
@@ -38,13 +38,15 @@ MANY = tuple(f"net{number}" for number in range(40))
 def install(fake_distribution, tmp_path):
     """Install a module of hooks that counts how often it is imported."""
 
-    def install(group="dlplug", words=WORDS, version="1.0", source=HOOKS, **arguments):
+    def install(
+        group="dlplug", words=WORDS, version="1.0", source=HOOKS, target="acme_hooks", **arguments
+    ):
         log = str(tmp_path / "log")
         hooks = source.format(log=log, words=words)
         return fake_distribution(
             "acme",
             version,
-            entry_points={group: {"family": "acme_hooks"}},
+            entry_points={group: {"family": target}},
             modules={"acme_hooks": hooks, "acme_models": "class Loss: pass"},
             folder=f"site-{version}-{len(words)}",
             **arguments,
@@ -101,17 +103,21 @@ def test_a_suggestion_needs_no_import(install, imports):
     assert imports() == 1
 
 
-@pytest.mark.parametrize("change", ["version", "requirement", "installed", "files"])
+@pytest.mark.parametrize("change", ["version", "requirement", "installed", "extra", "files"])
 def test_names_of_another_version_do_not_count(install, imports, fake_distribution, change):
-    """Of the plugin, of what it requires, be it missing before, or of its own files."""
-    requires = ["acme-library"]
+    """Of the plugin, of what it or an extra requires, be it missing before, or of its own files."""
+    requires = ["acme-library", 'acme-speed; extra == "fast"']
+    given = {"requires": requires, "extras": ["fast"], "target": "acme_hooks [fast]"}
+    fake_distribution("acme-speed", "1.0", folder="library")
     if change == "requirement":
         fake_distribution("acme-library", "1.0", folder="library")
-    site = install(requires=requires)
+    site = install(**given)
     load_once()
     assert offered(Registry.discover()) != []
     if change == "version":
-        install(version="1.1", requires=requires)
+        install(version="1.1", **given)
+    elif change == "extra":
+        fake_distribution("acme-speed", "1.1", folder="newer")
     elif change == "requirement":
         fake_distribution("acme-library", "1.1", folder="newer")
     elif change == "installed":
@@ -135,6 +141,103 @@ def test_a_module_of_the_index_is_asked_without_a_load(install, imports):
     assert offered(Registry.discover()) == ["acme.dice", "acme.focal", "acme.tversky"]
     assert imports() == 1
     assert [entry.id for entry in load_once().hook_modules()] == ["acme:family"]
+
+
+def test_one_name_may_stand_in_both_groups(fake_distribution):
+    """Each module keeps its own names, so that nothing is declared twice in the next process."""
+    source = (
+        "from dlplug import hookimpl\n\n\n@hookimpl\ndef dlplug_components(kind):\n"
+        "    return {{'acme.{0}': 'acme_models:Loss'}} if kind == 'losses' else None\n"
+    )
+    fake_distribution(
+        "acme",
+        entry_points={"dlplug": {"acme": "acme_late"}, "dlplug.index": {"acme": "acme_early"}},
+        modules={f"acme_{word}": source.format(word) for word in ("early", "late")},
+    )
+    load_once()
+    registry = Registry.discover()
+    assert offered(registry) == ["acme.early", "acme.late"]
+    assert [e for e in registry.problems() if e.distribution == "acme"] == []
+
+
+def twin_problems(registry):
+    return [e for e in registry.problems() if e.distribution.startswith("acme")]
+
+
+def test_a_module_that_two_lines_name_is_asked_once(install, imports, fake_distribution):
+    """Its names are there once, in this process and in the next."""
+    install("dlplug.index")
+    fake_distribution("acme-twin", entry_points={"dlplug.index": {"family": "acme_hooks"}})
+    for _ in range(2):
+        registry = Registry.discover()
+        assert registry.find("loss", "acme.dice").distribution == "acme"
+        assert twin_problems(registry) == [] and registry.names_are_known()
+        assert imports() == 1
+
+
+def test_a_module_under_two_targets_is_a_conflict(install, fake_distribution):
+    """As it is where hooks are loaded; the names of the first line are there."""
+    install("dlplug.index")
+    fake_distribution(
+        "acme-twin",
+        entry_points={"dlplug.index": {"family": "acme_again:hooks"}},
+        modules={"acme_again": "import acme_hooks as hooks"},
+    )
+    registry = Registry.discover()
+    assert offered(registry) == ["acme.dice", "acme.focal", "acme.tversky"]
+    (twin,) = twin_problems(registry)
+    assert (twin.distribution, twin.status) == ("acme-twin", Status.CONFLICT)
+
+
+def test_half_an_answer_is_not_kept(install, private_memory):
+    """The index would take it for all that the module offers."""
+    install(source=HOOKS + "    if kind == 'metrics':\n        raise OSError('no catalogue')\n")
+    registry = load_once()
+    assert [c.name for c in registry.components("losses") if c.offered_by == "acme:family"]
+    files = (private_memory / "dlplug").glob("index-*.json")
+    assert not any("acme_hooks" in file.read_text() for file in files)
+
+
+def test_a_file_beside_a_plugin_file_changes_nothing(tmp_path, monkeypatch):
+    """Its hash says what it offers."""
+    monkeypatch.chdir(tmp_path)
+    text = HOOKS.format(log=str(tmp_path / "log"), words=WORDS)
+    (tmp_path / "mine.py").write_text(text)
+    registry = Registry.discover(files=["mine.py"])
+    registry.load_hooks()
+    (tmp_path / "notes.txt").touch()
+    registry = Registry.discover(files=["mine.py"])
+    assert "mine.py:acme.dice" in [c.id for c in registry.components("losses")]
+    (tmp_path / "mine.py").write_text(f"{text}# changed\n")
+    registry = Registry.discover(files=["mine.py"])
+    assert "mine.py:acme.dice" not in [c.id for c in registry.components("losses")]
+
+
+def test_completion_asks_no_module(install, imports):
+    """A config on the line may block it; what is known already is offered."""
+    install("dlplug.index")
+    assert candidates(["fit", "--loss", "acme.d"]) == [] and imports() == 0
+    assert offered(Registry.discover()) != [] and imports() == 1
+    assert [c.value for c in candidates(["fit", "--loss", "acme.d"])] == ["acme.dice"]
+    assert imports() == 1
+
+
+def test_strict_mode_asks_no_module_before_the_config_is_read(install, imports, tmp_path):
+    """It may block the module."""
+    install("dlplug.index")
+    config = tmp_path / "x.yaml"
+    config.write_text("data: digits\nplugins: {block: [acme]}\nloss: acme.dice\n")
+    assert main(["fit", "--strict", "--allow", "acme", "--config", str(config)]) == 2
+    assert imports() == 0
+
+
+@pytest.mark.parametrize("ask", ["components", "restrict"])
+def test_a_module_of_the_index_that_fails_is_fatal_in_strict_mode(install, ask):
+    """As soon as it is asked."""
+    install("dlplug.index", source=HOOKS + "raise OSError('no catalogue')\n")
+    registry = Registry.discover(allow=["acme"], strict=True)
+    with pytest.raises(PluginError, match=r"acme 1\.0, hooks 'family': failed: OSError: no c"):
+        registry.components("losses") if ask == "components" else registry.restrict(strict=True)
 
 
 def test_the_line_of_a_module_says_its_group(install):

@@ -162,6 +162,13 @@ def test_the_list_can_be_narrowed(installed, run, argv, names):
     ) == names
 
 
+@pytest.mark.parametrize("pattern", ["ACME_D", "Acme_*", "acme-losses:acme_dice", "acme-*:*dice"])
+def test_a_pattern_is_compared_without_case(installed, run, pattern):
+    """With ids where it has a colon."""
+    names = {row["name"] for row in listed(run, "--name", pattern)["components"]}
+    assert names == {"acme_dice"}
+
+
 def test_nothing_to_show_is_said(run):
     """An empty selection is not an empty screen."""
     assert run("list", "--status", "failed", "--kind", "optimizer") == "nothing matches\n"
@@ -253,6 +260,7 @@ def test_an_unknown_name_gets_a_suggestion(installed, run):
         (["list", "--kid", "loss"], UnknownKeyError, "did you mean '--kind'"),
         (["info", "x", "--kind", "los"], UnknownKeyError, "did you mean 'loss'"),
         (["list", "--kind", "los"], UnknownKeyError, "did you mean 'loss'"),
+        (["list", "--name", ""], InvalidValueError, "the pattern is empty"),
         (["list", "--status", "faild"], InvalidValueError, "did you mean 'failed'"),
         (["list", "--status"], InvalidValueError, "--status needs a value"),
         (["list", "extra"], UnknownKeyError, "unexpected argument 'extra'"),

@@ -77,10 +77,18 @@ def test_a_lazy_module_that_fails_keeps_its_own_message(fake_distribution):
         def __getattr__(name):
             if name == "Net":
                 return None.weights
+            if name == "Twin":
+                return None.Twin
+            if name == "Terse":
+                raise AttributeError
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     """
     fake_distribution("acme", modules={"acme_lazy": source})
     with pytest.raises(AttributeError, match="'NoneType' object has no attribute 'weights'"):
         import_target("acme_lazy:Net")
+    with pytest.raises(AttributeError, match="'NoneType' object has no attribute 'Twin'"):
+        import_target("acme_lazy:Twin")
+    with pytest.raises(AttributeError, match=r"^'acme_lazy' has no attribute 'Terse'"):
+        import_target("acme_lazy:Terse")
     with pytest.raises(AttributeError, match=r"^'acme_lazy' has no attribute 'Nets'"):
         import_target("acme_lazy:Nets")

@@ -24,12 +24,12 @@ BROKEN = {
         "tests.testing.bad.gpu_import:Good",
         "torch.cuda.is_available",
     ),
-    "names_what_exists": ("presets", "tests.testing.bad:small", "no architecture named 'vitt'"),
     "offers_names_without_a_library": (
         "hooks",
         "tests.testing.bad.names",
         "giving its names imports numpy",
     ),
+    "names_what_exists": ("presets", "tests.testing.bad:small", "no architecture named 'vitt'"),
     "has_a_docstring": ("architectures", f"{NETS}:NoDocstring", "no docstring"),
     "tells_its_parameters": ("architectures", f"{NETS}:Silent", "what to give for strength"),
     "builds": ("architectures", f"{NETS}:NeedsAPath", "path: str"),
@@ -76,7 +76,8 @@ def subject(fake_distribution, folder, kind, target, name="bad", example=None):
     group = "dlplug.index" if kind == "hooks" else f"dlplug.{kind}"
     fake_distribution("acme-bad", entry_points={group: {name: target}})
     registry = Registry.discover()
-    component = next(c for c in registry.entries() if (c.name, c.kind) == (name, kind))
+    wanted = ("acme-bad", kind, name)
+    component = next(c for c in registry.entries() if (c.distribution, c.kind, c.name) == wanted)
     return Subject(component, registry, example or Example(), folder)
 
 

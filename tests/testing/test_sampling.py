@@ -19,13 +19,13 @@ def test_what_is_small_or_named_by_lines_is_checked_whole(members):
     assert sampled(members, {}) == (members, [])
 
 
-def test_first_last_and_one_between_stand_for_a_large_family():
+@pytest.mark.parametrize(("count", "numbers"), [(1371, [0, 685, 1370]), (40, [0, 19, 39])])
+def test_first_last_and_one_between_stand_for_a_large_family(count, numbers):
     """The others are told, with their number."""
-    members = family(1371)
-    chosen, (silence,) = sampled(members, {})
-    assert [c.name for c in chosen] == ["acme.n0", "acme.n685", "acme.n1370"]
+    chosen, (silence,) = sampled(family(count), {})
+    assert [c.name for c in chosen] == [f"acme.n{number}" for number in numbers]
     assert (silence.component, silence.outcome) == ("acme:acme.*", Outcome.DOES_NOT_APPLY)
-    assert silence.reason.startswith("3 of 1,371 names stand for all")
+    assert silence.reason.startswith(f"3 of {count:,} names stand for all")
 
 
 def test_the_examples_choose_the_sample():

@@ -46,7 +46,8 @@ def has_a_name_of_its_own(subject: Subject) -> None:
         if component.name == name and component.distribution != subject.component.distribution
     ]
     if others:
-        raise Broken(f"a {KINDS[subject.kind].singular} of that name is there: {providers(others)}")
+        kind = KINDS[subject.kind].singular
+        raise Broken(f"another {kind} of that name is there: {providers(others)}")
 
 
 @rule(

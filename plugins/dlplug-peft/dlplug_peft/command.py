@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+# dlplug has no public names yet for what its own commands are made of: these, and in export.py
+# those of `dlplug.run` and `dlplug.storage`, may move with its version.
 from dlplug.cli.answer import print_json
 from dlplug.cli.options import JSON, Option
 from dlplug.cli.verb import (
