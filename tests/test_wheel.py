@@ -139,7 +139,8 @@ def test_the_wheel_runs_natively_without_compiler_and_checkout(tmp_path):
     site = next((environment / "lib").glob("python*")) / "site-packages"
     install_torch(python, site)
     install = [str(python), *PIP, "install", "--no-deps", "--no-index", str(wheel)]
-    subprocess.run(install, check=True, capture_output=True)
+    # Not in the checkout: pip would take the metadata of its last build for an installed dlplug.
+    subprocess.run(install, check=True, capture_output=True, cwd=tmp_path)
     bare = {"PATH": str(environment / "bin"), "HOME": str(tmp_path)}
     assert not any(shutil.which(name, path=bare["PATH"]) for name in ("cc", "c++", "g++", "cmake"))
     script = SCRIPT.replace("FOLDER", repr(str(site)))

@@ -10,6 +10,8 @@ DLPLUG_INLINE bool has_bias_gradient(const AttentionBackward& args) {
   return args.grad_mask.type != MaskType::kNone || args.grad_slopes != nullptr;
 }
 
+namespace {
+
 template <class T, class Element>
 struct BackwardScratch {
   Scratch scratch;
@@ -63,5 +65,7 @@ struct BackwardScratch {
         has_grad_queries(scratch.take<bool>(args.most_queries)),
         has_grad_keys(scratch.take<bool>(args.item_keys)) {}
 };
+
+}  // namespace
 
 }  // namespace dlplug::DLPLUG_ISA
