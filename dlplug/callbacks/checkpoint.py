@@ -28,7 +28,8 @@ class Checkpoint(ModelCheckpoint):
     more after the last save: that much work a crash can cost. Where the training has to wait for
     saving, the time between two saves grows, so that it waits for 1 % of the time at most. When the
     process is told to end (SIGTERM, see `Termination`), ``last.ckpt`` is written between two steps.
-    Without a validation there is no best by a ``val_`` metric; ``best.ckpt`` is then the latest.
+    Before the first validation, as in a training of a few steps, there is no best by a ``val_``
+    metric; ``best.ckpt`` is then the latest, if the training has not continued from a better one.
 
     A run writes its files in the background, and waits for them when the training ends. With the
     strategy ``fsdp2_sharded`` they are folders, and the training waits for each.
@@ -84,6 +85,7 @@ class Checkpoint(ModelCheckpoint):
         self._step = 0
         self._is_due = False
         self._is_due_after_validation = False
+        self._has_validated = False
         self._is_in_place = False
 
     def setup(self, trainer: lightning.Trainer, pl_module, stage: str) -> None:
@@ -128,6 +130,7 @@ class Checkpoint(ModelCheckpoint):
 
     def on_validation_end(self, trainer, pl_module) -> None:
         """Write ``best.ckpt`` if it is, and what waited for the validation."""
+        self._has_validated |= not trainer.sanity_checking
         super().on_validation_end(trainer, pl_module)
         if self._is_due_after_validation:
             self._write_last(trainer)
@@ -189,8 +192,9 @@ class Checkpoint(ModelCheckpoint):
     def _save_topk_checkpoint(self, trainer, monitor_candidates) -> None:
         if self.monitor in monitor_candidates:
             super()._save_topk_checkpoint(trainer, monitor_candidates)
-        elif not any(trainer.num_val_batches) and self.monitor.startswith("val_"):
-            self._save_none_monitor_checkpoint(trainer, monitor_candidates)
+        elif self.monitor.startswith("val_") and not self._has_validated:
+            if self.best_model_score is None:  # else the training goes on after a best one
+                self._save_none_monitor_checkpoint(trainer, monitor_candidates)
         else:
             known = set(monitor_candidates) - {"epoch", "step"}
             raise missing_metric("checkpoint", self.monitor, known)

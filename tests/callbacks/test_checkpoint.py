@@ -77,6 +77,19 @@ def test_without_validation_the_best_is_the_latest(task, fit):
     assert load(keep.best_model_path)["epoch"] == load(keep.last_model_path)["epoch"] == 1
 
 
+def test_a_training_that_ends_before_its_first_validation_is_kept(task, fit, tmp_path):
+    """A few steps; once there has been a best one, a few more do not take its place."""
+    keep = Checkpoint()
+    fit(task(), keep, max_steps=2, max_epochs=3)
+    assert load(keep.best_model_path)["global_step"] == 2
+    keep = Checkpoint()
+    fit(task(), keep, max_epochs=1)
+    best, steps = keep.best_model_path, load(keep.best_model_path)["global_step"]
+    fit(task(), Checkpoint(), max_steps=steps + 1, max_epochs=3, ckpt_path=keep.last_model_path)
+    assert load(best)["global_step"] == steps
+    assert load(keep.last_model_path)["global_step"] == steps + 1
+
+
 def test_training_metrics_can_be_watched(task, fit):
     """train_loss falls, so the last epoch is the best."""
     keep = Checkpoint(monitor="train_loss")
