@@ -65,7 +65,6 @@ def test_the_whole_phase_agrees_with_float64():
     assert max(errors(result).values()) <= optimizer_phase.TOLERANCE
 
 
-@pytest.mark.filterwarnings("ignore:.*lr_scheduler")
 def test_the_phase_of_a_scaled_loss_agrees_with_float64():
     """Gradients are divided once, then clipped."""
     result = measured(lambda: optimizer_phase.build(SHAPES, is_scaled=True))

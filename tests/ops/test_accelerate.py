@@ -271,7 +271,7 @@ def test_what_is_not_proven_equal_is_left_alone(module, reason):
     assert reason in str(report) and reason in report.summary()
 
 
-@pytest.mark.filterwarnings("ignore:`torch.jit.script`")
+@pytest.mark.filterwarnings("ignore:`torch.jit.script`")  # deprecated, and still in use
 def test_scripted_modules_are_left_alone():
     """Their code is not Python's any more."""
     scripted = torch.jit.script(nn.LayerNorm(E))
@@ -352,7 +352,7 @@ def test_attention_with_dropout_trains_as_it_was(monkeypatch):
     assert calls == {"attention": 2}
 
 
-@pytest.mark.filterwarnings("ignore:The PyTorch API of nested tensors")
+@pytest.mark.filterwarnings("ignore:The PyTorch API of nested tensors")  # "in prototype stage"
 def test_the_fast_path_of_torch_is_left_to_run():
     """In evaluation, padded batches are packed, and what is padding comes out as 0."""
     torch.manual_seed(0)

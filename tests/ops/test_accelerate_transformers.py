@@ -71,7 +71,6 @@ def count(monkeypatch):
     return calls
 
 
-@pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning")
 @pytest.mark.parametrize("make", [bert, llama, gemma2, gpt_oss])
 def test_outputs_and_gradients_stay(make, monkeypatch):
     """Causal, windows, padding, groups, softcap and sinks; undone bit by bit."""

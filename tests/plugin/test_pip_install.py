@@ -22,7 +22,7 @@ LEARNED = 0.9
 @pytest.fixture
 def installed(tmp_path):
     """The environment of a process that has the plugin, installed from a copy by pip."""
-    pytest.importorskip("rtdl_revisiting_models")
+    pytest.importorskip("rtdl_revisiting_models", reason="what the plugin requires")
     source = shutil.copytree(PLUGIN, tmp_path / "source")
     target = tmp_path / "installed"
     options = ["--quiet", "--no-deps", "--no-build-isolation", "--target", str(target)]

@@ -17,15 +17,15 @@ class FusedNorm(Swapped):
 
     def fused_norm(self, x: Tensor) -> Tensor:
         """The norm of ``x``, shape ``(..., D)``."""
-        raise NotImplementedError
+        raise NotImplementedError  # each norm has its own
 
     def fused_add_norm(self, x: Tensor, residual: Tensor) -> tuple[Tensor, Tensor]:
         """The norm of ``x + residual``, and the sum."""
-        raise NotImplementedError
+        raise NotImplementedError  # each norm has its own
 
     def takes(self, x: Tensor) -> bool:
         """Whether the op means by ``x`` what the module does."""
-        raise NotImplementedError
+        raise NotImplementedError  # each norm has its own
 
     def forward(self, x: Tensor) -> Tensor:
         if self.takes(x):

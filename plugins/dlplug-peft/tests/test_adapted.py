@@ -136,7 +136,7 @@ def test_a_decoder_keeps_its_cache():
 
 def test_a_network_of_transformers_is_adapted():
     """Its own class of linear layers in GPT-2, too, without a warning."""
-    auto = pytest.importorskip("dlplug_transformers.auto", reason="dlplug-transformers").auto
+    auto = pytest.importorskip("dlplug_transformers.auto", reason="needs dlplug-transformers").auto
     sizes = {"model_type": "gpt2", "n_embd": 16, "n_layer": 1, "n_head": 2}
     plain = auto(20, 20, per_position=True, is_causal=True, config=sizes).eval()
     names = plain.state_dict().keys()

@@ -57,6 +57,7 @@ def test_what_contradicts_the_task_is_refused():
         made(is_causal=True)
 
 
+# Without heads the library makes empty tensors before it stumbles over them.
 @pytest.mark.filterwarnings("ignore:Initializing zero-element tensors:UserWarning")
 @pytest.mark.parametrize(
     ("options", "message"),
