@@ -1,6 +1,7 @@
 """Fixtures of all tests: what a shell may have set is taken away, and every load is watched."""
 
 import functools
+import os
 import sys
 
 import pytest
@@ -17,6 +18,18 @@ SETTINGS = (
     "DLPLUG_CPU_ISA",
     "DLPLUG_TRACEBACK",
 )
+
+
+INHERITED = ("HOME", "PATH", "PYTHONPATH", "TMPDIR", "XDG_CACHE_HOME", *SETTINGS)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def inherited():
+    """What programs started by a test inherit is the same after each module as before it."""
+    before = {name: os.environ.get(name) for name in INHERITED}
+    yield
+    after = {name: os.environ.get(name) for name in INHERITED}
+    assert after == before, "a test has changed the environment of those that come after it"
 
 
 @pytest.fixture(autouse=True)

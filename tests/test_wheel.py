@@ -138,9 +138,9 @@ def test_the_wheel_runs_natively_without_compiler_and_checkout(tmp_path):
     python = environment / "bin" / "python"
     site = next((environment / "lib").glob("python*")) / "site-packages"
     install_torch(python, site)
-    install = [str(python), *PIP, "install", "--no-deps", "--no-index", str(wheel)]
-    # Not in the checkout: pip would take the metadata of its last build for an installed dlplug.
-    subprocess.run(install, check=True, capture_output=True, cwd=tmp_path)
+    # -I: metadata of a build, in this folder or on PYTHONPATH, would pass for an installed dlplug.
+    install = [str(python), "-I", *PIP, "install", "--no-deps", "--no-index", str(wheel)]
+    subprocess.run(install, check=True, capture_output=True)
     bare = {"PATH": str(environment / "bin"), "HOME": str(tmp_path)}
     assert not any(shutil.which(name, path=bare["PATH"]) for name in ("cc", "c++", "g++", "cmake"))
     script = SCRIPT.replace("FOLDER", repr(str(site)))

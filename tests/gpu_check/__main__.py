@@ -9,7 +9,6 @@ time ran out.
 """
 
 import argparse
-import os
 import sys
 import time
 from pathlib import Path
@@ -32,9 +31,10 @@ def main(arguments: list[str] | None = None) -> int:
         return 2
     folder = options.folder.resolve()
     folder.mkdir(parents=True, exist_ok=True)
-    os.environ["PYTHONPATH"] = packages.search_path(options.wheels.resolve(), folder)
     state = State(folder, ROOT)
-    context = Context(ROOT, folder, options.name, time.monotonic() + 60 * options.minutes)
+    deadline = time.monotonic() + 60 * options.minutes
+    search_path = packages.search_path(options.wheels.resolve(), folder)
+    context = Context(ROOT, folder, options.name, deadline, search_path)
     for part in _chosen(options.only):
         if state.has_passed(part.name):
             say(f"{part.name}: passed before")

@@ -29,12 +29,14 @@ class Context:
         folder: For what it leaves.
         name: Of the record.
         deadline: By `time.monotonic`.
+        search_path: PYTHONPATH of the commands.
     """
 
     root: Path
     folder: Path
     name: str
     deadline: float
+    search_path: str
 
     def remaining(self) -> float:
         """Seconds."""
@@ -72,7 +74,7 @@ class Part:
                 code = subprocess.run(
                     command,
                     cwd=context.root,
-                    env=os.environ | self.environment,
+                    env=os.environ | {"PYTHONPATH": context.search_path} | self.environment,
                     stdout=file,
                     stderr=subprocess.STDOUT,
                     timeout=max(1.0, context.remaining()),

@@ -15,7 +15,7 @@ from tests.gpu_check.state import NOT_RUN, State, digest
 @pytest.fixture
 def context(tmp_path):
     """With time enough."""
-    return Context(tmp_path, tmp_path, "here", time.monotonic() + 100)
+    return Context(tmp_path, tmp_path, "here", time.monotonic() + 100, "")
 
 
 def part(code, **fields):
@@ -38,7 +38,7 @@ def test_a_part_that_fails_leaves_its_output(context):
 
 def test_a_part_that_runs_out_of_time_is_unfinished(tmp_path):
     """What it printed is kept; the next run starts it again."""
-    context = Context(tmp_path, tmp_path, "here", time.monotonic())
+    context = Context(tmp_path, tmp_path, "here", time.monotonic(), "")
     result = part("print('begun', flush=True)\nwhile True: pass").run(context)
     assert result["status"] == "unfinished" and result["detail"] == "begun"
 
