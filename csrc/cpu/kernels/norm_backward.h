@@ -3,7 +3,8 @@
 //   grad_weight   = sum over rows of grad_y * xhat,  grad_bias = sum over rows of grad_y
 //   grad_x        = gradient of h, with the dropout of the forward pass
 // Rows go through in groups: the sums for weight and bias are read and written once per group
-// instead of once per row. The second sweep finds the group's rows in the cache.
+// instead of once per row. The second sweep finds the group's rows in the cache. In float32, which
+// waits for memory most, it asks for the next rows: memory then reads and writes at the same time.
 // Bytes per element: grad_y, h and grad_input once each, and grad_h, grad_x where they exist.
 #pragma once
 
@@ -11,15 +12,19 @@
 
 namespace dlplug::DLPLUG_ISA {
 
-// Two accumulators and two constants a row must fit in the registers beside the shared values.
+// Two accumulators and two constants a row must fit in the registers beside the shared values. In
+// float32 a group of two leaves room in the L1 cache for the rows that are asked for.
 #if defined(__AVX512F__)
-constexpr int kGroup = 4;
+template <class H>
+constexpr int kGroup = sizeof(H) == 2 ? 4 : 2;
 #else
+template <class H>
 constexpr int kGroup = 2;
 #endif
 
 // Rows are asked for this early (bytes): a group of narrow rows would be over before they come.
-constexpr int64_t kPrefetchBytes = 4096;
+template <class H>
+constexpr int64_t kPrefetchBytes = sizeof(H) == 2 ? 4096 : 8192;
 
 // One row's share of a backward pass, after the sums over it.
 template <class H>
@@ -44,6 +49,10 @@ static void norm_backward_inputs(const NormBackward& args, int64_t row, const Ba
   over_pairs(width, [&](int64_t j, auto part) __attribute__((always_inline)) {
     Float grads[part.kVectors], values[part.kVectors], row_weights[part.kVectors];
     Float others[part.kVectors];
+    if constexpr (sizeof(H) == 4) {
+      prefetch(at.grad_y + j + rows_ahead * args.grad_y_stride, part);
+      prefetch(at.h + j + rows_ahead * args.h_stride, part);
+    }
     if constexpr (kGradH) prefetch(grad_h + j + rows_ahead * args.grad_h_stride, part);
     load(at.grad_y + j, part, grads);
     load(at.h + j, part, values);
@@ -80,8 +89,8 @@ static void norm_backward_group(const NormBackward& args, int64_t row, uint32_t*
   const int64_t width = args.width;
   const float inverse_width = 1.0f / (float)width;
   const int64_t row_bytes = width * (int64_t)sizeof(H);
-  const int64_t rows_ahead =
-      kRows * row_bytes < kPrefetchBytes && width > 0 ? kPrefetchBytes / row_bytes : kRows;
+  const bool is_narrow = kRows * row_bytes < kPrefetchBytes<H> && width > 0;
+  const int64_t rows_ahead = is_narrow ? (kPrefetchBytes<H> + row_bytes - 1) / row_bytes : kRows;
   const float* weights = args.weight;
   float *grad_weights = args.grad_weight, *grad_biases = args.grad_bias;
   BackwardRow<H> at[kRows];
@@ -101,8 +110,10 @@ static void norm_backward_group(const NormBackward& args, int64_t row, uint32_t*
     if constexpr (kWeights && kCentered) load(grad_biases + j, part, grad_bias);
 #pragma GCC unroll 8
     for (int r = 0; r < kRows; ++r) {
-      prefetch(at[r].grad_y + j + rows_ahead * args.grad_y_stride, part);
-      prefetch(at[r].h + j + rows_ahead * args.h_stride, part);
+      if constexpr (sizeof(H) == 2) {
+        prefetch(at[r].grad_y + j + rows_ahead * args.grad_y_stride, part);
+        prefetch(at[r].h + j + rows_ahead * args.h_stride, part);
+      }
       Float grads[kVectors], values[kVectors];
       load(at[r].grad_y + j, part, grads);
       load(at[r].h + j, part, values);
@@ -160,8 +171,8 @@ template <class X, class H, bool kCentered, bool kAdd, bool kWeights, bool kStre
 static void norm_backward_rows(const NormBackward& args, int64_t begin, int64_t end,
                                uint32_t* bits) {
   int64_t row = begin;
-  for (; row + kGroup <= end; row += kGroup)
-    norm_backward_group<kGroup, X, H, kCentered, kAdd, kWeights, kStream>(args, row, bits);
+  for (; row + kGroup<H> <= end; row += kGroup<H>)
+    norm_backward_group<kGroup<H>, X, H, kCentered, kAdd, kWeights, kStream>(args, row, bits);
   for (; row < end; ++row)
     norm_backward_group<1, X, H, kCentered, kAdd, kWeights, kStream>(args, row, bits);
   if constexpr (kStream) fence();

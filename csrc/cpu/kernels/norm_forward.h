@@ -1,6 +1,9 @@
 // Forward of the norms. A row is read from memory once; the later sweeps find it in the L1 cache
 // (as floats in `scratch` where it was added up). Narrow rows go through in groups: between the two
-// sweeps over a row its sums must be complete, and meanwhile the others run.
+// sweeps over a row its sums must be complete, and meanwhile the others run. What is read next is
+// asked for while a row is read; but for wide rows of float32, which wait for memory most, while
+// one is written: memory then reads and writes at the same time instead of in turns.
+//
 // Bytes per element: size of x + size of y, with residual also those of residual and h.
 #pragma once
 
@@ -20,6 +23,18 @@ static void random_row(uint64_t seed, int64_t row, int64_t width, uint32_t* bits
 DLPLUG_INLINE float total(const Float (&sums)[2]) { return sum(sums[0] + sums[1]); }
 DLPLUG_INLINE float total(const Float (&sums)[4]) {
   return sum((sums[0] + sums[1]) + (sums[2] + sums[3]));
+}
+
+// Narrow rows are over before memory could idle.
+template <class H, bool kAdd>
+DLPLUG_INLINE bool asks_while_writing(int64_t width) {
+  return sizeof(H) == 4 && !kAdd && width >= 512;
+}
+
+// Elements of x that are asked for ahead of those which are handled: at least a row.
+DLPLUG_INLINE int64_t distance(int64_t width, bool is_while_writing) {
+  const int64_t least = is_while_writing ? 2048 : 1024;
+  return width < least ? least : width;
 }
 
 // Far enough ahead that the line has come by the time it is needed; past the end is harmless.
@@ -48,7 +63,9 @@ struct Moments {
 template <class X, class H, bool kCentered, bool kAdd, bool kDropout, bool kStream>
 static Moments read_row(const NormForward& args, int64_t row, float* own, uint32_t* bits) {
   constexpr bool kInOneSweep = sizeof(H) == 2 || !kCentered;
-  const int64_t width = args.width, ahead = width < 1024 ? 1024 : width;
+  const int64_t width = args.width;
+  const bool is_asking = !asks_while_writing<H, kAdd>(width);
+  const int64_t ahead = distance(width, false);
   const float inverse_width = 1.0f / (float)width;
   const X* x = (const X*)args.x + row * args.x_stride;
   const H* residual = kAdd ? (const H*)args.residual + row * args.residual_stride : nullptr;
@@ -85,7 +102,7 @@ static Moments read_row(const NormForward& args, int64_t row, float* own, uint32
   Float sums[2] = {}, squares[2] = {}, all_sums[2] = {}, all_squares[2] = {};
   auto sweep = [&](int64_t j, auto part) __attribute__((always_inline)) {
     Float values[part.kVectors];
-    prefetch(x + j + ahead, part);
+    if (is_asking) prefetch(x + j + ahead, part);
     if constexpr (kAdd) prefetch(residual + j + ahead, part);
     read(j, part, values);
     if constexpr (kAdd) {
@@ -140,13 +157,16 @@ DLPLUG_INLINE Moments moments_near(const float* values, int64_t width, float mea
 }
 
 // `values`: the row of h, as H or as floats.
-template <class T, class H, bool kCentered, bool kStream>
+template <class T, class H, bool kCentered, bool kAdd, bool kStream>
 static void write_row(const NormForward& args, int64_t row, const T* values, float mean,
                       float rstd) {
+  const bool is_asking = asks_while_writing<H, kAdd>(args.width);
+  const int64_t ahead = distance(args.width, true);
   H* y = (H*)args.y + row * args.width;
   const float *weights = args.weight, *biases = args.bias;
   over_pairs(args.width, [&](int64_t j, auto part) __attribute__((always_inline)) {
     Float found[part.kVectors], row_weights[part.kVectors], row_biases[part.kVectors];
+    if (is_asking) prefetch(values + j + ahead, part);
     load(values + j, part, found);
     load(weights + j, part, row_weights);
     if constexpr (kCentered) load(biases + j, part, row_biases);
@@ -187,11 +207,11 @@ static void norm_forward_group(const NormForward& args, int64_t first, float* sc
   for (int r = 0; r < kRows; ++r) {
     const int64_t row = first + r;
     if constexpr (kAdd)
-      write_row<float, H, kCentered, kStream>(args, row, scratch + r * row_words, of[r].mean,
-                                              rstd[r]);
+      write_row<float, H, kCentered, kAdd, kStream>(args, row, scratch + r * row_words, of[r].mean,
+                                                    rstd[r]);
     else
-      write_row<X, H, kCentered, kStream>(args, row, (const X*)args.x + row * args.x_stride,
-                                          of[r].mean, rstd[r]);
+      write_row<X, H, kCentered, kAdd, kStream>(args, row, (const X*)args.x + row * args.x_stride,
+                                                of[r].mean, rstd[r]);
   }
 }
 
