@@ -12,8 +12,8 @@
 #include "csrc/cpu/kernels/attention_output.h"
 #include "csrc/cpu/kernels/attention_pack.h"
 #include "csrc/cpu/kernels/attention_pairs.h"
-#include "csrc/cpu/kernels/attention_product.h"
 #include "csrc/cpu/kernels/attention_scratch.h"
+#include "csrc/cpu/kernels/attention_steps.h"
 
 namespace dlplug::DLPLUG_ISA {
 
@@ -55,13 +55,11 @@ static void attend_block(const AttentionForward& args, const ForwardScratch<Elem
                          const Softmax& softmax, bool& is_started) {
   const int64_t count = block.count;
   const int64_t in_chunk = block.span.begin - chunk.begin;
-  const int64_t num_keys = block.span.end - block.span.begin;
 
   const auto queries = first_factor(rows_at<T>(args.query, block.batch, block.head, block.first),
                                     args.query.row, count, args.width, space.queries);
-  multiply<false>(count, block.columns / kWidth, depth_of<Element>(args.width), queries.data,
-                  queries.stride, space.keys + in_chunk, space.columns, space.scores, space.columns,
-                  false);
+  multiply_to_keys<Element>(block, queries, depth_of<Element>(args.width),
+                            {space.keys + in_chunk, space.columns}, space.scores);
 
   soften(block, softmax, space.scores, space.rows);
   if (is_started)
@@ -72,42 +70,101 @@ static void attend_block(const AttentionForward& args, const ForwardScratch<Elem
 
   const auto weights =
       first_factor(space.scores, space.columns, count, block.columns, space.factors);
-  multiply<false>(count, space.width / kWidth, depth_of<Element>(num_keys), weights.data,
-                  weights.stride, values.data + depth_of<Element>(in_chunk) * values.stride,
-                  values.stride, sums, space.width, is_started);
+  multiply_by_keys<Element>(
+      block, weights, {values.data + depth_of<Element>(in_chunk) * values.stride, values.stride},
+      space.width, sums, is_started);
   is_started = true;
+}
+
+// One head's range of queries and of keys.
+struct ForwardItem {
+  int64_t batch, head, kv_head, range;
+  int64_t first, count;  // queries
+  Span seen;             // keys of the range that some query sees
+
+  ForwardItem(const AttentionForward& args, int64_t index) {
+    const int64_t item = index / args.num_key_items, batch_head = item / args.num_query_items;
+    range = index % args.num_key_items;
+    batch = batch_head / args.heads;
+    head = batch_head % args.heads;
+    kv_head = head / (args.heads / args.kv_heads);
+    first = fold(item % args.num_query_items, args.num_query_items) * args.item_queries;
+    const int64_t rest = args.num_queries - first;
+    count = rest < args.item_queries ? rest : args.item_queries;
+    seen = intersect(keys_seen_by(args, first, first + count - 1), keys_of_range(args, range));
+  }
+
+  // Short heads are fetched at once, long ones block by block.
+  static bool is_whole_head(const AttentionForward& args) {
+    return args.num_query_items * args.num_key_items == 1;
+  }
+  Span queries() const { return {first, first + count}; }
+  int64_t first_chunk(const AttentionForward& args) const {
+    return seen.begin / args.chunk * args.chunk;
+  }
+};
+
+// Brings what the next block reads into the cache: its queries, from `query` on, and a part of the
+// next chunk's keys and values.
+template <class T>
+DLPLUG_INLINE void fetch_next(const AttentionForward& args, const ForwardItem& of_keys,
+                              Portions& keys, const ForwardItem& of_queries, int64_t query,
+                              int64_t size) {
+  const Span rows = keys.next();
+  const Span queries = intersect(of_queries.queries(), {query, query + size});
+  const Ahead tensors[] = {
+      rows_ahead<T>(args.key, of_keys.batch, of_keys.kv_head, rows, args.width),
+      rows_ahead<T>(args.value, of_keys.batch, of_keys.kv_head, rows, args.value_width),
+      rows_ahead<T>(args.query, of_queries.batch, of_queries.head, queries, args.width)};
+  fetch_part(tensors, keys.size, 0, 1);
+}
+
+// Brings what an item that is a whole head reads into the cache.
+template <class T>
+DLPLUG_INLINE void fetch_head(const AttentionForward& args, const ForwardItem& item) {
+  const int64_t rows = args.num_keys > args.num_queries ? args.num_keys : args.num_queries;
+  for (int64_t row = 0; row < rows; ++row) {
+    fetch_row<T>(args.key, item.batch, item.kv_head, row, args.num_keys, args.width);
+    fetch_row<T>(args.value, item.batch, item.kv_head, row, args.num_keys, args.value_width);
+    fetch_row<T>(args.query, item.batch, item.head, row, args.num_queries, args.width);
+  }
 }
 
 template <class T, class Element>
 static void attend_item(const AttentionForward& args, const ForwardScratch<Element>& space,
-                        int64_t index) {
-  const int64_t item = index / args.num_key_items, range = index % args.num_key_items;
-  const int64_t batch_head = item / args.num_query_items;
-  const int64_t batch = batch_head / args.heads, head = batch_head % args.heads;
-  const int64_t kv_head = head / (args.heads / args.kv_heads);
-  const int64_t first = fold(item % args.num_query_items, args.num_query_items) * args.item_queries;
-  const int64_t rest = args.num_queries - first;
-  const int64_t count = rest < args.item_queries ? rest : args.item_queries;
-  const int64_t size = block_size(count);
+                        const ForwardItem& item, const ForwardItem& next) {
+  const int64_t first = item.first, count = item.count, size = block_size(count);
+  const Span seen = item.seen;
   start(space.softmax, count);
   for (int64_t i = 0; i * size < count; ++i) space.is_started[i] = false;
 
-  const Span seen =
-      intersect(keys_seen_by(args, first, first + count - 1), keys_of_range(args, range));
-  for (int64_t key = seen.begin / args.chunk * args.chunk; key < seen.end; key += args.chunk) {
+  for (int64_t key = item.first_chunk(args); key < seen.end; key += args.chunk) {
     Span chunk = intersect(seen, {key, key + args.chunk});
     chunk.begin = chunk.begin / kWidth * kWidth;
     const int64_t num_keys = chunk.end - chunk.begin;
+    const bool is_last = chunk.end == seen.end;
+    const ForwardItem& then = is_last ? next : item;  // whose keys come next
+    Portions keys{};
+    if (!ForwardItem::is_whole_head(args)) {
+      const int64_t first_key = is_last ? next.first_chunk(args) : chunk.end;
+      keys = portions_of(intersect(then.seen, {first_key, first_key + args.chunk}),
+                         (count + size - 1) / size);
+    }
     Factor<Element> values{};  // packed with the keys once a block sees some of them
     for (int64_t i = 0; i < count; i += size) {
-      const ScoreBlock block(args, batch, head, first + i, size < count - i ? size : count - i,
-                             chunk, space.columns);
+      const ScoreBlock block(args, item.batch, item.head, first + i,
+                             size < count - i ? size : count - i, chunk, space.columns);
       if (block.is_empty()) continue;
+      if (!ForwardItem::is_whole_head(args)) {
+        const int64_t query = first + i + size;
+        fetch_next<T>(args, then, keys, query < first + count ? item : then,
+                      query < first + count ? query : then.first, size);
+      }
       if (values.data == nullptr) {
-        transposed_second_factor(rows_at<T>(args.key, batch, kv_head, chunk.begin), args.key.row,
-                                 num_keys, args.width, space.keys, space.columns);
-        values = second_factor(rows_at<T>(args.value, batch, kv_head, chunk.begin), args.value.row,
-                               num_keys, args.value_width, space.values);
+        transposed_second_factor(rows_at<T>(args.key, item.batch, item.kv_head, chunk.begin),
+                                 args.key.row, num_keys, args.width, space.keys, space.columns);
+        values = second_factor(rows_at<T>(args.value, item.batch, item.kv_head, chunk.begin),
+                               args.value.row, num_keys, args.value_width, space.values);
       }
       attend_block<T>(args, space, block, chunk, values, space.sums + i * space.width,
                       space.softmax.from(i), space.is_started[i / size]);
@@ -115,23 +172,10 @@ static void attend_item(const AttentionForward& args, const ForwardScratch<Eleme
   }
 
   for (int64_t i = 0; i < count; i += size)
-    put_out<T>(args, batch, head, range, first + i, size < count - i ? size : count - i,
+    put_out<T>(args, item.batch, item.head, item.range, first + i,
+               size < count - i ? size : count - i,
                space.is_started[i / size] ? space.sums + i * space.width : nullptr, space.width,
                space.softmax.from(i));
-}
-
-// Brings what an item that is a whole head will read into the cache.
-template <class T>
-DLPLUG_INLINE void fetch_item(const AttentionForward& args, int64_t item) {
-  if (args.num_query_items * args.num_key_items > 1) return;
-  const int64_t batch = item / args.heads, head = item % args.heads;
-  const int64_t kv_head = head / (args.heads / args.kv_heads);
-  const int64_t rows = args.num_keys > args.num_queries ? args.num_keys : args.num_queries;
-  for (int64_t row = 0; row < rows; ++row) {
-    fetch_row<T>(args.key, batch, kv_head, row, args.num_keys, args.width);
-    fetch_row<T>(args.value, batch, kv_head, row, args.num_keys, args.value_width);
-    fetch_row<T>(args.query, batch, head, row, args.num_queries, args.width);
-  }
 }
 
 template <class T, class Element>
@@ -139,9 +183,13 @@ static void attend(const AttentionForward& args, int64_t begin, int64_t end, cha
                    int64_t* scratch_bytes) {
   const ForwardScratch<Element> space(args, scratch);
   *scratch_bytes = space.scratch.used;
-  for (int64_t item = begin; item < end; ++item) {
-    if (item + 1 < end) fetch_item<T>(args, item + 1);
-    attend_item<T>(args, space, item);
+  if (begin == end) return;
+  ForwardItem item(args, begin);
+  for (int64_t index = begin; index < end; ++index) {
+    const ForwardItem next = index + 1 < end ? ForwardItem(args, index + 1) : item;
+    if (index + 1 < end && ForwardItem::is_whole_head(args)) fetch_head<T>(args, next);
+    attend_item<T>(args, space, item, next);
+    item = next;
   }
 }
 

@@ -10,12 +10,12 @@
 // chunk of keys, block of queries.
 // Work: 10 * queries * keys * width flops.
 #include "csrc/cpu/kernels/attention.h"
-#include "csrc/cpu/kernels/attention_ahead.h"
+#include "csrc/cpu/kernels/attention_backward_ahead.h"
 #include "csrc/cpu/kernels/attention_backward_scratch.h"
 #include "csrc/cpu/kernels/attention_bias_gradient.h"
 #include "csrc/cpu/kernels/attention_pairs.h"
-#include "csrc/cpu/kernels/attention_product.h"
 #include "csrc/cpu/kernels/attention_softmax_gradient.h"
+#include "csrc/cpu/kernels/attention_steps.h"
 
 namespace dlplug::DLPLUG_ISA {
 
@@ -48,9 +48,8 @@ static void multiply_keys_of(const AttentionBackward& args,
                              const T* query, int64_t in_chunk) {
   if (!args.is_few) {
     const auto factor = first_factor(query, args.query.row, block.count, args.width, space.queries);
-    return multiply<false>(block.count, block.columns / kWidth, depth_of<Element>(args.width),
-                           factor.data, factor.stride, space.keys + in_chunk, space.columns,
-                           space.weights, space.columns, false);
+    return multiply_to_keys<Element>(block, factor, depth_of<Element>(args.width),
+                                     {space.keys + in_chunk, space.columns}, space.weights);
   }
   const int64_t kv_head = block.head / (args.heads / args.kv_heads);
   const T* keys = rows_at<T>(args.key, block.batch, kv_head, block.span.begin);
@@ -69,18 +68,21 @@ template <class T, class Element>
 static void differentiate_block(const AttentionBackward& args,
                                 const BackwardScratch<T, Element>& space, const Item& item,
                                 const ScoreBlock& block, Span chunk, Factor<Element> key_rows,
-                                bool& has_grad_queries, bool& has_grad_keys) {
+                                const ChunkAhead<T>& ahead, bool& has_grad_queries,
+                                bool& has_grad_keys) {
   const int64_t batch = block.batch, head = block.head, first = block.first, count = block.count;
-  const int64_t keys = block.span.end - block.span.begin, vectors = block.columns / kWidth;
+  const int64_t keys = block.span.end - block.span.begin;
   const int64_t in_chunk = block.span.begin - chunk.begin;
   const int64_t in_item = block.span.begin - item.keys.begin;
   const T* query = rows_at<T>(args.query, batch, head, first);
   const T* grad_out = rows_at<T>(args.grad_out, batch, head, first);
 
+  ahead.fetch(0);
   multiply_keys_of(args, space, block, query, in_chunk);
+  ahead.fetch(1);
   auto factor = first_factor(grad_out, args.grad_out.row, count, args.value_width, space.grads);
-  multiply<false>(count, vectors, depth_of<Element>(args.value_width), factor.data, factor.stride,
-                  space.values + in_chunk, space.columns, space.score_grads, space.columns, false);
+  multiply_to_keys<Element>(block, factor, depth_of<Element>(args.value_width),
+                            {space.values + in_chunk, space.columns}, space.score_grads);
   with_row_type(block, [&](auto type) {
     differentiate<typename decltype(type)::type>(
         block, args.lse + (batch * args.heads + head) * args.num_queries + first,
@@ -103,29 +105,30 @@ static void differentiate_block(const AttentionBackward& args,
   factor =
       transposed_first_factor(space.weights, space.columns, count, block.columns, space.factors);
   auto rows = second_factor(grad_out, args.grad_out.row, count, args.value_width, space.grad_rows);
-  multiply<true>(keys, space.value_width / kWidth, depth_of<Element>(count), factor.data,
-                 factor.stride, rows.data, rows.stride,
-                 space.grad_values + in_item * space.value_width, space.value_width, has_grad_keys);
+  ahead.fetch(2);
+  multiply_by_queries(block, factor, rows, space.value_width,
+                      space.grad_values + in_item * space.value_width, has_grad_keys);
   factor = transposed_first_factor(space.score_grads, space.columns, count, block.columns,
                                    space.factors);
   rows = second_factor(query, args.query.row, count, args.width, space.query_rows);
-  multiply<true>(keys, space.width / kWidth, depth_of<Element>(count), factor.data, factor.stride,
-                 rows.data, rows.stride, space.grad_keys + in_item * space.width, space.width,
-                 has_grad_keys);
+  ahead.fetch(3);
+  multiply_by_queries(block, factor, rows, space.width, space.grad_keys + in_item * space.width,
+                      has_grad_keys);
   factor = first_factor(space.score_grads, space.columns, count, block.columns, space.factors);
-  multiply<false>(count, space.width / kWidth, depth_of<Element>(keys), factor.data, factor.stride,
-                  key_rows.data + depth_of<Element>(in_chunk) * key_rows.stride, key_rows.stride,
-                  space.grad_queries + (first - args.first_query) * space.width, space.width,
-                  has_grad_queries);
+  ahead.fetch(4);
+  multiply_by_keys<Element>(
+      block, factor,
+      {key_rows.data + depth_of<Element>(in_chunk) * key_rows.stride, key_rows.stride}, space.width,
+      space.grad_queries + (first - args.first_query) * space.width, has_grad_queries);
   has_grad_keys = has_grad_queries = true;
 }
 
 template <class T, class Element>
 static void differentiate_head(const AttentionBackward& args,
                                const BackwardScratch<T, Element>& space, const Item& item,
-                               int64_t batch, int64_t head, Span& packed,
+                               const Head& at, const Head& next, Span& packed,
                                Factor<Element>& key_rows) {
-  const int64_t kv_head = head / (args.heads / args.kv_heads);
+  const int64_t batch = at.batch, kv_head = at.kv_head, head = at.head;
   const int64_t queries = args.last_query - args.first_query, size = block_size(queries);
   const Span keys = item.keys;
   for (int64_t i = 0; i * size < queries; ++i) space.has_grad_queries[i] = false;
@@ -142,6 +145,7 @@ static void differentiate_head(const AttentionBackward& args,
   for (int64_t key = keys.begin; key < seen.end; key += args.chunk) {
     const Span chunk = intersect(keys, {key, key + args.chunk});
     if (chunk.end <= seen.begin) continue;
+    ChunkAhead<T> ahead(args, at, next, keys, seen, chunk);
     for (int64_t i = 0; i < queries; i += size) {
       const ScoreBlock block(args, batch, head, args.first_query + i,
                              size < queries - i ? size : queries - i, chunk, space.columns);
@@ -158,7 +162,8 @@ static void differentiate_head(const AttentionBackward& args,
                                  space.columns);
         key_rows = second_factor(key_data, args.key.row, rows, args.width, space.key_rows);
       }
-      differentiate_block<T>(args, space, item, block, chunk, key_rows,
+      ahead.begin_block(i, size);
+      differentiate_block<T>(args, space, item, block, chunk, key_rows, ahead,
                              space.has_grad_queries[i / size],
                              space.has_grad_keys[(key - keys.begin) / args.chunk]);
     }
@@ -172,7 +177,8 @@ static void differentiate_head(const AttentionBackward& args,
 // One key-value head's range of keys.
 template <class T, class Element>
 static void differentiate_range(const AttentionBackward& args, BackwardScratch<T, Element>& space,
-                                int64_t batch, int64_t kv_head, int64_t share, const Item& item) {
+                                int64_t pair, int64_t next_pair, int64_t share, const Item& item) {
+  const int64_t batch = pair / args.kv_heads, kv_head = pair % args.kv_heads;
   const int64_t group = args.heads / args.kv_heads;
   const Span keys = item.keys;
   const int64_t count = keys.end - keys.begin;
@@ -188,7 +194,12 @@ static void differentiate_range(const AttentionBackward& args, BackwardScratch<T
   Span packed{-1, -1};  // the chunk that lies in the scratch; query heads that share it follow
   Factor<Element> key_rows{};
   for (int64_t head = kv_head * group; head < (kv_head + 1) * group; ++head) {
-    differentiate_head<T, Element>(args, space, item, batch, head, packed, key_rows);
+    const Head next = head + 1 < (kv_head + 1) * group
+                          ? Head{batch, kv_head, head + 1}
+                          : Head{next_pair / args.kv_heads, next_pair % args.kv_heads,
+                                 next_pair % args.kv_heads * group};
+    differentiate_head<T, Element>(args, space, item, {batch, kv_head, head}, next, packed,
+                                   key_rows);
     if (args.query_shares != nullptr) {
       const int64_t first_row = ((share * args.batch + batch) * args.heads + head) * queries;
       write<Element>(space.grad_queries, space.width, queries, args.width, args.scale,
@@ -212,23 +223,6 @@ static void differentiate_range(const AttentionBackward& args, BackwardScratch<T
                  rows_at<T>(args.grad_value, batch, kv_head, keys.begin), args.grad_value.row);
 }
 
-// Brings what the item will read of its next pair of batch and key-value head, if there is one,
-// into the cache.
-template <class T>
-DLPLUG_INLINE void fetch_pair(const AttentionBackward& args, int64_t pair) {
-  if (pair >= args.batch * args.kv_heads || args.all_key_items > 1) return;
-  const int64_t batch = pair / args.kv_heads, kv_head = pair % args.kv_heads;
-  const int64_t head = kv_head * (args.heads / args.kv_heads);
-  const int64_t rows = args.num_keys > args.num_queries ? args.num_keys : args.num_queries;
-  for (int64_t row = 0; row < rows; ++row) {
-    fetch_row<T>(args.key, batch, kv_head, row, args.num_keys, args.width);
-    fetch_row<T>(args.value, batch, kv_head, row, args.num_keys, args.value_width);
-    fetch_row<T>(args.query, batch, head, row, args.num_queries, args.width);
-    fetch_row<T>(args.out, batch, head, row, args.num_queries, args.value_width);
-    fetch_row<T>(args.grad_out, batch, head, row, args.num_queries, args.value_width);
-  }
-}
-
 template <class T, class Element>
 static void differentiate_item(const AttentionBackward& args, BackwardScratch<T, Element>& space,
                                int64_t index) {
@@ -244,9 +238,10 @@ static void differentiate_item(const AttentionBackward& args, BackwardScratch<T,
   for (int64_t i = bundle * args.num_shared / args.num_bundles; i < end; ++i) {
     const int64_t pair = single * args.single_stride + i * args.shared_stride;
     // Of the pairs that share nothing the next is the next item's.
-    if (i + 1 < end || args.num_shared == 1)
-      fetch_pair<T>(args, args.num_shared == 1 ? pair + 1 : pair + args.shared_stride);
-    differentiate_range<T>(args, space, pair / args.kv_heads, pair % args.kv_heads, share, item);
+    int64_t next = args.num_shared == 1 ? pair + 1 : pair + args.shared_stride;
+    if ((i + 1 == end && args.num_shared > 1) || next >= args.batch * args.kv_heads) next = pair;
+    if (next != pair && is_fetched_at_once<T>(args)) fetch_pair<T>(args, next);
+    differentiate_range<T>(args, space, pair, next, share, item);
   }
 }
 

@@ -3,6 +3,7 @@
 // the keys into the layout of attention_product.h first.
 #pragma once
 
+#include "csrc/cpu/kernels/attention_ahead.h"
 #include "csrc/cpu/kernels/attention_mask.h"
 #include "csrc/cpu/kernels/attention_pairs.h"
 #include "csrc/cpu/kernels/attention_product.h"
@@ -69,25 +70,6 @@ DLPLUG_INLINE Float multiply_keys(const Element* queries, int64_t query_stride, 
   }
   return sums_of(sums);
 }
-
-// Rows that will be read soon, one with each key: the memory is busy while products wait for sums.
-struct Ahead {
-  const char* data;
-  int64_t stride, bytes, count;
-
-  template <class T>
-  Ahead(const T* rows, int64_t stride, int64_t width, int64_t count)
-      : data((const char*)rows),
-        stride(stride * (int64_t)sizeof(T)),
-        bytes(width * (int64_t)sizeof(T)),
-        count(count) {}
-
-  __attribute__((always_inline)) void fetch(int64_t row) const {
-    constexpr int64_t kLine = 64;
-    if (row >= count) return;
-    for (int64_t i = 0; i < bytes; i += kLine) __builtin_prefetch(data + row * stride + i, 0, 2);
-  }
-};
 
 // The key that is brought in with each: the memory has answered by the time it is read. With 64
 // floats a key this reads 26 GB/s where the processor by itself reads 22, of 31.

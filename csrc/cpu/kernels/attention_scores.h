@@ -7,6 +7,7 @@
 #include "csrc/common/philox.h"
 #include "csrc/cpu/kernels/attention.h"
 #include "csrc/cpu/kernels/attention_mask.h"
+#include "csrc/cpu/kernels/attention_scratch.h"
 
 namespace dlplug::DLPLUG_ISA {
 
@@ -64,16 +65,29 @@ DLPLUG_INLINE Float tanh(Float x) {
   return size < 0.625f ? near : (Float)((UInt)far | sign);
 }
 
+// Columns of whole vectors that hold those of `seen`; none where nothing is seen.
+DLPLUG_INLINE Span vectors_of(Span seen) {
+  if (seen.end <= seen.begin) return {0, 0};
+  return {seen.begin & -kWidth, (seen.end + kWidth - 1) & -kWidth};
+}
+
+// Queries of a block that do not all see the same keys are multiplied this many at a time with what
+// these see. Products of 16 rows run at 0.95 of the rate of 64, and of packed documents of 128 keys
+// 64 rows at a time would compute 12,288 pairs, these 9,216, of 8,256 that count.
+constexpr int64_t kStepRows = 16;
+
 // The scores of a block of queries with the keys of `span`, one row per query.
 struct ScoreBlock {
   const AttentionScores& args;
   int64_t batch, head;
-  int64_t first, count;  // queries
-  Span span;             // keys; begin is a multiple of kWidth
-  int64_t columns;       // of the span, rounded up to whole vectors
-  int64_t stride;        // floats from row to row
-  bool is_whole;         // every query sees every key of the span, but for the mask
-  bool has_mask;         // that hides or changes some score
+  int64_t first, count;               // queries
+  Span span;                          // keys; begin is a multiple of kWidth
+  int64_t columns;                    // of the span, rounded up to whole vectors
+  int64_t stride;                     // floats from row to row
+  bool is_whole;                      // every query sees every key of the span, but for the mask
+  bool has_mask;                      // that hides or changes some score
+  int64_t step_rows;                  // queries of a step
+  Span steps[kMaxBlock / kStepRows];  // columns, in whole vectors, that any query of a step sees
 
   ScoreBlock(const AttentionScores& args, int64_t batch, int64_t head, int64_t first, int64_t count,
              Span chunk, int64_t stride)
@@ -90,6 +104,13 @@ struct ScoreBlock {
     }
     columns = (span.end - span.begin + kWidth - 1) / kWidth * kWidth;
     is_whole = last_sees.begin <= span.begin && first_sees.end >= span.end;
+    step_rows = is_whole ? count : kStepRows;
+    steps[0] = {0, columns};
+    if (is_whole || is_empty()) return;
+    for (int64_t row = 0; row < count; row += step_rows) {
+      const int64_t last = (row + step_rows < count ? row + step_rows : count) - 1;
+      steps[row / step_rows] = vectors_of({seen(row).begin, seen(last).end});
+    }
   }
 
   bool is_empty() const { return span.end <= span.begin; }
@@ -101,12 +122,6 @@ struct ScoreBlock {
     return {keys.begin - span.begin, keys.end - span.begin};
   }
 };
-
-// Columns of whole vectors that hold those of `seen`; none where nothing is seen.
-DLPLUG_INLINE Span vectors_of(Span seen) {
-  if (seen.end <= seen.begin) return {0, 0};
-  return {seen.begin & -kWidth, (seen.end + kWidth - 1) & -kWidth};
-}
 
 // A vector of a row, -inf in the columns that the query does not see.
 DLPLUG_INLINE Float hide(Span seen, int64_t column, Float score) {
