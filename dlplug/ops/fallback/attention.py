@@ -118,9 +118,25 @@ def attention_backward(
         mask = options.attn_mask
         grad_mask = grad_scores.sum_to_size(mask.shape).to(mask.dtype).contiguous()
     if needs_slopes:
-        fall = grad_scores * _distance(query, key, options).abs()
-        grad_slopes = -fall.sum((0, 2, 3)).to(options.alibi_slopes.dtype)
+        grad_slopes = _slope_gradient(weights, grad_weights, _distance(query, key, options).abs())
+        grad_slopes = grad_slopes.to(options.alibi_slopes.dtype)
     return *grads, grad_mask, grad_slopes
+
+
+def _slope_gradient(weights: Tensor, grad_weights: Tensor, distance: Tensor) -> Tensor:
+    """Gradient of ALiBi's slopes, ``(H,)``: minus the sum of each score's gradient times distance.
+
+    The distances multiply a row's gradients, which add up to 0 but for rounding: so the row's mean
+    is remade from the weights, as the output lost digits, and distances count from the least.
+    """
+    if weights.size(-1) == 0:
+        return weights.sum((0, 2, 3))
+    least = distance.amin(-1, keepdim=True)
+    delta = (weights * grad_weights).sum(-1, keepdim=True)
+    near = weights * (grad_weights - delta) * (distance - least)
+    # What a row's gradients add up to: nothing without a sink, which has its part of the weight.
+    rest = delta * (1 - weights.sum(-1, keepdim=True)) * least
+    return -(near.sum((0, 2, 3)) + rest.sum((0, 2, 3)))
 
 
 def laid_out(x: Tensor, is_contiguous: bool) -> Tensor:

@@ -144,6 +144,32 @@ def test_written_out_gradients_are_those_of_autograd(name):
         torch.testing.assert_close(mine, true)
 
 
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("offset", [0, 2000, -2000])
+@pytest.mark.parametrize("name", ["plain", "sinks", "dropout"])
+def test_slopes_learn_in_half_precision(dtype, offset, name):
+    """What the output lost in rounding does not meet the distance of a query far from all keys.
+
+    Within twice bfloat16's rounding; what the distance multiplied was above the gradient itself.
+    """
+    q, k, v, grad = make_inputs(1, 2, 1, 300, 300 if offset else 3, 8, 8, dtype)
+    slopes = torch.tensor([0.5, 0.1])
+    nearest = max(0, offset - 299, -offset - 299)
+    sinks = -nearest * slopes - 20 if name == "sinks" else None
+    options = reference.Options(
+        None, slopes, None, torch.tensor(7), 0.3 if name == "dropout" else 0.0, 8**-0.5
+    )._replace(query_offset=offset)
+
+    def slope_gradient(*tensors, options):
+        out, lse = reference.attention_forward(*tensors[1:], sinks, *options)
+        return reference.attention_backward(*tensors, out, lse, False, True, *options)[4]
+
+    found = slope_gradient(grad, q, k, v, options=options)
+    wide = [x.double() for x in (grad, q, k, v)]
+    true = slope_gradient(*wide, options=options._replace(alibi_slopes=slopes.double()))
+    assert (found - true).abs().max() <= 2 * torch.finfo(torch.bfloat16).eps * true.abs().max()
+
+
 def test_equal_scores_share_the_weight_in_both_passes():
     """The sum of 40 adds 3.7 to the log, less than a float of 1e9 can tell."""
     q, k = torch.full((1, 1, 2, 1), 1e9), torch.ones(1, 1, 40, 1)
