@@ -17,6 +17,7 @@ PAGES = sorted(
     if not {"build", "runs", ".venv"} & set(path.relative_to(ROOT).parts)
 )
 PUBLIC_PACKAGES = ("dlplug", "dlplug.ops", "dlplug.nn", "dlplug.optim", "dlplug.plugin")
+BUILT_OFFLINE = "--no-build-isolation"
 PATH_IN_BACKTICKS = re.compile(r"`((?:dlplug|csrc|plugins|tests|configs)/[\w./*-]*)`")
 
 
@@ -41,6 +42,16 @@ def test_python_blocks_run(page, tmp_path):
     script.write_text("\n".join(blocks))
     done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, cwd=ROOT)
     assert done.returncode == 0, done.stderr
+
+
+def test_installing_a_folder_needs_no_network():
+    """Wherever it is told: pip would fetch what it builds with, unless told to use what is here."""
+    texts = [*PAGES, *(ROOT / "dlplug" / "templates").rglob("README.md.template")]
+    folder = re.compile(r"^pip install .*(?:-e |\./|plugins/).*$", re.M)
+    lines = {text: folder.findall(text.read_text()) for text in texts}
+    assert len([text for text, found in lines.items() if found]) > 5
+    isolated = [line for found in lines.values() for line in found if BUILT_OFFLINE not in line]
+    assert isolated == []
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,8 @@ OPTIONS = (JSON,)
 MAX_WIDTH = 110
 # Of a config, as they are shown behind its path.
 FACTS = ("data", "architecture", "after")
+# A space at which no line is broken.
+_TIE = "\u00a0"
 
 
 def main(arguments: list[str], registry: Registry) -> int:
@@ -97,9 +99,18 @@ def guide_text(data: dict[str, Any], width: int) -> str:
     return "\n".join(lines)
 
 
-def _wrapped(text: str, width: int) -> list[str]:
-    pad = " " * 6
-    return textwrap.wrap(text, width, initial_indent=pad, subsequent_indent=pad)
+def _wrapped(about: str, width: int) -> list[str]:
+    pad, lines = " " * 6, []
+    for part in about.splitlines():
+        if part.startswith(f"{PROGRAM} "):
+            lines.append(f"{pad}  {part}")  # as it is typed, however wide
+            continue
+        # A number and its percent sign stay together.
+        wrapped = textwrap.wrap(
+            part.replace(" %", f"{_TIE}%"), width, initial_indent=pad, subsequent_indent=pad
+        )
+        lines += [line.replace(_TIE, " ") for line in wrapped]
+    return lines
 
 
 def _is_usable(component: Component) -> bool:

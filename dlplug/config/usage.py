@@ -17,6 +17,8 @@ from dlplug.plugin.names import one_line
 FOLDER = "configs"
 # The callback that needs another run, by name and id.
 PRETRAINED = ("pretrained", f"{CORE}:pretrained")
+# With which a line of a comment begins that is to be typed.
+COMMAND = "python -m dlplug "
 
 
 @dataclass(frozen=True)
@@ -25,7 +27,8 @@ class ConfigFile:
 
     Attributes:
         path: Where it is, as one would type it.
-        about: The comment at its top, on one line; empty if there is none.
+        about: The comment at its top: prose and commands, each on a line of its own; empty if there
+            is none.
         names: Pairs of kind and name, or id, as written; then the task that holds where none is
             named, and the loss and metrics that the task declares where the config is silent.
         starts_from: The run, or file, from whose weights the callback pretrained starts, or None.
@@ -75,15 +78,20 @@ def config_files(folder: Path | None, registry: Registry) -> list[ConfigFile]:
 
 
 def front_comment(path: Path) -> str:
-    """The comment lines with which a file begins, as one line; lines for an editor are left out."""
-    lines = []
+    """The comment lines with which a file begins; lines for an editor are left out.
+
+    Prose is joined to one line, up to a line that is a command: that one stands alone.
+    """
+    parts: list[list[str]] = [[]]
     for line in path.read_text(encoding="utf-8").splitlines():
         if not line.startswith("#"):
             break
         text = line.lstrip("# ").strip()
-        if not text.startswith(("yaml-language-server:", "-*-", "vim:")):
-            lines.append(text)
-    return one_line(" ".join(lines))
+        if text.startswith(COMMAND):
+            parts += [[text], []]
+        elif not text.startswith(("yaml-language-server:", "-*-", "vim:")):
+            parts[-1].append(text)
+    return "\n".join(filter(None, (one_line(" ".join(part)) for part in parts)))
 
 
 def _of_task(task: str, tree: Node, registry: Registry) -> list[tuple[str, str]]:

@@ -27,13 +27,14 @@ class DataSpec:
         horizon: Time steps to forecast.
         class_names: Names of the classes in the order of their labels.
         num_targets: Numbers to predict for a record, or for a time step.
-        target_names: Their names.
-        target_mean: What was subtracted from each target, and
-        target_std: what it was divided by: metrics and predictions are in the original unit.
+        target_names: Names of the numbers to predict.
+        target_mean: What was subtracted from each target.
+        target_std: What each target was divided by: metrics and predictions are in the original
+            unit.
         naive_error: Mean absolute error of each target's last value as the forecast, in the
             training records and in the original unit.
         start_token: Begins a generated sequence.
-        end_token: Ends it.
+        end_token: Ends a generated sequence.
         mask_token: Stands for a token that is hidden from the model.
         num_sentinels: Tokens at the end of the vocabulary that no text has, each of which stands
             for a span that was left out.

@@ -385,8 +385,11 @@ COMPONENTS: dict[str, dict[str, tuple]] = {
         "new": ("dlplug.cli.new:main", "Start a plugin of your own."),
         "guide": ("dlplug.cli.guide:main", "From what you have to a config to start from."),
         "describe": ("dlplug.cli.describe:main", "All about one component, and how to use it."),
-        "config": ("dlplug.cli.config:main", "A JSON schema of configs, for editors."),
-        "completion": ("dlplug.cli.completion:main", "A script that completes in your shell."),
+        "config": ("dlplug.cli.config:main", "A schema of configs for editors; renew old ones."),
+        "completion": (
+            "dlplug.cli.completion:main",
+            "Complete the program 'dlplug' in your shell.",
+        ),
         "runs": ("dlplug.cli.runs:main", "List, show, verify and remove runs."),
         "plugins": ("dlplug.cli.plugins:main", "List and describe what is installed."),
         "doctor": ("dlplug.cli.doctor:main", "Check the installation and this machine."),

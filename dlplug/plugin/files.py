@@ -18,13 +18,15 @@ from importlib.util import spec_from_file_location
 from pathlib import Path
 
 from dlplug.errors import PluginError
-from dlplug.plugin.hashes import python_files, tree_hash
+from dlplug.plugin.hashes import file_hash, file_hashes, tree_hash
 
 VARIABLE = "DLPLUG_PLUGIN_FILES"
 # A module that has this counts as a package: the import system looks for modules below it, and
 # finds them by the finder at the end of this file alone.
 __path__: list[str] = []
 _PREFIX = f"{__name__}."
+# By path and hash of a file or folder that was compared in this process: the hash of each file.
+_compared: dict[tuple[str, str], dict[Path, str | None]] = {}
 
 
 def enter(module: str, path: Path, digest: str) -> str:
@@ -98,16 +100,26 @@ class _Finder(MetaPathFinder):
             is_folder = source.is_dir()
             file = source / "__init__.py" if is_folder else source
             folders = [str(source)] if is_folder else None
-        if file not in python_files(source):
-            raise ImportError(
-                f"{file} is none of the Python files of {source}, whose hash says which code it is",
-                name=fullname,
-            )
-        if tree_hash(source) != entered()[name][1]:
-            raise ImportError(f"{source} has changed since this program began to use it")
+        _require_entered(file, source, entered()[name][1])
         return spec_from_file_location(
             fullname, loader=_Loader(fullname, str(file)), submodule_search_locations=folders
         )
+
+
+def _require_entered(file: Path, source: Path, digest: str) -> None:
+    """Refuse a file of ``source`` that the hash does not cover, or that is not as it was."""
+    known = (str(source), digest)
+    # The whole is compared once; of what is imported later from it, the file alone.
+    is_first = known not in _compared
+    hashes = file_hashes(source) if is_first else _compared[known]
+    if file not in hashes:
+        raise ImportError(
+            f"{file} is none of the Python files of {source}, whose hash says which code it is"
+        )
+    same = tree_hash(source, hashes) == digest if is_first else file_hash(file) == hashes[file]
+    if not same:
+        raise ImportError(f"{source} has changed since this program began to use it")
+    _compared[known] = hashes
 
 
 # Before the one that looks into folders, which would take what a cache holds.

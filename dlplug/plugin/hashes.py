@@ -27,11 +27,23 @@ def python_files(path: Path) -> list[Path]:
     return sorted(found)
 
 
-def tree_hash(path: Path) -> str | None:
-    """SHA-256 over the Python files of a folder, their names included; of a file, its own."""
+def file_hashes(path: Path) -> dict[Path, str | None]:
+    """`file_hash` of each of `python_files`."""
+    return {file: file_hash(file) for file in python_files(path)}
+
+
+def tree_hash(path: Path, hashes: dict[Path, str | None] | None = None) -> str | None:
+    """SHA-256 over the Python files of a folder, their names included; of a file, its own.
+
+    Args:
+        path: Of the folder or file.
+        hashes: Its `file_hashes`, where they are known already.
+    """
+    if hashes is None:
+        hashes = file_hashes(path)
     if not path.is_dir():
-        return file_hash(path)
+        return hashes[path]
     digest = hashlib.sha256()
-    for file in python_files(path):
-        digest.update(f"{file.relative_to(path).as_posix()}\0{file_hash(file)}\0".encode())
+    for file, content in hashes.items():
+        digest.update(f"{file.relative_to(path).as_posix()}\0{content}\0".encode())
     return digest.hexdigest()

@@ -123,7 +123,8 @@ class Run:
     def plugins(self) -> Path:
         """Folder of the plugin files as they were at the start; there only if there are any.
 
-        Those of a later start that found other ones are in ``plugins.1`` and so on.
+        Those of a later start that found others than were kept before are in ``plugins.1`` and so
+        on.
         """
         return self.path / "plugins"
 

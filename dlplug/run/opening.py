@@ -43,7 +43,8 @@ def reopen_run(run: Run, experiment: "Experiment", lock: Lock, checkpoint: Path)
 
     Metrics from after the checkpoint are taken out, since they will be written again. What has
     changed in config or code stands beside the original, as in ``resolved.1.yaml`` or in the folder
-    ``plugins.1`` for plugin files, and a change of code is said on standard error.
+    ``plugins.1`` for plugin files (where no earlier start has kept the same ones), and a change of
+    code is said on standard error.
     """
     if run.lock.exists():
         old, renames = run.lock.read_text(encoding="utf-8"), experiment.registry.renames
@@ -54,13 +55,23 @@ def reopen_run(run: Run, experiment: "Experiment", lock: Lock, checkpoint: Path)
         if not path.exists() or path.read_text(encoding="utf-8") != text:
             write_text(path.with_name(f"{path.stem}.{times}{path.suffix}"), text)
     files = [Path(file) for file in experiment.registry.files()]
-    if any(tree_hash(file) != tree_hash(run.plugins / file.name) for file in files):
+    if not any(_holds(folder, files) for folder in _kept(run)):
         for file in files:
             _keep_code(file, run.plugins.with_name(f"{run.plugins.name}.{times}"))
     content = read_outline(checkpoint)
     pending = (content.get(METRIC_STATE) or {}).get("row")
     cut_metrics(run.metrics, content["global_step"], pending, run.status["status"] == "finished")
     run.update(status="running", resumed=times, finished=None)
+
+
+def _kept(run: Run) -> list[Path]:
+    """The folders with copies of plugin files."""
+    return [run.plugins, *run.path.glob(f"{run.plugins.name}.*[0-9]")]
+
+
+def _holds(folder: Path, files: list[Path]) -> bool:
+    """Whether the folder has a copy of each of these plugin files."""
+    return all(tree_hash(file) == tree_hash(folder / file.name) for file in files)
 
 
 def _keep_code(path: Path, folder: Path) -> None:

@@ -25,7 +25,7 @@ def test_a_line_is_split_as_a_shell_does(line, words):
     ("arguments", "out"),
     [
         (["fish", "--", "fit", "--loss", "foc"], "focal\tFocal loss for rare classes.\n"),
-        (["zsh", "--", "comp"], "completion\tA script that completes in your shell.\n"),
+        (["zsh", "--", "comp"], "completion\tComplete the program 'dlplug' in your shell.\n"),
         (["bash", "dlplug fit --loss foc", "=:"], "focal\n"),
         (["bash", "dlplug fit --loss=foc", "=:"], "focal\n"),
         (["bash", "dlplug fit --loss=foc", " "], "--loss=focal\n"),

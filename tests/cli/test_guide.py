@@ -96,3 +96,14 @@ def test_help_and_errors(command):
     """Like every command."""
     assert command("guide", "--help").out.startswith("usage: python -m dlplug guide")
     assert "unexpected argument 'x'" in command("guide", "x").err
+
+
+@pytest.mark.parametrize("columns", [80, 100])
+def test_commands_and_percentages_can_be_read(table, columns):
+    """A command stands alone on its line, whole, and no line begins with a percent sign."""
+    lines = [line.strip() for line in guide_text(table, columns).splitlines()]
+    commands = [line for line in lines if "python -m dlplug" in line]
+    assert "python -m dlplug fit --config configs/mnist_resnet.yaml" in commands
+    assert [line for line in commands if not line.startswith("python -m dlplug ")] == []
+    assert [line for line in lines if line.startswith("%")] == []
+    assert not any("\u00a0" in line for line in lines)

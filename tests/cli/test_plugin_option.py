@@ -120,6 +120,18 @@ def test_a_changed_file_is_a_warning_or_with_locked_an_error(command, trained, f
     assert not (trained / "plugins.2").exists()
 
 
+def test_a_start_with_code_that_is_kept_already_keeps_no_copy(command, trained, files):
+    """Whichever earlier start it was that ran the same."""
+    for start, source in enumerate([SOURCE + "# changed\n"] * 2 + [SOURCE], 2):
+        (files / "my_model.py").write_text(source)
+        done = command("fit", "--run", "tiny", "--trainer.max_epochs", str(start))
+        assert done.code == 0, done.err
+    assert sorted(path.name for path in trained.glob("plugins*") if path.is_dir()) == [
+        "plugins",
+        "plugins.1",
+    ]
+
+
 def test_a_strangers_run_cannot_bring_code(command, trained):
     """A config or a run may come from anywhere; its file is run when the user names it."""
     choices_file().unlink()

@@ -106,3 +106,16 @@ def test_a_file_without_a_comment_has_none(tmp_path):
     """An empty text."""
     (tmp_path / "a.yaml").write_text("architecture: mlp\n")
     assert front_comment(tmp_path / "a.yaml") == ""
+
+
+def test_a_command_in_a_comment_is_a_line_of_its_own(tmp_path):
+    """What stands around it is not run together with it."""
+    (tmp_path / "a.yaml").write_text(
+        "# From a run.\n# Train that first:\n# python -m dlplug fit --config b.yaml\n"
+        "# Ten seconds,\n# or twenty.\n"
+    )
+    assert front_comment(tmp_path / "a.yaml").splitlines() == [
+        "From a run. Train that first:",
+        "python -m dlplug fit --config b.yaml",
+        "Ten seconds, or twenty.",
+    ]

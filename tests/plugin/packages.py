@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from dlplug.plugin.names import normalised
+from dlplug.plugin.names import distribution_name
 from dlplug.plugin.requirements import missing_requirements
 
 ROOT = Path(__file__).parents[2]
@@ -55,10 +55,11 @@ class Package:
 
         def is_installed(name: str) -> bool:
             known = metadata.distributions(name=name, path=path)
-            return normalised(name) == "dlplug" or any(True for _ in known)
+            return distribution_name(name) == "dlplug" or any(True for _ in known)
 
         requires = self.project.get("dependencies", [])
-        if missing := missing_requirements(self.name, requires, None, is_installed):
+        own = distribution_name(self.name)
+        if missing := missing_requirements(own, requires, None, is_installed):
             pytest.skip(f"not installed: {', '.join(missing)}; make test installs them")
 
     def install(self, folder: Path) -> dict[str, str]:

@@ -6,7 +6,14 @@ import sys
 
 import pytest
 
-from tests.plugin.packages import PACKAGES, ROOT, entry_points_of, every_package, tables_of
+from tests.plugin.packages import (
+    PACKAGES,
+    ROOT,
+    Package,
+    entry_points_of,
+    every_package,
+    tables_of,
+)
 
 MEMBERS = ("dlplug_{}", "README.md", "tests")
 
@@ -15,6 +22,18 @@ def test_every_package_is_found():
     """A plugin without a pyproject would be tested by nobody."""
     folders = sorted(path.parent.name for path in (ROOT / "plugins").glob("*/README.md"))
     assert folders and set(folders) <= {package.name for package in PACKAGES}
+
+
+def test_a_requirement_is_met_in_any_spelling(tmp_path):
+    """A package's own extras too, whose name its folder spells in another way."""
+    (tmp_path / "Acme_Net").mkdir()
+    (tmp_path / "Acme_Net" / "pyproject.toml").write_text(
+        '[project]\ndependencies = ["DLplug", "acme.net[fast]", "PyTest"]\n'
+    )
+    try:
+        Package(tmp_path / "Acme_Net").require()
+    except pytest.skip.Exception as skipped:
+        pytest.fail(str(skipped))
 
 
 @every_package

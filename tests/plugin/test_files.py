@@ -103,6 +103,32 @@ def test_a_link_to_another_folder_is_not_imported(tmp_path):
     assert imported(folder).Net.number == 8
 
 
+def test_a_link_to_a_file_is_that_file(tmp_path):
+    """It is imported, and its content is part of the hash."""
+    folder = folder_of(tmp_path, "from .layers import Net\n")
+    (tmp_path / "shared.py").write_text(SOURCE.format(11))
+    (folder / "layers.py").symlink_to(tmp_path / "shared.py")
+    before = tree_hash(folder)
+    assert imported(folder).Net.number == 11
+    (tmp_path / "shared.py").write_text(SOURCE.format(12))
+    assert tree_hash(folder) != before and imported(folder).Net.number == 12
+
+
+def test_a_folder_is_hashed_once(tmp_path, monkeypatch):
+    """However many modules it has: each further one is compared by its own file alone."""
+    names = [f"layers{number}" for number in range(8)]
+    folder = folder_of(tmp_path, "from . import " + ", ".join(names))
+    for name in names:
+        (folder / f"{name}.py").write_text(SOURCE.format(1))
+    module, read = enter("my_nets", folder, tree_hash(folder)), []
+    monkeypatch.setattr(
+        Path, "read_bytes", lambda path, whole=Path.read_bytes: read.append(path) or whole(path)
+    )
+    assert importlib.import_module(module).layers7.Net.number == 1
+    assert sorted(map(str, {*read})) == sorted(map(str, folder.glob("*.py")))
+    assert max(read.count(path) for path in read) <= 2
+
+
 def test_a_submodule_that_changes_is_refused(tmp_path):
     """When it is imported late, too."""
     folder = folder_of(tmp_path, "")
