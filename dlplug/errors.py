@@ -137,13 +137,23 @@ class BackendError(OpError, RuntimeError):
 def suggestion(name: str, known: Iterable[str], prefix: str = "") -> str | None:
     """``did you mean 'x'?`` for the nearest of ``known``, or None when nothing is near.
 
+    Capitals, underscores and hyphens count less than letters: ``MyNet`` is ``my_net``.
+
     Args:
         name: What the user wrote.
         known: The names that exist.
         prefix: Put before the name in the answer, such as ``--``.
     """
-    matches = get_close_matches(name, list(known), n=1, cutoff=0.6)
+    known = list(known)
+    folded = {_folded(word): word for word in reversed(known)}
+    matches = [folded[_folded(name)]] if _folded(name) in folded else []
+    matches = matches or get_close_matches(name, known, n=1, cutoff=0.6)
+    matches = matches or [folded[word] for word in get_close_matches(_folded(name), folded, n=1)]
     return f"did you mean '{prefix}{matches[0]}'?" if matches else None
+
+
+def _folded(name: str) -> str:
+    return name.lower().replace("_", "").replace("-", "")
 
 
 def _rebuild(cls, what, where, known, fix):

@@ -62,3 +62,6 @@ def test_a_near_name_is_suggested_and_a_far_one_is_not():
     assert errors.suggestion("focl", ["focal", "huber"]) == "did you mean 'focal'?"
     assert errors.suggestion("max_epoch", ["max_epochs"], "--") == "did you mean '--max_epochs'?"
     assert errors.suggestion("zzz", ["focal", "huber"]) is None
+    # As classes are written, as files are, and with a slip besides.
+    for word in ("AcmeNet", "acme-net", "ACMENET", "AcmeNett"):
+        assert errors.suggestion(word, ["acme_neo", "acme_net"]) == "did you mean 'acme_net'?"

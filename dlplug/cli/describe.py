@@ -4,7 +4,7 @@ import shutil
 
 from dlplug.cli.answer import print_json
 from dlplug.cli.options import JSON, Parsed, parse
-from dlplug.errors import InvalidValueError
+from dlplug.errors import InvalidValueError, UnknownKeyError, suggestion
 from dlplug.plugin import KINDS, Registry, kind_of
 from dlplug.plugin.spec import PRESETS
 
@@ -32,7 +32,7 @@ def main(arguments: list[str], registry: Registry) -> int:
             known=", ".join(kind.singular for kind in KINDS.values()),
             fix="describe architecture vit",
         )
-    kind = kind_of(parsed.operands[0]).plural
+    kind = _kind(parsed.operands, registry)
     if len(parsed.operands) == 1:
         _list_kind(kind, registry, bool(parsed.get("json")))
         return 0
@@ -47,6 +47,24 @@ def main(arguments: list[str], registry: Registry) -> int:
     else:
         print(component_text(data))
     return 0
+
+
+def _kind(operands: list[str], registry: Registry) -> str:
+    """The plural; a component's name in its place is told from a misspelt kind."""
+    word = operands[0]
+    try:
+        return kind_of(word).plural
+    except UnknownKeyError as error:
+        named = [c for kind in KINDS for c in registry.components(kind)] if not operands[1:] else []
+        hint = suggestion(word, [*KINDS, *(c.name for c in named)])
+        found = next((c for c in named if hint == f"did you mean '{c.name}'?"), None)
+        if found is None:
+            raise
+        command = f"describe {KINDS[found.kind].singular} {found.name}"
+        what = f"{word!r} is no kind of component"
+        raise UnknownKeyError(
+            what, where="command line", known=error.known, fix=f"did you mean '{command}'?"
+        ) from None
 
 
 def _show_preset(parsed: Parsed, registry: Registry) -> int:

@@ -15,6 +15,7 @@ from dlplug.errors import (
     UnknownComponentError,
     suggestion,
 )
+from dlplug.plugin.absent import absent_fix
 from dlplug.plugin.component import HOOKS_KIND, Component
 from dlplug.plugin.names import normalised, split_id
 from dlplug.plugin.registry import Registry
@@ -182,9 +183,9 @@ def _unknown(registry: Registry, name: str, kind: str | None) -> UnknownComponen
     ids = [entry.id for entry in entries]
     words = ids if ":" in name else [*plugins, *(entry.name for entry in entries)]
     listing = "list all: python -m dlplug plugins list"
-    hint = suggestion(name, words)
+    hint = suggestion(name, words) or ("" if ":" in name else absent_fix(name, plugins))
     return UnknownComponentError(
         f"no component or distribution named {name!r}",
         known=f"distributions: {', '.join(plugins)}",
-        fix=f"{hint} {listing}" if hint else listing,
+        fix=f"{hint}{'' if hint.endswith('?') else ';'} {listing}" if hint else listing,
     )

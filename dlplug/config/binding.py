@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 from dlplug.config.bound import Bound
 from dlplug.config.choice import RESERVED, read_choice
-from dlplug.config.filling import DataFacts, compare, decided_by_data, fill
+from dlplug.config.filling import DataFacts, compare, decided_by_data, field_near, fill
 from dlplug.config.kinds import TRAITS
 from dlplug.config.parameters import (
     Parameter,
@@ -197,7 +197,9 @@ class Binder:
             f"{bound.label} needs {', '.join(needs)}",
             where=bound.where,
             known="; ".join(map(_about, missing)),
-            fix=" ".join(f"--{bound.key}.{key} VALUE" for key in keys) + self._hint(facts, missing),
+            fix=" ".join(f"--{bound.key}.{key} VALUE" for key in keys)
+            + self._hint(facts, missing)
+            + (_renaming(missing) if is_filled else ""),
         )
 
     def _hint(self, facts: set[str], missing: list[Parameter]) -> str:
@@ -214,6 +216,15 @@ class Binder:
         if parameter.component_kind is not None and value not in (None, []):
             return NOT_PLAIN
         return value
+
+
+def _renaming(missing: list[Parameter]) -> str:
+    """Which of the parameters would be filled in under another name."""
+    near = {p.name: field for p in missing if (field := field_near(p.name))}
+    if not near:
+        return ""
+    told = ", ".join(f"{name} as {field}" for name, field in near.items())
+    return f"; or rename them in its code, and the data fills them in: {told}"
 
 
 def _about(parameter: Parameter) -> str:

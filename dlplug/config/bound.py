@@ -10,6 +10,7 @@ from dlplug.config.slots import COMPONENT_SLOTS
 from dlplug.config.values import NOT_PLAIN, Value
 from dlplug.errors import PluginError
 from dlplug.plugin import Component, kind_of
+from dlplug.plugin.failure import blame_for, home_of
 
 
 @dataclass(eq=False)
@@ -77,7 +78,9 @@ class Bound:
             if not str(node.origin).startswith(own)
         ]
         where = self.where + (f" ({'; '.join(others)})" if others else "")
-        return Culprit(self.label, self.component.provider, where, fix)
+        blame = blame_for(self.component)
+        home = home_of(self.component)
+        return Culprit(self.label, self.component.provider, where, fix, blame, home)
 
     @property
     def traits(self) -> Traits:

@@ -10,7 +10,7 @@ from dlplug.config.bound import Bound
 from dlplug.config.callback_order import order_note
 from dlplug.config.data_module import build_data, facts_of, refuse_other_data
 from dlplug.config.filling import DataFacts
-from dlplug.config.refusal import try_optimizer
+from dlplug.config.refusal import refusals_named, try_optimizer
 from dlplug.config.trainer import TrainerConfig
 from dlplug.config.yaml_dialect import render
 from dlplug.data.spec import DataSpec
@@ -130,12 +130,27 @@ class Experiment:
         part = self.parts[slot]
         if isinstance(part, list):
             return _by_name(part)
-        built = None if part is None else part.build()
-        if slot == "architecture" and built is not None:
+        if part is None:
+            return None
+        built = part.build()
+        self._finish(slot, built)
+        if slot == "architecture":
             built = self.registry.fold("dlplug_model_built", model=built, config=self.resolved)
             if self.acceleration:
                 self.acceleration.apply(built)
         return built
+
+    def _finish(self, slot: str, built: object) -> None:
+        """Give the weights of lazy modules their shapes."""
+        from dlplug.data.example_inputs import example_inputs
+        from dlplug.tasks.lazy import give_shapes, refuse_lazy
+
+        part = self.parts[slot]
+        with refusals_named(part.culprit):
+            if slot == "architecture":
+                give_shapes(built, example_inputs(self.data_spec), part.label)
+            else:
+                refuse_lazy(built, part.label)
 
 
 def _by_name(parts: list[Bound]) -> dict[str, object]:

@@ -3,6 +3,7 @@
 import inspect
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from difflib import get_close_matches
 
 from dlplug.config.bound import Bound
 from dlplug.config.parameters import Parameter
@@ -14,6 +15,9 @@ from dlplug.config.values import Value, check
 from dlplug.data.spec import FIELDS, SYNONYMS, DataSpec
 from dlplug.errors import InvalidValueError
 from dlplug.plugin import KINDS
+
+# Words by which authors call the same.
+SAME_WORDS = {"n": "num", "nb": "num", "number": "num", "input": "in", "img": "image"}
 
 
 @dataclass(frozen=True)
@@ -77,6 +81,24 @@ def decided_by_data(parameters: list[Parameter]) -> Iterator[tuple[Parameter, st
     for field, candidates in by_field.items():
         exact = [parameter for parameter in candidates if parameter.name == field]
         yield (exact or candidates)[0], field
+
+
+def field_near(name: str) -> str | None:
+    """The field of the data spec that an author means who calls a parameter so, or None.
+
+    The same words in another order, or with another word for a number: ``channels_in``,
+    ``n_classes``, ``input_channels``.
+    """
+    if name in FIELDS or name in SYNONYMS:
+        return None
+    words = _words(name)
+    exact = next((known for known in (*FIELDS, *SYNONYMS) if _words(known) == words), None)
+    near = exact or next(iter(get_close_matches(name, FIELDS, n=1, cutoff=0.9)), None)
+    return SYNONYMS.get(near, near) if near else None
+
+
+def _words(name: str) -> frozenset[str]:
+    return frozenset(SAME_WORDS.get(word, word) for word in name.lower().split("_"))
 
 
 def fill(parameter: Parameter, facts: DataFacts, bound: Bound, trust: Trust) -> Value | None:

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from dlplug.errors import DataError, DlplugError, InvalidValueError, PluginError
+from dlplug.plugin.failure import place_in
+from dlplug.plugin.names import one_line
 
 if TYPE_CHECKING:
     from torch import nn
@@ -18,12 +20,23 @@ ENOUGH_STEPS = 10**9
 
 @dataclass(frozen=True)
 class Culprit:
-    """Whom an error names: ``loss 'dice'``, its provider, its place, how to list its arguments."""
+    """Whom an error names.
+
+    Attributes:
+        label: ``loss 'dice'``.
+        provider: ``acme-losses 2.3``.
+        where: Its place in the config.
+        fix: How to list its arguments.
+        blame: What to do where it fails for another reason.
+        home: File or folder of its code, see `home_of`; empty where the place in it is not told.
+    """
 
     label: str
     provider: str
     where: str
     fix: str
+    blame: str = ""
+    home: str = ""
 
 
 class PartialComponent(functools.partial):
@@ -41,10 +54,10 @@ class PartialComponent(functools.partial):
 
 @contextmanager
 def refusals_named(culprit: Culprit) -> Iterator[None]:
-    """Turn an exception by which a component refuses its arguments into one the user can act on.
+    """Turn whatever a component raises while it is built into an error the user can act on.
 
-    Only the kinds of exception by which libraries refuse values, raised while building; anything
-    else is a bug and keeps its traceback.
+    By TypeError, ValueError and assertions libraries refuse values; anything else is a fault of the
+    component. ``--traceback`` shows all of it.
     """
     try:
         yield
@@ -63,10 +76,26 @@ def refusals_named(culprit: Culprit) -> Iterator[None]:
         ) from error
     except (TypeError, ValueError, AssertionError) as error:
         raise InvalidValueError(
-            f"{culprit.label} refuses its arguments: {type(error).__name__}: {error}",
+            f"{culprit.label} refuses its arguments: {_told(error, culprit)}",
             where=culprit.where,
             fix=culprit.fix,
         ) from error
+    except Exception as error:
+        raise PluginError(
+            f"{culprit.label} of {culprit.provider} cannot be built: {_told(error, culprit)}",
+            where=culprit.where,
+            fix=f"{_remedy(error, culprit)}; --traceback shows all of it",
+        ) from error
+
+
+def _told(error: Exception, culprit: Culprit) -> str:
+    return f"{type(error).__name__}: {one_line(error)}{place_in(error, culprit.home)}"
+
+
+def _remedy(error: Exception, culprit: Culprit) -> str:
+    if isinstance(error, AttributeError) and "Module.__init__() call" in str(error):
+        return "call super().__init__() first in its __init__"
+    return f"{culprit.fix}; if they are right, {culprit.blame}"
 
 
 def try_optimizer(
@@ -81,10 +110,8 @@ def try_optimizer(
     Raises:
         DlplugError: One of them refuses its arguments.
     """
-    from torch.nn.parameter import is_lazy
-
     parameters = list(architecture.parameters())
-    if not parameters or any(is_lazy(parameter) for parameter in parameters):
+    if not parameters:
         return
     made = optimizer(parameters)
     if scheduler is None:

@@ -20,6 +20,8 @@ CONTAINERS = (
     collections.abc.Collection,
     collections.abc.Mapping,
 )
+SEQUENCES = (list, tuple, set, frozenset, *CONTAINERS[5:8])
+EXAMPLES = {int: "3", float: "0.1", bool: "true"}
 UNIONS = (typing.Union, types.UnionType)
 
 
@@ -43,6 +45,20 @@ def allows_none(hint: object) -> bool:
         typing.get_origin(part) is typing.Literal and None in typing.get_args(part)
         for part in members(hint)
     )
+
+
+def example_of(hint: object) -> str | None:
+    """How a value of the type is written in a config; None where there is no one way."""
+    for kind in members(hint):
+        origin = typing.get_origin(kind) or kind
+        parts = [EXAMPLES.get(part) for part in typing.get_args(kind) if part is not Ellipsis]
+        if origin in EXAMPLES:
+            return EXAMPLES[origin]
+        if origin in SEQUENCES and parts and all(parts):
+            # As many as a tuple has; of a list, two show where the comma is.
+            count = origin is tuple and Ellipsis not in typing.get_args(kind)
+            return f"[{', '.join(parts if count else parts[:1] * 2)}]"
+    return None
 
 
 def is_plain(hint: object) -> bool:

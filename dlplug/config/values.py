@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from dlplug.config.document import parse
 from dlplug.config.nested_paths import refuse_untrusted
 from dlplug.config.parameters import Parameter
-from dlplug.config.tree import Node
+from dlplug.config.tree import COMMAND_LINE, Node
 from dlplug.config.trust import Trust
 from dlplug.config.types import (
     allows_none,
+    example_of,
     is_plain,
     is_untyped,
     literals,
@@ -148,4 +149,8 @@ def _wrong_type(parameter: Parameter, node: Node, key: str, reason: str | None) 
         what = f"{key} cannot be {plain!r}: {reason.removeprefix(PREFIX)}"
     elif str in members(parameter.hint) and not isinstance(plain, dict | list):
         fix = f"quote it: '{plain}'"
+    elif example := example_of(parameter.hint):
+        # A shell would take brackets for a pattern.
+        is_typed = node.origin == COMMAND_LINE and example.startswith("[")
+        fix = f"such as '{example}'" if is_typed else f"such as {example}"
     return InvalidValueError(what, where=f"{node.origin}, {key}", known=known, fix=fix)

@@ -237,21 +237,31 @@ class Component:
             self.seconds = round(seconds, 1) if seconds > SLOW else None
 
     def _check_type(self, value: object) -> None:
-        if self.kind not in (HOOKS_KIND, PRESETS) and not callable(value):
-            what = (
-                "a module" if isinstance(value, ModuleType) else f"of type {type(value).__name__}"
-            )
-            raise TypeError(f"{self.target!r} is {what}, not a class or function")
+        if self.kind in (HOOKS_KIND, PRESETS) or (callable(value) and not _is_model(value)):
+            return
+        if isinstance(value, ModuleType):
+            raise TypeError(f"{self.target!r} is a module, not a class or function")
+        owner = type(value)
+        itself = f"; name the class itself, {owner.__module__}:{owner.__qualname__}"
+        raise TypeError(
+            f"{self.target!r} is of type {owner.__name__}, not a class or function"
+            + (itself if owner.__module__ != "builtins" else "")
+        )
 
     def _remember(self, outcome: Outcome) -> None:
         if self.memory is not None:
             self.memory.record(self.distribution, self.version, self.target, outcome)
 
 
+def _is_model(value: object) -> bool:
+    """Whether it is an object of a class of PyTorch's, which can be called, but not built anew."""
+    return any(base.__module__ == "torch.nn.modules.module" for base in type(value).__mro__)
+
+
 def _first_line(value: object) -> str:
     """First line of a docstring, or of the comment at the top of a file; empty if it has none."""
     if isinstance(value, Path):
-        return one_line(comment_of(value))
+        return one_line(comment_of(value).partition("\n")[0])
     # An instance, such as a partial, would show its class's docstring.
     if not isinstance(value, type | FunctionType | ModuleType):
         return ""

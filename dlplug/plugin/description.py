@@ -9,6 +9,7 @@ from dlplug.errors import PluginError
 from dlplug.plugin.component import Component
 from dlplug.plugin.listing import entry_data
 from dlplug.plugin.names import one_line
+from dlplug.plugin.presets import comment_of
 
 LONGEST_DEFAULT = 60
 """Characters of a default's repr; a module or a large tuple would fill the screen."""
@@ -19,15 +20,18 @@ def describe_component(component: Component) -> dict[str, Any]:
 
     Returns:
         The data of ``plugins list --json``, and: ``file`` and ``line`` of the definition (None if
-        unknown), ``doc`` (None if there is none), ``arguments``: name, type, default and whether
-        it is required, each as text; None if the signature cannot be read.
+        unknown), ``doc`` (None if there is none), ``command`` to use a preset (None for others),
+        ``arguments``: name, type, default and whether it is required, each as text; None if the
+        signature cannot be read.
     """
     value = None
     with suppress(PluginError):  # the status and the reason tell it
         value = component.load()
     data = entry_data(component)
     data["file"], data["line"] = _place(value)
-    data["doc"] = inspect.getdoc(value) if value is not None else None
+    is_file = isinstance(value, Path)  # a preset: what its author says stands on top
+    data["doc"] = comment_of(value) if is_file else value and inspect.getdoc(value)
+    data["command"] = f"python -m dlplug fit --preset {component.id}" if is_file else None
     data["arguments"] = _arguments(value) if callable(value) else None
     return data
 
@@ -46,6 +50,7 @@ def component_text(data: dict[str, Any]) -> str:
         ("fix", data["fix"]),
         ("import", f"took {data['seconds']} s" if data["seconds"] else None),
         ("summary", None if data["doc"] else data["summary"]),
+        ("use", data["command"]),
     ]
     parts = [_rows(data["name"], rows)]
     if data["doc"]:

@@ -2,6 +2,8 @@
 
 import importlib
 import os
+import re
+import sys
 import traceback
 from typing import TYPE_CHECKING
 
@@ -13,10 +15,14 @@ if TYPE_CHECKING:
 
 # Frames of the import system and of this package tell nothing about the plugin.
 _OWN_FOLDERS = (os.path.dirname(__file__), os.path.dirname(importlib.__file__))
+_LIBRARIES = re.compile(r"[/\\]site-packages[/\\](torch|lightning|torchmetrics)[/\\]")
 
 
 def cause_of(error: BaseException) -> str:
-    """``Type: message (file, line 3)``, the place being the plugin's innermost frame."""
+    """``Type: message (file, line 3)``, the place being the plugin's innermost frame.
+
+    A frame of PyTorch or Lightning is the place only where no other is.
+    """
     text = f"{type(error).__name__}: {one_line(error)}"
     if isinstance(error, SyntaxError):
         return text  # says its place itself
@@ -26,7 +32,33 @@ def cause_of(error: BaseException) -> str:
         if not frame.filename.startswith("<")
         and os.path.dirname(frame.filename) not in _OWN_FOLDERS
     ]
+    # A module that has no such attribute says so in a line of PyTorch.
+    frames = [f for f in frames if not _LIBRARIES.search(f.filename)] or frames
     return f"{text} ({frames[-1].filename}, line {frames[-1].lineno})" if frames else text
+
+
+def home_of(origin: "Component") -> str:
+    """The file or folder of a plugin's own code, as far as it is imported; empty for dlplug's."""
+    if origin.file:
+        return os.path.realpath(origin.file)
+    top = origin.target.partition(":")[0].partition(".")[0]
+    path = getattr(sys.modules.get(top), "__file__", None)
+    if origin.distribution == CORE or path is None:
+        return ""
+    is_package = hasattr(sys.modules[top], "__path__")
+    return os.path.realpath(os.path.dirname(path) if is_package else path)
+
+
+def place_in(error: BaseException, home: str) -> str:
+    """`` (file, line 3)``: the innermost frame in the code of `home_of`; empty if there is none.
+
+    A library's frames within tell less: what the plugin called it with is its authors' affair.
+    """
+    for frame in reversed(traceback.extract_tb(error.__traceback__)):
+        path = os.path.realpath(frame.filename)
+        if home and (path == home or path.startswith(home + os.sep)):
+            return f" ({frame.filename}, line {frame.lineno})"
+    return ""
 
 
 def advice(origin: "Component", error: BaseException) -> str:
@@ -49,10 +81,16 @@ def advice(origin: "Component", error: BaseException) -> str:
             )
         if absent != origin.target.partition(":")[0].partition(".")[0]:
             return f"install what provides the module {absent!r}"
+    blame = blame_for(origin)
+    # Hooks run for every config; a component only for those that need it.
+    is_alone = origin.kind in KINDS or origin.file or origin.distribution == CORE
+    return blame if is_alone else f"{blame}; --block {origin.id} does without it"
+
+
+def blame_for(origin: "Component") -> str:
+    """Who has to mend what a component does wrong."""
     if origin.distribution == CORE:
         return "this is a fault of dlplug: report it with its traceback"
     if origin.file:
         return f"correct {origin.file}"
-    ask = f"update {origin.distribution} or tell its authors"
-    # Hooks run for every config; a component only for those that need it.
-    return ask if origin.kind in KINDS else f"{ask}; --block {origin.id} does without it"
+    return f"update {origin.distribution} or tell its authors"

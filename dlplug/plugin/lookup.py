@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from dlplug.errors import ComponentConflictError, UnknownComponentError, suggestion
 from dlplug.plugin.component import HOOKS_KIND, Component
 from dlplug.plugin.families import folded_names
+from dlplug.plugin.installed_before import unseen_lines
 from dlplug.plugin.names import split_id
 from dlplug.plugin.spec import CORE, KINDS, Kind
 from dlplug.plugin.status import Status
@@ -101,8 +102,10 @@ def providers(components: Iterable[Component]) -> str:
     parts = []
     for provider, names in by_provider.items():
         names = folded_names(components, sorted(set(names)))
-        more = [f"... {len(names) - NAMES_SHOWN} more"] if len(names) > NAMES_SHOWN else []
-        parts.append(f"{', '.join(names[:NAMES_SHOWN] + more)} ({provider})")
+        # dlplug's own are few, and what most people look for.
+        shown = len(names) if provider.partition(" ")[0] == CORE else NAMES_SHOWN
+        more = [f"... {len(names) - shown} more"] if len(names) > shown else []
+        parts.append(f"{', '.join(names[:shown] + more)} ({provider})")
     if len(parts) > PROVIDERS_SHOWN:
         parts[PROVIDERS_SHOWN:] = [f"... {len(parts) - PROVIDERS_SHOWN} more distributions"]
     return ", ".join(parts)
@@ -126,6 +129,7 @@ def _unknown(
         hint = f"{name!r} belongs under {' or '.join(slots)};"
     elif homes:
         hint = f"{name!r} is a {' or '.join(sorted(home.singular for home in homes))};"
+    hint = _unseen(kind, name) or hint or _class_path(kind, name, names)
     silent = [
         c.provider
         for c in everything
@@ -140,6 +144,27 @@ def _unknown(
         known=providers(usable) or "none is installed",
         fix=f"{hint} {listing}" if hint else listing,
     )
+
+
+def _unseen(kind: Kind, name: str) -> str | None:
+    """That a package in work names it, and was not installed since."""
+    for unseen in unseen_lines():
+        if (kind.group, split_id(name)[1]) in unseen.lines:
+            where = f"{unseen.folder}/pyproject.toml"
+            return f"{where} names it only since it was installed; {unseen.fix};"
+    return None
+
+
+def _class_path(kind: Kind, name: str, names: Iterable[str]) -> str | None:
+    """How a class is named that is no component."""
+    top = name.partition(".")[0]
+    is_family = any(known.startswith(f"{top}.") for known in names)
+    is_path = len(name.split(".")) > 1 and all(part.isidentifier() for part in name.split("."))
+    if not is_path or is_family or kind.slot is None:
+        return None
+    value = f"{{class_path: {name}}}"
+    value = f"[{value}]" if kind.slot == kind.plural else value
+    return f"a class that is no component is named so: {kind.slot}: {value};"
 
 
 def _clash(rivals: Sequence[Component]) -> tuple[str, str]:

@@ -158,7 +158,8 @@ def _judge(entry: Component, line: Line, plugin: Plugin, is_installed: IsInstall
         settle(
             Status.INCOMPATIBLE,
             fault,
-            f"install a version of {plugin.name} for API {API_MAJOR}, or another dlplug",
+            f"install a version of {plugin.name} for API {API_MAJOR}, or another dlplug;"
+            f" its authors state what it is made for by dlplug.api: major = v{API_MAJOR}",
         )
     elif line.group in (RENAMED_GROUP, RENAMED_PARAMETERS_GROUP):
         return  # it imports nothing; `dlplug.plugin.renames` judges all of them together

@@ -2,6 +2,7 @@
 
 import importlib.util
 import re
+from itertools import takewhile
 from pathlib import Path
 
 from dlplug.errors import suggestion
@@ -41,7 +42,7 @@ def preset_file(target: str) -> Path:
 
 
 def comment_of(path: Path) -> str:
-    """First line of the comment at the top of a YAML file; empty if there is none."""
+    """The comment at the top of a YAML file, line by line; empty if there is none."""
     with path.open(encoding="utf-8", errors="replace") as file:
-        first = file.readline().strip()
-    return first.lstrip("# ") if first.startswith("#") else ""
+        lines = takewhile(lambda line: line.startswith("#"), file)
+        return "\n".join(line.lstrip("#").strip() for line in lines)

@@ -76,13 +76,14 @@ def require_lock(
     Raises:
         RunError: there is no such file, or it says otherwise; names each difference.
     """
+    place = ", ".join(filter(None, (str(path.resolve()), who)))
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeError) as error:
         reason = getattr(error, "strerror", None) or "not UTF-8 text"
         raise RunError(
             f"cannot read the lock '{path}': {reason}",
-            where=who or None,
+            where=place,
             fix=f"accept what is here: {accept}",
         ) from None
     sides = (f"in {path}", "here")
@@ -90,7 +91,7 @@ def require_lock(
     if found:
         raise RunError(
             f"the code is not what {path} says: {joined(found)}",
-            where=who or None,
+            where=place,
             fix=f"bring back what it says; or accept what is here: {accept}",
         )
 

@@ -7,6 +7,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from dlplug.errors import ConfigError, DataError, DlplugError
+from dlplug.plugin.failure import cause_of
 
 # What a network raises when its input has another shape or type than it was built for; some
 # libraries assert.
@@ -59,6 +60,8 @@ def naming_inputs(inputs: Any) -> Iterator[None]:
             " encoder_decoder, a source (B, S) and a target (B, T); some data can give several,"
             " such as digits with data.flatten",
         ) from error
+    except Exception as error:
+        raise _failure("the architecture", describe(inputs), error) from error
 
 
 def check_loss(loss_of: Callable, output: Any, target: Any) -> None:
@@ -79,11 +82,27 @@ def check_loss(loss_of: Callable, output: Any, target: Any) -> None:
             f" {describe(target)}: {error}",
             fix="choose a loss for this task: python -m dlplug plugins list --kind losses",
         ) from error
+    except DlplugError:
+        raise
+    except Exception as error:
+        sides = f"the output {describe(output)} and the target {describe(target)}"
+        raise _failure("the loss", sides, error) from error
     if not isinstance(loss, Tensor) or loss.ndim != 0:
         raise ConfigError(
             f"the loss gives {describe(loss)} for the output {describe(output)}",
             known="a scalar tensor",
+            fix="reduce it, by mean() as a rule"
+            if isinstance(loss, Tensor)
+            else "return the tensor itself, without .item() or float(): a number has no gradient",
         )
+
+
+def _failure(what: str, given: str, error: Exception) -> ConfigError:
+    """By what no library refuses a shape: a slip in the code."""
+    return ConfigError(
+        f"{what} fails for {given}: {cause_of(error)}",
+        fix="correct that line; --traceback shows how it came there",
+    )
 
 
 def check_rows(output: Any, inputs: Any, width: int | None, what: str) -> None:
@@ -102,6 +121,8 @@ def check_rows(output: Any, inputs: Any, width: int | None, what: str) -> None:
         raise ConfigError(
             f"the architecture gives {describe(output)} for inputs {describe(inputs)}",
             known="scores (B, C), one row for each record",
+            fix="let forward return one tensor, and keep the batch as the first axis: flatten with"
+            " flatten(1), take means over the axes from 1 on",
         )
     if width is not None and output.shape[1] != width:
         raise ConfigError(

@@ -56,9 +56,15 @@ def checked_names(word: str, name: str, registry: Registry) -> Names:
             f"a plugin cannot be called {name!r}: {problem}",
             where="command line",
             known="letters, digits and single dashes, beginning with a letter, such as acme-net",
-            fix=f"put your own name before it: acme-{KINDS[kind].singular}",
+            fix=f"put your own name before it: {_free_name(names, registry)}",
         )
     return names
+
+
+def _free_name(names: Names, registry: Registry) -> str:
+    """The name behind somebody's own; behind the kind's word where it cannot be kept."""
+    own = Names(names.kind, f"acme-{names.distribution}")
+    return f"acme-{KINDS[names.kind].singular}" if _problem(own, registry) else own.distribution
 
 
 def _problem(names: Names, registry: Registry) -> str | None:

@@ -6,8 +6,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from dlplug.config.data_module import seeded
-from dlplug.errors import DlplugError, PluginError, UnknownComponentError, suggestion
+from dlplug.errors import ConfigError, DlplugError, PluginError, UnknownComponentError
 from dlplug.plugin import Component, Plugin, Registry
+from dlplug.plugin.absent import absent_fix
 from dlplug.plugin.failure import cause_of
 from dlplug.plugin.names import normalised, one_line
 from dlplug.testing.example import Example, Examples, examples_of, read_examples
@@ -104,7 +105,7 @@ def plugin_named(registry: Registry, distribution: str) -> Plugin:
         raise UnknownComponentError(
             f"no plugin {distribution!r} is installed",
             known=", ".join(plugins),
-            fix=suggestion(name, plugins) or f"pip install -e {distribution}",
+            fix=absent_fix(distribution, plugins),
         )
     return plugins[name]
 
@@ -152,7 +153,9 @@ def _verdict(rule: Rule, subject: Subject, closed: Rule | None) -> Verdict:
     except KeyboardInterrupt:
         raise
     except BaseException as error:
-        return Verdict(*place, Outcome.FAILED, _reason(error), rule.fix)
+        # The error of a config knows its own fix; that of an import is for users, not for authors.
+        own = error.fix if isinstance(error, (Broken, ConfigError)) else None
+        return Verdict(*place, Outcome.FAILED, _reason(error), own or rule.fix)
     return Verdict(*place, Outcome.OK)
 
 

@@ -11,6 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from dlplug.testing.answers import Answers, chosen, exact, marked
+
 RECORDS = 4
 """In a batch."""
 SIDE, TOKENS, STEPS, CLASSES, NUMBERS = 16, 11, 8, 3, 2
@@ -58,6 +60,7 @@ class Target:
         measured: What metrics get, made of output and target.
         loss: The loss that goes with it; None for that of the task.
         besides: What the task gives some metrics besides.
+        answers: ``answers(output, target)`` gives right and wrong outputs for a target.
     """
 
     spec: dict[str, Any]
@@ -69,6 +72,7 @@ class Target:
     measured: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]] = lambda *pair: pair
     loss: str | None = None
     besides: Callable[[int], dict[str, Tensor]] = field(default=lambda records: {})
+    answers: Callable[[Tensor, Tensor], Answers] = chosen
 
 
 def tokens(records: int) -> Tensor:
@@ -130,6 +134,7 @@ TARGETS: dict[str, Target] = {
         lambda n: torch.randn(n, NUMBERS),
         lambda n: (torch.randn(n, NUMBERS), torch.randn(n, NUMBERS)),
         {"name": "regression"},
+        answers=exact,
     ),
     "labels": Target(
         CLASSIFIED,
@@ -137,6 +142,7 @@ TARGETS: dict[str, Target] = {
         lambda n: (torch.randn(n, CLASSES), labels(n)),
         {"name": "multilabel_classification"},
         measured=lambda output, target: (output.sigmoid(), target.long()),
+        answers=marked,
     ),
     "quantiles": Target(
         MEASURED | {"quantiles": QUANTILES},
@@ -145,6 +151,7 @@ TARGETS: dict[str, Target] = {
         {"name": "regression", "quantiles": list(QUANTILES)},
         measured=lambda output, target: (output[:, 1 :: len(QUANTILES)], target),
         loss="quantile",
+        answers=exact,
         besides=lambda n: {
             "predicted_quantiles": torch.randn(n, NUMBERS, len(QUANTILES)).sort(dim=-1).values
         },
@@ -173,6 +180,7 @@ TARGETS: dict[str, Target] = {
         lambda n: (torch.randn(n, 2, NUMBERS), torch.randn(n, 2, NUMBERS)),
         {"name": "forecasting"},
         "series",
+        answers=exact,
     ),
     "next_tokens": Target(
         {"vocab_size": TOKENS},

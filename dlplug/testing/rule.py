@@ -16,7 +16,16 @@ if TYPE_CHECKING:
 
 
 class Broken(Exception):
-    """A rule is broken; the text is the reason."""
+    """A rule is broken; the text is the reason.
+
+    Args:
+        reason: What does not hold.
+        fix: What to do about this very reason; None for what the rule says.
+    """
+
+    def __init__(self, reason: str, fix: str | None = None):
+        super().__init__(reason)
+        self.fix = fix
 
 
 class DoesNotApply(Exception):

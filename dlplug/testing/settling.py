@@ -1,8 +1,12 @@
 """Which form of target a stranger's loss or metric takes, found out by trying."""
 
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+
 from torchmetrics import MetricCollection
 
 from dlplug.plugin.failure import cause_of
+from dlplug.testing.answers import objection
 from dlplug.testing.rule import Broken
 from dlplug.testing.subject import Subject
 
@@ -13,12 +17,15 @@ TRIED = ("classes", "numbers", "labels", "quantiles")
 def settle_target(subject: Subject) -> None:
     """Give a loss or metric the first form of target that it takes without an exception.
 
+    Of several, a loss gets the first in which it prefers right outputs to wrong ones; of none,
+    the one that it takes in the other order, which a rule then tells.
+
     Raises:
         Broken: it takes none of them.
     """
     if subject.kind not in ("losses", "metrics") or subject.target_form is not None:
         return
-    reasons = []
+    taken, reasons = [], []
     for form in TRIED:
         subject.target_form = form
         try:
@@ -26,9 +33,41 @@ def settle_target(subject: Subject) -> None:
         except Exception as error:
             reasons.append(f"{form}: {cause_of(error)}")
         else:
-            return
+            taken.append(form)
     subject.target_form = None
-    raise Broken(f"it takes no random output and target; {'; '.join(reasons)}")
+    if subject.kind == "losses":
+        preferred = preferred_form(subject, taken) or (
+            None if taken else preferred_form(subject, TRIED, is_swapped=True)
+        )
+        taken[:0] = [preferred] if preferred else []
+    if not taken:
+        raise Broken(f"it takes no random output and target; {'; '.join(reasons)}")
+    subject.target_form = taken[0]
+
+
+def preferred_form(subject: Subject, forms: Sequence[str], is_swapped: bool = False) -> str | None:
+    """The first of the forms whose right outputs a loss prefers to wrong ones, or None.
+
+    Args:
+        subject: Of a loss.
+        forms: Of targets.
+        is_swapped: Whether it gets its arguments in the other order.
+    """
+    kept = subject.target_form
+    try:
+        for form in forms:
+            subject.target_form = form
+            with suppress(Exception):  # of whatever kind: it does not take them
+                loss = subject.build()
+                if objection(_swapped(loss) if is_swapped else loss, subject.answers) is None:
+                    return form
+    finally:
+        subject.target_form = kept
+    return None
+
+
+def _swapped(loss: Callable) -> Callable:
+    return lambda output, target: loss(target, output)
 
 
 def _call(subject: Subject) -> None:

@@ -4,6 +4,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from torch import Tensor
+
 from dlplug.config.binding import Binder
 from dlplug.config.bound import Bound
 from dlplug.config.data_module import seeded
@@ -14,6 +16,8 @@ from dlplug.config.tree import Origin, from_plain
 from dlplug.config.trust import Trust
 from dlplug.data.spec import DataSpec
 from dlplug.plugin import Component, Registry
+from dlplug.tasks.lazy import give_shapes
+from dlplug.testing.answers import Answers
 from dlplug.testing.example import FILE, Example
 from dlplug.testing.forms import INPUTS, RECORDS, TARGETS, inputs_for
 from dlplug.testing.placing import arguments_in, write_files
@@ -84,7 +88,10 @@ class Subject:
             if form is None:
                 raise Broken(
                     "none of its parameters tells what its inputs are (in_channels, image_size,"
-                    f" vocab_size, num_features, ...); say 'inputs: image' or so in {FILE}"
+                    " vocab_size, num_features, ...)",
+                    fix=f"say it in {FILE} beside its code, or in a file after --examples:"
+                    f" architectures: {{{self.component.name}: {{inputs: image}}}};"
+                    f" known: {', '.join(INPUTS)}",
                 )
         if form is None and self.kind == "transforms":
             form = "image"
@@ -143,7 +150,10 @@ class Subject:
             from dlplug.testing.training import experiment_of
 
             return experiment_of(self).build_task()
-        return self.make(self.bound())
+        made = self.make(self.bound())
+        if self.kind == "architectures":
+            give_shapes(made, self.batch(), self.component.label)
+        return made
 
     def make(self, bound: Bound) -> Any:
         """The object of one binding."""
@@ -157,6 +167,11 @@ class Subject:
     def compared(self, records: int = RECORDS) -> tuple[Any, Any]:
         """A random output and target, as a loss gets them."""
         return TARGETS[self.target_name].compared(records)
+
+    def answers(self) -> tuple[Answers, Tensor]:
+        """Outputs right and wrong by design, and the random target that they answer."""
+        output, target = self.compared()
+        return TARGETS[self.target_name].answers(output, target), target
 
     def measured(self, records: int = RECORDS) -> tuple[Any, Any, dict[str, Any]]:
         """What a metric gets: random output and target, and what a task tells besides."""

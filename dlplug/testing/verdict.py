@@ -80,12 +80,15 @@ def report_text(distribution: str, version: str, verdicts: Sequence[Verdict]) ->
 
 def _block(verdicts: Sequence[Verdict]) -> list[str]:
     lines = []
-    for verdict in sorted(verdicts, key=lambda v: list(Outcome).index(v.outcome) != 1):
-        if verdict.is_failure:
-            lines += _wrapped(f"  FAILED {verdict.rule}: ", verdict.reason)
-            lines += _wrapped("    fix: ", verdict.fix)
-        elif verdict.outcome is Outcome.DOES_NOT_APPLY:
-            lines += _wrapped(f"  does not apply: {verdict.rule}: ", verdict.reason)
+    for verdict in filter(lambda v: v.is_failure, verdicts):
+        lines += _wrapped(f"  FAILED {verdict.rule}: ", verdict.reason)
+        lines += _wrapped("    fix: ", verdict.fix)
+    silent: dict[str | None, list[str]] = {}  # many rules have one reason, such as a broken gate
+    for verdict in verdicts:
+        if verdict.outcome is Outcome.DOES_NOT_APPLY:
+            silent.setdefault(verdict.reason, []).append(verdict.rule)
+    for reason, rules in silent.items():
+        lines += _wrapped(f"  does not apply: {', '.join(rules)}: ", reason)
     kept = [verdict.rule for verdict in verdicts if verdict.outcome is Outcome.OK]
     return lines + (_wrapped("  ok: ", ", ".join(kept)) if kept else [])
 

@@ -268,3 +268,41 @@ def test_a_transform_s_wrong_argument_leads_to_its_description(refused, config):
     config("data: {name: digits, transforms: [{name: mixup, zzzzz: 1}]}\narchitecture: mlp\n")
     message = refused("fit", "--config", "a.yaml")
     assert "list them: python -m dlplug describe transform mixup" in message
+
+
+NETS = '''
+"""Networks, each with a slip."""
+
+from torch import nn
+
+
+class Forgetful(nn.Module):
+    """Calls no constructor of its base."""
+
+    def __init__(self, num_outputs: int):
+        self.layer = nn.Linear(64, num_outputs)
+
+
+class Misnamed(nn.Module):
+    """Calls what the data knows otherwise."""
+
+    def __init__(self, channels_in: int, n_classes: int, width: int):
+        super().__init__()
+
+
+dlplug_components = {"architecture": {"forgetful": Forgetful, "misnamed": Misnamed}}
+'''
+
+
+def test_slips_of_an_author(refused, private_memory, tmp_path):
+    """The line that failed and the remedy; the names that the data would fill in."""
+    (tmp_path / "nets_file.py").write_text(NETS)
+    plugged = ("fit", "--plugin", "nets_file.py", "--data", "digits", "--architecture")
+    message = refused(*plugged, "forgetful")
+    assert message.startswith("PluginError: architecture 'forgetful' of nets_file.py ")
+    assert "nets_file.py, line 11)\n  where: command line, architecture\n" in message
+    assert "fix:   call super().__init__() first in its __init__; --traceback shows" in message
+    assert refused(*plugged, "misnamed").endswith(
+        "; or rename them in its code, and the data fills them in: channels_in as in_channels,"
+        " n_classes as num_classes\n"
+    )

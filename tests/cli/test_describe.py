@@ -132,6 +132,8 @@ def test_every_built_in_component_can_be_described(row, command):
         ([], "describe needs a kind of component"),
         (["archtecture", "vit"], "did you mean 'architecture'?"),
         (["architecture", "vitt"], "did you mean 'vit'?"),
+        (["rednet"], "did you mean 'describe architecture resnet'?"),
+        (["focal"], "did you mean 'describe loss focal'?"),
         (["loss", "vit"], "'vit' belongs under architecture"),
         (["loss", "focal", "more"], "unexpected argument 'more'"),
         (["loss", "--jsn"], "did you mean '--json'?"),

@@ -5,7 +5,14 @@ from types import SimpleNamespace
 
 import pytest
 
-from dlplug.config.filling import DataFacts, compare, completed_by, decided_by_data, fill
+from dlplug.config.filling import (
+    DataFacts,
+    compare,
+    completed_by,
+    decided_by_data,
+    field_near,
+    fill,
+)
 from dlplug.config.parameters import NO_DEFAULT, Parameter
 from dlplug.config.refusal import Culprit
 from dlplug.config.tree import COMMAND_LINE, Node, from_plain
@@ -122,3 +129,24 @@ def test_a_contradiction_names_both_sides():
         "  where: command line, architecture.num_classes\n"
         "  fix:   delete architecture.num_classes or set it to null: the data decides it"
     )
+
+
+@pytest.mark.parametrize(
+    ("name", "field"),
+    [
+        ("channels_in", "in_channels"),
+        ("input_channels", "in_channels"),
+        ("n_classes", "num_classes"),
+        ("num_clases", "num_classes"),
+        ("features_in", "num_features"),
+        ("in_channels", None),
+        ("img_size", None),
+        ("width", None),
+        ("num_layers", None),
+        ("hidden_channels", None),
+        ("kernel_size", None),
+    ],
+)
+def test_a_name_that_nearly_is_a_field_is_recognised(name, field):
+    """One that is a field, or means something else, is not."""
+    assert field_near(name) == field

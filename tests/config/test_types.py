@@ -8,7 +8,15 @@ import typing
 
 import pytest
 
-from dlplug.config.types import allows_none, classes_in, is_plain, is_untyped, literals, type_text
+from dlplug.config.types import (
+    allows_none,
+    classes_in,
+    example_of,
+    is_plain,
+    is_untyped,
+    literals,
+    type_text,
+)
 
 
 class Colour(enum.Enum):
@@ -50,6 +58,25 @@ def test_a_hint_has_a_text_and_is_plain_or_not(hint, text, plain):
     """Plain types hold YAML data only; checking a value of another type may import something."""
     assert type_text(hint) == text
     assert is_plain(hint) is plain
+
+
+@pytest.mark.parametrize(
+    ("hint", "text"),
+    [
+        (collections.abc.Sequence[int], "[3, 3]"),
+        (list[float] | None, "[0.1, 0.1]"),
+        (tuple[int, float, int], "[3, 0.1, 3]"),
+        (tuple[bool, ...], "[true, true]"),
+        (int | None, "3"),
+        (dict[str, int], None),
+        (list[Thing], None),
+        (list, None),
+        (Thing, None),
+    ],
+)
+def test_a_hint_has_an_example(hint, text):
+    """As it is written on a command line; none where nobody can know one."""
+    assert example_of(hint) == text
 
 
 def test_what_says_nothing_is_untyped():

@@ -63,11 +63,31 @@ def test_a_value_is_converted_to_its_type(checked, hint, text, value, plain):
 @pytest.mark.parametrize(
     ("hint", "text", "message"),
     [
-        (int, "three", "loss.x must be int, got 'three'\n  where: a.yaml, line 1, loss.x"),
-        (int, "true", "loss.x must be int, got True\n  where: a.yaml, line 1, loss.x"),
-        (int, "3.5", "loss.x must be int, got 3.5\n  where: a.yaml, line 1, loss.x"),
-        (int, "null", "loss.x must be int, got None\n  where: a.yaml, line 1, loss.x"),
-        (bool, "1", "loss.x must be bool, got 1\n  where: a.yaml, line 1, loss.x"),
+        (
+            int,
+            "three",
+            "loss.x must be int, got 'three'\n  where: a.yaml, line 1, loss.x\n  fix:   such as 3",
+        ),
+        (
+            int,
+            "true",
+            "loss.x must be int, got True\n  where: a.yaml, line 1, loss.x\n  fix:   such as 3",
+        ),
+        (
+            int,
+            "3.5",
+            "loss.x must be int, got 3.5\n  where: a.yaml, line 1, loss.x\n  fix:   such as 3",
+        ),
+        (
+            int,
+            "null",
+            "loss.x must be int, got None\n  where: a.yaml, line 1, loss.x\n  fix:   such as 3",
+        ),
+        (
+            bool,
+            "1",
+            "loss.x must be bool, got 1\n  where: a.yaml, line 1, loss.x\n  fix:   such as true",
+        ),
         (
             str,
             "3",
@@ -84,12 +104,14 @@ def test_a_value_is_converted_to_its_type(checked, hint, text, value, plain):
         (
             tuple[int, int],
             "[1, 2, 3]",
-            "loss.x must be tuple[int, int], got [1, 2, 3]\n  where: a.yaml, line 1, loss.x",
+            "loss.x must be tuple[int, int], got [1, 2, 3]\n  where: a.yaml, line 1, loss.x"
+            "\n  fix:   such as [3, 3]",
         ),
         (
             float | torch.Tensor,
             "fast",
-            "loss.x must be float | Tensor, got 'fast'\n  where: a.yaml, line 1, loss.x",
+            "loss.x must be float | Tensor, got 'fast'\n  where: a.yaml, line 1, loss.x"
+            "\n  fix:   such as 0.1",
         ),
     ],
 )

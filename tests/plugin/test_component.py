@@ -110,6 +110,13 @@ def test_what_cannot_be_called_is_no_component(component, source, what):
         component(source).load()
 
 
+def test_an_object_of_a_network_is_no_component(component):
+    """Though it can be called: a run builds anew, with arguments. Its class is named."""
+    source = "from torch import nn\nclass Net(nn.Module): ...\nDice = Net()"
+    with pytest.raises(ComponentLoadError, match="name the class itself, acme_component:Net"):
+        component(source).load()
+
+
 def test_a_failed_component_is_not_found_again_in_the_process(component):
     """Names resolve to an error with the reason, once it is known that loading fails."""
     component("raise ValueError('no licence')")

@@ -6,6 +6,7 @@ import pytest
 
 from dlplug.errors import ComponentConflictError, ComponentLoadError
 from dlplug.plugin import Registry, Status
+from dlplug.plugin.description import component_text, describe_component
 from dlplug.plugin.presets import comment_of, preset_file
 
 
@@ -41,6 +42,18 @@ def test_a_file_is_found_without_an_import(acme):
     assert comment_of(folder / "small.yaml") == "Small digits." and not comment_of(
         folder / "large.yml"
     )
+
+
+def test_info_shows_file_comment_and_command(acme):
+    """Nothing of Python's own class of paths."""
+    preset = Registry.discover().find("presets", "small")
+    path = acme / "acme_vision" / "presets" / "small.yaml"
+    path.write_text("# Small digits.\n# In a minute.\n\n# Not this.\nname: small\n")
+    text = component_text(describe_component(preset))
+    assert str(path) in text and "Small digits.\n  In a minute." in text
+    assert "use:         python -m dlplug fit --preset acme-vision:small" in text
+    assert "Path" not in text and "Not this" not in text and "arguments" not in text
+    assert preset.summary == "Small digits."
 
 
 @pytest.mark.parametrize(

@@ -137,6 +137,35 @@ def test_a_name_of_another_kind_is_told():
         Registry.discover().find("loss", "random_shift")
 
 
+def test_dlplugs_own_names_are_all_told():
+    """There are few of them, and a callback may be the last by letters."""
+    with pytest.raises(UnknownComponentError) as caught:
+        Registry.discover().find("callback", "xyz")
+    assert "weight_histograms (dlplug" in caught.value.known and "more" not in caught.value.known
+
+
+@pytest.mark.parametrize(
+    ("kind", "fix"),
+    [
+        ("architecture", "so: architecture: {class_path: torch.nn.Linear};"),
+        ("callback", "so: callbacks: [{class_path: torch.nn.Linear}];"),
+    ],
+)
+def test_a_class_is_told_from_a_name(kind, fix):
+    """With the form in which a config takes it."""
+    with pytest.raises(UnknownComponentError) as caught:
+        Registry.discover().find(kind, "torch.nn.Linear")
+    assert fix in caught.value.fix
+
+
+def test_a_name_of_a_known_family_is_no_class(fake_distribution):
+    """It has a dot, too."""
+    fake_distribution("acme", entry_points={"dlplug.losses": {"acme.one": "acme_m:D"}})
+    with pytest.raises(UnknownComponentError) as caught:
+        Registry.discover().find("loss", "acme.seven")
+    assert "class_path" not in caught.value.fix
+
+
 def test_a_message_does_not_list_a_thousand_names(fake_distribution):
     """Of a large family the first names are shown, and how many more there are."""
     lines = {f"model{number:04}": "acme_m:M" for number in range(1000)}

@@ -1,5 +1,7 @@
 """What differs between two locks, in words."""
 
+from pathlib import Path
+
 import pytest
 
 from dlplug.errors import RunError
@@ -115,11 +117,13 @@ def test_code_that_is_not_locked_is_refused(tmp_path):
         f"the code is not what {path} says: Python: version 3.11.9 in {path}, 3.12.1 here;"
         f" acme: version 1.0 in {path}, 1.1 here"
     )
-    assert caught.value.where == "process 3" and "plugins lock" in caught.value.fix
+    assert caught.value.where == f"{path}, process 3" and "plugins lock" in caught.value.fix
 
 
-def test_a_missing_lock_is_an_error(tmp_path):
-    """With the command that writes one."""
+def test_a_missing_lock_is_an_error(tmp_path, monkeypatch):
+    """With its whole path and the command that writes one."""
+    monkeypatch.chdir(tmp_path)
     with pytest.raises(RunError, match="No such file") as caught:
-        require_lock(tmp_path / "plugins.lock", LOCK, is_part=True)
+        require_lock(Path("plugins.lock"), LOCK, is_part=True)
+    assert caught.value.where == str(tmp_path / "plugins.lock")
     assert "plugins lock --config FILE" in caught.value.fix

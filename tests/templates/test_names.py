@@ -16,29 +16,29 @@ def test_one_name_gives_all(written):
 
 
 @pytest.mark.parametrize(
-    ("name", "problem"),
+    ("name", "problem", "free"),
     [
-        ("9net", "words of letters and digits"),
-        ("net!", "words of letters and digits"),
-        ("-net", "words of letters and digits"),
-        ("../net", "words of letters and digits"),
-        ("netz-für-alle", "words of letters and digits"),
-        ("", "words of letters and digits"),
-        ("a" * (LONGEST + 1), "more than 30 characters"),
-        ("class", "a word of Python"),
-        ("match", "a word of Python"),
-        ("torch", "has a module 'torch' already"),
-        ("json", "has a module 'json' already"),
-        ("vit", "there is one of that name: vit (dlplug"),
-        ("dlplug", "a plugin of that name is installed"),
+        ("9net", "words of letters and digits", "9net"),
+        ("net!", "words of letters and digits", "architecture"),
+        ("-net", "words of letters and digits", "architecture"),
+        ("../net", "words of letters and digits", "architecture"),
+        ("netz-für-alle", "words of letters and digits", "architecture"),
+        ("", "words of letters and digits", "architecture"),
+        ("a" * (LONGEST + 1), "more than 30 characters", "architecture"),
+        ("class", "a word of Python", "class"),
+        ("match", "a word of Python", "match"),
+        ("torch", "has a module 'torch' already", "torch"),
+        ("json", "has a module 'json' already", "json"),
+        ("vit", "there is one of that name: vit (dlplug", "vit"),
+        ("dlplug", "a plugin of that name is installed", "dlplug"),
     ],
 )
-def test_bad_names_are_refused(name, problem):
+def test_bad_names_are_refused(name, problem, free):
     """With what is allowed and a way out."""
     with pytest.raises(InvalidValueError) as caught:
         checked_names("architecture", name, Registry.discover())
     assert problem in caught.value.what
-    assert caught.value.fix == "put your own name before it: acme-architecture"
+    assert caught.value.fix == f"put your own name before it: acme-{free}"
 
 
 def test_a_name_of_an_installed_plugin_is_refused(fake_distribution):

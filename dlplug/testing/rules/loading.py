@@ -26,6 +26,8 @@ def loads(subject: Subject) -> None:
     component = subject.component
     if component.refuses and not component.is_problem:
         raise DoesNotApply(f"{component.status}: {component.reason}")
+    if component.refuses:  # what its metadata tells; the import is not tried
+        raise Broken(f"{component.status}: {component.reason}", fix=component.fix)
     subject.component.load()
 
 

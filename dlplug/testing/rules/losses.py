@@ -1,13 +1,36 @@
-"""A loss is one finite number with a finite gradient."""
+"""A loss compares output and target, and is one finite number with a finite gradient."""
+
+import inspect
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from dlplug.testing.answers import objection
 from dlplug.testing.rule import Broken, rule
 from dlplug.testing.rules.architectures import check_finite
+from dlplug.testing.settling import TRIED, preferred_form
 from dlplug.testing.subject import Subject
 
 ONLY = ("losses",)
+# What nobody calls the output of a network; compared in small letters, without underscores.
+OF_TARGETS = {"target", "label", "ytrue", "true", "truth", "groundtruth", "gt", "actual"}
+
+
+@rule(
+    kinds=ONLY,
+    is_gate=True,
+    proves="it takes the output first and the target second",
+    fix="define forward(self, output, target), or a function of (output, target), in this order",
+)
+def takes_the_output_first(subject: Subject) -> None:
+    loss = subject.build()
+    forward = loss.forward if isinstance(loss, nn.Module) else loss
+    first, *others = [*inspect.signature(forward).parameters, "", ""]
+    if _is_target(first) and not _is_target(others[0]):
+        raise Broken(f"its arguments are called {first} and {others[0]}, in this order")
+    forms = [subject.example.target] if subject.example.target else TRIED
+    if not preferred_form(subject, forms) and preferred_form(subject, forms, is_swapped=True):
+        raise Broken("it compares them only in the order (target, output)")
 
 
 @rule(
@@ -43,6 +66,17 @@ def has_a_gradient(subject: Subject) -> None:
 
 @rule(
     kinds=ONLY,
+    proves="a right output costs less than a wrong one, whichever the target is",
+    fix="mind the sign, and which argument is which: loss(output, target); say what the targets are"
+    " in dlplug_examples.yaml, 'target: labels' or so; exempt it where outputs mean otherwise",
+)
+def prefers_right_outputs(subject: Subject) -> None:
+    if reason := objection(subject.build(), subject.answers):
+        raise Broken(reason)
+
+
+@rule(
+    kinds=ONLY,
     proves="it takes outputs in bfloat16, as mixed precision gives them",
     fix="raise the output first: output = output.float()",
 )
@@ -64,3 +98,7 @@ def compiles_as_a_loss(subject: Subject) -> None:
     found, expected = torch.compile(loss, backend="eager")(*pair), loss(*pair)
     if not torch.allclose(found, expected):
         raise Broken(f"compiled, it gives {float(found)}, not {float(expected)}")
+
+
+def _is_target(name: str) -> bool:
+    return name.replace("_", "").lower().removesuffix("s") in OF_TARGETS

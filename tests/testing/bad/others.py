@@ -27,6 +27,38 @@ class Rounded(nn.Module):
         return (output.argmax(dim=1) != target).float().mean()
 
 
+class TargetFirst(nn.Module):
+    """A loss of which both orders give the same, until somebody weighs the sides."""
+
+    def forward(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
+        """Mean squared error."""
+        return (y_true - y_pred).square().mean()
+
+
+class SwappedCrossEntropy(nn.Module):
+    """A loss whose arguments have short names, in the wrong order."""
+
+    def forward(self, a: Tensor, b: Tensor) -> Tensor:
+        """Cross-entropy of classes ``a`` and scores ``b``."""
+        return nn.functional.cross_entropy(b, a)
+
+
+class SwappedLabels(nn.Module):
+    """A loss of labels and scores in the wrong order, which no exception tells."""
+
+    def forward(self, a: Tensor, b: Tensor) -> Tensor:
+        """Binary cross-entropy of labels ``a`` and scores ``b``."""
+        return nn.functional.binary_cross_entropy_with_logits(b, a)
+
+
+class Negated(nn.Module):
+    """A score where a loss should be: the higher the better."""
+
+    def forward(self, output: Tensor, target: Tensor) -> Tensor:
+        """Mean logarithm of the probability of the right class."""
+        return -nn.functional.cross_entropy(output, target)
+
+
 class DoubleLoss(nn.Module):
     """A loss that mixes dtypes."""
 
