@@ -7,8 +7,8 @@
 #include <cmath>
 #include <vector>
 
+#include "csrc/common/adamw_options.h"
 #include "csrc/common/tensor.h"
-#include "csrc/cpu/kernels/adamw.h"
 
 #if defined(__x86_64__)
 #include <xmmintrin.h>
@@ -41,26 +41,6 @@ class FlushDenormals {
 #endif
 };
 
-struct Hyperparameters {
-  double lr, beta1, beta2, eps, weight_decay;
-  bool maximize;
-  double grad_scale, grad_factor, average_weight;
-};
-
-inline AdamWOptions options_of(const Hyperparameters& given) {
-  AdamWOptions options{};
-  options.first_weight = static_cast<float>(1.0 - given.beta1);
-  options.second_weight = static_cast<float>(1.0 - given.beta2);
-  options.beta2 = static_cast<float>(given.beta2);
-  options.decay = static_cast<float>(1.0 - given.lr * given.weight_decay);
-  options.eps = static_cast<float>(given.eps);
-  options.grad_factor = static_cast<float>(given.maximize ? -given.grad_factor : given.grad_factor);
-  options.inverse_scale = static_cast<float>(1.0 / given.grad_scale);
-  options.is_unscaling = given.grad_scale != 1.0;
-  options.average_weight = static_cast<float>(given.average_weight);
-  return options;
-}
-
 // Counts the step of each row and sets its bias corrections. In order, before anything runs in
 // parallel, because rows may share a counter.
 class StepCounter {
@@ -73,8 +53,9 @@ class StepCounter {
     *step += 1.0f;
     if (*step != last_) {  // nearly always all rows are at the same step
       last_ = *step;
-      negative_step_ = static_cast<float>(-given_.lr / (1.0 - std::pow(given_.beta1, *step)));
-      inverse_root_ = static_cast<float>(1.0 / std::sqrt(1.0 - std::pow(given_.beta2, *step)));
+      const BiasCorrections corrections = bias_corrections(given_.beta1, given_.beta2, *step);
+      negative_step_ = negative_step_of(given_.lr, corrections);
+      inverse_root_ = inverse_root_of(corrections);
     }
     row.negative_step = negative_step_;
     row.inverse_root = inverse_root_;

@@ -6,6 +6,10 @@
 
 #include <utility>
 
+#if defined(DLPLUG_EMULATION)
+#include <xmmintrin.h>
+#endif
+
 #include "csrc/common/tensor.h"
 
 namespace dlplug {
@@ -17,12 +21,24 @@ inline cudaStream_t current_stream(const Tensor&) { return nullptr; }
 struct DeviceGuard {
   explicit DeviceGuard(int32_t) {}
 };
+// Of what is compiled with --ftz=true, while it lives.
+class FlushedDenormals {
+ public:
+  FlushedDenormals() : mode_(_mm_getcsr()) { _mm_setcsr(mode_ | 0x8040u); }
+  ~FlushedDenormals() { _mm_setcsr(mode_); }
+
+ private:
+  unsigned mode_;
+};
 
 #else
 
 using torch::stable::accelerator::DeviceGuard;
 
 inline bool is_on_gpu(const Tensor& tensor) { return tensor.is_cuda(); }
+struct FlushedDenormals {
+  FlushedDenormals() {}  // the compiler's flag does it
+};
 
 // The function lives in libtorch_cuda, which this library does not name as needed: so it opens
 // beside a torch without CUDA too, where nothing calls it. torch has loaded it by the first launch.

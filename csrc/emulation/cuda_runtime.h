@@ -24,6 +24,7 @@
 #define __forceinline__ inline
 #define __launch_bounds__(...)
 #define __shared__ static  // one block runs at a time
+#define __grid_constant__
 
 struct dim3 {
   unsigned x = 1, y = 1, z = 1;
@@ -70,6 +71,9 @@ struct Exchange {
   uint64_t value;     // brought
   uint64_t received;  // the source's
   unsigned ballot;    // the lanes that brought something else than 0
+  // What is done, once, with what all 32 lanes bring; or null.
+  void (*work)(void* const* lanes) = nullptr;
+  void* part = nullptr;  // that this lane brings
 };
 
 void meet_block(Site site);
@@ -89,6 +93,12 @@ T received_from(unsigned mask, T value, int source, Site site) {
   meet_warp(exchange, site);
   std::memcpy(&value, &exchange.received, sizeof(T));
   return value;
+}
+
+// An instruction of a whole warp: `work` is called once, with the `part` of each lane.
+inline void meet_and_work(void (*work)(void* const* lanes), void* part, Site site) {
+  Exchange exchange{0xffffffffu, lane(), 0, 0, 0, work, part};
+  meet_warp(exchange, site);
 }
 
 }  // namespace dlplug::emulation

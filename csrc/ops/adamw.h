@@ -34,6 +34,24 @@ void adamw_(std::vector<Tensor> params, std::vector<Tensor> grads, std::vector<T
 // that, as clipping asks for, which is not kept.
 void adamw_table_(const Tensor& table);
 
+// The same on a GPU. `table` is int64, on the device, and begins with a counter, 0; then come
+// columns of one number per row: params, exp_avgs, exp_avg_sqs, max_exp_avg_sqs (0 without
+// is_amsgrad), two columns of 0, averages (or 0), steps (addresses on the device; without any, a
+// column that is written here), numbers of elements, dtypes, a column of 0, the first of each row's
+// chunks, grads. `numbers` is int64, (21,), on the CPU: rows, chunks of all rows, elements of a
+// chunk (a multiple of 256), is_amsgrad, maximize, 0, 0; steps: 0 on the CPU, 2 on the device;
+// addresses on the device, or 0, of float32 lr, grad_scale, found_inf (nothing changes unless it is
+// 0) and of a float64 norm of all gradients; as the bits of float64 lr, beta1, beta2, eps,
+// weight_decay, grad_scale, grad_factor, average_weight, max_norm (of gradients divided by their
+// scale; needs the norm of those that are not). What is given by address counts instead of the
+// number. `steps` are the addresses of steps on the CPU, int64, or empty; no two rows share one on
+// the device. Nothing waits for the device.
+void adamw_device_table_(const Tensor& table, const Tensor& numbers, const Tensor& steps);
+
+// Writes `numbers`, int64 on the CPU, into a table on a GPU, from its element `begin` on. They may
+// be changed or freed at once; a CUDA graph keeps them.
+void write_table_(Tensor table, const Tensor& numbers, int64_t begin);
+
 // Asks for the cache lines at some addresses, int64, and reads none: an address may be of anything,
 // or of nothing any more.
 void prefetch(const Tensor& addresses);

@@ -1,6 +1,8 @@
 // What the CUDA library offers. The schemas, checks and fallbacks stand in dlplug/ops/<op>.py.
+#include "csrc/ops/adamw.h"
 #include "csrc/ops/add_layer_norm.h"
 #include "csrc/ops/add_rms_norm.h"
+#include "csrc/ops/compact_adamw.h"
 #include "csrc/ops/layer_norm.h"
 #include "csrc/ops/rms_norm.h"
 #include "csrc/ops/total_norm.h"
@@ -11,13 +13,16 @@ STABLE_TORCH_LIBRARY_IMPL(dlplug_emulation, CPU, library)
 STABLE_TORCH_LIBRARY_IMPL(dlplug, CUDA, library)
 #endif
 {
+  library.impl("adamw_device_table_", TORCH_BOX(&dlplug::adamw_device_table_));
   library.impl("add_layer_norm_forward", TORCH_BOX(&dlplug::add_layer_norm_forward));
   library.impl("add_layer_norm_backward", TORCH_BOX(&dlplug::add_layer_norm_backward));
   library.impl("add_rms_norm_forward", TORCH_BOX(&dlplug::add_rms_norm_forward));
   library.impl("add_rms_norm_backward", TORCH_BOX(&dlplug::add_rms_norm_backward));
+  library.impl("compact_adamw_device_table_", TORCH_BOX(&dlplug::compact_adamw_device_table_));
   library.impl("layer_norm_forward", TORCH_BOX(&dlplug::layer_norm_forward));
   library.impl("layer_norm_backward", TORCH_BOX(&dlplug::layer_norm_backward));
   library.impl("rms_norm_forward", TORCH_BOX(&dlplug::rms_norm_forward));
   library.impl("rms_norm_backward", TORCH_BOX(&dlplug::rms_norm_backward));
   library.impl("total_norm_table", TORCH_BOX(&dlplug::total_norm_table));
+  library.impl("write_table_", TORCH_BOX(&dlplug::write_table_));
 }

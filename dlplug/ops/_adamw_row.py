@@ -9,21 +9,29 @@ from torch import Tensor
 from dlplug.ops._averages import average_dtype
 from dlplug.ops._memory_layout import DTYPE_CODES, PLAIN_TYPES, is_dense, is_laid_out_as
 
+CPU = torch.device("cpu")
+
 
 @dataclass
 class Row:
-    """One parameter with all that belongs to it; without an average where none is kept."""
+    """One parameter with all that belongs to it; without an average where none is kept.
+
+    All of it must be on ``device``, but for a step on the CPU.
+    """
 
     param: Tensor
     grad: Tensor
     states: Sequence[Tensor]
     step: Tensor
     average: Tensor | None
+    device: torch.device = CPU
+    has_device_step: bool = False
 
     @property
     def written(self) -> list[Tensor]:
-        """Every tensor, but the step, that an update changes."""
-        return [self.param, *self.states, *([] if self.average is None else [self.average])]
+        """Every tensor, but a step on the CPU, that an update changes."""
+        written = [self.param, *self.states, *([] if self.average is None else [self.average])]
+        return [*written, self.step] if self.has_device_step else written
 
     def refusal(self) -> str | None:
         """Why the kernel cannot take it, or None."""
@@ -36,10 +44,11 @@ class Row:
         return None
 
     def refusal_of_layout(self) -> str | None:
-        """Why no fused kernel for the CPU can take it, or None."""
+        """Why no fused kernel for the device can take it, or None."""
         param = self.param
         for tensor in (*self.written, self.step):
-            if why := _refuse_kind(tensor):
+            is_beside = self.has_device_step or tensor is not self.step
+            if why := _refuse_kind(tensor, self.device if is_beside else CPU):
                 return why
             if not torch.compiler.is_compiling() and tensor.is_neg():
                 return "it is a view of complex numbers"
@@ -63,20 +72,20 @@ def _refuse_average(average: Tensor, param: Tensor) -> str | None:
 
 def refusal_of_grad(param: Tensor, grad: Tensor) -> str | None:
     """Why the kernel cannot take a parameter's gradient, or None."""
-    if why := _refuse_kind(grad):
+    if why := _refuse_kind(grad, param.device):
         return f"its gradient: {why}"
     if grad.dtype is not param.dtype or grad.shape != param.shape:
         return "its gradient has another dtype or shape"
     return None
 
 
-def _refuse_kind(tensor: Tensor) -> str | None:
+def _refuse_kind(tensor: Tensor, device: torch.device) -> str | None:
     if type(tensor) not in PLAIN_TYPES:
         return f"{type(tensor).__name__} is a tensor subclass"
     if tensor.layout is not torch.strided:
         return f"the layout is {tensor.layout}"
-    if not tensor.is_cpu:
-        return f"a tensor is on {tensor.device.type}"
+    if tensor.device != device:
+        return f"a tensor is on {tensor.device}"
     if torch.compiler.is_compiling():
         return None  # a tracer knows no memory
     if tensor.numel() and tensor.data_ptr() == 0:

@@ -220,7 +220,7 @@ class Rows:
             set(map(type, grads)) <= PLAIN_TYPES
             and list(map(_dtype_of, grads)) == self._dtypes
             and list(map(_numel_of, grads)) == self._numels
-            and all(map(_is_on_cpu, grads))
+            and self._are_beside(grads)
         ):
             return False
         if self._are_contiguous and all(map(_is_contiguous, grads)):
@@ -228,6 +228,10 @@ class Rows:
         else:
             self._copy_grads(addresses)
         return True
+
+    def _are_beside(self, grads: Sequence[Tensor]) -> bool:
+        """Whether they are where the kernel takes parameters from."""
+        return all(map(_is_on_cpu, grads))
 
     def _copy_grads(self, addresses: list[int]) -> None:
         """Give each gradient whose elements are not where its parameter's are a copy that is."""

@@ -67,6 +67,7 @@ class Op:
         decline: ``(*args) -> reason or None``: why PyTorch's own op is the better choice.
         otherwise: ``torch`` or ``reference``, where a call goes that the kernels do not take; or
             ``(*args) -> name``.
+        device_kernels: Those that other devices than the CPU must have instead; None for the same.
     """
 
     function: Callable
@@ -75,10 +76,16 @@ class Op:
     refuse: Callable[..., str | None]
     decline: Callable[..., str | None]
     otherwise: str | Callable[..., str]
+    device_kernels: tuple[_library.Kernel, ...] | None = field(default=None, kw_only=True)
 
     @property
     def name(self) -> str:
         return self.function.__name__
+
+    def kernels_for(self, device: str) -> tuple[_library.Kernel, ...]:
+        """Those of ``kernels``, or of ``device_kernels``, that calls on a device need."""
+        is_other = device != "cpu" and self.device_kernels is not None
+        return self.device_kernels if is_other else self.kernels
 
     def route(self, x: Tensor, *args) -> str:
         """``native``, ``torch`` or ``reference`` for this call; raises what was asked in vain."""
@@ -103,7 +110,7 @@ class Op:
         device = "cpu" if x.is_cpu else x.device.type
         if _STATE.mode not in ("auto", device):
             return f"the tensor is on {device}"
-        for kernel in self.kernels:
+        for kernel in self.kernels_for(device):
             if device not in kernel.devices:
                 return _missing(self.name, device)
         return _unsupported(x) or self.refuse(x, *args)
@@ -188,7 +195,7 @@ def backends() -> list[dict[str, str]]:
     rows = []
     for op in OPS.values():
         for device, status in _library.STATUS.items():
-            native = all(device in kernel.devices for kernel in op.kernels)
+            native = all(device in kernel.devices for kernel in op.kernels_for(device))
             reason = status.reason or f"{op.name} has no {device} kernel in this build"
             if _STATE.mode not in ("auto", device):
                 native, reason = False, f"the backend '{_STATE.mode}' is selected"

@@ -91,8 +91,10 @@ class CompactRows:
         kept = self._known
         if not set(map(type, kept)) <= PLAIN_TYPES:
             return "a tensor is of a subclass"
-        if not all([tensor.is_cpu and tensor.layout is torch.strided for tensor in kept]):
-            return "a tensor is not on cpu"
+        if not all([tensor.layout is torch.strided for tensor in kept]):
+            return "a tensor is not strided"
+        if why := self._why_elsewhere():
+            return why
         if any([tensor.numel() and tensor.data_ptr() == 0 for tensor in kept]):
             return "a tensor's memory was released"
         if not DTYPE_CODES.keys() >= {param.dtype for param in self.params}:
@@ -108,6 +110,10 @@ class CompactRows:
             return "a tensor shares memory with another"
         return None
 
+    def _why_elsewhere(self) -> str | None:
+        """Why the kernel does not reach parameters or states."""
+        return None if all([tensor.is_cpu for tensor in self._known]) else "a tensor is not on cpu"
+
     def _columns(self) -> array:
         """All columns but that of the gradients, which are new each step."""
         columns = [[param.data_ptr() for param in self.params]]
@@ -116,11 +122,15 @@ class CompactRows:
             if name == "step":
                 averages = [average.data_ptr() for average in self.averages]
                 columns.append(averages or [0] * len(self.params))
-            columns.append([_first_address(state, names) for state in self.states])
+            columns.append(self._of_states(*names))
         columns.append([param.numel() for param in self.params])
         columns.append([DTYPE_CODES[param.dtype] for param in self.params])
         columns.append([STORAGES.index(storage_for(p, self.storage)) for p in self.params])
         return array("q", chain.from_iterable(columns))
+
+    def _of_states(self, *names: str) -> list[int]:
+        """The address of the first of these that each state has; 0 for none."""
+        return [_first_address(state, names) for state in self.states]
 
     def _take_grads(self) -> str | None:
         """Their addresses; those that lie otherwise than their parameters are copied."""
@@ -128,7 +138,8 @@ class CompactRows:
         for param, grad in zip(self.params, self.grads, strict=True):
             if type(grad) not in PLAIN_TYPES or grad.layout is not torch.strided:
                 return "a gradient is sparse or of a subclass"
-            if not grad.is_cpu or grad.dtype is not param.dtype or grad.shape != param.shape:
+            is_beside = grad.is_cpu if param.is_cpu else grad.device == param.device
+            if not is_beside or grad.dtype is not param.dtype or grad.shape != param.shape:
                 return "a gradient is not like its parameter"
             address = grad.data_ptr()
             if address == 0 and grad.numel():

@@ -8,6 +8,7 @@ from torch.optim.adamw import adamw as torch_adamw
 
 from dlplug.errors import DtypeError, ShapeError
 from dlplug.ops import _backend, _library
+from dlplug.ops._adamw_device import DeviceRows, rows_for, update_on_device, update_table
 from dlplug.ops._adamw_rows import Rows
 from dlplug.ops._averages import check_averages
 from dlplug.ops._list_op import ListOp
@@ -69,12 +70,13 @@ def adamw_(
     check_averages("adamw_", averages, params)
     if not params:
         return
-    rows = Rows(*lists, averages)
+    rows = rows_for(params)(*lists, averages)
     route = OP.route(params[0], rows)
     with torch.no_grad():
         if route == "native":
             numbers = (lr, beta1, beta2, eps, weight_decay)
-            update(rows, *numbers, maximize, average_weight=average_weight)
+            run = update_on_device if isinstance(rows, DeviceRows) else update
+            run(rows, *numbers, maximize, average_weight=average_weight)
             return
         if route == "reference" and not torch.compiler.is_compiling():
             reference.adamw_(*lists, lr, beta1, beta2, eps, weight_decay, maximize)
@@ -202,6 +204,7 @@ OP = _backend.register(
         refuse=lambda _, rows: rows.refusal(),
         decline=lambda *_: None,
         otherwise="torch",
-        gathered=Rows,
+        gathered=lambda params, *others: rows_for(params)(params, *others),
+        device_kernels=(update_table,),
     )
 )

@@ -7,7 +7,14 @@ from torch import Tensor
 
 from dlplug.errors import DtypeError, InvalidValueError, ShapeError, suggestion
 from dlplug.ops import _backend, _library
+from dlplug.ops._adamw_device import NO_FACTORS, DeviceFactors
 from dlplug.ops._averages import check_averages
+from dlplug.ops._compact_device import (
+    CompactDeviceRows,
+    compact_rows_for,
+    update_on_device,
+    update_table,
+)
 from dlplug.ops._compact_rows import CompactRows
 from dlplug.ops._list_op import ListOp
 from dlplug.ops.adamw import count_versions
@@ -35,6 +42,7 @@ def compact_adamw_(
     average_weight: float = 0.0,
     seed: int | None = None,
     rows: CompactRows | None = None,
+    factors: DeviceFactors | None = None,
 ) -> None:
     """Update parameters and their states by one step of AdamW, without gradient tracking.
 
@@ -73,6 +81,8 @@ def compact_adamw_(
             the same in all replicas of a model, which stay equal. None to draw it from torch's
             generator on the CPU. None for any other storage.
         rows: What an optimizer keeps from step to step; None for a call of its own.
+        factors: What else is done to gradients, where it is known on their device alone; the
+            kernel there does not wait for it. ``lr`` may be a tensor on that device, too.
     Raises:
         InvalidValueError: No such storage, or a seed that is out of range or for another storage.
         DtypeError: A parameter that the storage is not for, a state that is not its, or a gradient
@@ -92,7 +102,8 @@ def compact_adamw_(
             raise ShapeError(f"compact_adamw_: {len(params)} params, but {len(kind)} {name}")
     if not params:
         return
-    rows = rows or CompactRows()
+    if type(rows) is not compact_rows_for(params):  # none, or those of a model that has moved
+        rows = compact_rows_for(params)()
     rows.fill(params, grads, states, storage, averages)
     if rows.are_new:
         try:
@@ -105,20 +116,33 @@ def compact_adamw_(
     is_drawn = seed is None and storage == "stochastic"
     drawn = draw_seed() if is_drawn else torch.tensor(seed or 0, dtype=torch.int64)
     numbers = (lr, beta1, beta2, eps, weight_decay)
-    factors = (grad_scale, grad_factor)
+    is_native = OP.route(params[0], rows) == "native"
+    is_on_device = is_native and isinstance(rows, CompactDeviceRows)
+    if factors is not None and not is_on_device:
+        is_skipped, scale, clip = factors.on_host()
+        if is_skipped:
+            rows.release()
+            return
+        grad_scale, grad_factor = grad_scale * scale, grad_factor * clip
+    scales = (grad_scale, grad_factor)
     with torch.no_grad():
-        if OP.route(params[0], rows) == "native":
+        if is_on_device:
+            given = factors or NO_FACTORS
+            every = (*numbers, *scales, average_weight)
+            update_on_device(rows, int(drawn), every, maximize, given)
+        elif is_native:
             _update(
-                rows.table(), int(drawn), *map(float, numbers), maximize, *factors, average_weight
+                rows.table(), int(drawn), *map(float, numbers), maximize, *scales, average_weight
             )
-            if grad_scale != 1.0:
-                rows.copy_grads_back()
-            count_versions(params)
         else:
             reference.compact_adamw_(
-                params, grads, states, storage, drawn, *numbers, maximize, *factors
+                params, grads, states, storage, drawn, *map(float, numbers), maximize, *scales
             )
             move_averages(averages, params, average_weight)
+    if is_native:
+        if grad_scale != 1.0 or (factors is not None and factors.grad_scale is not None):
+            rows.copy_grads_back()
+        count_versions(params)
     rows.release()
 
 
@@ -213,9 +237,9 @@ _update = _library.define_by_address(
 )
 
 
-def _rows_of(*lists) -> CompactRows:
-    rows = CompactRows()
-    rows.fill(*lists)
+def _rows_of(params, *lists) -> CompactRows:
+    rows = compact_rows_for(params)()
+    rows.fill(params, *lists)
     return rows
 
 
@@ -228,5 +252,6 @@ OP = _backend.register(
         decline=lambda *_: None,
         otherwise="reference",
         gathered=_rows_of,
+        device_kernels=(update_table,),
     )
 )

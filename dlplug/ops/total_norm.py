@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from dlplug.errors import BackendError, DtypeError
-from dlplug.ops import _backend, _library
+from dlplug.ops import _backend, _device_table, _library
 from dlplug.ops._list_op import ListOp
 from dlplug.ops._memory_layout import DTYPE_CODES, PLAIN_TYPES, is_dense
 from dlplug.ops.fallback import total_norm as reference
@@ -59,10 +59,19 @@ def norm_of_columns(tables: Sequence[tuple[array, array, array]]) -> float:
     """
     if not tables:
         return 0.0
-    addresses, numels, dtypes = map(_joined, zip(*tables, strict=True))
-    numbers = addresses + numels + dtypes
+    return norm_by_table(torch.frombuffer(norm_numbers(tables), dtype=torch.int64)).item()
+
+
+def norm_by_table(table: Tensor) -> Tensor:
+    """The same, float64, of what csrc/ops/total_norm.h describes, on the device of the table."""
     # Not through Kernel: a table of addresses has no gradient that could be asked for.
-    return _norm.op(torch.frombuffer(numbers, dtype=torch.int64)).item()
+    return _norm.op(table)
+
+
+def norm_numbers(tables: Sequence[tuple[array, array, array]]) -> array:
+    """The kernel's table for such columns, at least those of one."""
+    addresses, numels, dtypes = map(_joined, zip(*tables, strict=True))
+    return addresses + numels + dtypes
 
 
 def _joined(columns: Sequence[array]) -> array:
@@ -97,9 +106,10 @@ def _table(tensors: Sequence[Tensor]) -> Tensor:
     addresses = [tensor.data_ptr() for tensor in tensors]
     numels = [tensor.numel() for tensor in tensors]
     dtypes = [DTYPE_CODES[tensor.dtype] for tensor in tensors]
-    table = torch.frombuffer(array("q", addresses + numels + dtypes), dtype=torch.int64)
-    # Of memory that is not pinned, CUDA has made its own copy when this returns.
-    return table if tensors[0].is_cpu else table.to(tensors[0].device, non_blocking=True)
+    numbers = array("q", addresses + numels + dtypes)
+    if _device_table.is_on_device(tensors[0]):
+        return _device_table.DeviceTable().holding(numbers, tensors[0].device)
+    return torch.frombuffer(numbers, dtype=torch.int64)
 
 
 _norm = _library.define_by_address("total_norm_table(Tensor table) -> Tensor", instead="total_norm")

@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from dlplug.ops import _device_table
 from dlplug.ops._averages import average_dtype
 from dlplug.ops.fallback.adamw import move_averages
 
@@ -55,11 +56,12 @@ class Averaging:
     def _averages_of(self, params: Sequence[Tensor]) -> list[Tensor]:
         """What this step has to move for parameters with a state; none if it is nothing at all."""
         found_inf = getattr(self, "found_inf", None)
-        if found_inf is not None and found_inf.is_cpu and found_inf.item():
+        is_known = found_inf is not None and not _device_table.is_on_device(found_inf)
+        if is_known and found_inf.item():
             return []
         if self._given is not None:
             given = self._given[0]
-            if found_inf is not None and not found_inf.is_cpu:
+            if found_inf is not None and not is_known:
                 return []  # whether the step is skipped is known on the device only
             found = [given.get(id(param)) for param in params]
             return [] if any([average is None for average in found]) else found

@@ -6,6 +6,7 @@ from torch.optim.adamw import adamw as torch_adamw
 
 from dlplug.ops.adamw import Rows, count_versions
 from dlplug.optim._gradients import divide, multiply
+from dlplug.optim._on_device import takes_capturable
 
 Lists = tuple[list[Tensor], ...]
 """Parameters that have gradients, gradients, exp_avgs, exp_avg_sqs, their maxima, steps."""
@@ -18,7 +19,11 @@ def asks_for_torch(group: dict) -> bool:
         or group["fused"] is False
         or group["differentiable"]
         # A tracer shows the option as True for every optimizer.
-        or (group["capturable"] and not torch.compiler.is_compiling())
+        or (
+            group["capturable"]
+            and not torch.compiler.is_compiling()
+            and not takes_capturable(group["params"])
+        )
     )
 
 

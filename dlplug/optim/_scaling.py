@@ -64,16 +64,21 @@ class Scaling:
         Gradients that share memory, in whatever groups, would be divided once for each of them;
         the op that a compiler traces divides none.
         """
-        if getattr(self, "grad_scale", None) is None or self._is_skipped():
+        if getattr(self, "grad_scale", None) is None:
             return
         grads = [param.grad for param in self._all_params() if param.grad is not None]
+        sharing = set()
+        if not torch.compiler.is_compiling():
+            sharing = sharing_gradients(local_lists((grads, []))[0])
+            if not sharing:
+                return
+        if self._is_skipped():  # looked at only here: it may wait for a device
+            return
         if torch.compiler.is_compiling():
             divide(grads, self._scale())
-        elif sharing := sharing_gradients(local_lists((grads, []))[0]):
+        else:
             divide_at_once([grads[i] for i in sharing], self._scale())
             divide([grad for i, grad in enumerate(grads) if i not in sharing], self._scale())
-        else:
-            return
         self.grad_scale = None  # as GradScaler says it
 
     def _all_params(self) -> list[Tensor]:

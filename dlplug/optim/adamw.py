@@ -6,21 +6,24 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from dlplug.ops._adamw_device import DeviceRows, rows_for
 from dlplug.ops.adamw import OP, Rows, count_versions, update
 from dlplug.optim._averaging import Averaging, check_decay
 from dlplug.optim._by_torch import ByTorch, Lists, asks_for_torch
 from dlplug.optim._lean_step import LeanZeroGrad, lean_step
 from dlplug.optim._local_tensors import local_lists
+from dlplug.optim._on_device import OnDevice, groups_of, parts_by_device, subset
 from dlplug.optim._scaling import Scaling
 
 
-class FusedAdamW(LeanZeroGrad, Averaging, Scaling, ByTorch, torch.optim.AdamW):
+class FusedAdamW(LeanZeroGrad, Averaging, Scaling, ByTorch, OnDevice, torch.optim.AdamW):
     """``torch.optim.AdamW`` whose step updates a whole parameter group in one compiled call.
 
     Same arguments, same state, same checkpoints: a ``state_dict`` of either class loads into the
-    other. Parameters that the kernel does not take (other devices, float64, complex, gaps in
-    memory) are updated by PyTorch's own code; under ``dlplug.ops.use_backend("cpu")`` they are an
-    error.
+    other. Parameters that the kernel does not take (float64, complex, gaps in memory) are updated
+    by PyTorch's own code; under ``dlplug.ops.use_backend("cpu")`` they are an error. On a GPU each
+    device has its own call, and nothing waits for it: what a ``GradScaler`` found and the norm for
+    clipping stay there.
 
     Args:
         params: Parameters, named parameters or groups, as for every optimizer.
@@ -35,7 +38,9 @@ class FusedAdamW(LeanZeroGrad, Averaging, Scaling, ByTorch, torch.optim.AdamW):
             what the kernel does not take goes to PyTorch's fused kernel or is refused, and a
             ``GradScaler`` leaves the unscaling to the step, for which reason Lightning's mixed
             precisions refuse to clip gradients; with None they clip.
-        capturable: True for PyTorch's code, which then demands parameters on an accelerator.
+        capturable: True to keep the step numbers on the GPU, so that a CUDA graph of the step
+            counts them; with ``lr`` as a tensor there, the graph reads it anew in each replay.
+            PyTorch refuses it for parameters on the CPU.
         differentiable: True for PyTorch's code, through which autograd can differentiate.
         max_grad_norm: Where the norm of all gradients together is larger, the step is that of
             gradients scaled down to it, as after ``clip_grad_norm_``; > 0, or None. What the
@@ -89,11 +94,13 @@ class FusedAdamW(LeanZeroGrad, Averaging, Scaling, ByTorch, torch.optim.AdamW):
         self.max_grad_norm, self.ema_decay = max_grad_norm, ema_decay
         self._rows: dict[tuple[int, str], Rows] = {}
         self._grad_factor = 1.0
+        self._forget_tables()
 
     def __setstate__(self, state: dict) -> None:
         """Restore a copy, a pickle or a checkpoint; addresses are never part of those."""
         super().__setstate__(state)
         self._rows, self._grad_factor = {}, 1.0
+        self._forget_tables()
 
     def __getstate__(self) -> dict:
         """What a copy or a pickle is made of."""
@@ -132,7 +139,7 @@ class FusedAdamW(LeanZeroGrad, Averaging, Scaling, ByTorch, torch.optim.AdamW):
         try:
             groups = self._groups_for_kernel()
             if groups is not None:
-                self._grad_factor = self._clip_rows([rows for _, rows in groups])
+                self._grad_factor = self._clip_groups([rows for _, rows in groups])
                 for group, rows in groups:
                     self._update_by_kernel(group, rows, rows.params)
             else:
@@ -141,6 +148,7 @@ class FusedAdamW(LeanZeroGrad, Averaging, Scaling, ByTorch, torch.optim.AdamW):
                     self._update_groups()
             self._move_idle()
         finally:
+            self._norms = {}
             if not torch.compiler.is_compiling():  # nothing is kept there
                 for rows in self._rows.values():
                     rows.release()
@@ -158,12 +166,20 @@ class FusedAdamW(LeanZeroGrad, Averaging, Scaling, ByTorch, torch.optim.AdamW):
             lists = self._gather(group)
             if not lists[0]:
                 continue
-            rows = self._rows_for(index, "all", lists, self._averages_of(lists[0]))
-            is_plain = rows.params is lists[0]
-            if not is_plain or OP.route(rows.params[0], rows) != "native":
-                return None
-            groups.append((group, rows))
-        return groups
+            for which, part in groups_of(lists):
+                rows = self._rows_for(index, which, part, self._averages_of(part[0]))
+                is_plain = rows.params is part[0]
+                if not is_plain or OP.route(rows.params[0], rows) != "native":
+                    return None
+                groups.append((group, rows))
+        return groups if len({type(rows) for _, rows in groups}) <= 1 else None
+
+    def _clip_groups(self, groups: list[Rows]) -> float:
+        """What the update is to multiply gradients by, as far as that is known here."""
+        if not groups or not isinstance(groups[0], DeviceRows):
+            return self._clip_rows(groups)
+        self._clip_on_device(groups)
+        return 1.0
 
     def _update_groups(self) -> None:
         """Each by the code that takes it, or its parameters."""
@@ -174,7 +190,8 @@ class FusedAdamW(LeanZeroGrad, Averaging, Scaling, ByTorch, torch.optim.AdamW):
                 self._update_by_torch(group, lists, group["foreach"], group["fused"])
                 self._move(averages, lists[0])
             elif (lists := self._gather(group))[0]:
-                self._update(index, group, lists)
+                for which, part in parts_by_device(lists):
+                    self._update(index, group, part, which)
 
     def _gather(self, group: dict) -> Lists:
         """Parameters that have gradients, gradients, exp_avgs, exp_avg_sqs, their maxima, steps."""
@@ -198,9 +215,9 @@ class FusedAdamW(LeanZeroGrad, Averaging, Scaling, ByTorch, torch.optim.AdamW):
                 max_exp_avg_sqs.append(state["max_exp_avg_sq"])
         return params, grads, exp_avgs, exp_avg_sqs, max_exp_avg_sqs, steps
 
-    def _update(self, index: int, group: dict, lists: Lists) -> None:
+    def _update(self, index: int, group: dict, lists: Lists, which: str) -> None:
         averages = self._averages_of(lists[0])
-        rows = self._rows_for(index, "all", lists, averages)
+        rows = self._rows_for(index, which, lists, averages)
         route = OP.route(rows.params[0], rows)
         if route == "native":
             self._update_by_kernel(group, rows, lists[0])
@@ -210,43 +227,52 @@ class FusedAdamW(LeanZeroGrad, Averaging, Scaling, ByTorch, torch.optim.AdamW):
         elif torch.compiler.is_compiling():
             self._update_by_torch(group, lists, foreach=None, fused=None)
         else:
-            self._update_by_both(index, group, rows, lists, averages)
+            self._update_by_both(index, group, rows, lists, averages, which)
             return
         self._move(averages, lists[0])
 
     def _rows_for(self, index: int, which: str, lists: Lists, averages: list[Tensor]) -> Rows:
         if torch.compiler.is_compiling():
             return Rows(*lists, averages)  # nothing that a later call would have to guard
-        rows = self._rows.get((index, which))
-        if rows is None:
-            rows = self._rows[index, which] = Rows()
+        rows, kind = self._rows.get((index, which)), rows_for(lists[0])
+        if type(rows) is not kind:  # none, or those of a model that has moved
+            rows = self._rows[index, which] = kind()
         *tensors, averages, steps = local_lists((*lists[:-1], averages, lists[-1]))
         rows.fill(*tensors, steps, averages)
         return rows
 
     def _update_by_kernel(self, group: dict, rows: Rows, params: list[Tensor]) -> None:
-        if self._is_skipped():
+        if isinstance(rows, DeviceRows):
+            self._update_on_device(group, rows)
+        elif self._is_skipped():
             return
-        beta1, beta2 = group["betas"]
-        update(
-            rows,
-            group["lr"],
-            beta1,
-            beta2,
-            group["eps"],
-            group["weight_decay"],
-            group["maximize"],
-            self._scale(),
-            self._grad_factor,
-            self._average_weight,
-        )
+        else:
+            beta1, beta2 = group["betas"]
+            update(
+                rows,
+                group["lr"],
+                beta1,
+                beta2,
+                group["eps"],
+                group["weight_decay"],
+                group["maximize"],
+                self._scale(),
+                self._grad_factor,
+                self._average_weight,
+            )
         if rows.averages:
             self._moved(params)
         if rows.params is not params:
             count_versions(params)
 
     def _update_by_both(
-        self, index: int, group: dict, rows: Rows, lists: Lists, averages: list[Tensor]
+        self,
+        index: int,
+        group: dict,
+        rows: Rows,
+        lists: Lists,
+        averages: list[Tensor],
+        which: str,
     ) -> None:
         """The kernel for the parameters that it takes, PyTorch's code for the others."""
         if any([grad.is_sparse for grad in lists[1]]):
@@ -254,18 +280,14 @@ class FusedAdamW(LeanZeroGrad, Averaging, Scaling, ByTorch, torch.optim.AdamW):
         refusals = rows.refusals()
         fit = [i for i, why in enumerate(refusals) if why is None]
         if fit:
-            fit_lists = _subset(lists, fit)
+            fit_lists = subset(lists, fit)
             fit_averages = [averages[i] for i in fit if averages]
-            fit_rows = self._rows_for(index, "fit", fit_lists, fit_averages)
+            fit_rows = self._rows_for(index, f"fit of {which}", fit_lists, fit_averages)
             if OP.route(fit_rows.params[0], fit_rows) == "native":
                 self._update_by_kernel(group, fit_rows, fit_lists[0])
                 others = [i for i, why in enumerate(refusals) if why is not None]
-                lists, averages = _subset(lists, others), [averages[i] for i in others if averages]
-                rows = self._rows_for(index, "others", lists, [])
+                lists, averages = subset(lists, others), [averages[i] for i in others if averages]
+                rows = self._rows_for(index, f"others of {which}", lists, [])
         if lists[0]:
             self._update_others(group, rows, lists)
             self._move(averages, lists[0])
-
-
-def _subset(lists: Lists, indices: list[int]) -> Lists:
-    return tuple([tensors[i] for i in indices if tensors] for tensors in lists)

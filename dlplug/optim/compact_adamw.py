@@ -8,6 +8,8 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from dlplug.errors import CheckpointError, InvalidValueError
+from dlplug.ops import _device_table
+from dlplug.ops._compact_device import CompactDeviceRows, compact_rows_for
 from dlplug.ops._compact_rows import CompactRows
 from dlplug.ops._memory_layout import PLAIN_TYPES
 from dlplug.ops.compact_adamw import check_storage, compact_adamw_, compact_state
@@ -15,13 +17,14 @@ from dlplug.ops.fallback.compact_adamw import OF_BFLOAT16, STORAGES, read, write
 from dlplug.optim._averaging import KEY, Averaging
 from dlplug.optim._lean_step import LeanZeroGrad, lean_step
 from dlplug.optim._local_tensors import local
+from dlplug.optim._on_device import OnDevice
 from dlplug.optim._scaling import Scaling
 
 # Between the seeds of a group's steps; odd, so that all 2^63 come before one comes again.
 NEXT_SEED = 0x9E3779B97F4A7C15
 
 
-class CompactAdamW(LeanZeroGrad, Averaging, Scaling, Optimizer):
+class CompactAdamW(LeanZeroGrad, Averaging, Scaling, OnDevice, Optimizer):
     """AdamW with parameters or states in fewer bytes than float32; see ``compact_adamw_``.
 
     Bytes for each bfloat16 parameter, without its gradient (plain AdamW in float32: 12):
@@ -46,6 +49,7 @@ class CompactAdamW(LeanZeroGrad, Averaging, Scaling, Optimizer):
             gradients scaled down to it; > 0, or None.
         ema_decay: As of ``FusedAdamW``. The averages follow the parameters as they are stored, in
             float32: they take 4 bytes more for each.
+        capturable: As of ``FusedAdamW``; not with ``stochastic``, whose seeds are the host's.
     Raises:
         InvalidValueError: A value out of range; in the first step, a storage for bfloat16 while
             all parameters are float32.
@@ -66,8 +70,15 @@ class CompactAdamW(LeanZeroGrad, Averaging, Scaling, Optimizer):
         fused: bool = False,
         max_grad_norm: float | None = None,
         ema_decay: float | None = None,
+        capturable: bool = False,
     ):
         check_storage(storage)
+        if capturable and storage == "stochastic":
+            raise InvalidValueError(
+                "optimizer compact_adamw: capturable with storage 'stochastic' would round by the"
+                " same random numbers in each replay of a CUDA graph",
+                fix="take another storage, such as kahan",
+            )
         checks = {
             f"lr = {lr}": lr >= 0,
             f"betas = {tuple(betas)}": all(0 <= beta < 1 for beta in betas),
@@ -79,7 +90,8 @@ class CompactAdamW(LeanZeroGrad, Averaging, Scaling, Optimizer):
         for text, is_fine in checks.items():
             if not is_fine:
                 raise InvalidValueError(f"optimizer compact_adamw: {text} is out of range")
-        self._rows: dict[int, CompactRows] = {}
+        self._rows: dict[tuple[int, str], CompactRows] = {}
+        self._forget_tables()
         self.max_grad_norm, self.ema_decay = max_grad_norm, ema_decay
         self._step_supports_amp_scaling = fused
         defaults = dict(
@@ -89,6 +101,7 @@ class CompactAdamW(LeanZeroGrad, Averaging, Scaling, Optimizer):
             weight_decay=weight_decay,
             storage=storage,
             maximize=maximize,
+            capturable=capturable,
         )
         super().__init__(params, defaults)
 
@@ -104,6 +117,7 @@ class CompactAdamW(LeanZeroGrad, Averaging, Scaling, Optimizer):
         """Restore a copy or a pickle; addresses are never part of those."""
         super().__setstate__(state)
         self._rows = {}
+        self._forget_tables()
 
     def __getstate__(self) -> dict:
         """What a copy or a pickle is made of."""
@@ -128,40 +142,74 @@ class CompactAdamW(LeanZeroGrad, Averaging, Scaling, Optimizer):
                 loss = closure()
         if not self.state:
             self.check_dtypes()
-        if self._is_skipped():
+        grads = [param.grad for param in self._all_params() if param.grad is not None]
+        are_on_device = all(_device_table.is_on_device(grad) for grad in grads)
+        if not are_on_device and self._is_skipped():
             return loss
         self._unscale_where_rows_cannot()
-        grad_scale, grad_factor = self._scale(), self._clip()
+        grad_scale = grad_factor = 1.0
+        if not are_on_device:
+            grad_scale, grad_factor = self._scale(), self._clip()
+        elif set(map(type, grads)) <= PLAIN_TYPES:
+            self._clip_grads_on_device(grads)
+        else:
+            grad_factor = self._clip()
         for index, group in enumerate(self.param_groups):
             params = [param for param in group["params"] if param.grad is not None]
-            states = [self._state_of(param, group["storage"]) for param in params]
-            averages = self._averages_of(params)
             seed = group.get("seed")
             if seed is not None:
                 group["seed"] = (seed + NEXT_SEED) % 2**63
-            beta1, beta2 = group["betas"]
-            compact_adamw_(
-                [local(param) for param in params],
-                [local(param.grad) for param in params],
-                [_local_state(state) for state in states],
-                storage=group["storage"],
-                lr=float(group["lr"]),
-                beta1=beta1,
-                beta2=beta2,
-                eps=group["eps"],
-                weight_decay=group["weight_decay"],
-                maximize=group["maximize"],
-                grad_scale=grad_scale,
-                grad_factor=grad_factor,
-                averages=[local(average) for average in averages],
-                average_weight=self._average_weight,
-                seed=seed,
-                rows=self._rows.setdefault(index, CompactRows()),
-            )
-            if averages:
-                self._moved(params)
+            scales = (grad_scale, grad_factor)
+            for first, own in _by_device(params):
+                self._update(index, group, first, own, seed, are_on_device, scales)
+        self._norms = {}
         self._move_idle()
         return loss
+
+    def _update(
+        self,
+        index: int,
+        group: dict,
+        first: int,
+        params: list[Tensor],
+        seed: int | None,
+        are_on_device: bool,
+        scales: tuple[float, float],
+    ) -> None:
+        """Parameters that are on one device; ``first`` is the number of the first of them."""
+        states = [self._state_of(param, group) for param in params]
+        averages = self._averages_of(params)
+        lr, (beta1, beta2) = group["lr"], group["betas"]
+        compact_adamw_(
+            [local(param) for param in params],
+            [local(param.grad) for param in params],
+            [_local_state(state) for state in states],
+            storage=group["storage"],
+            lr=lr if isinstance(lr, Tensor) and _device_table.is_on_device(lr) else float(lr),
+            beta1=beta1,
+            beta2=beta2,
+            eps=group["eps"],
+            weight_decay=group["weight_decay"],
+            maximize=group["maximize"],
+            grad_scale=scales[0],
+            grad_factor=scales[1],
+            averages=[local(average) for average in averages],
+            average_weight=self._average_weight,
+            seed=seed,
+            rows=self._rows_for(index, first, params),
+            factors=self._factors_on(params[0].device) if are_on_device else None,
+        )
+        if averages:
+            self._moved(params)
+
+    def _rows_for(self, index: int, first: int, params: list[Tensor]) -> CompactRows:
+        kind = compact_rows_for([local(params[0])])
+        rows = self._rows.get((index, first))
+        if type(rows) is not kind:
+            rows = self._rows[index, first] = kind()
+        if isinstance(rows, CompactDeviceRows):
+            rows.first = first
+        return rows
 
     def check_dtypes(self) -> None:
         """The storage is for parameters such as these; asked in the first step.
@@ -181,8 +229,8 @@ class CompactAdamW(LeanZeroGrad, Averaging, Scaling, Optimizer):
                 fix="convert the model (trainer.precision: bf16-true), take storage 8bit, or adamw",
             )
 
-    def _state_of(self, param: Tensor, storage: str) -> dict[str, Tensor]:
-        state = self.state[param]
+    def _state_of(self, param: Tensor, group: dict) -> dict[str, Tensor]:
+        state, storage = self.state[param], group["storage"]
         if not state:
             if storage == "8bit" and local(param) is not param:
                 raise InvalidValueError(
@@ -191,6 +239,9 @@ class CompactAdamW(LeanZeroGrad, Averaging, Scaling, Optimizer):
                     fix="take another storage, or strategy ddp",
                 )
             state.update(compact_state(param, storage))
+        is_decided_there = group["capturable"] or getattr(self, "found_inf", None) is not None
+        if is_decided_there and _device_table.is_on_device(param):
+            state["step"] = state["step"].to(param.device, non_blocking=True)
         return state
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
@@ -217,6 +268,7 @@ class CompactAdamW(LeanZeroGrad, Averaging, Scaling, Optimizer):
         storages = [s for s, g in zip(own, self.param_groups, strict=True) for _ in g["params"]]
         for group, storage, seed in zip(self.param_groups, own, seeds, strict=True):
             group["storage"] = storage
+            group.setdefault("capturable", False)
             if seed is not None:  # those of plain AdamW have none
                 group.setdefault("seed", seed)
         for number, param, storage in zip(numbers, params, storages, strict=True):
@@ -267,6 +319,18 @@ class CompactAdamW(LeanZeroGrad, Averaging, Scaling, Optimizer):
             )
             for name, value in zip(("param", "exp_avg", "exp_avg_sq"), values, strict=True)
         }
+
+
+def _by_device(params: list[Tensor]) -> list[tuple[int, list[Tensor]]]:
+    """The parameters of each device, and the number of the first: those before come first."""
+    if params and not _device_table.is_on_device(params[0]):
+        return [(0, params)]
+    parts, first = [], 0
+    for device in dict.fromkeys([param.device for param in params]):
+        own = [param for param in params if param.device == device]
+        parts.append((first, own))
+        first += len(own)
+    return parts
 
 
 def _local_state(state: dict[str, Tensor]) -> dict[str, Tensor]:

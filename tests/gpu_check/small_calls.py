@@ -5,6 +5,7 @@ sizes at and around a vector's and a block's, and with every gradient.
 """
 
 import sys
+from functools import partial
 from itertools import product
 
 import torch
@@ -16,7 +17,7 @@ from dlplug.optim import CompactAdamW, FusedAdamW
 WIDTHS = (1, 7, 8, 33, 192, 1023, 1024, 5000)
 LENGTHS = ((1, 1), (7, 130), (64, 64), (129, 65))
 DTYPES = (torch.float32, torch.bfloat16, torch.float16)
-SHAPES = ((1,), (3,), (33, 31), (1024,), (4097,))
+SHAPES = ((1,), (3,), (33, 31), (1024,), (8192 + 4097,))
 FEATURES = (
     {},
     {"is_causal": True},
@@ -43,16 +44,22 @@ def norms(device: str) -> int:
 
 
 def optimizers(device: str) -> int:
-    """Steps in every mode, with clipping and averages."""
+    """Steps in every mode, with clipping and averages, and as a scaler asks for them."""
     count = 0
-    plain = [lambda p: FusedAdamW(p, max_grad_norm=1.0, ema_decay=0.9)]
-    compact = [lambda p, s=s: CompactAdamW(p, storage=s, max_grad_norm=1.0) for s in STORAGES]
-    for build, dtype in [(plain[0], torch.float32), *((b, torch.bfloat16) for b in compact)]:
+    builds = [(lambda p: FusedAdamW(p, max_grad_norm=1.0, ema_decay=0.9), d) for d in DTYPES]
+    builds.append((lambda p: FusedAdamW(p, amsgrad=True, maximize=True, fused=True), DTYPES[0]))
+    for storage in STORAGES:
+        compact = partial(CompactAdamW, storage=storage, max_grad_norm=1.0, ema_decay=0.9)
+        builds += [(compact, torch.bfloat16), (partial(compact, fused=True), torch.bfloat16)]
+    for build, dtype in builds:
         params = [leaf(*shape, dtype=dtype, device=device) for shape in SHAPES]
         optimizer = build(params)
-        for _ in range(2):
+        for found_inf in (0.0, 1.0, 0.0):
             for param in params:
                 param.grad = torch.randn_like(param)
+            if getattr(optimizer, "_step_supports_amp_scaling", False):
+                optimizer.grad_scale = torch.full((), 8.0, device=device)
+                optimizer.found_inf = torch.full((), found_inf, device=device)
             optimizer.step()
             count += 1
     return count

@@ -11,12 +11,15 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
 import torch
 
 from dlplug import ops
-from dlplug.ops import _library
+from dlplug.ops import _backend, _device_table, _library
+from dlplug.ops._adamw_device import DeviceRows
+from dlplug.ops._compact_device import CompactDeviceRows
 
 ROOT = Path(__file__).parents[2]
 # Set by ``python -m tests.sanitize``, whose processes have the runtimes loaded.
@@ -90,11 +93,12 @@ def _error_of_building(target: str) -> str:
 
 
 @contextmanager
-def emulated(order: int = 0) -> Iterator[None]:
+def emulated(order: int = 0, has_device_steps: bool = True) -> Iterator[None]:
     """Within, the ops run their CUDA kernels, on tensors of the CPU.
 
     Args:
         order: In which threads and blocks take turns: 0 as numbered, 1 backwards, else drawn.
+        has_device_steps: The optimizers' steps count as lying on the device, too.
     """
     library().dlplug_emulation_order(ctypes.c_uint64(order))
     kernels = [kernel for kernel in _library.KERNELS.values() if _is_emulated(kernel.name)]
@@ -103,7 +107,13 @@ def emulated(order: int = 0) -> Iterator[None]:
         for kernel in kernels:
             kernel.op = getattr(torch.ops.dlplug_emulation, kernel.name).default
             kernel.devices.add("cpu")
-        with ops.use_backend("cpu"):
+        with (
+            ops.use_backend("cpu"),
+            patch.object(_backend.Op, "kernels_for", lambda op, _: op.device_kernels or op.kernels),
+            patch.object(_device_table, "is_on_device", lambda _: True),
+            patch.object(DeviceRows, "have_device_steps", has_device_steps),
+            patch.object(CompactDeviceRows, "have_device_steps", has_device_steps),
+        ):
             yield
     finally:
         for kernel, (op, devices) in zip(kernels, before, strict=True):

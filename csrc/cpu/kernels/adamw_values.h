@@ -1,7 +1,10 @@
-// The arithmetic of AdamW for one vector of elements, whatever they are stored as.
+// The arithmetic of AdamW for one vector of elements, whatever they are stored as. On a GPU a
+// vector is one float, which csrc/cuda/adamw_values.cuh defines before it includes this.
 #pragma once
 
+#if !defined(DLPLUG_VECTOR_IS_FLOAT)
 #include "csrc/common/simd.h"
+#endif
 #include "csrc/cpu/kernels/adamw.h"
 
 namespace dlplug::DLPLUG_ISA {

@@ -1,0 +1,121 @@
+"""CompactAdamW on a device, run by the emulation of ``csrc/emulation``."""
+
+from contextlib import contextmanager
+
+import pytest
+import torch
+
+from dlplug import ops
+from dlplug.errors import BackendError, InvalidValueError
+from dlplug.ops.fallback.compact_adamw import STORAGES
+from dlplug.optim import CompactAdamW, compact_adamw
+from tests.ops.emulation import emulated, needs_emulation
+
+pytestmark = needs_emulation
+SHAPES = [(33,), (0,), (70, 130), ()]
+each_storage = pytest.mark.parametrize("storage", STORAGES)
+
+
+@contextmanager
+def cpu():
+    with ops.use_backend("cpu"), ops.use_isa("avx2"):
+        yield
+
+
+def steps(backend, storage, scale=None, skipped=(), groups=1, num_steps=3, **options):
+    """The optimizer after some steps, and its parameters with their gradients."""
+    numbers = torch.Generator().manual_seed(0)
+
+    def draw():
+        return [torch.randn(shape, generator=numbers).bfloat16() for shape in SHAPES]
+
+    params = [torch.nn.Parameter(tensor) for tensor in draw()]
+    parts = [{"params": params[i::groups], "weight_decay": 0.1 * i} for i in range(groups)]
+    torch.manual_seed(3)
+    optimizer = CompactAdamW(parts, lr=0.03, storage=storage, **options)
+    with backend():
+        for step in range(num_steps):
+            for param, grad in zip(params, draw(), strict=True):
+                param.grad = grad
+            if scale is not None:
+                optimizer.grad_scale = torch.tensor(scale)
+                optimizer.found_inf = torch.tensor(float(step in skipped))
+            optimizer.step()
+    return optimizer, params
+
+
+@pytest.mark.skipif("avx2" not in ops.isas(), reason="no fused multiply-add")
+@each_storage
+@pytest.mark.parametrize("groups", [1, 2])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"max_grad_norm": 0.5, "ema_decay": 0.9},
+        {"fused": True, "scale": 512.0, "max_grad_norm": 0.1, "ema_decay": 0.9},
+        {"fused": True, "scale": 512.0, "skipped": (2,), "max_grad_norm": 0.1},
+    ],
+    ids=["plain", "clip and average", "scaled", "skipped"],
+)
+def test_a_step_has_the_cpu_s_bits(storage, groups, options):
+    """Clipping, averages, unscaling and skipping."""
+    optimizer, found = steps(emulated, storage, groups=groups, **options)
+    other, expected = steps(cpu, storage, groups=groups, **options)
+    for a, b in zip(found, expected, strict=True):
+        pairs = [(a, b), (a.grad, b.grad)]
+        assert optimizer.state[a].keys() == other.state[b].keys()
+        pairs += [(t, other.state[b][name]) for name, t in optimizer.state[a].items()]
+        for one, two in pairs:
+            torch.testing.assert_close(one, two, rtol=0, atol=0)
+
+
+@each_storage
+def test_nothing_is_asked_of_the_device(storage, monkeypatch):
+    """But the seed of random bits, which the host draws and keeps."""
+
+    def refuse(self):
+        raise AssertionError("the host waits for the device")
+
+    for name in ("item", "tolist", "__bool__", "__float__", "cpu", "numpy"):
+        monkeypatch.setattr(torch.Tensor, name, refuse)
+    optimizer, _ = steps(
+        emulated, storage, fused=True, scale=512.0, max_grad_norm=0.1, ema_decay=0.9, groups=2
+    )
+    optimizer.param_groups[0]["lr"] = torch.tensor(0.1)
+    with emulated():
+        optimizer.step()
+
+
+def test_capturable():
+    """Steps that the host counts are refused in a graph; random bits there, at once."""
+    with pytest.raises(InvalidValueError, match="the same random numbers in each replay"):
+        CompactAdamW([torch.nn.Parameter(torch.ones(2))], storage="stochastic", capturable=True)
+    optimizer, _ = steps(emulated, "kahan", capturable=True)
+    monkey = pytest.MonkeyPatch()
+    monkey.setattr("dlplug.ops._adamw_device.is_capturing", lambda _: True)
+    with emulated():
+        optimizer.step()
+    with emulated(has_device_steps=False), pytest.raises(BackendError, match="graph would keep"):
+        optimizer.step()
+    monkey.undo()
+
+
+def test_states_from_before_there_was_capturable():
+    """They load, as those of an optimizer that is not."""
+    optimizer, params = steps(cpu, "kahan")
+    state = optimizer.state_dict()
+    for group in state["param_groups"]:
+        del group["capturable"]
+    other = CompactAdamW(params, storage="kahan")
+    other.load_state_dict(state)
+    assert other.param_groups[0]["capturable"] is False
+    with cpu():
+        other.step()
+
+
+def test_parameters_by_device():
+    """Each has numbers of its own for its random bits."""
+    near, far = (torch.nn.Parameter(torch.ones(2, device=d)) for d in ("cpu", "meta"))
+    with emulated():
+        parts = compact_adamw._by_device([far, near, far, near])
+    assert parts == [(0, [far, far]), (2, [near, near])]
