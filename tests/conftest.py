@@ -13,6 +13,7 @@ __all__ = ["fake_distribution", "private_memory"]
 
 SETTINGS = (
     "DLPLUG_ALLOW",
+    "DLPLUG_ATTENTION",
     "DLPLUG_BACKEND",
     "DLPLUG_BLOCK",
     "DLPLUG_CPU_ISA",

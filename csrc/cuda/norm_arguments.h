@@ -1,26 +1,12 @@
 // From tensors to what the norm kernels are given: types, alignment, how many threads take a row.
 #pragma once
 
-#include <cmath>
 #include <type_traits>
 
-#include "csrc/cuda/launch.h"
-#include "csrc/cuda/philox.cuh"
+#include "csrc/cuda/arguments.h"
 #include "csrc/cuda/row.cuh"
 
 namespace dlplug::cuda {
-
-template <class Body>
-void with_type(Dtype dtype, Body body) {
-  switch (dtype) {
-    case Dtype::kFloat32:
-      return body(float{});
-    case Dtype::kBFloat16:
-      return body(__nv_bfloat16{});
-    case Dtype::kFloat16:
-      return body(__half{});
-  }
-}
 
 // body(x, h) of the types: h is x, or float32 (a residual stream that is kept in float32).
 template <class Body>
@@ -63,17 +49,6 @@ Row<H> row_of(const std::optional<Tensor>& tensor, const Tensor& like, int64_t w
   const void* data = kept->const_data_ptr();
   regular = regular && reinterpret_cast<uintptr_t>(data) % 16 == 0;
   return {data, kept->scalar_type() == ScalarType::Float};
-}
-
-// `seed` is one int64 on x's device; it may be absent when p is 0.
-inline Dropout dropout_of(double p, const std::optional<Tensor>& seed, const Tensor& x) {
-  if (p == 0) return {nullptr, 0, 1.0f};
-  STD_TORCH_CHECK(seed.has_value() && is_beside(*seed, x) && seed->numel() == 1 &&
-                      seed->scalar_type() == ScalarType::Long,
-                  "dropout needs a seed: one int64 on x's device");
-  const auto threshold = static_cast<uint64_t>(std::floor(p * 4294967296.0 + 0.5));
-  return {static_cast<const int64_t*>(seed->const_data_ptr()), threshold,
-          p < 1 ? static_cast<float>(1 / (1 - p)) : 0.0f};
 }
 
 // Threads of one row and of a block. A warp takes rows as wide as its registers hold, narrow ones

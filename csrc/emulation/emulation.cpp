@@ -160,6 +160,13 @@ bool release_lanes(unsigned number, unsigned count) {
     exchange.received = threads[first + source].exchange->value;
     exchange.ballot = ballot;
   }
+  if (threads[number].exchange->work != nullptr) {
+    if (first + kWarp > count) fault("a warp cut short at " + told(threads[number].site));
+    void* parts[kWarp];
+    for (unsigned lane = 0; lane < kWarp; ++lane)
+      parts[lane] = threads[first + lane].exchange->part;
+    threads[number].exchange->work(parts);
+  }
   for (unsigned lane = 0; lane < kWarp; ++lane)
     if ((mask >> lane & 1) != 0 && first + lane < count)
       threads[first + lane].state = State::kReady;

@@ -2,6 +2,7 @@
 #include "csrc/ops/adamw.h"
 #include "csrc/ops/add_layer_norm.h"
 #include "csrc/ops/add_rms_norm.h"
+#include "csrc/ops/attention.h"
 #include "csrc/ops/compact_adamw.h"
 #include "csrc/ops/layer_norm.h"
 #include "csrc/ops/rms_norm.h"
@@ -19,6 +20,8 @@ STABLE_TORCH_LIBRARY_IMPL(dlplug, CUDA, library)
   library.impl("add_rms_norm_forward", TORCH_BOX(&dlplug::add_rms_norm_forward));
   library.impl("add_rms_norm_backward", TORCH_BOX(&dlplug::add_rms_norm_backward));
   library.impl("compact_adamw_device_table_", TORCH_BOX(&dlplug::compact_adamw_device_table_));
+  library.impl("attention_forward", TORCH_BOX(&dlplug::attention_forward));
+  library.impl("attention_backward", TORCH_BOX(&dlplug::attention_backward));
   library.impl("layer_norm_forward", TORCH_BOX(&dlplug::layer_norm_forward));
   library.impl("layer_norm_backward", TORCH_BOX(&dlplug::layer_norm_backward));
   library.impl("rms_norm_forward", TORCH_BOX(&dlplug::rms_norm_forward));

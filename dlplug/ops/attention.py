@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.autograd import forward_ad
 
 from dlplug.ops import _attention_checks as checks
+from dlplug.ops import _attention_choice as choice
 from dlplug.ops import _attention_kernels as kernels
 from dlplug.ops import _backend
 from dlplug.ops.fallback import attention as reference
@@ -55,8 +56,8 @@ def attention(
         key: ``(..., H, K, D)``; leading sizes broadcast.
         value: ``(..., H, K, E)``.
         attn_mask: Bool (True: seen) or float of ``query``'s dtype or float32 (added to the
-            scores), broadcastable to ``(..., H, Q, K)``. Blocks of 64 queries and 256 keys that it
-            hides are skipped. A float mask learns; its gradient is summed in float32.
+            scores), broadcastable to ``(..., H, Q, K)``. On the CPU, blocks of 64 queries and 256
+            keys that it hides are skipped. A float mask learns; its gradient is summed in float32.
         dropout_p: Probability of dropping a weight; give 0 in evaluation.
         is_causal: Query i sees keys up to position ``i + query_offset``.
         scale: Factor of the scores; None for 1 / sqrt(D).
@@ -80,8 +81,10 @@ def attention(
         BackendError: The backend asked for cannot take the call.
     Numerics: at most twice PyTorch's own rounding error; half precision sums in float32. float16
     is multiplied in float32, bfloat16 too unless the processor multiplies it itself (AVX512_BF16),
-    which takes denormals, smaller than 1.2e-38, for 0.
-    Deterministic for any thread count; a seed drops the same weights on every backend.
+    which takes denormals, smaller than 1.2e-38, for 0. On a GPU 16-bit ones are multiplied by its
+    tensor cores, weights and their gradients rounded to the dtype, and float32 by itself.
+    Deterministic for any thread count and on a GPU; a seed drops the same weights on every backend.
+    ``DLPLUG_ATTENTION`` asks for certain kernels (dlplug/ops/_attention_choice.py).
     References: Vaswani et al. 2017, arXiv:1706.03762; Dao et al. 2022, arXiv:2205.14135; Press et
     al. 2022, arXiv:2108.12409 (ALiBi); arXiv:2408.00118 (softcap); arXiv:2508.10925 (sinks).
     """
@@ -158,6 +161,7 @@ def _is_left_to_torch(query: Tensor, key: Tensor, value: Tensor) -> bool:
     if (
         torch.compiler.is_compiling()
         or not (_backend.is_auto() and query.is_cpu and "cpu" in kernels.forward.devices)
+        or choice.forced is not None
         or torch.is_autocast_enabled("cpu")
         or torch._C._are_functorch_transforms_active()
         or forward_ad._current_level >= 0
@@ -230,15 +234,16 @@ def _run_torch(
     scale = options.scale
     if scale <= 0:  # which PyTorch's own op multiplies by the -inf of what a causal mask hides
         query, scale = (query * 0, 1.0) if scale == 0 else (-query, -scale)
-    return F.scaled_dot_product_attention(
-        query,
-        key,
-        value,
-        attn_mask,
-        is_causal=is_causal,
-        scale=scale,
-        enable_gqa=enable_gqa,
-    )
+    with choice.torch_kernel():
+        return F.scaled_dot_product_attention(
+            query,
+            key,
+            value,
+            attn_mask,
+            is_causal=is_causal,
+            scale=scale,
+            enable_gqa=enable_gqa,
+        )
 
 
 def _refuse(query, key, value, attn_mask, *_):
@@ -265,11 +270,14 @@ def _refuse(query, key, value, attn_mask, *_):
 
 def _decline(query, key, value, attn_mask, dropout_p, window, query_offset, *extras):
     """Why PyTorch's own op is faster, or None; measured on a Zen 5 with AVX-512, torch 2.13."""
+    if choice.forced is not None:
+        return None if choice.forced == "native" else f"{choice.VARIABLE}={choice.forced}"
+    has_features = dropout_p != 0 or window is not None or query_offset != 0 or extras != NO_EXTRAS
+    if not query.is_cpu:
+        return choice.why_torch_on_gpu(query, key, attn_mask, has_features)
     if torch.compiler.is_compiling():  # a bound would become a guard on the sizes
         return None
-    if dropout_p != 0 or window is not None or query_offset != 0 or extras != NO_EXTRAS:
-        return None
-    if not query.is_cpu:
+    if has_features:
         return None
     if not IS_MEASURED:
         return f"the kernels' speed on {platform.machine()} is not known"
@@ -284,12 +292,19 @@ def _otherwise(
     query, key, value, attn_mask, dropout_p, window, query_offset, alibi_slopes, softcap, sinks, *_
 ):
     """PyTorch's own op for what it can do, by a mask if need be."""
-    # Its CPU kernel has no rules for transforms and forward mode.
+    if choice.forced == "native":
+        raise choice.cannot("native", OP.refusal(query, key, value, attn_mask))
+    why = None
     if torch._C._are_functorch_transforms_active() or forward_ad._current_level >= 0:
-        return "reference"
-    # Its dropout draws from another generator: the same seed would drop other weights.
-    has_equal = dropout_p == 0 and alibi_slopes is None and softcap is None and sinks is None
-    return "torch" if has_equal else "reference"
+        why = "its CPU kernel has no rules for transforms and forward mode"
+    elif not (dropout_p == 0 and alibi_slopes is None and softcap is None and sinks is None):
+        # Its dropout draws from another generator: the same seed would drop other weights.
+        why = "PyTorch's op has no alibi_slopes, softcap or sinks, and drops other weights"
+    if why is None:
+        return "torch"
+    if choice.forced is not None:
+        raise choice.cannot(choice.forced, why)
+    return "reference"
 
 
 class _Attention(_backend.Op):

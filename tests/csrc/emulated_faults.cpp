@@ -5,6 +5,7 @@
 #include <stdexcept>
 #include <string>
 
+#include "csrc/cuda/mma.cuh"
 #include "csrc/cuda/shared_memory.cuh"
 
 namespace {
@@ -70,6 +71,32 @@ __global__ void shuffles(int* out) {
   out[4 * threadIdx.x + 3] = static_cast<int>(odd);
 }
 
+// A product of which each element is 16: lane l writes its four sums.
+__global__ void product_of_a_warp(int* out) {
+  const uint32_t ones = dlplug::packed<__half>(1.0f, 1.0f);
+  const uint32_t left[4] = {ones, ones, ones, ones};
+  float sums[4] = {};
+  dlplug::multiply_add<__half>(sums, left, ones, ones);
+  for (int i = 0; i < 4; ++i) out[4 * (threadIdx.x % 32) + i] = static_cast<int>(sums[i]);
+}
+
+// Thread t's number 5 + t, as its neighbour copies it: [0] before that is waited for, [1] after.
+__global__ void copies_arrive_late(int* out) {
+  int* shared = reinterpret_cast<int*>(dlplug::dynamic_shared_memory());
+  out[4 * threadIdx.x] = 5 + static_cast<int>(threadIdx.x);
+  dlplug::AsyncCopies copies;
+  copies.copy(shared + 4 * threadIdx.x, out + 4 * threadIdx.x);
+  copies.commit();
+  __syncthreads();
+  const int early = shared[4 * (threadIdx.x ^ 1)];
+  __syncthreads();
+  copies.wait<0>();
+  __syncthreads();
+  const int late = shared[4 * (threadIdx.x ^ 1)];
+  out[4 * threadIdx.x] = early;
+  out[4 * threadIdx.x + 1] = late;
+}
+
 struct Case {
   void (*kernel)(int*);
   dim3 grid, block;
@@ -88,6 +115,9 @@ const Case cases[] = {
     {sum_of_a_block, {1, 65536}, {1}, 0},
     {shuffles, {1}, {32}, 0},
     {misaligned_vector, {1}, {2}, 0},
+    {product_of_a_warp, {1}, {40}, 0},
+    {product_of_a_warp, {1}, {32}, 0},
+    {copies_arrive_late, {1}, {2}, 64},
 };
 
 }  // namespace

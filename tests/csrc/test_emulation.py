@@ -9,7 +9,7 @@ from tests.ops.emulation import build, needs_emulation
 
 pytestmark = needs_emulation
 # Numbers of `cases` in emulated_faults.cpp.
-SUM, RACE, SHUFFLES = 0, 1, 9
+SUM, RACE, SHUFFLES, PRODUCT, COPIES = 0, 1, 9, 12, 13
 FAULTS = {
     2: "threads of a block meet at",
     3: "for others that do not come; 1 of 40 have ended",
@@ -19,6 +19,7 @@ FAULTS = {
     7: "a block of 32 x 33 x 1 threads",
     8: "a grid of 1 x 65536 x 1 blocks",
     10: "misaligned access at emulated_faults.cpp",
+    11: "a warp cut short at",
 }
 
 
@@ -68,3 +69,16 @@ def test_shuffles_and_votes():
     for lane in range(32):
         below = lane + 2 if lane < 30 else lane
         assert out[4 * lane : 4 * lane + 4] == [-1, 3, below, -0x55555556]
+
+
+def test_the_lanes_of_a_warp_work_together():
+    """16 ones times 16 ones, summed by an instruction of 32 lanes."""
+    found, out = run(PRODUCT)
+    assert found == "" and out == [16] * 128
+
+
+@pytest.mark.parametrize("order", [0, 1])
+def test_a_copy_that_is_not_waited_for_is_not_there(order):
+    """Shared memory keeps what it had, a NaN, though the threads have met."""
+    found, out = run(COPIES, order)
+    assert found == "" and out[:2] == [-1, 6] and out[4:6] == [-1, 5]

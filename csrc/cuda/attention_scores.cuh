@@ -1,0 +1,119 @@
+// The scores of one head from its products, which of them count, and which weights are dropped.
+#pragma once
+
+#include "csrc/cuda/attention.h"
+#include "csrc/cuda/row.cuh"
+#include "csrc/cuda/vector.cuh"
+
+namespace dlplug {
+
+constexpr float kInfinity = __builtin_huge_valf();
+constexpr float kLog2E = 1.44269504f;
+
+__device__ inline float exp_of(float x) { return exp2f(x * kLog2E); }
+
+struct Span {
+  int begin, end;
+
+  __device__ bool has(int i) const { return i >= begin && i < end; }
+};
+
+__device__ inline int clamped(int64_t value, int64_t least, int64_t most) {
+  return static_cast<int>(value < least ? least : value > most ? most : value);
+}
+
+// The keys that a query may see, but for the mask; none of a query that is not there.
+__device__ inline Span keys_of(const AttentionScores& args, int query) {
+  if (query >= args.num_queries) return {0, 0};
+  const int64_t position = query + args.query_offset;
+  Span span{0, args.num_keys};
+  if (args.document_begin != nullptr) span = {args.document_begin[query], args.document_end[query]};
+  return {clamped(position - args.left, span.begin, span.end),
+          clamped(position + args.right + 1, span.begin, span.end)};
+}
+
+// Those that any of the queries [first, first + count) may see: both ends move on with the queries.
+__device__ inline Span keys_of(const AttentionScores& args, int first, int count) {
+  const int end = first + count, last = (end < args.num_queries ? end : args.num_queries) - 1;
+  return {keys_of(args, first).begin, keys_of(args, last).end};
+}
+
+// One (batch, head).
+struct HeadScores {
+  const AttentionScores& args;
+  float slope;
+  int64_t mask_offset;
+
+  __device__ HeadScores(const AttentionScores& args, int batch, int head)
+      : args(args),
+        slope(args.alibi_slopes == nullptr ? 0.0f : args.alibi_slopes[head]),
+        mask_offset(batch * args.mask.batch + head * args.mask.head) {}
+
+  // From the product; -inf where the mask hides the key. *cap_slope: the derivative of the softcap.
+  __device__ float score(float product, int query, int key, float* cap_slope) const {
+    float x = product * args.scale;
+    *cap_slope = 1.0f;
+    if (args.is_plain) return x;
+    if (args.softcap != 0.0f) {
+      const float capped = tanhf(x / args.softcap);
+      x = args.softcap * capped;
+      *cap_slope = 1.0f - capped * capped;
+    }
+    if (args.alibi_slopes != nullptr) x = fmaf(-slope, distance(query, key), x);
+    return masked(x, query, key);
+  }
+
+  __device__ float distance(int query, int key) const {
+    return fabsf(static_cast<float>(query + args.query_offset - key));
+  }
+
+ private:
+  __device__ float masked(float x, int query, int key) const {
+    const Mask& mask = args.mask;
+    const int64_t at = mask_offset + query * mask.row + key * mask.key;
+    switch (mask.type) {
+      case MaskType::kNone:
+        return x;
+      case MaskType::kBool:
+        return static_cast<const uint8_t*>(mask.data)[at] != 0 ? x : -kInfinity;
+      case MaskType::kFloat32:
+        return x + static_cast<const float*>(mask.data)[at];
+      case MaskType::kBFloat16:
+        return x + to_float(static_cast<const __nv_bfloat16*>(mask.data)[at]);
+      case MaskType::kFloat16:
+        return x + to_float(static_cast<const __half*>(mask.data)[at]);
+    }
+    return x;
+  }
+};
+
+// Which weights of 32 rows of random bits dropout keeps, 64 columns each: rows first and first + 1
+// of the keys 64 * block ... Every lane is given both.
+__device__ inline void kept_keys(const Dropout& dropout, uint64_t seed, int64_t first, int block,
+                                 uint64_t (&kept)[2]) {
+  const int lane = threadIdx.x % kWarp;
+  const RandomWords words = random_words(seed, first + lane / 16, 16 * block + lane % 16);
+  kept[0] = kept[1] = 0;
+#pragma unroll
+  for (int k = 0; k < 4; ++k) {
+    const uint32_t votes = __ballot_sync(0xffffffffu, words.word[k] >= dropout.threshold);
+    kept[0] |= static_cast<uint64_t>(votes & 0xffff) << (16 * k);
+    kept[1] |= static_cast<uint64_t>(votes >> 16) << (16 * k);
+  }
+}
+
+// For 16 rows from `first` on: of rows first + g and first + 8 + g, lane = 4 * g + t.
+__device__ inline void kept_keys_of_rows(const Dropout& dropout, uint64_t seed, int64_t first,
+                                         int block, uint64_t (&kept)[2]) {
+  const int g = threadIdx.x % kWarp / 4;
+#pragma unroll 1
+  for (int pair = 0; pair < 8; ++pair) {
+    uint64_t found[2];
+    kept_keys(dropout, seed, first + 2 * pair, block, found);
+    const uint64_t own = g % 2 == 0 ? found[0] : found[1];
+    if (pair == g / 2) kept[0] = own;
+    if (pair == g / 2 + 4) kept[1] = own;
+  }
+}
+
+}  // namespace dlplug

@@ -1,0 +1,285 @@
+"""What attention's CUDA kernels must hold, on a GPU or in the emulation: one check a property.
+
+Each runs the backend that is selected, on tensors of ``device``, beside the reference.
+"""
+
+import math
+
+import torch
+from torch import Tensor
+
+from dlplug import ops
+from dlplug.ops import _attention_kernels as kernels
+from tests.ops.attention_cases import (
+    assert_within_twice,
+    draw,
+    make_inputs,
+    oracle,
+    plain,
+    with_gradients,
+)
+
+# Sizes: batch, heads, key heads, queries, keys, D, E. The smallest; odd ones; around the tiles of
+# 16 rows, of 64 and 128 queries and of 8 to 64 keys; each of the widths 64, 128 and 256 that the
+# kernels are made for, filled and not.
+SHAPES = [
+    (1, 1, 1, 1, 2, 1, 1),
+    (2, 3, 3, 5, 7, 3, 5),
+    (1, 4, 2, 15, 17, 16, 16),
+    (1, 2, 1, 17, 15, 33, 31),
+    (1, 1, 1, 65, 63, 64, 64),
+    (1, 2, 2, 130, 127, 24, 40),
+    (1, 1, 1, 40, 70, 128, 100),
+    (1, 1, 1, 20, 33, 65, 128),
+    (1, 1, 1, 35, 40, 256, 129),
+    (1, 2, 1, 7, 18, 200, 256),
+]
+POSITIONS = {
+    "offset": {"is_causal": True, "query_offset": 9},
+    "late offset": {"is_causal": True, "query_offset": -3},
+    "window": {"is_causal": True, "window": 5},
+    "two-sided": {"window": (3, 2), "query_offset": 1},
+    "one-sided": {"window": (None, 4)},
+    "narrow": {"window": (0, 0)},
+    "beyond": {"is_causal": True, "window": 2, "query_offset": 400},
+}
+TERMS = {
+    "softcap": {"softcap": 1.5},
+    "scale": {"scale": 0.3},
+    "negative scale": {"scale": -0.2},
+    "zero scale": {"scale": 0.0},
+    "alibi": {"alibi_slopes": torch.tensor([0.5, 0.01])},
+    "sinks": {"sinks": torch.tensor([1.0, -2.0])},
+    "dropout": {"dropout_p": 0.3},
+    "all": {
+        "softcap": 2.0,
+        "alibi_slopes": torch.tensor([0.1, 0.7]),
+        "sinks": torch.tensor([0.5, 3.0]),
+        "dropout_p": 0.2,
+        "is_causal": True,
+        "window": 40,
+        "query_offset": 1,
+    },
+}
+# Of a mask, for the heads and lengths of `check_mask`: whole; broadcast over each axis and over
+# several; fewer axes.
+BATCH, HEADS, QUERIES, KEYS = 2, 2, 20, 70
+MASKS = [
+    (BATCH, HEADS, QUERIES, KEYS),
+    (1, HEADS, QUERIES, KEYS),
+    (BATCH, 1, QUERIES, KEYS),
+    (QUERIES, KEYS),
+    (BATCH, 1, 1, KEYS),
+    (HEADS, QUERIES, 1),
+    (HEADS, 1, 1),
+    (1,),
+]
+
+
+def on(device: str, tensors: list[Tensor], options: dict) -> tuple[list[Tensor], dict]:
+    """Both, with every tensor on ``device``."""
+    moved = {k: v.to(device) if isinstance(v, Tensor) else v for k, v in options.items()}
+    return [x.to(device) for x in tensors], moved
+
+
+def found_and_reference(inputs, device: str, **options) -> list[list[Tensor]]:
+    """Output and gradients of the selected backend, of the reference, and of that in float64."""
+    (*tensors, grad), options = on(device, inputs, options)
+    options["enable_gqa"] = True
+    torch.manual_seed(3)
+    found = with_gradients(ops.attention, tensors, grad, **options)
+    torch.manual_seed(3)
+    with ops.use_backend("reference"):
+        peer = with_gradients(ops.attention, tensors, grad, **options)
+    torch.manual_seed(3)
+    return [found, peer, oracle(tensors, grad, **options)]
+
+
+def check_shape(shape: tuple[int, ...], dtype: torch.dtype, is_causal: bool, device="cpu") -> None:
+    """At most twice the error of the formula written in that dtype."""
+    (*tensors, grad), _ = on(device, make_inputs(*shape, dtype), {})
+    found = with_gradients(ops.attention, tensors, grad, is_causal=is_causal, enable_gqa=True)
+
+    def repeated(q, k, v, **options):
+        return plain(
+            q, *(x.repeat_interleave(shape[1] // x.shape[1], 1) for x in (k, v)), **options
+        )
+
+    with torch.device(device):
+        peer = with_gradients(repeated, tensors, grad, is_causal=is_causal)
+    true = oracle(tensors, grad, is_causal=is_causal, enable_gqa=True)
+    # The gradient of a query with one visible key is a difference of equal terms.
+    assert_within_twice(found, true, peer, unit=8.0)
+
+
+def check_extra(name: str, dtype: torch.dtype, device="cpu", sizes=(70, 150, 24, 20)) -> None:
+    """An extra, over several tiles of queries and keys; peer: the reference in that dtype."""
+    inputs = make_inputs(1, 2, 1, *sizes, dtype)
+    found, peer, true = found_and_reference(inputs, device, **(POSITIONS | TERMS)[name])
+    # The reference sums half precision in float32 and rounds once; so do the kernels, but for the
+    # weights and their gradients, which they round to the dtype for the products with them.
+    # The gradient of a slope sums up distances of up to 150, times weights and gradients.
+    units = {"alibi": [1000.0], "all": [16.0, 1000.0]}.get(name, [16.0])
+    assert_within_twice(found, true, peer, 16.0, units)
+
+
+def make_mask(kind: str, shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
+    """``bool``; ``float``; ``hiding``: float with -inf; ``like query``: float of its dtype."""
+    bias, seen = draw(*shape, seed=5), draw(*shape, seed=6) > -0.5
+    if kind == "bool":
+        return seen
+    bias = bias.masked_fill(~seen, -math.inf) if kind == "hiding" else bias
+    return bias.to(dtype) if kind == "like query" else bias
+
+
+def check_mask(kind: str, shape, dtype: torch.dtype, device="cpu") -> None:
+    """A mask alone and with all extras, and its gradient."""
+    inputs = make_inputs(BATCH, HEADS, 1, QUERIES, KEYS, 12, 20, dtype)
+    extras = {
+        "softcap": 3.0,
+        "alibi_slopes": torch.tensor([0.1, 0.7]),
+        "sinks": torch.tensor([0.5, 3.0]),
+        "dropout_p": 0.2,
+        "window": (50, 40),
+        "query_offset": 10,
+    }
+    for options in ({}, extras):
+        mask = make_mask(kind, shape, dtype)
+        found, peer, true = found_and_reference(inputs, device, attn_mask=mask, **options)
+        # Sums of 40 terms for a sink, 70 or more for the mask, with distances for a slope.
+        units = [32.0, 64.0, 500.0]
+        if "sinks" not in options:
+            units = units[1:]
+        elif kind == "bool":
+            units = units[::2]
+        assert_within_twice(found, true, peer, 16.0, units)
+
+
+def check_documents(dtype: torch.dtype, device="cpu", length=150) -> None:
+    """Documents of one token, of none, and over the borders of tiles."""
+    inputs = make_inputs(1, 2, 1, length, length, 16, 16, dtype)
+    starts = torch.tensor([0, 1, 64, 64, 100, length], dtype=torch.int32)
+    for options in ({}, {"is_causal": True, "window": 30}, {"dropout_p": 0.3, "softcap": 2.0}):
+        found, peer, true = found_and_reference(inputs, device, cu_seqlens=starts, **options)
+        assert_within_twice(found, true, peer, 16.0)
+
+
+def check_blind_rows(dtype: torch.dtype, device="cpu") -> None:
+    """Queries that see nothing give 0 and gradient 0: whole tiles of them, and some within one."""
+    for offset in (-3, -70, 200):
+        inputs = make_inputs(1, 2, 2, 90, 80, 8, 8, dtype)
+        found, _, _ = found_and_reference(
+            inputs, device, is_causal=True, window=2, query_offset=offset
+        )
+        position = torch.arange(90, device=device) + offset
+        is_blind = (position < 0) | (position - 1 > 79)
+        assert is_blind.any()
+        for x in found[:2]:
+            assert x[:, :, is_blind].eq(0).all()
+            assert x[:, :, ~is_blind].ne(0).any() or is_blind.all()
+            assert x.isfinite().all()
+        seen = torch.zeros(2, 90, 80, dtype=torch.bool)
+        seen[0, :64] = True
+        seen[0, 3] = False
+        for mask in (seen, torch.zeros(seen.shape).masked_fill(~seen, -math.inf)):
+            found, _, _ = found_and_reference(inputs, device, attn_mask=mask[None])
+            is_seen = seen.any(-1).to(device)
+            assert found[0][0, is_seen].ne(0).all()
+            assert all(x[0, ~is_seen].eq(0).all() for x in found[:2])
+            assert all(x.isfinite().all() for x in found)
+
+
+FAR = {"plain": {}, "sinks": {"sinks": torch.full((2,), -900.0)}, "drop": {"dropout_p": 0.3}}
+
+
+def check_far_slopes(dtype: torch.dtype, name: str, offset: int, device="cpu") -> None:
+    """Within twice bfloat16's rounding: the output's own does not meet a distance of 2,000."""
+    inputs = make_inputs(1, 2, 1, 300, 300, 8, 8, dtype)
+    options = FAR[name] | {"alibi_slopes": torch.tensor([0.5, 0.1]), "query_offset": offset}
+    found, _, true = found_and_reference(inputs, device, **options)
+    limit = 2 * torch.finfo(torch.bfloat16).eps * true[-1].abs().max()
+    assert (found[-1] - true[-1]).abs().max() <= limit
+
+
+def check_large_scores(dtype: torch.dtype, device="cpu") -> None:
+    """Scores of +-1e4, or 1e13 in all but float16, pick the largest key."""
+    for factor in (1e3, 1e3 if dtype == torch.float16 else 1e12):
+        query, *others, grad = make_inputs(1, 2, 2, 20, 150, 16, 16, dtype)
+        (*tensors, grad), _ = on(device, [query * factor, *others, grad], {})
+        found = with_gradients(ops.attention, tensors, grad)
+        assert all(x.isfinite().all() for x in found)
+        peer = with_gradients(plain, tensors, grad)
+        assert_within_twice(found[:1], oracle(tensors, grad), peer, unit=4.0)
+
+
+def check_not_finite(dtype: torch.dtype, device="cpu") -> None:
+    """NaN and infinity in a query, key, value or mask: the same outputs are NaN as in torch."""
+    for value in (math.nan, math.inf, -math.inf):
+        for which in range(4):
+            *tensors, _ = make_inputs(1, 1, 1, 20, 70, 8, 8, dtype)
+            mask = torch.zeros(20, 70)
+            if which < 3:
+                tensors[which][0, 0, 3, 2] = value
+            else:
+                mask[3, 2] = value
+            (*tensors, mask), _ = on(device, [*tensors, mask], {})
+            found = ops.attention(*tensors, mask)
+            q, k, v = (x.float() for x in tensors)
+            expected = torch.softmax(q @ k.mT / math.sqrt(8) + mask, -1) @ v
+            torch.testing.assert_close(
+                found.float(), expected, equal_nan=True, rtol=0.02, atol=0.02
+            )
+
+
+def check_layouts(dtype: torch.dtype, device="cpu") -> None:
+    """Slices, transposes, odd rows, addresses and steps, of every tensor: the copies' bits."""
+    (query, key, value, grad), _ = on(device, make_inputs(2, 2, 2, 19, 37, 8, 16, dtype), {})
+    mask = make_mask("hiding", (2, 1, 19, 37), dtype).to(device)
+    layouts = {
+        "heads inside": lambda x: x.transpose(1, 2).contiguous().transpose(1, 2),
+        "odd rows": lambda x: torch.cat([x, x[..., :1]], -1)[..., :-1],
+        "misaligned": lambda x: torch.cat([x.flatten()[:1], x.flatten()])[1:].view(x.shape),
+        "every second": lambda x: x.repeat_interleave(2, -1)[..., ::2],
+        "transposed": lambda x: x.mT.contiguous().mT,
+    }
+    leaves = [x.detach().requires_grad_() for x in (query, key, value, mask)]
+    out = ops.attention(*leaves)
+    expected = [out, *torch.autograd.grad(out, leaves, grad)]
+    for name, layout in layouts.items():
+        leaves = [layout(x).detach().requires_grad_() for x in (query, key, value, mask)]
+        out = ops.attention(*leaves)
+        found = [out, *torch.autograd.grad(out, leaves, layout(grad))]
+        assert all(map(torch.equal, found, expected)), name
+
+
+def check_hidden_tiles(dtype: torch.dtype, device="cpu") -> None:
+    """Keys, values and queries of NaN far from what anyone sees are not read, forward and back."""
+    starts = torch.tensor([0, 128, 256, 320], dtype=torch.int32)
+    cases = [
+        ({"is_causal": True, "query_offset": -192}, slice(0, 192), slice(128, 320)),
+        ({"window": (10, 10), "query_offset": 128}, slice(256, 320), slice(0, 64)),
+        ({"cu_seqlens": starts}, slice(128, 256), slice(128, 256)),
+    ]
+    for options, queries, keys in cases:
+        query, key, value, grad = make_inputs(1, 1, 1, 320, 320, 8, 8, dtype)
+        query[:, :, queries] = grad[:, :, queries] = math.nan
+        key[:, :, keys] = value[:, :, keys] = math.nan
+        (*tensors, grad), options = on(device, [query, key, value, grad], options)
+        found = with_gradients(ops.attention, tensors, grad, **options)
+        is_read = torch.ones(320, dtype=torch.bool)
+        if "cu_seqlens" in options:  # the document of NaN
+            is_read[128:256] = False
+        assert all(x[:, :, is_read].isfinite().all() for x in found), options
+
+
+def check_empty(device="cpu") -> None:
+    """No queries, no keys, no batch: the operators give 0 where there is something."""
+    options = (None, None, None, None, 0.0, 1.0, None, None, None, 0)
+    for batch, queries, keys in ((1, 0, 5), (1, 5, 0), (1, 0, 0), (0, 3, 3)):
+        inputs, _ = on(device, make_inputs(batch, 2, 2, queries, keys, 4, 4), {})
+        query, key, value, grad = inputs
+        out, lse = kernels.forward(query, key, value, None, *options)
+        found = kernels.backward(grad, query, key, value, out, lse, False, False, *options)
+        assert all(x.eq(0).all() for x in (out, *found[:3]))
+        assert [x.shape for x in found[:3]] == [query.shape, key.shape, value.shape]
+        assert lse.eq(-math.inf).all()

@@ -1,0 +1,170 @@
+"""Attention's CUDA kernels on a GPU: what the emulation's tests hold, and what a device has."""
+
+import pytest
+import torch
+
+from dlplug import ops
+from tests.ops import attention_exactness as exactness
+from tests.ops.attention_cases import DTYPES, make_inputs, with_gradients
+
+pytestmark = [
+    pytest.mark.gpu,
+    pytest.mark.skipif(
+        "cuda" not in {row["device"] for row in ops.backends() if row["backend"] == "native"}
+        or not torch.cuda.is_available(),
+        reason="no NVIDIA GPU, or no CUDA library for this torch: see python -m dlplug doctor",
+    ),
+]
+each_dtype = pytest.mark.parametrize("dtype", DTYPES, ids=["float32", "bfloat16", "float16"])
+LARGE = [
+    (1, 4, 2, 1000, 1000, 64, 64),
+    (2, 2, 1, 700, 1300, 128, 128),
+    (1, 2, 2, 520, 300, 256, 256),
+]
+
+
+@pytest.fixture(autouse=True)
+def cuda_kernels():
+    """A call that the kernels do not take is an error, so that no test passes by falling back."""
+    with ops.use_backend("cuda"):
+        yield
+
+
+@each_dtype
+@pytest.mark.parametrize("is_causal", [False, True], ids=["whole", "causal"])
+def test_as_good_as_torch(dtype, is_causal):
+    """Outputs and gradients are at most twice as far from float64 as PyTorch's own."""
+    for shape in exactness.SHAPES + LARGE:
+        exactness.check_shape(shape, dtype, is_causal, "cuda")
+
+
+@each_dtype
+@pytest.mark.parametrize("sizes", [(70, 300, 24, 20), (130, 200, 128, 90), (65, 90, 100, 256)])
+@pytest.mark.parametrize("name", [*exactness.POSITIONS, *exactness.TERMS])
+def test_extras_round_at_most_twice_as_much(dtype, name, sizes):
+    """Each extra, and all together."""
+    exactness.check_extra(name, dtype, "cuda", sizes)
+
+
+@each_dtype
+@pytest.mark.parametrize("kind", ["bool", "float", "hiding", "like query"])
+def test_masks_round_at_most_twice_as_much(dtype, kind):
+    """Every shape of mask, alone and with all extras, with its gradient."""
+    for shape in exactness.MASKS:
+        exactness.check_mask(kind, shape, dtype, "cuda")
+
+
+@each_dtype
+@pytest.mark.parametrize(
+    "check",
+    [
+        exactness.check_documents,
+        exactness.check_blind_rows,
+        exactness.check_large_scores,
+        exactness.check_not_finite,
+        exactness.check_layouts,
+        exactness.check_hidden_tiles,
+    ],
+    ids=lambda check: check.__name__,
+)
+def test_what_the_emulation_holds(dtype, check):
+    """Documents, blind rows, huge scores, NaN, strides, skipped tiles."""
+    check(dtype, "cuda")
+
+
+@each_dtype
+@pytest.mark.parametrize("offset", [2000, -2000])
+@pytest.mark.parametrize("name", exactness.FAR)
+def test_slopes_learn_from_queries_far_from_all_keys(dtype, name, offset):
+    """The output, which is rounded to the dtype, does not meet the distance."""
+    exactness.check_far_slopes(dtype, name, offset, "cuda")
+
+
+def test_no_queries_or_no_keys():
+    """The operators themselves: ``attention`` computes these in plain PyTorch."""
+    exactness.check_empty("cuda")
+
+
+def learning(dtype, *sizes):
+    """Tensors on the GPU, with every feature whose gradient is a sum over several threads."""
+    inputs = make_inputs(2, 4, 2, *sizes, dtype)
+    mask = exactness.make_mask("float", (1, 4, 1, sizes[1]), dtype)
+    options = {"enable_gqa": True, "attn_mask": mask, "dropout_p": 0.1, "is_causal": True}
+    options |= {"alibi_slopes": torch.rand(4), "sinks": torch.rand(4)}
+    (*tensors, grad), options = exactness.on("cuda", inputs, options)
+    return tensors, grad, options
+
+
+@each_dtype
+@pytest.mark.parametrize("width", [64, 128, 256])
+def test_the_same_bits_on_every_run(dtype, width):
+    """Each sum has one order, forward and backward."""
+    tensors, grad, options = learning(dtype, 600, 700, width, width)
+    results = []
+    for _ in range(3):
+        torch.manual_seed(0)
+        results.append(with_gradients(ops.attention, tensors, grad, **options))
+    for other in results[1:]:
+        assert all(map(torch.equal, results[0], other))
+
+
+def test_the_dropout_mask_is_the_cpu_s():
+    """For one seed both drop the same weights."""
+    query, key, value, _ = make_inputs(2, 2, 2, 70, 300, 16, 16)
+    seed = torch.tensor(2**62 + 12345)
+    options = (seed, 0.3, 0.25, None, None, None, 0)
+    forward = torch.ops.dlplug.attention_forward
+    expected = forward(query, key, value, None, None, None, None, *options)[0]
+    inputs = [x.cuda() for x in (query, key, value)]
+    found = forward(*inputs, None, None, None, None, seed.cuda(), *options[1:])[0]
+    torch.testing.assert_close(found.cpu(), expected, rtol=1e-5, atol=1e-5)
+
+
+def test_a_cuda_graph_replays_forward_and_backward():
+    """Nothing waits for the device: a capture that did would raise."""
+    tensors, grad, options = learning(torch.bfloat16, 130, 140, 64, 64)
+    options["dropout_p"] = 0.0
+    leaves = [x.requires_grad_() for x in tensors]
+
+    def run():
+        out = ops.attention(*leaves, **options)
+        return [out, *torch.autograd.grad(out, leaves, grad)]
+
+    stream = torch.cuda.Stream()
+    stream.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(stream):
+        expected = [x.clone() for x in run()]
+    stream.synchronize()
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        found = run()
+    graph.replay()
+    torch.cuda.synchronize()
+    assert all(map(torch.equal, found, expected))
+
+
+def test_memory_does_not_grow_with_the_square_of_the_length():
+    """16,384 queries and keys, forward and backward: the scores alone would take 4 GiB."""
+    leaves = [torch.randn(1, 4, 16384, 64, device="cuda", dtype=torch.bfloat16) for _ in range(3)]
+    for x in leaves:
+        x.requires_grad_()
+    torch.cuda.reset_peak_memory_stats()
+    before = torch.cuda.memory_allocated()
+    out = ops.attention(*leaves, is_causal=True, window=1000, softcap=20.0)
+    out.sum().backward()
+    # Out, its gradient, three gradients, and per row 8 bytes of lse and 16 of the backward's.
+    assert torch.cuda.max_memory_allocated() - before <= 8 * leaves[0].nbytes
+
+
+@each_dtype
+def test_plain_calls_take_torchs_kernels(dtype):
+    """By the rule, which `explain` tells; grouped float32 and features take dlplug's."""
+    query, key, value = (x.cuda() for x in make_inputs(1, 4, 4, 70, 70, 64, 64, dtype)[:3])
+    with ops.use_backend("auto"):
+        explained = [
+            ops.explain(ops.attention, query, key, value, **options).backend
+            for options in ({}, {"is_causal": True}, {"softcap": 2.0}, {"window": (3, 3)})
+        ]
+        assert explained == ["torch", "torch", "cuda", "cuda"]
+        expected = torch.nn.functional.scaled_dot_product_attention(query, key, value)
+        assert torch.equal(ops.attention(query, key, value), expected)
