@@ -153,7 +153,9 @@ DLPLUG_INLINE Moments moments_near(const float* values, int64_t width, float mea
         add_part(all_squares, squares);
       });
   const float shift = total(all_deviations) * inverse_width;
-  return {mean + shift, total(all_squares) * inverse_width - shift * shift};
+  // Of equal numbers the first mean may be a rounding off, and then both terms are of one size.
+  const float variance = total(all_squares) * inverse_width - shift * shift;
+  return {mean + shift, variance < 0.0f ? 0.0f : variance};
 }
 
 // `values`: the row of h, as H or as floats.
