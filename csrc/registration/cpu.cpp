@@ -1,6 +1,7 @@
 // What the CPU library offers. The schemas, checks and fallbacks stand in dlplug/ops/<op>.py.
 #include "csrc/common/isa.h"
 #include "csrc/common/tensor.h"
+#include "csrc/cpu/stream_copy.h"
 #include "csrc/ops/adamw.h"
 #include "csrc/ops/add_layer_norm.h"
 #include "csrc/ops/add_rms_norm.h"
@@ -39,6 +40,7 @@ STABLE_TORCH_LIBRARY_IMPL(dlplug, CPU, library) {
   library.impl("prefetch", TORCH_BOX(&dlplug::prefetch));
   library.impl("rms_norm_forward", TORCH_BOX(&dlplug::rms_norm_forward));
   library.impl("rms_norm_backward", TORCH_BOX(&dlplug::rms_norm_backward));
+  library.impl("stream_copy", TORCH_BOX(&dlplug::stream_copy));
   library.impl("total_norm_table", TORCH_BOX(&dlplug::total_norm_table));
 }
 

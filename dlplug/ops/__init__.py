@@ -1,6 +1,6 @@
 """Fused ops that load on any recent PyTorch, with a plain-PyTorch fallback for each."""
 
-from dlplug.ops import _backend, _isa, _library
+from dlplug.ops import _backend, _isa, _library, _stream_copy  # noqa: F401 - before load()
 from dlplug.ops._backend import Explanation, backends, explain, use_backend
 from dlplug.ops._isa import current_isa, isas, use_isa
 from dlplug.ops.acceleration import accelerate
