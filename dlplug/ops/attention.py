@@ -22,7 +22,6 @@ MAX_WIDTH = 256  # head dimensions that the kernels take
 # with a mask, whose checks take as long again.
 SMALLEST_WORK = {torch.float32: 200_000, torch.bfloat16: 50_000, torch.float16: 50_000}
 SMALLEST_MASKED_WORK = {torch.float32: 800_000, torch.bfloat16: 200_000, torch.float16: 200_000}
-NO_EXTRAS = (None,) * 4  # alibi_slopes, softcap, sinks, cu_seqlens
 IS_MEASURED = platform.machine().lower() in ("x86_64", "amd64")
 
 
@@ -234,16 +233,11 @@ def _run_torch(
     scale = options.scale
     if scale <= 0:  # which PyTorch's own op multiplies by the -inf of what a causal mask hides
         query, scale = (query * 0, 1.0) if scale == 0 else (-query, -scale)
+    arguments = {"is_causal": is_causal, "scale": scale, "enable_gqa": enable_gqa}
+    if choice.forced is None:
+        return F.scaled_dot_product_attention(query, key, value, attn_mask, **arguments)
     with choice.torch_kernel():
-        return F.scaled_dot_product_attention(
-            query,
-            key,
-            value,
-            attn_mask,
-            is_causal=is_causal,
-            scale=scale,
-            enable_gqa=enable_gqa,
-        )
+        return F.scaled_dot_product_attention(query, key, value, attn_mask, **arguments)
 
 
 def _refuse(query, key, value, attn_mask, *_):
@@ -272,11 +266,16 @@ def _decline(query, key, value, attn_mask, dropout_p, window, query_offset, *ext
     """Why PyTorch's own op is faster, or None; measured on a Zen 5 with AVX-512, torch 2.13."""
     if choice.forced is not None:
         return None if choice.forced == "native" else f"{choice.VARIABLE}={choice.forced}"
-    has_features = dropout_p != 0 or window is not None or query_offset != 0 or extras != NO_EXTRAS
+    if query.is_cpu and torch.compiler.is_compiling():  # a bound would become a guard on the sizes
+        return None
+    has_features = (
+        dropout_p != 0
+        or window is not None
+        or query_offset != 0
+        or any(extra is not None for extra in extras)
+    )
     if not query.is_cpu:
         return choice.why_torch_on_gpu(query, key, attn_mask, has_features)
-    if torch.compiler.is_compiling():  # a bound would become a guard on the sizes
-        return None
     if has_features:
         return None
     if not IS_MEASURED:
