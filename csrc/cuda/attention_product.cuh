@@ -71,6 +71,7 @@ __device__ inline void multiply_weights(Sums<kBlocks, kColumns>& sums,
                                         const Sums<kBlocks, kInner>& weights, const Right& right,
                                         int first_column, float* scratch) {
   const int lane = threadIdx.x % kWarp, g = lane / 4, t = lane % 4;
+  __syncwarp();  // where the weights were made, lanes may have parted
   if constexpr (std::is_same_v<T, float>) {
     static_assert(kBlocks == 1);
     constexpr int kStride = kInner + 4;  // 8 rows of a column lie in different banks

@@ -51,7 +51,9 @@ struct HeadScores {
 
   // From the product; -inf where the mask hides the key. *cap_slope: the derivative of the softcap.
   __device__ float score(float product, int query, int key, float* cap_slope) const {
-    float x = product * args.scale;
+    // Rounded by itself: fused into a later difference, a huge score would not be the one whose top
+    // was subtracted.
+    float x = __fmul_rn(product, args.scale);
     *cap_slope = 1.0f;
     if (args.is_plain) return x;
     if (args.softcap != 0.0f) {

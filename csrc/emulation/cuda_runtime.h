@@ -166,6 +166,7 @@ void __stcs(T* to, T value) {
   *to = value;
 }
 
+inline float __fmul_rn(float a, float b) { return a * b; }
 inline unsigned __umulhi(unsigned a, unsigned b) {
   return static_cast<unsigned>(static_cast<uint64_t>(a) * b >> 32);
 }

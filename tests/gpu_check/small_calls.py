@@ -16,6 +16,8 @@ from dlplug.optim import CompactAdamW, FusedAdamW
 
 WIDTHS = (1, 7, 8, 33, 192, 1023, 1024, 5000)
 LENGTHS = ((1, 1), (7, 130), (64, 64), (129, 65))
+HEAD_WIDTHS = (33, 128, 200)
+MASKS = ((4, 33, 70), (2, 1, 33, 1), (1, 70))
 DTYPES = (torch.float32, torch.bfloat16, torch.float16)
 SHAPES = ((1,), (3,), (33, 31), (1024,), (8192 + 4097,))
 FEATURES = (
@@ -66,16 +68,39 @@ def optimizers(device: str) -> int:
 
 
 def attentions(device: str) -> int:
-    """Plain and with features, forward and backward, with grouped heads."""
+    """With features, masks and documents, forward and backward, with grouped heads."""
     count = 0
     for (queries, keys), dtype, features in product(LENGTHS, DTYPES, FEATURES):
-        q = leaf(2, 4, queries, 64, dtype=dtype, device=device)
-        k, v = (leaf(2, 2, keys, 64, dtype=dtype, device=device) for _ in range(2))
         sinks = leaf(4, dtype=dtype, device=device)
-        out = ops.attention(q, k, v, sinks=sinks, enable_gqa=True, **features)
-        out.float().square().sum().backward()
+        attend(2, queries, keys, 64, dtype, device, sinks=sinks, **features)
         count += 1
+    starts = torch.tensor([0, 3, 3, 40, 70], dtype=torch.int32, device=device)
+    for width, dtype in product(HEAD_WIDTHS, DTYPES):
+        biases = [leaf(*shape, dtype=dtype, device=device) for shape in MASKS]
+        slopes = leaf(4, dtype=torch.float32, device=device)
+        features = [{"attn_mask": bias, "alibi_slopes": slopes} for bias in biases]
+        features += [{"attn_mask": bias.detach() > 0} for bias in biases]
+        for given in features:
+            attend(2, 33, 70, width, dtype, device, **given)
+        attend(1, 70, 70, width, dtype, device, cu_seqlens=starts, is_causal=True)
+        count += len(features) + 1
     return count
+
+
+def attend(
+    batch: int,
+    queries: int,
+    keys: int,
+    width: int,
+    dtype: torch.dtype,
+    device: str,
+    **features,
+) -> None:
+    """Forward and backward of 4 heads that share 2."""
+    q = leaf(batch, 4, queries, width, dtype=dtype, device=device)
+    k, v = (leaf(batch, 2, keys, width, dtype=dtype, device=device) for _ in range(2))
+    out = ops.attention(q, k, v, enable_gqa=True, **features)
+    out.float().square().sum().backward()
 
 
 def leaf(*shape: int, dtype: torch.dtype, device: str) -> torch.nn.Parameter:
