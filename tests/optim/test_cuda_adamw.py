@@ -161,3 +161,15 @@ def test_parts_by_device():
         ("meta", ([far], ["b"], [])),
     ]
     assert _on_device.parts_by_device(([near], ["a"])) == [("all", ([near], ["a"]))]
+
+
+def test_a_table_that_stays_counts_the_blocks_of_each_step():
+    """With gradients at the same addresses nothing writes the counter anew but the kernel."""
+    params = [torch.nn.Parameter(torch.ones(shape)) for shape in SHAPES]
+    for param in params:
+        param.grad = torch.ones_like(param)
+    optimizer = FusedAdamW(params, **OPTIONS)
+    with emulated():
+        for _ in range(3):
+            optimizer.step()
+    assert [state["step"].item() for state in optimizer.state.values()] == [3.0] * len(params)
