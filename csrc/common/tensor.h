@@ -16,6 +16,11 @@
 
 #include "csrc/common/types.h"
 
+// Older headers of torch have it under another name.
+#if !defined(STABLE_TORCH_ERROR_CODE_CHECK)
+#define STABLE_TORCH_ERROR_CODE_CHECK(call) TORCH_ERROR_CODE_CHECK(call)
+#endif
+
 namespace dlplug {
 
 using torch::headeronly::ScalarType;
@@ -50,7 +55,8 @@ inline int64_t bytes_of(Dtype dtype) { return dtype == Dtype::kFloat32 ? 4 : 2; 
 inline void ask_for_huge_pages(const Tensor& tensor) {
 #if defined(MADV_HUGEPAGE)
   constexpr size_t kLarge = size_t{32} << 20, kPage = 4096;
-  const size_t bytes = static_cast<size_t>(tensor.numel()) * tensor.element_size();
+  const size_t bytes = static_cast<size_t>(tensor.numel()) *
+                       aoti_torch_dtype_element_size(code_of(tensor.scalar_type()));
   if (bytes <= kLarge) return;
   const auto begin = reinterpret_cast<uintptr_t>(tensor.const_data_ptr()) + kPage - 1;
   const auto length = (bytes - kPage) / kPage * kPage;

@@ -144,6 +144,7 @@ __global__ void __launch_bounds__(kThreads) update_chunks(const Table table, con
     if (call.steps == Steps::kOnDevice) {
       __threadfence();  // the step was read before this block counts as one that has begun
       is_last = atomicAdd(table.blocks_that_began(), 1) == static_cast<int>(gridDim.x) - 1;
+      __threadfence();  // and what this one writes next comes after what the others have read
     }
   }
   __syncthreads();

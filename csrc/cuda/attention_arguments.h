@@ -29,7 +29,8 @@ inline Tensor with_contiguous_rows(const Tensor& x) {
 }
 
 inline HeadRows rows_of_heads(const Tensor& x) {
-  const auto is_whole = [&](int64_t count) { return count * x.element_size() % 16 == 0; };
+  const int64_t bytes = bytes_of(dtype_of(x));
+  const auto is_whole = [&](int64_t count) { return count * bytes % 16 == 0; };
   const void* data = x.const_data_ptr();
   const bool is_regular = reinterpret_cast<uintptr_t>(data) % 16 == 0 && is_whole(x.size(3)) &&
                           is_whole(x.stride(0)) && is_whole(x.stride(1)) && is_whole(x.stride(2));

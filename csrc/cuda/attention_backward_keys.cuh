@@ -31,14 +31,16 @@ __global__ void __launch_bounds__(BackwardShape<T, kWidth>::kThreads)
 
   const BackwardMemory<T, kWidth> shared;
   AsyncCopies copies;
-  shared.one.template load<kThreads>(
-      Head<const T>(args.key, batch, kv_head, args.num_keys, args.width), first_key, copies);
-  shared.other.template load<kThreads>(
-      Head<const T>(args.value, batch, kv_head, args.num_keys, args.value_width), first_key,
-      copies);
   const Span span = queries_of(args, first_key, Shape::kOwned);
   const int begin = span.begin / kQueries * kQueries;
   const int steps = span.begin < span.end ? (span.end - begin + kQueries - 1) / kQueries : 0;
+  if (steps > 0) {  // else no query sees these keys, and nothing would wait for the copies
+    shared.one.template load<kThreads>(
+        Head<const T>(args.key, batch, kv_head, args.num_keys, args.width), first_key, copies);
+    shared.other.template load<kThreads>(
+        Head<const T>(args.value, batch, kv_head, args.num_keys, args.value_width), first_key,
+        copies);
+  }
   const auto load = [&](int turn) {
     const int head = first_head + turn / steps, first = begin + turn % steps * kQueries;
     shared.pairs.template load<kThreads>(

@@ -51,6 +51,10 @@ class BiasGradients {
   }
 
   void set_mask(AttentionBackward& args, const Tensor& query, int64_t tiles) {
+    if (args.batch * args.heads == 0) {
+      torch::stable::zero_(mask);
+      return;
+    }
     const bool over_batch = mask.size(0) == 1, over_heads = mask.size(1) == 1;
     const bool over_queries = mask.size(2) == 1;
     args.num_single = (over_batch ? 1 : args.batch) * (over_heads ? 1 : args.heads);

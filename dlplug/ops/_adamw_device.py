@@ -41,6 +41,10 @@ class DeviceRows(Rows):
             return "a tracer knows no addresses"
         return super().refusal()
 
+    def lists_for_torch_fused(self) -> None:
+        """Nothing: PyTorch's fused kernel reads steps on the device, these may lie elsewhere."""
+        return None
+
     @property
     def device(self) -> torch.device:
         return self.params[0].device

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from dlplug import ops
-from dlplug.ops._adamw_device import CHUNK
+from dlplug.ops._adamw_device import CHUNK, DeviceRows
 from tests.ops.adamw_cases import (
     DTYPES,
     OPTIONS,
@@ -182,3 +182,11 @@ def test_the_order_of_threads_changes_no_bit():
         on_gpu(results[-1], order)
     for result in results[1:]:
         assert_same_bits(result, results[0])
+
+
+def test_pytorchs_fused_kernel_is_given_no_rows_of_a_device():
+    """It would read steps on the device, and these may lie on the CPU."""
+    rows = DeviceRows(*make_lists([(3,)]))
+    with emulated():
+        assert rows.refusal() is None
+    assert rows.lists_for_torch_fused() is None
