@@ -20,7 +20,15 @@ CONTAINERS = (
     collections.abc.Collection,
     collections.abc.Mapping,
 )
-SEQUENCES = (list, tuple, set, frozenset, *CONTAINERS[5:8])
+SEQUENCES = (
+    list,
+    tuple,
+    set,
+    frozenset,
+    collections.abc.Sequence,
+    collections.abc.Iterable,
+    collections.abc.Collection,
+)
 EXAMPLES = {int: "3", float: "0.1", bool: "true"}
 UNIONS = (typing.Union, types.UnionType)
 
@@ -50,14 +58,16 @@ def allows_none(hint: object) -> bool:
 def example_of(hint: object) -> str | None:
     """How a value of the type is written in a config; None where there is no one way."""
     for kind in members(hint):
-        origin = typing.get_origin(kind) or kind
-        parts = [EXAMPLES.get(part) for part in typing.get_args(kind) if part is not Ellipsis]
+        origin, arguments = typing.get_origin(kind) or kind, typing.get_args(kind)
         if origin in EXAMPLES:
             return EXAMPLES[origin]
-        if origin in SEQUENCES and parts and all(parts):
+        if origin not in SEQUENCES:
+            continue  # what others have, such as a callable's list, cannot be looked up
+        parts = [EXAMPLES.get(part) for part in arguments if part is not Ellipsis]
+        if parts and all(parts):
             # As many as a tuple has; of a list, two show where the comma is.
-            count = origin is tuple and Ellipsis not in typing.get_args(kind)
-            return f"[{', '.join(parts if count else parts[:1] * 2)}]"
+            is_counted = origin is tuple and Ellipsis not in arguments
+            return f"[{', '.join(parts if is_counted else parts[:1] * 2)}]"
     return None
 
 

@@ -13,6 +13,7 @@ from dlplug.config.tree import Node
 from dlplug.errors import DlplugError, PluginError
 from dlplug.plugin import CORE, Registry
 from dlplug.plugin.names import one_line
+from dlplug.plugin.presets import comment_of
 
 FOLDER = "configs"
 # The callback that needs another run, by name and id.
@@ -83,13 +84,10 @@ def front_comment(path: Path) -> str:
     Prose is joined to one line, up to a line that is a command: that one stands alone.
     """
     parts: list[list[str]] = [[]]
-    for line in path.read_text(encoding="utf-8").splitlines():
-        if not line.startswith("#"):
-            break
-        text = line.lstrip("# ").strip()
+    for text in comment_of(path).splitlines():
         if text.startswith(COMMAND):
             parts += [[text], []]
-        elif not text.startswith(("yaml-language-server:", "-*-", "vim:")):
+        else:
             parts[-1].append(text)
     return "\n".join(filter(None, (one_line(" ".join(part)) for part in parts)))
 

@@ -7,7 +7,7 @@ from dlplug.data.spec import DataSpec
 
 
 def example_inputs(spec: DataSpec, records: int = 2) -> Tensor | dict[str, Tensor] | None:
-    """Zeros as a batch of inputs, in the forms of `dlplug/tasks/README.md`.
+    """Zeros as a batch of inputs, in the forms of `dlplug/tasks/README.md` but for pairs of texts.
 
     Args:
         spec: Of the data. Where it fits several forms, the richer one: an image before its pixels

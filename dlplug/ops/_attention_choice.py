@@ -81,7 +81,15 @@ def torch_kernel() -> Iterator[None]:
         yield
         return
     with sdpa_kernel(backend):
-        yield
+        if torch.compiler.is_compiling():  # what a tracer raises is its own affair
+            yield
+            return
+        try:
+            yield
+        except torch.OutOfMemoryError:
+            raise
+        except RuntimeError as error:
+            raise cannot(forced, str(error)) from error
 
 
 read_environment()

@@ -139,10 +139,10 @@ def compact_adamw_(
                 params, grads, states, storage, drawn, *map(float, numbers), maximize, *scales
             )
             move_averages(averages, params, average_weight)
-    if is_native:
-        if grad_scale != 1.0 or (factors is not None and factors.grad_scale is not None):
-            rows.copy_grads_back()
-        count_versions(params)
+        if is_native:
+            if grad_scale != 1.0 or (factors is not None and factors.grad_scale is not None):
+                rows.copy_grads_back()
+            count_versions(params)
     rows.release()
 
 

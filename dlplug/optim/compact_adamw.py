@@ -9,7 +9,7 @@ from torch.optim import Optimizer
 
 from dlplug.errors import CheckpointError, InvalidValueError
 from dlplug.ops import _device_table
-from dlplug.ops._compact_device import CompactDeviceRows, compact_rows_for
+from dlplug.ops._compact_device import CompactDeviceRows, compact_rows_for, update_table
 from dlplug.ops._compact_rows import CompactRows
 from dlplug.ops._memory_layout import PLAIN_TYPES
 from dlplug.ops.compact_adamw import check_storage, compact_adamw_, compact_state
@@ -143,7 +143,10 @@ class CompactAdamW(LeanZeroGrad, Averaging, Scaling, OnDevice, Optimizer):
         if not self.state:
             self.check_dtypes()
         grads = [param.grad for param in self._all_params() if param.grad is not None]
-        are_on_device = all(_device_table.is_on_device(grad) for grad in grads)
+        are_on_device = bool(grads) and all(
+            _device_table.is_on_device(grad) and grad.device.type in update_table.devices
+            for grad in grads
+        )
         if not are_on_device and self._is_skipped():
             return loss
         self._unscale_where_rows_cannot()
@@ -177,7 +180,9 @@ class CompactAdamW(LeanZeroGrad, Averaging, Scaling, OnDevice, Optimizer):
         scales: tuple[float, float],
     ) -> None:
         """Parameters that are on one device; ``first`` is the number of the first of them."""
-        states = [self._state_of(param, group) for param in params]
+        is_decided_there = group["capturable"] or getattr(self, "found_inf", None) is not None
+        is_decided_there = is_decided_there and _device_table.is_on_device(params[0])
+        states = [self._state_of(param, group["storage"], is_decided_there) for param in params]
         averages = self._averages_of(params)
         lr, (beta1, beta2) = group["lr"], group["betas"]
         compact_adamw_(
@@ -229,8 +234,9 @@ class CompactAdamW(LeanZeroGrad, Averaging, Scaling, OnDevice, Optimizer):
                 fix="convert the model (trainer.precision: bf16-true), take storage 8bit, or adamw",
             )
 
-    def _state_of(self, param: Tensor, group: dict) -> dict[str, Tensor]:
-        state, storage = self.state[param], group["storage"]
+    def _state_of(self, param: Tensor, storage: str, is_decided_there: bool) -> dict[str, Tensor]:
+        """The state; its step on the parameter's device where that decides about skipping."""
+        state = self.state[param]
         if not state:
             if storage == "8bit" and local(param) is not param:
                 raise InvalidValueError(
@@ -239,8 +245,7 @@ class CompactAdamW(LeanZeroGrad, Averaging, Scaling, OnDevice, Optimizer):
                     fix="take another storage, or strategy ddp",
                 )
             state.update(compact_state(param, storage))
-        is_decided_there = group["capturable"] or getattr(self, "found_inf", None) is not None
-        if is_decided_there and _device_table.is_on_device(param):
+        if is_decided_there:
             state["step"] = state["step"].to(param.device, non_blocking=True)
         return state
 
@@ -254,6 +259,7 @@ class CompactAdamW(LeanZeroGrad, Averaging, Scaling, OnDevice, Optimizer):
         """
         own = [group["storage"] for group in self.param_groups]
         seeds = [group.get("seed") for group in self.param_groups]
+        are_capturable = [group["capturable"] for group in self.param_groups]
         saved = [group.get("storage") for group in state_dict["param_groups"]]
         for ours, theirs in zip(own, saved, strict=False):
             if theirs not in (None, ours):
@@ -266,9 +272,11 @@ class CompactAdamW(LeanZeroGrad, Averaging, Scaling, OnDevice, Optimizer):
         numbers = [n for group in state_dict["param_groups"] for n in group["params"]]
         params = [p for group in self.param_groups for p in group["params"]]
         storages = [s for s, g in zip(own, self.param_groups, strict=True) for _ in g["params"]]
-        for group, storage, seed in zip(self.param_groups, own, seeds, strict=True):
+        for group, storage, seed, is_capturable in zip(
+            self.param_groups, own, seeds, are_capturable, strict=True
+        ):
             group["storage"] = storage
-            group.setdefault("capturable", False)
+            group.setdefault("capturable", is_capturable)
             if seed is not None:  # those of plain AdamW have none
                 group.setdefault("seed", seed)
         for number, param, storage in zip(numbers, params, storages, strict=True):

@@ -30,7 +30,8 @@ def describe_component(component: Component) -> dict[str, Any]:
     data = entry_data(component)
     data["file"], data["line"] = _place(value)
     is_file = isinstance(value, Path)  # a preset: what its author says stands on top
-    data["doc"] = comment_of(value) if is_file else value and inspect.getdoc(value)
+    doc_of = comment_of if is_file else inspect.getdoc
+    data["doc"] = None if value is None else doc_of(value)
     data["command"] = f"python -m dlplug fit --preset {component.id}" if is_file else None
     data["arguments"] = _arguments(value) if callable(value) else None
     return data

@@ -18,7 +18,7 @@ from importlib.util import spec_from_file_location
 from pathlib import Path
 
 from dlplug.errors import PluginError
-from dlplug.plugin.hashes import file_hash, file_hashes, tree_hash
+from dlplug.plugin.hashes import file_hash, file_hashes, python_files, tree_hash
 
 VARIABLE = "DLPLUG_PLUGIN_FILES"
 # A module that has this counts as a package: the import system looks for modules below it, and
@@ -113,6 +113,8 @@ def _require_entered(file: Path, source: Path, digest: str) -> None:
     is_first = known not in _compared
     hashes = file_hashes(source) if is_first else _compared[known]
     if file not in hashes:
+        if file in python_files(source):  # it is new
+            raise ImportError(f"{source} has changed since this program began to use it")
         raise ImportError(
             f"{file} is none of the Python files of {source}, whose hash says which code it is"
         )

@@ -159,7 +159,9 @@ def _class_path(kind: Kind, name: str, names: Iterable[str]) -> str | None:
     """How a class is named that is no component."""
     top = name.partition(".")[0]
     is_family = any(known.startswith(f"{top}.") for known in names)
-    is_path = len(name.split(".")) > 1 and all(part.isidentifier() for part in name.split("."))
+    parts = name.split(".")
+    # A class begins with a capital; a model of a family that is not installed does not.
+    is_path = len(parts) > 1 and all(map(str.isidentifier, parts)) and parts[-1][0].isupper()
     if not is_path or is_family or kind.slot is None:
         return None
     value = f"{{class_path: {name}}}"

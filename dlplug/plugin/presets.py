@@ -8,6 +8,8 @@ from pathlib import Path
 from dlplug.errors import suggestion
 
 SUFFIXES = (".yaml", ".yml")
+# With which a line of a comment begins that is meant for a program.
+FOR_EDITORS = ("yaml-language-server:", "-*-", "vim:")
 # Of a folder or a file's stem: a hook may offer any text.
 _NAME = re.compile(r"\w[\w.-]*")
 
@@ -42,7 +44,8 @@ def preset_file(target: str) -> Path:
 
 
 def comment_of(path: Path) -> str:
-    """The comment at the top of a YAML file, line by line; empty if there is none."""
+    """The comment at the top of a YAML file, line by line; lines for an editor are left out."""
     with path.open(encoding="utf-8", errors="replace") as file:
         lines = takewhile(lambda line: line.startswith("#"), file)
-        return "\n".join(line.lstrip("#").strip() for line in lines)
+        texts = [line.lstrip("#").strip() for line in lines]
+    return "\n".join(text for text in texts if not text.startswith(FOR_EDITORS))

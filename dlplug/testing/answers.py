@@ -69,7 +69,7 @@ def objection(loss: Callable, draw: Callable[[], tuple[Answers, Tensor]]) -> str
         best = _cost(loss, answers.right, target)
         for group in answers.wrong:
             costs = [_cost(loss, output, target) for output in group]
-            if fmean(costs) - best <= LEAST * max(map(abs, costs)):
+            if not fmean(costs) - best > LEAST * max(map(abs, costs)):  # NaN is no preference
                 return f"the loss of right outputs is {best:.3g}, of wrong ones {fmean(costs):.3g}"
     return None
 

@@ -93,7 +93,7 @@ def test_a_class_path_builds_a_strategy(resolved):
             "{max_epochs: many}",
             "trainer.max_epochs must be int | null, got 'many'",
             "a.yaml, line 1, trainer.max_epochs",
-            None,
+            "such as 3",
         ),
         (
             "{precision: bf16-mixd}",

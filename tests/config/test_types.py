@@ -69,6 +69,7 @@ def test_a_hint_has_a_text_and_is_plain_or_not(hint, text, plain):
         (tuple[bool, ...], "[true, true]"),
         (int | None, "3"),
         (dict[str, int], None),
+        (collections.abc.Callable[[int], str], None),
         (list[Thing], None),
         (list, None),
         (Thing, None),

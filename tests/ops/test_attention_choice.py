@@ -99,3 +99,11 @@ def test_a_name_that_is_none_of_them(monkeypatch):
     with pytest.raises(BackendError, match="no attention named 'cudn'") as caught:
         choice.read_environment()
     assert choice.forced is None and "cudnn" in str(caught.value)
+
+
+def test_a_kernel_of_torch_that_cannot_take_a_call_is_named(monkeypatch):
+    """PyTorch says that there is none; what asked for it is said besides."""
+    monkeypatch.setattr(choice, "forced", "cudnn")
+    query, key, value, _ = make_inputs(1, 4, 4, 8, 8, 16, 16)
+    with pytest.raises(BackendError, match="DLPLUG_ATTENTION=cudnn cannot take this call"):
+        ops.attention(query, key, value)

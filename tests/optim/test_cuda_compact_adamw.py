@@ -109,6 +109,10 @@ def test_states_from_before_there_was_capturable():
     other = CompactAdamW(params, storage="kahan")
     other.load_state_dict(state)
     assert other.param_groups[0]["capturable"] is False
+    copies = [torch.nn.Parameter(param.detach()) for param in params]
+    asked = CompactAdamW(copies, storage="kahan", capturable=True)
+    asked.load_state_dict(state)
+    assert asked.param_groups[0]["capturable"] is True
     with cpu():
         other.step()
 

@@ -56,7 +56,10 @@ def test_another_api_major_is_incompatible(read, major, reason):
     lines = {"dlplug.api": {"major": major}, "dlplug.losses": {"acme_dice": "acme_m:Dice"}}
     entry = only(read(entry_points=lines))
     assert (entry.status, entry.reason) == (Status.INCOMPATIBLE, reason)
-    assert entry.fix == "install a version of acme for API 1, or another dlplug"
+    assert entry.fix == (
+        "install a version of acme for API 1, or another dlplug; its authors state what it is made"
+        " for by dlplug.api: major = v1"
+    )
 
 
 def test_an_unknown_key_of_the_api_group_is_noted(read):

@@ -158,6 +158,13 @@ def test_a_class_is_told_from_a_name(kind, fix):
     assert fix in caught.value.fix
 
 
+def test_a_model_of_a_family_that_is_not_installed_is_no_class():
+    """Classes begin with a capital."""
+    with pytest.raises(UnknownComponentError) as caught:
+        Registry.discover().find("architecture", "acme.resnet18")
+    assert "class_path" not in caught.value.fix
+
+
 def test_a_name_of_a_known_family_is_no_class(fake_distribution):
     """It has a dot, too."""
     fake_distribution("acme", entry_points={"dlplug.losses": {"acme.one": "acme_m:D"}})

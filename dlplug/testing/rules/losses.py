@@ -25,7 +25,11 @@ OF_TARGETS = {"target", "label", "ytrue", "true", "truth", "groundtruth", "gt", 
 def takes_the_output_first(subject: Subject) -> None:
     loss = subject.build()
     forward = loss.forward if isinstance(loss, nn.Module) else loss
-    first, *others = [*inspect.signature(forward).parameters, "", ""]
+    try:
+        names = list(inspect.signature(forward).parameters)
+    except ValueError:  # it tells none, as compiled code
+        names = []
+    first, *others = [*names, "", ""]
     if _is_target(first) and not _is_target(others[0]):
         raise Broken(f"its arguments are called {first} and {others[0]}, in this order")
     forms = [subject.example.target] if subject.example.target else TRIED
