@@ -76,14 +76,14 @@ def check_loss(loss_of: Callable, output: Any, target: Any) -> None:
     """
     try:
         loss = loss_of(output, target)
-    except DlplugError:
-        raise
     except MISFIT as error:
         raise ConfigError(
             f"the loss cannot compare the output {describe(output)} with the target"
             f" {describe(target)}: {error}",
             fix="choose a loss for this task: python -m dlplug plugins list --kind losses",
         ) from error
+    except DlplugError:
+        raise
     except Exception as error:
         sides = f"the output {describe(output)} and the target {describe(target)}"
         raise _failure("the loss", sides, error) from error

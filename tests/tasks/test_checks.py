@@ -5,7 +5,7 @@ import torch
 from torch.nn import Linear
 from torch.nn.functional import cross_entropy, mse_loss
 
-from dlplug.errors import ConfigError, DataError, ShapeError
+from dlplug.errors import ConfigError, DataError
 from dlplug.tasks.checks import call, check_loss, check_rows, naming_inputs
 
 TABLE = {"x_cont": torch.zeros(4, 3), "x_cat": torch.zeros(4, 2, dtype=torch.int64)}
@@ -83,13 +83,3 @@ def test_an_output_without_the_axis_of_the_batch_gets_a_fix():
         with pytest.raises(ConfigError) as error:
             check_rows(output, torch.zeros(4, 5), 3, "classes")
         assert "keep the batch as the first axis" in error.value.fix
-
-
-def test_what_dlplug_says_of_a_loss_stays_as_it_is():
-    """A ShapeError is a ValueError, too, by which libraries refuse shapes."""
-
-    def refuses(output, target):
-        raise ShapeError("alpha has 2 weights for 10 classes")
-
-    with pytest.raises(ShapeError, match=r"^alpha has 2 weights"):
-        check_loss(refuses, torch.zeros(4, 10), torch.zeros(4))
