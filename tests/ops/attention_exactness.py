@@ -61,19 +61,24 @@ TERMS = {
         "query_offset": 1,
     },
 }
-# Of a mask, for the heads and lengths of `check_mask`: whole; broadcast over each axis and over
-# several; fewer axes.
-BATCH, HEADS, QUERIES, KEYS = 2, 2, 20, 70
-MASKS = [
-    (BATCH, HEADS, QUERIES, KEYS),
-    (1, HEADS, QUERIES, KEYS),
-    (BATCH, 1, QUERIES, KEYS),
-    (QUERIES, KEYS),
-    (BATCH, 1, 1, KEYS),
-    (HEADS, QUERIES, 1),
-    (HEADS, 1, 1),
-    (1,),
-]
+BATCH, HEADS, QUERIES, KEYS = 2, 2, 20, 70  # of `check_mask`
+
+
+def mask_shapes(batch: int, heads: int, queries: int, keys: int) -> list[tuple[int, ...]]:
+    """Whole; broadcast over each axis and over several; fewer axes."""
+    return [
+        (batch, heads, queries, keys),
+        (1, heads, queries, keys),
+        (batch, 1, queries, keys),
+        (queries, keys),
+        (batch, 1, 1, keys),
+        (heads, queries, 1),
+        (heads, 1, 1),
+        (1,),
+    ]
+
+
+MASKS = mask_shapes(BATCH, HEADS, QUERIES, KEYS)
 
 
 def on(device: str, tensors: list[Tensor], options: dict) -> tuple[list[Tensor], dict]:

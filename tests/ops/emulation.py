@@ -43,6 +43,8 @@ def obstacle() -> str | None:
 
 
 needs_emulation = pytest.mark.skipif(obstacle() is not None, reason=str(obstacle()))
+# Of the CPU's kernels, the one whose multiply-add rounds once, as a GPU's does.
+needs_fma = pytest.mark.skipif("avx2" not in ops.isas(), reason="no CPU kernel rounds so")
 
 
 @functools.cache

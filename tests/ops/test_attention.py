@@ -17,6 +17,7 @@ from tests.ops.attention_cases import (
     plain,
     with_gradients,
 )
+from tests.ops.attention_exactness import POSITIONS, TERMS
 
 # batch, heads, key heads, queries, keys, D, E: the smallest, odd ones, around the widths 4, 8, 16,
 # the 64 rows of a block, the 256 keys of a chunk and the 512 queries of an item.
@@ -67,37 +68,6 @@ def test_rounding_is_at_most_twice_pytorchs(cpu_kernels, isa, dtype, is_causal):
         true = oracle(tensors, grad, is_causal=is_causal, enable_gqa=is_grouped)
         # The gradient of a query with one visible key is a difference of equal terms.
         assert_within_twice(found, true, peer, unit=8.0)
-
-
-POSITIONS = {
-    "offset": {"is_causal": True, "query_offset": 9},
-    "late offset": {"is_causal": True, "query_offset": -3},
-    "window": {"is_causal": True, "window": 5},
-    "two-sided": {"window": (3, 2), "query_offset": 1},
-    "one-sided": {"window": (None, 4)},
-    "narrow": {"window": (0, 0)},
-    "beyond": {"is_causal": True, "window": 2, "query_offset": 400},
-}
-
-
-TERMS = {
-    "softcap": {"softcap": 1.5},
-    "scale": {"scale": 0.3},
-    "negative scale": {"scale": -0.2},
-    "zero scale": {"scale": 0.0},
-    "alibi": {"alibi_slopes": torch.tensor([0.5, 0.01])},
-    "sinks": {"sinks": torch.tensor([1.0, -2.0])},
-    "dropout": {"dropout_p": 0.3},
-    "all": {
-        "softcap": 2.0,
-        "alibi_slopes": torch.tensor([0.1, 0.7]),
-        "sinks": torch.tensor([0.5, 3.0]),
-        "dropout_p": 0.2,
-        "is_causal": True,
-        "window": 40,
-        "query_offset": 1,
-    },
-}
 
 
 @each_isa

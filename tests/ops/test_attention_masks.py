@@ -18,19 +18,10 @@ from tests.ops.attention_cases import (
     peak_of_memory,
     with_gradients,
 )
+from tests.ops.attention_exactness import mask_shapes
 
 BATCH, HEADS, QUERIES, KEYS = 2, 4, 70, 300
-# Whole; broadcast over each axis and over several; fewer axes.
-MASKS = [
-    (BATCH, HEADS, QUERIES, KEYS),
-    (1, HEADS, QUERIES, KEYS),
-    (BATCH, 1, QUERIES, KEYS),
-    (QUERIES, KEYS),
-    (BATCH, 1, 1, KEYS),
-    (HEADS, QUERIES, 1),
-    (HEADS, 1, 1),
-    (1,),
-]
+MASKS = mask_shapes(BATCH, HEADS, QUERIES, KEYS)
 
 
 def make_mask(kind, shape, dtype):

@@ -17,17 +17,13 @@ from tests.ops.adamw_cases import (
     run_fused_torch,
     run_reference,
 )
-from tests.ops.emulation import emulated, needs_emulation
+from tests.ops.emulation import emulated, needs_emulation, needs_fma
 
 pytestmark = [needs_emulation, pytest.mark.usefixtures("one_thread")]
 # The kernel's vectors have 4 or 8 elements; with more than one chunk, and a chunk's borders.
 ALL_SIZES = [(), *SIZES, CHUNK - 1, CHUNK, CHUNK + 1, 3 * CHUNK + 5]
 each_dtype = pytest.mark.parametrize("dtype", DTYPES)
 each_steps = pytest.mark.parametrize("has_device_steps", [True, False])
-# Of the CPU's kernels, the one whose multiply-add rounds once, too.
-needs_fma = pytest.mark.skipif(
-    "avx2" not in ops.isas(), reason="no CPU kernel with fused multiply-add"
-)
 
 
 def on_cpu(lists, **options):

@@ -6,15 +6,9 @@ import torch
 from dlplug import ops
 from tests.ops import attention_exactness as exactness
 from tests.ops.attention_cases import DTYPES, make_inputs, with_gradients
+from tests.ops.gpu import assert_replays, needs_gpu
 
-pytestmark = [
-    pytest.mark.gpu,
-    pytest.mark.skipif(
-        "cuda" not in {row["device"] for row in ops.backends() if row["backend"] == "native"}
-        or not torch.cuda.is_available(),
-        reason="no NVIDIA GPU, or no CUDA library for this torch: see python -m dlplug doctor",
-    ),
-]
+pytestmark = needs_gpu
 each_dtype = pytest.mark.parametrize("dtype", DTYPES, ids=["float32", "bfloat16", "float16"])
 LARGE = [
     (1, 4, 2, 1000, 1000, 64, 64),
@@ -130,17 +124,7 @@ def test_a_cuda_graph_replays_forward_and_backward():
         out = ops.attention(*leaves, **options)
         return [out, *torch.autograd.grad(out, leaves, grad)]
 
-    stream = torch.cuda.Stream()
-    stream.wait_stream(torch.cuda.current_stream())
-    with torch.cuda.stream(stream):
-        expected = [x.clone() for x in run()]
-    stream.synchronize()
-    graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph):
-        found = run()
-    graph.replay()
-    torch.cuda.synchronize()
-    assert all(map(torch.equal, found, expected))
+    assert_replays(run)
 
 
 def test_memory_does_not_grow_with_the_square_of_the_length():

@@ -9,13 +9,13 @@ from dlplug.ops import _compact_device
 from dlplug.ops._adamw_device import CHUNK, DeviceFactors
 from dlplug.ops.fallback.compact_adamw import BLOCK, STORAGES
 from tests.ops.adamw_cases import OPTIONS, SIZES
-from tests.ops.emulation import emulated, needs_emulation
+from tests.ops.emulation import emulated, needs_emulation, needs_fma
 from tests.ops.test_compact_adamw import BFLOAT16, each_pair, make
 
 pytestmark = [
     needs_emulation,
     pytest.mark.usefixtures("one_thread"),
-    pytest.mark.skipif("avx2" not in ops.isas(), reason="no fused multiply-add"),
+    needs_fma,
 ]
 # Both sides of a vector, of 64 random columns, of a block, of a chunk; and several chunks.
 ALL_SIZES = [*SIZES, 191, 192, BLOCK - 1, BLOCK, BLOCK + 1, CHUNK - 1, CHUNK + 1, 2 * CHUNK + 300]

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from dlplug import ops
+from tests.ops.gpu import assert_replays, needs_gpu
 from tests.ops.norm_cases import (
     ADD_LAYER_NORM,
     ADD_RMS_NORM,
@@ -18,14 +19,7 @@ from tests.ops.norm_cases import (
 )
 from tests.ops.test_cuda_norms import SHAPES, WIDE, each_norm, each_residual_norm
 
-pytestmark = [
-    pytest.mark.gpu,
-    pytest.mark.skipif(
-        "cuda" not in {row["device"] for row in ops.backends() if row["backend"] == "native"}
-        or not torch.cuda.is_available(),
-        reason="no NVIDIA GPU, or no CUDA library for this torch: see python -m dlplug doctor",
-    ),
-]
+pytestmark = needs_gpu
 
 
 @pytest.fixture(autouse=True)
@@ -108,16 +102,7 @@ def test_a_cuda_graph_replays_forward_and_backward(norm):
         outputs = outputs_of(norm.ours(*inputs, eps=EPS))
         return [*outputs, *torch.autograd.grad([t.sum() for t in outputs], inputs)]
 
-    stream = torch.cuda.Stream()
-    with torch.cuda.stream(stream):
-        expected = [t.clone() for t in run()]
-    stream.synchronize()
-    graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph):
-        found = run()
-    graph.replay()
-    torch.cuda.synchronize()
-    assert all(map(torch.equal, found, expected))
+    assert_replays(run)
 
 
 @pytest.mark.parametrize("norm", [LAYER_NORM, RMS_NORM, ADD_RMS_NORM], ids=str)

@@ -9,12 +9,9 @@ from dlplug import ops
 from dlplug.errors import BackendError, InvalidValueError
 from dlplug.ops import _adamw_device
 from dlplug.optim import FusedAdamW, _on_device
-from tests.ops.emulation import emulated, needs_emulation
+from tests.ops.emulation import emulated, needs_emulation, needs_fma
 
 pytestmark = needs_emulation
-needs_fma = pytest.mark.skipif(
-    "avx2" not in ops.isas(), reason="no CPU kernel with fused multiply-add"
-)
 SHAPES = [(33,), (0,), (70, 130), ()]
 OPTIONS = dict(lr=0.03, betas=(0.9, 0.99), weight_decay=0.1)
 

@@ -9,7 +9,7 @@ from dlplug import ops
 from dlplug.errors import BackendError, InvalidValueError
 from dlplug.ops.fallback.compact_adamw import STORAGES
 from dlplug.optim import CompactAdamW, compact_adamw
-from tests.ops.emulation import emulated, needs_emulation
+from tests.ops.emulation import emulated, needs_emulation, needs_fma
 
 pytestmark = needs_emulation
 SHAPES = [(33,), (0,), (70, 130), ()]
@@ -44,7 +44,7 @@ def steps(backend, storage, scale=None, skipped=(), groups=1, num_steps=3, **opt
     return optimizer, params
 
 
-@pytest.mark.skipif("avx2" not in ops.isas(), reason="no fused multiply-add")
+@needs_fma
 @each_storage
 @pytest.mark.parametrize("groups", [1, 2])
 @pytest.mark.parametrize(

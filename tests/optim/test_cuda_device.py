@@ -15,20 +15,14 @@ from tests.ops.adamw_cases import (
     copy_of,
     make_lists,
 )
+from tests.ops.gpu import needs_gpu
 from tests.ops.test_compact_adamw import make
 from tests.ops.test_cuda_adamw import ALL_SIZES
 from tests.ops.test_cuda_compact_adamw import SHAPES as COMPACT_SHAPES
 from tests.ops.test_cuda_compact_adamw import averages_of as compact_averages_of
 from tests.ops.test_cuda_compact_adamw import steps as compact_steps
 
-pytestmark = [
-    pytest.mark.gpu,
-    pytest.mark.skipif(
-        "cuda" not in {row["device"] for row in ops.backends() if row["backend"] == "native"}
-        or not torch.cuda.is_available(),
-        reason="no NVIDIA GPU, or no CUDA library for this torch: see python -m dlplug doctor",
-    ),
-]
+pytestmark = needs_gpu
 SHAPES = [(33,), (0,), (700, 130), ()]
 
 
