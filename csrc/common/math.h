@@ -29,4 +29,17 @@ DLPLUG_INLINE Float exp(Float a) {
   return p * low * high;
 }
 
+// The root of 0 or a normal a >= 0, within 1 ulp: an estimate and a step of Newton's method, for
+// where several roots would wait for the one unit that takes them. Infinity becomes NaN.
+DLPLUG_INLINE Float quick_sqrt(Float a) {
+#if defined(__AVX512F__)
+  const __m512 positive = _mm512_max_ps((__m512)a, _mm512_set1_ps(0x1p-126f));
+  const Float inverse = (Float)_mm512_rsqrt14_ps(positive);
+  const Float root = a * inverse;
+  return fma(root * 0.5f, fma(-root, inverse, broadcast(1.0f)), root);
+#else
+  return sqrt(a);
+#endif
+}
+
 }  // namespace dlplug::DLPLUG_ISA

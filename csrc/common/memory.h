@@ -41,11 +41,27 @@ DLPLUG_INLINE UShort narrow(UInt bits) {
 
 DLPLUG_INLINE Float to_float(UShort bits, BFloat16) { return (Float)(widen(bits) << 16); }
 
+// The value's bits, and for every NaN those of one from which rounding up makes no number.
+DLPLUG_INLINE UInt bits_for_rounding(Float value) {
+#if defined(__AVX512F__)
+  // The third answer of the table, a quiet NaN, for both kinds of NaN; else the value.
+  const __m512i table = _mm512_set1_epi32(0x11111133);
+  return (UInt)_mm512_fixupimm_ps((__m512)value, (__m512)value, table, 0);
+#else
+  return (UInt)(value != value ? (Int)(UInt{} + 0x7fc00000u) : (Int)value);
+#endif
+}
+
 // The bfloat16 stands in the upper half of each lane; the lower half is of no meaning.
 DLPLUG_INLINE UInt rounded_bits(Float value) {
-  UInt bits = (UInt)value;
-  UInt rounded = bits + (0x7fffu + ((bits >> 16) & 1u));
-  return (UInt)(value != value ? (Int)(UInt{} + 0x7fc00000u) : (Int)rounded);
+  const UInt bits = bits_for_rounding(value);
+#if defined(__AVX512F__)
+  const __mmask16 is_odd = _mm512_test_epi32_mask((__m512i)bits, _mm512_set1_epi32(0x10000));
+  const __m512i up = (__m512i)(bits + 0x7fffu);
+  return (UInt)_mm512_mask_sub_epi32(up, is_odd, up, _mm512_set1_epi32(-1));
+#else
+  return bits + (0x7fffu + ((bits >> 16) & 1u));
+#endif
 }
 
 DLPLUG_INLINE UShort from_float(Float value, BFloat16) { return narrow(rounded_bits(value) >> 16); }
@@ -143,6 +159,18 @@ DLPLUG_INLINE void load(const T* from, Float& first, Float& second) {
   second = load(from + kWidth);
 }
 
+// The upper halves of the lanes, as they are.
+DLPLUG_INLINE void store_upper(void* to, UInt first, UInt second) {
+#if defined(__AVX512BW__)
+  const __m512i both = upper_halves(first, second);
+  __builtin_memcpy(to, &both, sizeof(both));
+#else
+  const UShort low = narrow(first >> 16), high = narrow(second >> 16);
+  __builtin_memcpy(to, &low, sizeof(low));
+  __builtin_memcpy((char*)to + sizeof(low), &high, sizeof(high));
+#endif
+}
+
 DLPLUG_INLINE void store(float* to, Float first, Float second) {
   store(to, first);
   store(to + kWidth, second);
@@ -150,15 +178,12 @@ DLPLUG_INLINE void store(float* to, Float first, Float second) {
 
 template <class T>
 DLPLUG_INLINE void store(T* to, Float first, Float second) {
-#if defined(__AVX512BW__)
   if constexpr (__is_same(T, BFloat16)) {
-    const __m512i both = upper_halves(rounded_bits(first), rounded_bits(second));
-    __builtin_memcpy(to, &both, sizeof(both));
-    return;
+    store_upper(to, rounded_bits(first), rounded_bits(second));
+  } else {
+    store(to, first);
+    store(to + kWidth, second);
   }
-#endif
-  store(to, first);
-  store(to + kWidth, second);
 }
 
 // ---- the first n lanes, 0 <= n < kWidth; the other lanes read as 0 and are not touched ----

@@ -6,7 +6,7 @@
 // v reach lower than m^2, so that m / sqrt(v) stays bounded.
 #pragma once
 
-#include "csrc/common/memory.h"
+#include "csrc/common/math.h"
 #include "csrc/cpu/kernels/compact_average.h"
 
 namespace dlplug::DLPLUG_ISA {
@@ -43,29 +43,35 @@ DLPLUG_INLINE void narrowed(Float value, void* bytes) {
 #endif
 }
 
+template <class Byte, class Part, int n>
+DLPLUG_INLINE void load_bytes(const Byte* from, Part, Float (&to)[n]) {
+  for (int k = 0; k < n; ++k) to[k] = widened(from + k * kWidth);
+}
 template <class Byte>
-DLPLUG_INLINE Float load_bytes(const Byte* from, int n) {
-  if (n == kWidth) return widened(from);
+DLPLUG_INLINE void load_bytes(const Byte* from, Tail tail, Float (&to)[1]) {
   Byte bytes[kWidth] = {};
-  __builtin_memcpy(bytes, from, n);
-  return widened(bytes);
+  __builtin_memcpy(bytes, from, tail.count);
+  to[0] = widened(bytes);
 }
 
-DLPLUG_INLINE void store_bytes(void* to, Float value, int n) {
-  if (n == kWidth) return narrowed(value, to);
+template <class Byte, class Part, int n>
+DLPLUG_INLINE void store_bytes(Byte* to, const Float (&values)[n], Part) {
+  for (int k = 0; k < n; ++k) narrowed(values[k], to + k * kWidth);
+}
+template <class Byte>
+DLPLUG_INLINE void store_bytes(Byte* to, const Float (&values)[1], Tail tail) {
   uint8_t bytes[kWidth];
-  narrowed(value, bytes);
-  __builtin_memcpy(to, bytes, n);
+  narrowed(values[0], bytes);
+  __builtin_memcpy(to, bytes, tail.count);
 }
 
 // 1 / scale; 0 where all of a block is 0 or too small for a quotient.
 DLPLUG_INLINE float inverse_of(float scale) { return scale >= 0x1p-126f ? 1.0f / scale : 0.0f; }
 
-DLPLUG_INLINE float largest(Float lanes) {
-  float result = lanes[0];
-  for (int i = 1; i < kWidth; ++i)
-    result = lanes[i] > result || lanes[i] != lanes[i] ? lanes[i] : result;
-  return result;
+DLPLUG_INLINE float largest(Float values) {
+  for (int step = kWidth / 2; step > 0; step /= 2)
+    values = max(values, __builtin_shuffle(values, (lanes() + step) & (kWidth - 1)));
+  return values[0];
 }
 
 template <class T>
@@ -82,41 +88,49 @@ static void update_8bit(const CompactAdamWRow& row, const AdamWOptions& options,
     float& v_scale = row.exp_avg_sq_scale[first / kCompactUnit];
     const Float m_factor = broadcast(m_scale / (kSignedSteps * kSignedSteps));
     const Float v_factor = broadcast(v_scale / (kSteps * kSteps * kSteps * kSteps));
-    Float new_m[kCompactUnit / kWidth], new_v[kCompactUnit / kWidth];
+    alignas(64) float new_m[kCompactUnit], new_v[kCompactUnit];
     Float m_max = {}, v_max = {};
-    for (int j = 0; j < count; j += kWidth) {
-      const int n = count - j < kWidth ? count - j : kWidth;
+    over_pairs(count, [&](int64_t j, auto part) __attribute__((always_inline)) {
+      constexpr int n = part.kVectors;
       const int64_t i = first + j;
-      AdamWValues x{};
-      const Float q = load_bytes(m + i, n), p = load_bytes(v + i, n);
-      x.m = q * abs(q) * m_factor;
-      x.v = (p * p) * (p * p) * v_factor;
-      const bool is_whole = n == kWidth;
-      x.param = is_whole ? load(param + i) : load(param + i, n);
-      x.grad = is_whole ? load(grad + i) : load(grad + i, n);
-      update_values<false>(c, x);
-      is_whole ? store(param + i, x.param) : store(param + i, x.param, n);
-      if (c.is_unscaling) is_whole ? store(grad + i, x.grad) : store(grad + i, x.grad, n);
-      if (row.average != nullptr) {
-        const Float stored = rounded_to(x.param, T{});
-        is_whole ? move_average(row, c, i, stored) : move_average(row, c, i, stored, n);
+      Float params[n], grads[n], ms[n], vs[n];
+      load(param + i, part, params);
+      load(grad + i, part, grads);
+      load_bytes(m + i, part, ms);
+      load_bytes(v + i, part, vs);
+#pragma GCC unroll 2
+      for (int k = 0; k < n; ++k) {
+        AdamWValues x{params[k], grads[k], ms[k] * abs(ms[k]) * m_factor,
+                      (vs[k] * vs[k]) * (vs[k] * vs[k]) * v_factor, Float{}};
+        update_values<false>(c, x);
+        params[k] = x.param;
+        grads[k] = x.grad;
+        store(new_m + j + k * kWidth, x.m);
+        store(new_v + j + k * kWidth, x.v);
+        m_max = max(m_max, used(abs(x.m), part));
+        v_max = max(v_max, used(x.v, part));
       }
-      new_m[j / kWidth] = x.m;
-      new_v[j / kWidth] = x.v;
-      m_max = max(m_max, abs(x.m));
-      v_max = max(v_max, x.v);
-    }
+      store(param + i, params, part);
+      if (c.is_unscaling) store(grad + i, grads, part);
+      if (row.average != nullptr) move_average(row, c, param, i, part);
+    });
     m_scale = largest(m_max);
     v_scale = largest(v_max);
     const Float m_inverse = broadcast(inverse_of(m_scale));
     const Float v_inverse = broadcast(inverse_of(v_scale));
-    for (int j = 0; j < count; j += kWidth) {
-      const int n = count - j < kWidth ? count - j : kWidth;
-      const Float a = new_m[j / kWidth], root = sqrt(abs(a) * m_inverse) * kSignedSteps;
-      store_bytes(m + first + j, a < 0.0f ? -root : root, n);
-      const Float fourth_root = sqrt(sqrt(new_v[j / kWidth] * v_inverse)) * kSteps;
-      store_bytes(v + first + j, fourth_root, n);
-    }
+    over_pairs(count, [&](int64_t j, auto part) __attribute__((always_inline)) {
+      constexpr int n = part.kVectors;
+      Float roots[n], fourth_roots[n];
+#pragma GCC unroll 2
+      for (int k = 0; k < n; ++k) {
+        const Float a = load(new_m + j + k * kWidth), b = load(new_v + j + k * kWidth);
+        const Float root = quick_sqrt(abs(a) * m_inverse) * kSignedSteps;
+        roots[k] = a < 0.0f ? -root : root;
+        fourth_roots[k] = quick_sqrt(quick_sqrt(b * v_inverse)) * kSteps;
+      }
+      store_bytes(m + first + j, roots, part);
+      store_bytes(v + first + j, fourth_roots, part);
+    });
   }
 }
 

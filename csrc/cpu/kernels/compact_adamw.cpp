@@ -11,30 +11,30 @@
 namespace dlplug::DLPLUG_ISA {
 namespace {
 
-// kWidth elements from i on; or, with an `n`, the first n of them.
-template <class S, class T, class... N>
-DLPLUG_INLINE void update_vector(const CompactAdamWRow& row, const S& storage,
-                                 const AdamWConstants& c, int64_t i, N... n) {
-  T* grad = static_cast<T*>(row.grad) + i;
-  AdamWValues x{};
-  storage.read(x, i, n...);
-  x.grad = load(grad, n...);
-  update_values<false>(c, x);
-  const Float stored = storage.write(x, i, n...);
-  if (c.is_unscaling) store(grad, x.grad, n...);
-  if (row.average != nullptr) move_average(row, c, i, stored, n...);
-}
-
 template <class S, class T>
 void update(const CompactAdamWRow& row, const AdamWOptions& options, int64_t begin, int64_t end) {
   const AdamWConstants c = constants_of(options, row.negative_step, row.inverse_root);
   S storage(row);
   for (int64_t block = begin; block < end; block += kRandomBlock) {
     storage.begin_block(row, block);
-    const int64_t stop = end < block + kRandomBlock ? end : block + kRandomBlock;
-    int64_t i = block;
-    for (; i + kWidth <= stop; i += kWidth) update_vector<S, T>(row, storage, c, i);
-    if (const int rest = static_cast<int>(stop - i)) update_vector<S, T>(row, storage, c, i, rest);
+    const int64_t count = end < block + kRandomBlock ? end - block : kRandomBlock;
+    over_pairs(count, [&](int64_t j, auto part) __attribute__((always_inline)) {
+      const int64_t i = block + j;
+      T* grad = static_cast<T*>(row.grad) + i;
+      AdamWValues x[part.kVectors];
+      Float grads[part.kVectors];
+      storage.read(x, i, part);
+      load(grad, part, grads);
+#pragma GCC unroll 2
+      for (int k = 0; k < part.kVectors; ++k) {
+        x[k].grad = grads[k];
+        update_values<false>(c, x[k]);
+        grads[k] = x[k].grad;
+      }
+      storage.write(x, i, part);
+      if (c.is_unscaling) store(grad, grads, part);
+      if (row.average != nullptr) move_average(row, c, storage.param, i, part);
+    });
   }
 }
 
