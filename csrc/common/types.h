@@ -16,4 +16,7 @@ struct Half {
 
 enum class Dtype : int32_t { kFloat32, kBFloat16, kFloat16 };
 
+// Of attention's scores: a float mask is added, a bool one hides.
+enum class MaskType : int32_t { kNone, kBool, kFloat32, kBFloat16, kFloat16 };
+
 }  // namespace dlplug

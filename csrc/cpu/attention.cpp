@@ -4,6 +4,7 @@
 
 #include "csrc/common/isa.h"
 #include "csrc/cpu/attention_arguments.h"
+#include "csrc/cpu/streaming.h"
 
 namespace dlplug {
 namespace {
@@ -20,25 +21,21 @@ constexpr int64_t kMemoryRows = 8;
 
 }  // namespace
 
-std::tuple<Tensor, Tensor> attention_forward(
-    const Tensor& query, const Tensor& key, const Tensor& value, const std::optional<Tensor>& sinks,
-    const std::optional<Tensor>& attn_mask, const std::optional<Tensor>& alibi_slopes,
-    const std::optional<Tensor>& cu_seqlens, const std::optional<Tensor>& seed, double dropout_p,
-    double scale, std::optional<double> softcap, std::optional<int64_t> left,
-    std::optional<int64_t> right, int64_t query_offset) {
-  const auto mask = with_readable_keys(attn_mask);
+std::tuple<Tensor, Tensor> attention_forward(const Tensor& query, const Tensor& key,
+                                             const Tensor& value,
+                                             const std::optional<Tensor>& sinks,
+                                             const AttentionOptions& options) {
+  const auto mask = with_readable_keys(options.attn_mask);
   const Tensor q = with_contiguous_rows(query), k = with_contiguous_rows(key),
                v = with_contiguous_rows(value);
-  const Documents documents(cu_seqlens, query.size(2));
-  auto args = args_of<AttentionForward>(
-      q, k, v,
-      {mask, alibi_slopes, seed, documents, dropout_p, scale, softcap, left, right, query_offset});
-  const Tensor out = empty_heads(query, args.value_width, query.is_contiguous());
+  const Documents documents(options.cu_seqlens, query, key);
+  auto args = args_of<AttentionForward>(q, k, v, mask, documents, options);
+  const Tensor out = empty_heads(query, args.value_width);
   const Tensor lse = empty(query, {args.batch, args.heads, args.num_queries}, ScalarType::Double);
   if (lse.numel() == 0) return {out, lse};
   args.out = rows_of_heads(out);
   args.lse = static_cast<double*>(lse.mutable_data_ptr());
-  args.sinks = per_head(sinks, args.heads);
+  args.sinks = per_head(sinks, query);
   const int64_t most = std::max(kMinQueries, kMaxSums / std::max<int64_t>(1, args.value_width));
   const int64_t heads = args.batch * args.heads;
   const int64_t wanted =
@@ -55,6 +52,7 @@ std::tuple<Tensor, Tensor> attention_forward(
   args.item_keys = round_up(divide_up(num_keys, key_ranges), kChunkStep);
   args.num_key_items = divide_up(num_keys, args.item_keys);
   args.chunk = chunk_of(std::min(args.item_keys, num_keys));
+  args.is_streaming = !args.is_few && args.num_key_items == 1 && should_stream({&out});
   std::optional<Tensor> parts;
   const int64_t rows = heads * args.num_queries;
   if (args.num_key_items > 1) {

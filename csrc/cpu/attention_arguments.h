@@ -2,12 +2,9 @@
 // how work is run.
 #pragma once
 
-#include <algorithm>
-#include <cmath>
-#include <cstdlib>
 #include <memory>
 
-#include "csrc/common/tensor.h"
+#include "csrc/common/attention_arguments.h"
 #include "csrc/cpu/kernels/attention.h"
 
 namespace dlplug {
@@ -19,9 +16,6 @@ constexpr int64_t kEnoughItems = 16;
 
 // Queries of a range or pass that pay for packing the keys again.
 constexpr int64_t kMinQueries = 128;
-
-// Positions up to here, in whatever sums, stay within int64; as in dlplug/ops/_attention_checks.py.
-constexpr int64_t kMaxOffset = int64_t{1} << 60;
 
 // Multiply-adds below which waking another thread costs more than it brings.
 constexpr int64_t kGrain = 1 << 19;
@@ -43,21 +37,9 @@ inline bool has_bf16_products() {
 #endif
 }
 
-inline Tensor with_contiguous_rows(const Tensor& x) {
-  return x.size(3) <= 1 || x.stride(3) == 1 ? x : torch::stable::contiguous(x);
-}
-
 inline HeadRows rows_of_heads(const Tensor& x) {
   // The kernels write only to what is theirs.
   return {const_cast<void*>(x.const_data_ptr()), x.stride(0), x.stride(1), x.stride(2)};
-}
-
-inline const float* per_head(const std::optional<Tensor>& x, int64_t heads) {
-  if (!x.has_value()) return nullptr;
-  STD_TORCH_CHECK(x->dim() == 1 && x->size(0) == heads && x->is_contiguous() &&
-                      x->scalar_type() == ScalarType::Float,
-                  "expected contiguous float32 of shape (", heads, ",)");
-  return static_cast<const float*>(x->const_data_ptr());
 }
 
 // First and one past the last key of each position's document. Starts that are out of order or out
@@ -65,11 +47,10 @@ inline const float* per_head(const std::optional<Tensor>& x, int64_t heads) {
 struct Documents {
   std::vector<int32_t> begin, end;
 
-  Documents(const std::optional<Tensor>& cu_seqlens, int64_t length) {
+  Documents(const std::optional<Tensor>& cu_seqlens, const Tensor& query, const Tensor& key) {
     if (!cu_seqlens.has_value()) return;
-    STD_TORCH_CHECK(cu_seqlens->dim() == 1 && cu_seqlens->is_contiguous() &&
-                        cu_seqlens->scalar_type() == ScalarType::Int,
-                    "expected contiguous int32 cu_seqlens");
+    check_documents(*cu_seqlens, query, key);
+    const int64_t length = query.size(2);
     const auto* starts = static_cast<const int32_t*>(cu_seqlens->const_data_ptr());
     begin.resize(length);
     end.resize(length);
@@ -85,29 +66,13 @@ struct Documents {
   }
 };
 
-inline MaskType mask_type_of(ScalarType dtype) {
-  switch (dtype) {
-    case ScalarType::Bool:
-      return MaskType::kBool;
-    case ScalarType::Float:
-      return MaskType::kFloat32;
-    case ScalarType::BFloat16:
-      return MaskType::kBFloat16;
-    case ScalarType::Half:
-      return MaskType::kFloat16;
-    default:
-      STD_TORCH_CHECK(false, "expected attn_mask of bool, float32, bfloat16 or float16");
-  }
-}
-
 inline MaskRows rows_of_mask(const Tensor& mask) {
-  const auto step = [&](int64_t axis) { return mask.size(axis) == 1 ? 0 : mask.stride(axis); };
   return {mask_type_of(mask.scalar_type()),
           const_cast<void*>(mask.const_data_ptr()),
-          step(0),
-          step(1),
-          step(2),
-          step(3)};
+          mask_step(mask, 0),
+          mask_step(mask, 1),
+          mask_step(mask, 2),
+          mask_step(mask, 3)};
 }
 
 // A mask whose keys lie one after the other, or are all the same.
@@ -117,23 +82,14 @@ inline std::optional<Tensor> with_readable_keys(const std::optional<Tensor>& mas
   return is_readable ? mask : torch::stable::contiguous(*mask);
 }
 
-struct Options {
-  const std::optional<Tensor>&attn_mask, &alibi_slopes, &seed;
-  const Documents& documents;
-  double dropout_p, scale;
-  std::optional<double> softcap;
-  std::optional<int64_t> left, right;
-  int64_t query_offset;
-};
-
+// `mask`: that of the options, with readable keys.
 template <class Args>
-Args args_of(const Tensor& query, const Tensor& key, const Tensor& value, const Options& options) {
-  STD_TORCH_CHECK(query.dim() == 4 && key.dim() == 4 && value.dim() == 4,
-                  "expected query, key and value of 4 axes");
+Args args_of(const Tensor& query, const Tensor& key, const Tensor& value,
+             const std::optional<Tensor>& mask, const Documents& documents,
+             const AttentionOptions& options) {
+  check_heads(query, key, value);
   Args args{};
   args.dtype = dtype_of(query);
-  STD_TORCH_CHECK(dtype_of(key) == args.dtype && dtype_of(value) == args.dtype,
-                  "expected query, key and value of one dtype");
   args.batch = query.size(0);
   args.heads = query.size(1);
   args.num_queries = query.size(2);
@@ -141,11 +97,6 @@ Args args_of(const Tensor& query, const Tensor& key, const Tensor& value, const 
   args.kv_heads = key.size(1);
   args.num_keys = key.size(2);
   args.value_width = value.size(3);
-  STD_TORCH_CHECK(key.size(0) == args.batch && value.size(0) == args.batch &&
-                      value.size(1) == args.kv_heads && value.size(2) == args.num_keys &&
-                      key.size(3) == args.width && args.kv_heads > 0 &&
-                      args.heads % args.kv_heads == 0,
-                  "the shapes of query, key and value do not belong together");
   args.query = rows_of_heads(query);
   args.key = rows_of_heads(key);
   args.value = rows_of_heads(value);
@@ -153,28 +104,15 @@ Args args_of(const Tensor& query, const Tensor& key, const Tensor& value, const 
 
   args.scale = static_cast<float>(options.scale);
   args.softcap = static_cast<float>(options.softcap.value_or(0.0));
-  args.alibi_slopes = per_head(options.alibi_slopes, args.heads);
-  STD_TORCH_CHECK(std::abs(options.query_offset / 2) < kMaxOffset / 2, "query_offset is ",
-                  options.query_offset);
-  args.query_offset = options.query_offset;
-  if (options.attn_mask.has_value()) {
-    const Tensor& mask = *options.attn_mask;
-    const int64_t sizes[] = {args.batch, args.heads, args.num_queries, args.num_keys};
-    bool is_fitting = mask.dim() == 4;
-    for (int axis = 0; axis < 4 && is_fitting; ++axis)
-      is_fitting = mask.size(axis) == 1 || mask.size(axis) == sizes[axis];
-    STD_TORCH_CHECK(is_fitting, "expected attn_mask of 4 axes, each 1 or as the scores'");
-    args.mask = rows_of_mask(mask);
+  args.alibi_slopes = per_head(options.alibi_slopes, query);
+  if (mask.has_value()) {
+    check_mask(*mask, query, key);
+    args.mask = rows_of_mask(*mask);
   }
-  // A bound beyond every distance is none; sums with it stay far from overflowing.
-  const int64_t farthest = args.num_queries + args.num_keys + std::abs(options.query_offset);
-  args.left = std::min(options.left.value_or(farthest), farthest);
-  args.right = std::min(options.right.value_or(farthest), farthest);
-  if (!options.documents.begin.empty()) {
-    STD_TORCH_CHECK(args.batch == 1 && args.num_queries == args.num_keys,
-                    "expected batch 1 and as many queries as keys with cu_seqlens");
-    args.document_begin = options.documents.begin.data();
-    args.document_end = options.documents.end.data();
+  set_positions(args, options);
+  if (!documents.begin.empty()) {
+    args.document_begin = documents.begin.data();
+    args.document_end = documents.end.data();
   }
   args.keep_scale = 1.0f;
   if (options.dropout_p > 0) {
@@ -207,14 +145,6 @@ void run(Kernel* kernel, const Args& args, int64_t items, int64_t work_per_item)
     int64_t used = 0;
     kernel(args, begin, end, static_cast<char*>(scratch.get()), &used);
   });
-}
-
-// (batch, heads, rows, width), contiguous, or laid out as (batch, rows, heads, width).
-inline Tensor empty_heads(const Tensor& like, int64_t width, bool is_contiguous) {
-  const auto dtype = like.scalar_type();
-  const int64_t batch = like.size(0), heads = like.size(1), rows = like.size(2);
-  if (is_contiguous) return empty(like, {batch, heads, rows, width}, dtype);
-  return torch::stable::transpose(empty(like, {batch, rows, heads, width}, dtype), 1, 2);
 }
 
 }  // namespace dlplug

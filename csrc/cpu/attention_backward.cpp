@@ -2,6 +2,7 @@
 // number of threads.
 #include "csrc/common/isa.h"
 #include "csrc/cpu/attention_arguments.h"
+#include "csrc/cpu/streaming.h"
 #include "csrc/ops/attention.h"
 
 namespace dlplug {
@@ -107,32 +108,19 @@ struct BiasGradients {
 std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor> attention_backward(
     const Tensor& grad_out, const Tensor& query, const Tensor& key, const Tensor& value,
     const Tensor& out, const Tensor& lse, bool needs_mask, bool needs_slopes,
-    const std::optional<Tensor>& attn_mask, const std::optional<Tensor>& alibi_slopes,
-    const std::optional<Tensor>& cu_seqlens, const std::optional<Tensor>& seed, double dropout_p,
-    double scale, std::optional<double> softcap, std::optional<int64_t> left,
-    std::optional<int64_t> right, int64_t query_offset) {
-  const auto mask = with_readable_keys(attn_mask);
+    const AttentionOptions& options) {
+  const auto mask = with_readable_keys(options.attn_mask);
   const Tensor q = with_contiguous_rows(query), k = with_contiguous_rows(key),
                v = with_contiguous_rows(value), o = with_contiguous_rows(out),
                g = with_contiguous_rows(grad_out);
-  const Documents documents(cu_seqlens, query.size(2));
-  auto args = args_of<AttentionBackward>(
-      q, k, v,
-      {mask, alibi_slopes, seed, documents, dropout_p, scale, softcap, left, right, query_offset});
-  STD_TORCH_CHECK(lse.is_contiguous() && lse.scalar_type() == ScalarType::Double &&
-                      lse.numel() == args.batch * args.heads * args.num_queries,
-                  "expected lse as attention_forward gives it");
-  const auto is_like_out = [&](const Tensor& x) {
-    return x.dim() == 4 && x.size(0) == args.batch && x.size(1) == args.heads &&
-           x.size(2) == args.num_queries && x.size(3) == args.value_width &&
-           dtype_of(x) == args.dtype;
-  };
-  STD_TORCH_CHECK(is_like_out(o) && is_like_out(g), "expected out and grad_out of one shape");
-  const Tensor grad_query = empty_heads(query, args.width, query.is_contiguous());
-  const Tensor grad_key = empty_heads(key, args.width, key.is_contiguous());
-  const Tensor grad_value = empty_heads(value, args.value_width, value.is_contiguous());
+  const Documents documents(options.cu_seqlens, query, key);
+  auto args = args_of<AttentionBackward>(q, k, v, mask, documents, options);
+  check_outputs(query, value, o, g, lse);
+  const Tensor grad_query = empty_heads(query, args.width);
+  const Tensor grad_key = empty_heads(key, args.width);
+  const Tensor grad_value = empty_heads(value, args.value_width);
   BiasGradients biases(args, query, needs_mask ? mask : std::nullopt,
-                       needs_slopes ? alibi_slopes : std::nullopt);
+                       needs_slopes ? options.alibi_slopes : std::nullopt);
   const auto gradients = [&] {
     return std::tuple{grad_query, grad_key, grad_value, biases.mask, biases.slopes};
   };
@@ -146,6 +134,7 @@ std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor> attention_backward(
   args.grad_key = rows_of_heads(grad_key);
   args.grad_value = rows_of_heads(grad_value);
   args.lse = static_cast<const double*>(lse.const_data_ptr());
+  args.is_streaming = should_stream({&grad_query, &grad_key, &grad_value});
 
   const int64_t bundles = args.num_single * args.num_bundles;
   const int64_t ranges =

@@ -6,6 +6,7 @@
 #include <memory>
 
 #include "csrc/cpu/kernels/convert.h"
+#include "csrc/cpu/streaming.h"
 
 namespace dlplug {
 namespace {
@@ -23,9 +24,6 @@ constexpr int64_t kRowsPerSum = 32;
 
 // Additions of sums that one task should have at least, which are far cheaper than elements.
 constexpr int64_t kSumGrain = 262144;
-
-// Outputs of more bytes than this have left the cache before they are read again.
-constexpr int64_t kStreamBytes = 4 << 20;
 
 // Uninitialised floats that begin at a cache line.
 class Floats {
@@ -69,22 +67,6 @@ class FloatRow {
   std::optional<Floats> owned_;
   const float* data_;
 };
-
-bool is_aligned(const void* address) {
-  return reinterpret_cast<uintptr_t>(address) % kAlignment == 0;
-}
-
-// Whether outputs are written past the caches: they are large, and each row is whole lines.
-bool should_stream(int64_t rows, int64_t width, std::initializer_list<const Tensor*> outputs) {
-  int64_t bytes = 0;
-  for (const Tensor* output : outputs) {
-    if (output->numel() == 0) continue;
-    const int64_t row_bytes = width * bytes_of(dtype_of(*output));
-    if (row_bytes % kAlignment != 0 || !is_aligned(output->const_data_ptr())) return false;
-    bytes += rows * row_bytes;
-  }
-  return bytes > kStreamBytes;
-}
 
 int64_t grain_of(int64_t elements_per_item) {
   return std::max<int64_t>(1, kGrain / std::max<int64_t>(1, elements_per_item));
@@ -195,8 +177,7 @@ NormOutputs norm_forward(NormForwardKernel* kernel, bool is_centered, const Tens
   args.width = rows.width;
   args.eps = static_cast<float>(eps);
   args.dropout = dropout_of(dropout_p, seed);
-  args.is_streaming = residual ? should_stream(rows.count, rows.width, {&y, &h})
-                               : should_stream(rows.count, rows.width, {&y});
+  args.is_streaming = residual ? should_stream({&y, &h}) : should_stream({&y});
   torch::stable::parallel_for(0, rows.count, grain_of(rows.width), [&](int64_t begin, int64_t end) {
     const Floats scratch(norm_scratch_words(args.width));
     kernel(args, begin, end, scratch.data());
@@ -247,7 +228,7 @@ NormGradients norm_backward(NormBackwardKernel* kernel, bool is_centered, const 
   args.grad_x = has_own_x ? grad_x.mutable_data_ptr() : nullptr;
   args.width = rows.width;
   args.dropout = dropout_of(dropout_p, seed);
-  args.is_streaming = should_stream(rows.count, rows.width, {&grad_input, &grad_x});
+  args.is_streaming = should_stream({&grad_input, &grad_x});
 
   const int64_t blocks =
       std::clamp<int64_t>((rows.count + kMinRowsPerBlock - 1) / kMinRowsPerBlock, 1, kMaxBlocks);

@@ -16,6 +16,8 @@
 // lse    (B, H, Q)      float64: log of the sum of exponentials; -inf where nothing is seen
 // Outputs are contiguous where what they belong to is, else laid out as (B, rows, heads, width).
 // Nothing is written in place and no output aliases an input.
+// Float32 is multiplied as it is, unless allow_tf32 on a GPU: then factors are rounded to 11 binary
+// digits (TF32), and sums are float32; the few queries of a decoder are not.
 // Where the processor multiplies bfloat16 itself (AVX512_BF16), denormals of query, key, value, of
 // the weights and of their gradients count as 0, as in those instructions.
 #pragma once
@@ -24,12 +26,19 @@
 
 namespace dlplug {
 
-std::tuple<Tensor, Tensor> attention_forward(
-    const Tensor& query, const Tensor& key, const Tensor& value, const std::optional<Tensor>& sinks,
-    const std::optional<Tensor>& attn_mask, const std::optional<Tensor>& alibi_slopes,
-    const std::optional<Tensor>& cu_seqlens, const std::optional<Tensor>& seed, double dropout_p,
-    double scale, std::optional<double> softcap, std::optional<int64_t> left,
-    std::optional<int64_t> right, int64_t query_offset);
+struct AttentionOptions {
+  const std::optional<Tensor>&attn_mask, &alibi_slopes, &cu_seqlens, &seed;
+  double dropout_p, scale;
+  std::optional<double> softcap;
+  std::optional<int64_t> left, right;
+  int64_t query_offset;
+  bool allow_tf32;
+};
+
+std::tuple<Tensor, Tensor> attention_forward(const Tensor& query, const Tensor& key,
+                                             const Tensor& value,
+                                             const std::optional<Tensor>& sinks,
+                                             const AttentionOptions& options);
 
 // grad_out (B, H, Q, E) like query, any strides (copied unless the last is 1); out and lse as
 // attention_forward gave them for the same arguments.
@@ -39,9 +48,33 @@ std::tuple<Tensor, Tensor> attention_forward(
 std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor> attention_backward(
     const Tensor& grad_out, const Tensor& query, const Tensor& key, const Tensor& value,
     const Tensor& out, const Tensor& lse, bool needs_mask, bool needs_slopes,
+    const AttentionOptions& options);
+
+// The same with the arguments of the schemas.
+namespace schema {
+
+inline std::tuple<Tensor, Tensor> attention_forward(
+    const Tensor& query, const Tensor& key, const Tensor& value, const std::optional<Tensor>& sinks,
     const std::optional<Tensor>& attn_mask, const std::optional<Tensor>& alibi_slopes,
     const std::optional<Tensor>& cu_seqlens, const std::optional<Tensor>& seed, double dropout_p,
     double scale, std::optional<double> softcap, std::optional<int64_t> left,
-    std::optional<int64_t> right, int64_t query_offset);
+    std::optional<int64_t> right, int64_t query_offset, bool allow_tf32) {
+  return dlplug::attention_forward(query, key, value, sinks,
+                                   {attn_mask, alibi_slopes, cu_seqlens, seed, dropout_p, scale,
+                                    softcap, left, right, query_offset, allow_tf32});
+}
 
+inline std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor> attention_backward(
+    const Tensor& grad_out, const Tensor& query, const Tensor& key, const Tensor& value,
+    const Tensor& out, const Tensor& lse, bool needs_mask, bool needs_slopes,
+    const std::optional<Tensor>& attn_mask, const std::optional<Tensor>& alibi_slopes,
+    const std::optional<Tensor>& cu_seqlens, const std::optional<Tensor>& seed, double dropout_p,
+    double scale, std::optional<double> softcap, std::optional<int64_t> left,
+    std::optional<int64_t> right, int64_t query_offset, bool allow_tf32) {
+  return dlplug::attention_backward(grad_out, query, key, value, out, lse, needs_mask, needs_slopes,
+                                    {attn_mask, alibi_slopes, cu_seqlens, seed, dropout_p, scale,
+                                     softcap, left, right, query_offset, allow_tf32});
+}
+
+}  // namespace schema
 }  // namespace dlplug

@@ -32,8 +32,8 @@ STABLE_TORCH_LIBRARY_IMPL(dlplug, CPU, library) {
   library.impl("add_layer_norm_backward", TORCH_BOX(&dlplug::add_layer_norm_backward));
   library.impl("add_rms_norm_forward", TORCH_BOX(&dlplug::add_rms_norm_forward));
   library.impl("add_rms_norm_backward", TORCH_BOX(&dlplug::add_rms_norm_backward));
-  library.impl("attention_forward", TORCH_BOX(&dlplug::attention_forward));
-  library.impl("attention_backward", TORCH_BOX(&dlplug::attention_backward));
+  library.impl("attention_forward", TORCH_BOX(&dlplug::schema::attention_forward));
+  library.impl("attention_backward", TORCH_BOX(&dlplug::schema::attention_backward));
   library.impl("compact_adamw_table_", TORCH_BOX(&dlplug::compact_adamw_table_));
   library.impl("layer_norm_forward", TORCH_BOX(&dlplug::layer_norm_forward));
   library.impl("layer_norm_backward", TORCH_BOX(&dlplug::layer_norm_backward));

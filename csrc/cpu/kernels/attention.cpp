@@ -61,7 +61,7 @@ static void attend_block(const AttentionForward& args, const ForwardScratch<Elem
   multiply_to_keys<Element>(block, queries, depth_of<Element>(args.width),
                             {space.keys + in_chunk, space.columns}, space.scores);
 
-  soften(block, softmax, space.scores, space.rows);
+  soften<Element>(block, softmax, space.scores, space.rows);
   if (is_started)
     for (int64_t row = 0; row < count; ++row)
       if (softmax.shrink[row] != 1.0f)
@@ -191,6 +191,7 @@ static void attend(const AttentionForward& args, int64_t begin, int64_t end, cha
     attend_item<T>(args, space, item, next);
     item = next;
   }
+  if (args.is_streaming) fence();
 }
 
 void attention_forward(const AttentionForward& args, int64_t begin, int64_t end, char* scratch,

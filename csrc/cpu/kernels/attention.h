@@ -20,8 +20,6 @@ constexpr int64_t kMaxChunk = 256;
 // share a key head. With 8 queries of one head it pays to pack the keys.
 constexpr int64_t kFewQueries = 4, kFewRows = 64;
 
-enum class MaskType : int32_t { kNone, kBool, kFloat32, kBFloat16, kFloat16 };
-
 // A mask of the scores, or its gradient: (batch, heads, queries, keys), one byte each or floats.
 // Strides count elements, 0 along an axis that it is broadcast over; that of the keys is 0 or 1.
 struct MaskRows {
@@ -38,6 +36,7 @@ struct AttentionScores {
   bool use_bf16_products;  // dtype is bfloat16 and the processor has AVX512_BF16
   bool is_plain;           // scale > 0 and neither softcap, ALiBi nor dropout; there may be a mask
   bool is_few;             // queries are multiplied with keys as they lie
+  bool is_streaming;       // outputs are written past the caches; their rows are whole lines
   int64_t batch, heads, kv_heads;
   int64_t num_queries, num_keys;
   int64_t width, value_width;  // D and E

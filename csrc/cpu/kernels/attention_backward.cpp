@@ -23,14 +23,22 @@ static void set_zero(float* x, int64_t count) {
   for (int64_t i = 0; i < count; ++i) x[i] = 0.0f;
 }
 
-// Sums of an item to rows of the output.
-template <class Element, class T>
+// Sums to rows of an output, past the caches or not.
+template <class Element, bool kStream = false, class T>
 static void write(const float* from, int64_t stride, int64_t rows, int64_t width, float factor,
                   T* to, int64_t to_stride) {
-  if constexpr (__is_same(Element, float) || __is_same(T, float))
-    write_rows(from, stride, rows, width, factor, to, to_stride);
-  else
-    write_pairs(from, stride, rows, width, factor, to, to_stride);
+#if defined(__AVX512F__)
+  if constexpr (!__is_same(Element, float) && !__is_same(T, float))
+    return write_pairs<kStream>(from, stride, rows, width, factor, to, to_stride);
+#endif
+  write_rows<kStream>(from, stride, rows, width, factor, to, to_stride);
+}
+
+template <class Element, class T>
+static void put(const AttentionBackward& args, const float* from, int64_t stride, int64_t rows,
+                int64_t width, float factor, T* to, int64_t to_stride) {
+  const auto write_to = args.is_streaming ? write<Element, true, T> : write<Element, false, T>;
+  write_to(from, stride, rows, width, factor, to, to_stride);
 }
 
 // What the blocks of an item have in common.
@@ -39,6 +47,18 @@ struct Item {
   int64_t range;  // number of the range among all
   int64_t share;  // of the mask's gradient
 };
+
+// The sums of a chunk's keys and values, and whether they hold something.
+struct KeySums {
+  float *keys, *values;
+  bool& has_any;
+};
+
+template <class T, class Element>
+static void clear(const BackwardScratch<T, Element>& space, const KeySums& sums, int64_t rows) {
+  set_zero(sums.keys, rows * space.width);
+  set_zero(sums.values, rows * space.value_width);
+}
 
 // Products of a block's queries with its keys, bit for bit those of the forward pass: of huge
 // scores every digit decides about the weights.
@@ -62,175 +82,219 @@ static void multiply_keys_of(const AttentionBackward& args,
                     space.columns, nothing, nothing);
 }
 
-// A block of queries against those keys of `chunk` that it sees. `has_grad_queries` and
-// `has_grad_keys` say whether the sums of the block and of the chunk hold something.
+// The sums of a block's queries.
+struct QuerySums {
+  float* queries;
+  bool& has_any;
+};
+
+// A block of queries against those keys of `chunk` that it sees.
 template <class T, class Element>
 static void differentiate_block(const AttentionBackward& args,
                                 const BackwardScratch<T, Element>& space, const Item& item,
                                 const ScoreBlock& block, Span chunk, Factor<Element> key_rows,
-                                const ChunkAhead<T>& ahead, bool& has_grad_queries,
-                                bool& has_grad_keys) {
+                                const ChunkAhead<T>& ahead, const QuerySums& query_sums,
+                                const KeySums& key_sums) {
   const int64_t batch = block.batch, head = block.head, first = block.first, count = block.count;
   const int64_t keys = block.span.end - block.span.begin;
   const int64_t in_chunk = block.span.begin - chunk.begin;
-  const int64_t in_item = block.span.begin - item.keys.begin;
   const T* query = rows_at<T>(args.query, batch, head, first);
   const T* grad_out = rows_at<T>(args.grad_out, batch, head, first);
+  float* deltas = space.deltas + (first - args.first_query);
+  if (!query_sums.has_any && args.grad_slopes == nullptr)
+    find_deltas(rows_at<const T>(args.out, batch, head, first), args.out.row, grad_out,
+                args.grad_out.row, count, args.value_width, deltas);
 
   ahead.fetch(0);
   multiply_keys_of(args, space, block, query, in_chunk);
   ahead.fetch(1);
-  auto factor = first_factor(grad_out, args.grad_out.row, count, args.value_width, space.grads);
+  const auto factor =
+      first_factor(grad_out, args.grad_out.row, count, args.value_width, space.grads);
   multiply_to_keys<Element>(block, factor, depth_of<Element>(args.value_width),
                             {space.values + in_chunk, space.columns}, space.score_grads);
+  GradientFactors<Element> factors;
   with_row_type(block, [&](auto type) {
-    differentiate<typename decltype(type)::type>(
-        block, args.lse + (batch * args.heads + head) * args.num_queries + first,
-        space.deltas + (first - args.first_query), space.weights, space.score_grads,
-        space.bias_grads, space.totals);
+    factors = differentiate<typename decltype(type)::type>(
+        block, args.lse + (batch * args.heads + head) * args.num_queries + first, deltas,
+        space.weights, space.score_grads, space.bias_grads, space.totals, space.factors);
   });
   if (args.grad_mask.type != MaskType::kNone)
     add_mask_gradient(args, block, space.bias_grads, item.share);
   if (args.grad_slopes != nullptr)
     args.grad_slopes[(batch * args.all_key_items + item.range) * args.heads + head] +=
-        slope_gradient(block, space.bias_grads, space.totals,
-                       space.deltas + (first - args.first_query));
+        slope_gradient(block, space.bias_grads, space.totals, deltas);
 
-  if (!has_grad_keys && keys < chunk.end - chunk.begin) {
-    const int64_t first_row = chunk.begin - item.keys.begin, rows = chunk.end - chunk.begin;
-    set_zero(space.grad_keys + first_row * space.width, rows * space.width);
-    set_zero(space.grad_values + first_row * space.value_width, rows * space.value_width);
-    has_grad_keys = true;
+  if (!key_sums.has_any && keys < chunk.end - chunk.begin) {
+    clear(space, key_sums, chunk.end - chunk.begin);
+    key_sums.has_any = true;
   }
-  factor =
-      transposed_first_factor(space.weights, space.columns, count, block.columns, space.factors);
   auto rows = second_factor(grad_out, args.grad_out.row, count, args.value_width, space.grad_rows);
   ahead.fetch(2);
-  multiply_by_queries(block, factor, rows, space.value_width,
-                      space.grad_values + in_item * space.value_width, has_grad_keys);
-  factor = transposed_first_factor(space.score_grads, space.columns, count, block.columns,
-                                   space.factors);
+  multiply_by_queries(block, factors.transposed_weights, rows, space.value_width,
+                      key_sums.values + in_chunk * space.value_width, key_sums.has_any);
   rows = second_factor(query, args.query.row, count, args.width, space.query_rows);
   ahead.fetch(3);
-  multiply_by_queries(block, factor, rows, space.width, space.grad_keys + in_item * space.width,
-                      has_grad_keys);
-  factor = first_factor(space.score_grads, space.columns, count, block.columns, space.factors);
+  multiply_by_queries(block, factors.transposed_grads, rows, space.width,
+                      key_sums.keys + in_chunk * space.width, key_sums.has_any);
   ahead.fetch(4);
   multiply_by_keys<Element>(
-      block, factor,
+      block, factors.grads,
       {key_rows.data + depth_of<Element>(in_chunk) * key_rows.stride, key_rows.stride}, space.width,
-      space.grad_queries + (first - args.first_query) * space.width, has_grad_queries);
-  has_grad_keys = has_grad_queries = true;
+      query_sums.queries, query_sums.has_any);
+  key_sums.has_any = query_sums.has_any = true;
+}
+
+// The gradients of `count` queries from row `first` of the pass on.
+template <class T, class Element>
+static void put_grad_queries(const AttentionBackward& args,
+                             const BackwardScratch<T, Element>& space, const Item& item,
+                             const Head& at, int64_t first, int64_t count, const QuerySums& sums) {
+  if (!sums.has_any) set_zero(sums.queries, count * space.width);
+  if (args.query_shares == nullptr)
+    return put<Element>(args, sums.queries, space.width, count, args.width, args.scale,
+                        rows_at<T>(args.grad_query, at.batch, at.head, args.first_query + first),
+                        args.grad_query.row);
+  const int64_t head =
+      ((item.range - args.first_key_item) * args.batch + at.batch) * args.heads + at.head;
+  const int64_t row = head * (args.last_query - args.first_query) + first;
+  write<Element>(sums.queries, space.width, count, args.width, args.scale,
+                 args.query_shares + row * args.width, args.width);
+}
+
+// The gradients of a chunk of keys and values.
+template <class T, class Element>
+static void put_grad_keys(const AttentionBackward& args, const BackwardScratch<T, Element>& space,
+                          const Head& at, Span chunk, const KeySums& sums) {
+  const int64_t count = chunk.end - chunk.begin;
+  if (!sums.has_any) clear(space, sums, count);
+  put<Element>(args, sums.keys, space.width, count, args.width, args.scale,
+               rows_at<T>(args.grad_key, at.batch, at.kv_head, chunk.begin), args.grad_key.row);
+  put<Element>(args, sums.values, space.value_width, count, args.value_width, 1.0f,
+               rows_at<T>(args.grad_value, at.batch, at.kv_head, chunk.begin), args.grad_value.row);
+}
+
+// A chunk of keys and values in the layouts of the products; query heads that share it follow.
+template <class Element>
+struct PackedChunk {
+  Span keys{-1, -1};
+  Factor<Element> key_rows{};
+
+  template <class T>
+  void hold(const AttentionBackward& args, const BackwardScratch<T, Element>& space, const Head& at,
+            Span chunk) {
+    if (chunk.begin == keys.begin) return;
+    keys = chunk;
+    const T* key = rows_at<T>(args.key, at.batch, at.kv_head, chunk.begin);
+    const T* value = rows_at<T>(args.value, at.batch, at.kv_head, chunk.begin);
+    const int64_t rows = chunk.end - chunk.begin;
+    if (!args.is_few)
+      transposed_second_factor(key, args.key.row, rows, args.width, space.keys, space.columns);
+    transposed_second_factor(value, args.value.row, rows, args.value_width, space.values,
+                             space.columns);
+    key_rows = second_factor(key, args.key.row, rows, args.width, space.key_rows);
+  }
+};
+
+// A head's queries against a chunk of keys. What sees no further one is written while it lies in
+// the cache.
+template <class T, class Element>
+static void differentiate_chunk(const AttentionBackward& args,
+                                const BackwardScratch<T, Element>& space, const Item& item,
+                                const Head& at, Span chunk, ChunkAhead<T>& ahead,
+                                PackedChunk<Element>& packed, const KeySums& key_sums) {
+  const int64_t queries = args.last_query - args.first_query, size = block_size(queries);
+  for (int64_t i = 0; i < queries; i += size) {
+    const int64_t first = args.first_query + i, count = size < queries - i ? size : queries - i;
+    const Span seen = intersect(keys_seen_by(args, first, first + count - 1), item.keys);
+    if (seen.end <= chunk.begin || chunk.end <= seen.begin) continue;
+    const bool is_within = chunk.begin <= seen.begin && seen.end <= chunk.end;
+    const QuerySums sums{is_within ? space.block_queries : space.grad_queries + i * space.width,
+                         space.has_grad_queries[i / size]};
+    const ScoreBlock block(args, at.batch, at.head, first, count, chunk, space.columns);
+    if (!block.is_empty()) {
+      packed.hold(args, space, at, chunk);
+      ahead.begin_block(i, count);
+      differentiate_block<T>(args, space, item, block, chunk, packed.key_rows, ahead, sums,
+                             key_sums);
+    }
+    if (seen.end <= chunk.end) put_grad_queries(args, space, item, at, i, count, sums);
+  }
 }
 
 template <class T, class Element>
 static void differentiate_head(const AttentionBackward& args,
                                const BackwardScratch<T, Element>& space, const Item& item,
-                               const Head& at, const Head& next, Span& packed,
-                               Factor<Element>& key_rows) {
-  const int64_t batch = at.batch, kv_head = at.kv_head, head = at.head;
+                               const Head& at, const Head& next, PackedChunk<Element>& packed) {
+  const int64_t batch = at.batch, head = at.head, group = args.heads / args.kv_heads;
   const int64_t queries = args.last_query - args.first_query, size = block_size(queries);
   const Span keys = item.keys;
   for (int64_t i = 0; i * size < queries; ++i) space.has_grad_queries[i] = false;
-  find_deltas(rows_at<const T>(args.out, batch, head, args.first_query), args.out.row,
-              rows_at<const T>(args.grad_out, batch, head, args.first_query), args.grad_out.row,
-              queries, args.value_width, space.deltas);
+  if (args.grad_slopes != nullptr)
+    find_deltas(rows_at<const T>(args.out, batch, head, args.first_query), args.out.row,
+                rows_at<const T>(args.grad_out, batch, head, args.first_query), args.grad_out.row,
+                queries, args.value_width, space.deltas);
   if (args.grad_slopes != nullptr && item.range == args.first_key_item)
     args.grad_slopes[(batch * args.all_key_items + item.range) * args.heads + head] +=
         slope_gradient_of_deltas(
             args, args.lse + (batch * args.heads + head) * args.num_queries + args.first_query,
             space.deltas);
 
+  // Nothing is added to the sums of keys after this head.
+  const bool is_last = (head + 1) % group == 0 && args.last_query == args.num_queries;
   const Span seen = intersect(keys_seen_by(args, args.first_query, args.last_query - 1), keys);
-  for (int64_t key = keys.begin; key < seen.end; key += args.chunk) {
+  for (int64_t key = keys.begin; key < keys.end; key += args.chunk) {
     const Span chunk = intersect(keys, {key, key + args.chunk});
-    if (chunk.end <= seen.begin) continue;
-    ChunkAhead<T> ahead(args, at, next, keys, seen, chunk);
-    for (int64_t i = 0; i < queries; i += size) {
-      const ScoreBlock block(args, batch, head, args.first_query + i,
-                             size < queries - i ? size : queries - i, chunk, space.columns);
-      if (block.is_empty()) continue;
-      if (chunk.begin != packed.begin) {
-        packed = chunk;
-        const T* key_data = rows_at<T>(args.key, batch, kv_head, chunk.begin);
-        const T* value_data = rows_at<T>(args.value, batch, kv_head, chunk.begin);
-        const int64_t rows = chunk.end - chunk.begin;
-        if (!args.is_few)
-          transposed_second_factor(key_data, args.key.row, rows, args.width, space.keys,
-                                   space.columns);
-        transposed_second_factor(value_data, args.value.row, rows, args.value_width, space.values,
-                                 space.columns);
-        key_rows = second_factor(key_data, args.key.row, rows, args.width, space.key_rows);
-      }
-      ahead.begin_block(i, size);
-      differentiate_block<T>(args, space, item, block, chunk, key_rows, ahead,
-                             space.has_grad_queries[i / size],
-                             space.has_grad_keys[(key - keys.begin) / args.chunk]);
+    const int64_t row = is_chunk_summed_once(args) ? 0 : key - keys.begin;
+    const KeySums sums{space.grad_keys + row * space.width,
+                       space.grad_values + row * space.value_width,
+                       space.has_grad_keys[(key - keys.begin) / args.chunk]};
+    if (chunk.begin < seen.end && seen.begin < chunk.end) {
+      ChunkAhead<T> ahead(args, at, next, keys, seen, chunk);
+      differentiate_chunk(args, space, item, at, chunk, ahead, packed, sums);
     }
+    if (is_last) put_grad_keys(args, space, at, chunk, sums);
   }
-  for (int64_t i = 0; i < queries; i += size)
-    if (!space.has_grad_queries[i / size])
-      set_zero(space.grad_queries + i * space.width,
-               (size < queries - i ? size : queries - i) * space.width);
+  for (int64_t i = 0; i < queries; i += size) {  // blocks that see nothing
+    const int64_t first = args.first_query + i, count = size < queries - i ? size : queries - i;
+    const Span seen_by_block = intersect(keys_seen_by(args, first, first + count - 1), keys);
+    if (seen_by_block.end <= seen_by_block.begin)
+      put_grad_queries(args, space, item, at, i, count,
+                       {space.block_queries, space.has_grad_queries[i / size]});
+  }
 }
 
 // One key-value head's range of keys.
 template <class T, class Element>
 static void differentiate_range(const AttentionBackward& args, BackwardScratch<T, Element>& space,
-                                int64_t pair, int64_t next_pair, int64_t share, const Item& item) {
+                                int64_t pair, int64_t next_pair, const Item& item) {
   const int64_t batch = pair / args.kv_heads, kv_head = pair % args.kv_heads;
   const int64_t group = args.heads / args.kv_heads;
-  const Span keys = item.keys;
-  const int64_t count = keys.end - keys.begin;
-  const int64_t queries = args.last_query - args.first_query;
+  const int64_t count = item.keys.end - item.keys.begin;
   if (args.key_sums != nullptr) {
-    const int64_t first_row = (batch * args.kv_heads + kv_head) * args.num_keys + keys.begin;
+    const int64_t first_row = (batch * args.kv_heads + kv_head) * args.num_keys + item.keys.begin;
     space.grad_keys = args.key_sums + first_row * space.width;
     space.grad_values = args.value_sums + first_row * space.value_width;
   }
   for (int64_t i = 0; i * args.chunk < count; ++i)
     space.has_grad_keys[i] = args.key_sums != nullptr;
 
-  Span packed{-1, -1};  // the chunk that lies in the scratch; query heads that share it follow
-  Factor<Element> key_rows{};
+  PackedChunk<Element> packed;
   for (int64_t head = kv_head * group; head < (kv_head + 1) * group; ++head) {
     const Head next = head + 1 < (kv_head + 1) * group
                           ? Head{batch, kv_head, head + 1}
                           : Head{next_pair / args.kv_heads, next_pair % args.kv_heads,
                                  next_pair % args.kv_heads * group};
-    differentiate_head<T, Element>(args, space, item, {batch, kv_head, head}, next, packed,
-                                   key_rows);
-    if (args.query_shares != nullptr) {
-      const int64_t first_row = ((share * args.batch + batch) * args.heads + head) * queries;
-      write<Element>(space.grad_queries, space.width, queries, args.width, args.scale,
-                     args.query_shares + first_row * args.width, args.width);
-    } else {
-      write<Element>(space.grad_queries, space.width, queries, args.width, args.scale,
-                     rows_at<T>(args.grad_query, batch, head, args.first_query),
-                     args.grad_query.row);
-    }
+    differentiate_head<T, Element>(args, space, item, {batch, kv_head, head}, next, packed);
   }
-  if (args.last_query < args.num_queries) return;
-  for (int64_t i = 0; i < count; i += args.chunk)
-    if (!space.has_grad_keys[i / args.chunk]) {
-      const int64_t rows = args.chunk < count - i ? args.chunk : count - i;
-      set_zero(space.grad_keys + i * space.width, rows * space.width);
-      set_zero(space.grad_values + i * space.value_width, rows * space.value_width);
-    }
-  write<Element>(space.grad_keys, space.width, count, args.width, args.scale,
-                 rows_at<T>(args.grad_key, batch, kv_head, keys.begin), args.grad_key.row);
-  write<Element>(space.grad_values, space.value_width, count, args.value_width, 1.0f,
-                 rows_at<T>(args.grad_value, batch, kv_head, keys.begin), args.grad_value.row);
 }
 
 template <class T, class Element>
 static void differentiate_item(const AttentionBackward& args, BackwardScratch<T, Element>& space,
                                int64_t index) {
-  const int64_t share = fold(index % args.num_key_items, args.num_key_items);
   const int64_t bundle = index / args.num_key_items % args.num_bundles;
   const int64_t single = index / args.num_key_items / args.num_bundles;
   Item item{};
-  item.range = args.first_key_item + share;
+  item.range = args.first_key_item + fold(index % args.num_key_items, args.num_key_items);
   item.keys = intersect({item.range * args.item_keys, (item.range + 1) * args.item_keys},
                         {0, args.num_keys});
   item.share = args.grad_mask.key == 0 ? bundle * args.all_key_items + item.range : bundle;
@@ -241,7 +305,7 @@ static void differentiate_item(const AttentionBackward& args, BackwardScratch<T,
     int64_t next = args.num_shared == 1 ? pair + 1 : pair + args.shared_stride;
     if ((i + 1 == end && args.num_shared > 1) || next >= args.batch * args.kv_heads) next = pair;
     if (next != pair && is_fetched_at_once<T>(args)) fetch_pair<T>(args, next);
-    differentiate_range<T>(args, space, pair, next, share, item);
+    differentiate_range<T>(args, space, pair, next, item);
   }
 }
 
@@ -251,6 +315,7 @@ static void differentiate_items(const AttentionBackward& args, int64_t begin, in
   BackwardScratch<T, Element> space(args, scratch);
   *scratch_bytes = space.scratch.used;
   for (int64_t item = begin; item < end; ++item) differentiate_item<T>(args, space, item);
+  if (args.is_streaming) fence();
 }
 
 void attention_backward(const AttentionBackward& args, int64_t begin, int64_t end, char* scratch,

@@ -56,7 +56,7 @@ struct ChunkAhead {
     if (is_off) return;
     const int64_t num_blocks = (all.end - all.begin + kMaxBlock - 1) / kMaxBlock;
     keys = portions_of(next_keys(args, item, seen, chunk), num_blocks);
-    queries = portions_of(all, num_blocks);
+    queries = portions_of(intersect(all, {all.begin, all.begin + kMaxBlock}), 1);
   }
 
   // Those of the next chunk, or of the item's first.
@@ -83,6 +83,7 @@ struct ChunkAhead {
     if (is_off) return;
     const Ahead tensors[] = {
         rows_ahead<T>(args.query, at.batch, at.head, near, args.width),
+        rows_ahead<T>(args.out, at.batch, at.head, near, args.value_width),
         rows_ahead<T>(args.grad_out, at.batch, at.head, near, args.value_width),
         rows_ahead<T>(args.key, of_keys.batch, of_keys.kv_head, key_rows, args.width),
         rows_ahead<T>(args.value, of_keys.batch, of_keys.kv_head, key_rows, args.value_width),

@@ -10,6 +10,16 @@ DLPLUG_INLINE bool has_bias_gradient(const AttentionBackward& args) {
   return args.grad_mask.type != MaskType::kNone || args.grad_slopes != nullptr;
 }
 
+// Whether the sums of a chunk of keys are done with before those of the next begin, and are small
+// enough to stay in the cache: unless several query heads or passes add to them.
+DLPLUG_INLINE bool is_chunk_summed_once(const AttentionBackward& args) {
+  return args.heads == args.kv_heads && args.key_sums == nullptr;
+}
+
+DLPLUG_INLINE int64_t sum_rows(const AttentionBackward& args) {
+  return is_chunk_summed_once(args) ? args.chunk : args.item_keys;
+}
+
 namespace {
 
 template <class T, class Element>
@@ -25,16 +35,17 @@ struct BackwardScratch {
   Element* query_rows;         // (depth of block, width), as the second
   Element* grads;              // (block, row_of(E)), as the first factor
   Element* grad_rows;          // (depth of block, value_width), as the second
-  Element* factors;            // (block, columns): weights or their gradient
+  Element* factors;            // (block, row_of(columns)): gradients of products; null for floats
   float* weights;              // (block, columns)
   float* score_grads;          // (block, columns)
   float* bias_grads;           // the same before the softcap's slope: where it lies, or null
   float* totals;               // (block,): sums of the weights, where there are slopes, or null
   float* deltas;               // (queries of the pass,)
   // Sums, which hold nothing, not even 0, before the first block is added to them.
-  float* grad_queries;     // (queries of the pass, width)
-  float* grad_keys;        // (item_keys, width)
-  float* grad_values;      // (item_keys, value_width)
+  float* block_queries;    // (block, width): of queries that see keys of one chunk
+  float* grad_queries;     // (queries of the pass, width): of others; null with one chunk
+  float* grad_keys;        // (item_keys, width), or (chunk, width) where one head adds to it
+  float* grad_values;      // the same with value_width
   bool* has_grad_queries;  // (blocks of the pass,)
   bool* has_grad_keys;     // (chunks of the item,): of keys and values
 
@@ -51,17 +62,22 @@ struct BackwardScratch {
         query_rows(scratch.take<Element>(kMaxBlock * width)),
         grads(scratch.take<Element>(kMaxBlock * row_of<Element>(args.value_width))),
         grad_rows(scratch.take<Element>(kMaxBlock * value_width)),
-        factors(scratch.take<Element>(kMaxBlock * columns)),
+        factors(__is_same(Element, float)
+                    ? nullptr
+                    : scratch.take<Element>(kMaxBlock * row_of<Element>(columns))),
         weights(scratch.take<float>(kMaxBlock * columns)),
         score_grads(scratch.take<float>(kMaxBlock * columns)),
         bias_grads(!has_bias_gradient(args) ? nullptr
-                   : args.softcap == 0.0f   ? score_grads
-                                            : scratch.take<float>(kMaxBlock * columns)),
+                   : args.softcap == 0.0f && __is_same(Element, float)
+                       ? score_grads
+                       : scratch.take<float>(kMaxBlock * columns)),
         totals(args.grad_slopes == nullptr ? nullptr : scratch.take<float>(kMaxBlock)),
         deltas(scratch.take<float>(args.most_queries)),
-        grad_queries(scratch.take<float>(args.most_queries * width)),
-        grad_keys(args.key_sums ? nullptr : scratch.take<float>(args.item_keys * width)),
-        grad_values(args.key_sums ? nullptr : scratch.take<float>(args.item_keys * value_width)),
+        block_queries(scratch.take<float>(kMaxBlock * width)),
+        grad_queries(args.item_keys <= args.chunk ? nullptr
+                                                  : scratch.take<float>(args.most_queries * width)),
+        grad_keys(args.key_sums ? nullptr : scratch.take<float>(sum_rows(args) * width)),
+        grad_values(args.key_sums ? nullptr : scratch.take<float>(sum_rows(args) * value_width)),
         has_grad_queries(scratch.take<bool>(args.most_queries)),
         has_grad_keys(scratch.take<bool>(args.item_keys)) {}
 };

@@ -54,7 +54,7 @@ static void soften_head(const ScoreBlock& block, Span chunk, const Softmax& soft
     if (!block.is_empty()) fill_zeros(scores + row * block.stride, begin + block.columns, end);
   }
   if (block.is_empty()) return;
-  soften(block, softmax, scores + begin, rows);
+  soften<float>(block, softmax, scores + begin, rows);
 }
 
 // Whether the mask hides the keys of a chunk from all heads of a group.

@@ -20,7 +20,9 @@ static void put_row(const AttentionForward& args, int64_t batch, int64_t head, i
   double* lse = args.lse + (batch * args.heads + head) * args.num_queries + query;
   float factor;
   finish(top, total, args.sinks == nullptr ? nullptr : args.sinks + head, &factor, lse);
-  if (sums != nullptr)
+  if (sums != nullptr && args.is_streaming)
+    write_rows<true>(sums, 0, 1, args.value_width, factor, out, 0);
+  else if (sums != nullptr)
     write_rows(sums, 0, 1, args.value_width, factor, out, 0);
   else
     for (int64_t column = 0; column < args.value_width; ++column) out[column] = T{};

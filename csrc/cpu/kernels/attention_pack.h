@@ -60,12 +60,6 @@ static Factor<float> first_factor(const T* from, int64_t stride, int64_t rows, i
   return copy_rows(from, stride, rows, width, space);
 }
 
-// The transpose of computed (rows, width) as the first factor of a product over the rows.
-DLPLUG_INLINE Factor<float> transposed_first_factor(const float* from, int64_t stride, int64_t,
-                                                    int64_t, float*) {
-  return {from, stride};
-}
-
 // (rows, width) as the second factor of a product over the rows.
 template <class T>
 static Factor<float> second_factor(const T* from, int64_t stride, int64_t rows, int64_t width,
@@ -129,14 +123,18 @@ static void transposed_second_factor(const T* from, int64_t stride, int64_t rows
   }
 }
 
-// Computed floats (rows, width) times `factor` to rows of T.
-template <class T>
+// Computed floats (rows, width) times `factor` to rows of T; past the caches, see
+// AttentionScores::is_streaming.
+template <bool kStream = false, class T>
 static void write_rows(const float* from, int64_t stride, int64_t rows, int64_t width, float factor,
                        T* to, int64_t to_stride) {
   for (int64_t row = 0; row < rows; ++row) {
     const float* x = from + row * stride;
     T* y = to + row * to_stride;
     int64_t column = 0;
+    if constexpr (kStream)
+      for (; column + 2 * kWidth <= width; column += 2 * kWidth)
+        stream(y + column, load(x + column) * factor, load(x + column + kWidth) * factor);
     for (; column + kWidth <= width; column += kWidth) store(y + column, load(x + column) * factor);
     const int rest = (int)(width - column);
     if (rest > 0) store(y + column, load(x + column, rest) * factor, rest);

@@ -16,12 +16,17 @@ DLPLUG_INLINE UInt load_pairs(const BFloat16* from, int64_t count) {
   return (UInt)_mm512_maskz_loadu_epi16((__mmask32)((1ull << count) - 1), from);
 }
 
-// 16 bfloat16 in the low halves of 16 lanes; `count` of them exist.
-DLPLUG_INLINE UInt load_halves(const BFloat16* from, int64_t count) {
-  if (count >= 16) return (UInt)_mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i*)from));
+// 16 bfloat16; `count` of them exist.
+DLPLUG_INLINE __m256i load_half(const BFloat16* from, int64_t count) {
+  if (count >= 16) return _mm256_loadu_si256((const __m256i*)from);
   will_read(from, count);
-  const auto mask = (__mmask16)((1u << count) - 1);
-  return (UInt)_mm512_cvtepu16_epi32(_mm256_maskz_loadu_epi16(mask, from));
+  return _mm256_maskz_loadu_epi16((__mmask16)((1u << count) - 1), from);
+}
+
+// The first half's entries in the low halves of 16 lanes, the second half's in the high ones.
+DLPLUG_INLINE UInt zipped(__m512i halves) {
+  const UInt order = (UInt)lanes() | ((UInt)lanes() + 16u) << 16;
+  return (UInt)_mm512_permutexvar_epi16((__m512i)order, halves);
 }
 
 // 32 floats to bfloat16, rounded to nearest even, in order. See multiply_add for the assembler.
@@ -33,9 +38,6 @@ DLPLUG_INLINE __m512i narrow(Float low, Float high) {
 
 DLPLUG_INLINE void store_pairs(uint32_t* to, UInt pairs) {
   _mm512_storeu_si512(to, (__m512i)pairs);
-}
-DLPLUG_INLINE void store_pairs(uint32_t* to, UInt low, UInt high) {
-  store_pairs(to, low | high << 16);
 }
 
 // Pairs along the width, zeros up to whole vectors.
@@ -72,21 +74,6 @@ static Factor<uint32_t> copy_pairs(const BFloat16* from, int64_t stride, int64_t
   return {space, space_stride};
 }
 
-// Pairs of rows, of computed floats whose width is a multiple of kWidth.
-[[maybe_unused]] static Factor<uint32_t> transposed_first_factor(const float* from, int64_t stride,
-                                                                 int64_t rows, int64_t width,
-                                                                 uint32_t* space) {
-  for (int64_t row = 0; row < rows; row += 2)
-    for (int64_t column = 0; column < width; column += 16) {
-      const float* x = from + row * stride + column;
-      const __m512i halves = narrow(load(x), row + 1 < rows ? load(x + stride) : Float{});
-      store_pairs(space + row / 2 * stride + column,
-                  (UInt)_mm512_cvtepu16_epi32(_mm512_castsi512_si256(halves)),
-                  (UInt)_mm512_cvtepu16_epi32(_mm512_extracti64x4_epi64(halves, 1)));
-    }
-  return {space, stride};
-}
-
 // Pairs of rows.
 [[maybe_unused]] static Factor<uint32_t> second_factor(const BFloat16* from, int64_t stride,
                                                        int64_t rows, int64_t width,
@@ -95,9 +82,11 @@ static Factor<uint32_t> copy_pairs(const BFloat16* from, int64_t stride, int64_t
   for (int64_t row = 0; row < rows; row += 2) {
     const BFloat16* x = from + row * stride;
     for (int64_t column = 0; column < width; column += 16) {
-      const UInt low = load_halves(x + column, width - column);
-      const UInt high = row + 1 < rows ? load_halves(x + stride + column, width - column) : UInt{};
-      store_pairs(space + row / 2 * space_stride + column, low, high);
+      const __m256i low = load_half(x + column, width - column);
+      const __m256i high =
+          row + 1 < rows ? load_half(x + stride + column, width - column) : __m256i{};
+      store_pairs(space + row / 2 * space_stride + column,
+                  zipped(_mm512_inserti64x4(_mm512_castsi256_si512(low), high, 1)));
     }
   }
   return {space, space_stride};
@@ -128,15 +117,21 @@ static Factor<uint32_t> copy_pairs(const BFloat16* from, int64_t stride, int64_t
 }
 
 // Computed floats (rows, width), rows of a multiple of kWidth, times `factor` to bfloat16.
+template <bool kStream = false>
 [[maybe_unused]] static void write_pairs(const float* from, int64_t stride, int64_t rows,
                                          int64_t width, float factor, BFloat16* to,
                                          int64_t to_stride) {
   for (int64_t row = 0; row < rows; ++row) {
     const float* x = from + row * stride;
     int64_t column = 0;
-    for (; column + 32 <= width; column += 32)
-      _mm512_storeu_si512(to + row * to_stride + column,
-                          narrow(load(x + column) * factor, load(x + column + 16) * factor));
+    for (; column + 32 <= width; column += 32) {
+      const __m512i both = narrow(load(x + column) * factor, load(x + column + 16) * factor);
+      auto* at = (__m512i*)(to + row * to_stride + column);
+      if constexpr (kStream)
+        _mm512_stream_si512(at, both);
+      else
+        _mm512_storeu_si512(at, both);
+    }
     if (column < width) {
       const int64_t count = width - column;
       const Float high = count > 16 ? load(x + column + 16) * factor : Float{};

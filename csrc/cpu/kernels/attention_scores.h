@@ -49,6 +49,31 @@ DLPLUG_INLINE Float exp_of_score(Float x) {
   return is_zero ? Float{} : p * (Float)((Int)shifted << 23);
 }
 
+#if defined(__AVX512F__)
+// e^x for x <= 88, within 3e-6 of it: of weights that are rounded to bfloat16, which keeps 4e-3,
+// in half the time. e^-inf = 0.
+DLPLUG_INLINE Float rough_exp_of_score(Float x) {
+  const __m512 power = (__m512)(x * 0x1.715476p+0f);                          // of two
+  const Float r = (Float)_mm512_reduce_ps(power, _MM_FROUND_TO_NEAREST_INT);  // 0 of -inf
+  Float p = broadcast(9.582852945e-3f);
+  p = fma(p, r, broadcast(5.590642616e-2f));
+  p = fma(p, r, broadcast(2.402409911e-1f));
+  p = fma(p, r, broadcast(6.931241751e-1f));
+  p = fma(p, r, broadcast(1.0f));
+  const __m512 whole = _mm512_roundscale_ps(power, _MM_FROUND_TO_NEAREST_INT);
+  return (Float)_mm512_scalef_ps((__m512)p, whole);
+}
+#endif
+
+// The weight e^x that a product with elements of this type takes.
+template <class Element>
+DLPLUG_INLINE Float weight_of(Float x) {
+#if defined(__AVX512F__)
+  if constexpr (!__is_same(Element, float)) return rough_exp_of_score(x);
+#endif
+  return exp_of_score(x);
+}
+
 DLPLUG_INLINE float exp_of_score(float x) { return exp_of_score(broadcast(x))[0]; }
 
 // tanh within 2 ulp: near 0 the polynomial of Cephes' tanhf, else 1 - 2 / (e^2|x| + 1).

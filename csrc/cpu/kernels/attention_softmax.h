@@ -72,7 +72,7 @@ static void raise_tops(int64_t count, const float* tops, const Softmax& softmax)
 }
 
 // Scores to weights e^(score - top), dropped out where asked, and the sum of each row before that.
-template <class Row>
+template <class Row, class Element>
 static void weigh(const ScoreBlock& block, const Softmax& softmax, float* scores, float* sums) {
   const Float scale = broadcast(Row::kIsPlain ? block.args.scale : 1.0f);
   for (int64_t row = 0; row < block.count; ++row) {
@@ -85,7 +85,8 @@ static void weigh(const ScoreBlock& block, const Softmax& softmax, float* scores
     Float total = {};
     Row weights(block, row);
     for (int64_t j = vectors.begin; j < vectors.end; j += kWidth) {
-      const Float weight = exp_of_score(hide(seen, j, shifted(load(x + j), scale, shift, is_huge)));
+      const Float score = hide(seen, j, shifted(load(x + j), scale, shift, is_huge));
+      const Float weight = weight_of<Element>(score);
       total += weight;
       store(x + j, weights.drop(j, weight));
     }
@@ -100,14 +101,15 @@ static void add_sums(int64_t count, const float* sums, const Softmax& softmax) {
   });
 }
 
-// Products to weights e^(score - top), the softmax taking them in. `rows` is space for a number per
-// row.
+// Products to weights e^(score - top) for a product with elements of this type, the softmax taking
+// them in. `rows` is space for a number per row.
+template <class Element>
 static void soften(const ScoreBlock& block, const Softmax& softmax, float* products, float* rows) {
   with_row_type(block, [&](auto type) {
     using Row = typename decltype(type)::type;
     find_tops<Row>(block, products, rows);
     raise_tops(block.count, rows, softmax);
-    weigh<Row>(block, softmax, products, rows);
+    weigh<Row, Element>(block, softmax, products, rows);
     add_sums(block.count, rows, softmax);
   });
 }

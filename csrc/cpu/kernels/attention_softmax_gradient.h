@@ -3,6 +3,7 @@
 #pragma once
 
 #include "csrc/cpu/kernels/attention_dots.h"
+#include "csrc/cpu/kernels/attention_pairs.h"
 #include "csrc/cpu/kernels/attention_scores.h"
 
 namespace dlplug::DLPLUG_ISA {
@@ -35,64 +36,150 @@ static void find_deltas(const T* out, int64_t out_stride, const T* grad_out, int
   }
 }
 
-// Products to weights e^(score - lse) in `weights`, and in `grads` the gradient of the weights to
-// that of the products, but for the factor scale. In `bias_grads`, unless null, to that of what is
-// added to the scores, and in `totals`, unless null, the sum of each row's weights.
-template <class Row>
-static void differentiate(const ScoreBlock& block, const double* lse, const float* deltas,
-                          float* weights, float* grads, float* bias_grads, float* totals) {
-  const Float scale = broadcast(block.args.scale);
-  for (int64_t row = 0; row < block.count; ++row) {
-    float *x = weights + row * block.stride, *g = grads + row * block.stride;
-    const Span seen = block.seen(row), vectors = vectors_of(seen);
-    fill_zeros(x, 0, vectors.begin);
-    fill_zeros(g, 0, vectors.begin);
-    fill_zeros(x, vectors.end, block.columns);
-    fill_zeros(g, vectors.end, block.columns);
-    float* b =
-        bias_grads == nullptr || bias_grads == grads ? nullptr : bias_grads + row * block.stride;
-    if (b != nullptr) {
-      fill_zeros(b, 0, vectors.begin);
-      fill_zeros(b, vectors.end, block.columns);
-    }
-    if (totals != nullptr) totals[row] = 0.0f;
-    if (vectors.begin >= vectors.end) continue;
+// From a row's products and the gradients of its weights to its weights e^(score - lse), and from
+// these gradients to those of the scores; for products with elements of this type.
+template <class Row, class Element>
+struct RowGradient {
+  struct Vector {
+    Float weight;  // before dropout
+    Float kept;    // after it
+    Float change;  // gradient of what is added to the scores
+    Float grad;    // of the product, but for the factor scale
+  };
 
+  Span seen, vectors;  // columns
+  bool is_huge;
+  Float scale, shift, rest, factor, delta;
+  Row scores;
+
+  RowGradient(const ScoreBlock& block, int64_t row, double lse, float delta)
+      : seen(block.seen(row)),
+        vectors(vectors_of(seen)),
+        scale(broadcast(block.args.scale)),
+        delta(broadcast(delta)),
+        scores(block, row) {
     // Where every score is -inf, lse is too, and no weight counts.
-    const bool is_blind = lse[row] == -kInfinity;
-    const float top = (float)lse[row];
-    const Float shift = broadcast(is_blind ? -kInfinity : -top);
-    const bool is_huge = is_huge_score(top);
+    const bool is_blind = lse == -kInfinity;
+    const float top = (float)lse;
+    shift = broadcast(is_blind ? -kInfinity : -top);
+    is_huge = is_huge_score(top);
     // What float leaves of lse: of a huge one it is subtracted, which is exact as the scores that
     // count lie near; of others it becomes a factor, which rounds less.
-    const float left = is_blind ? 0.0f : (float)(top - lse[row]);
-    const Float rest = broadcast(left);
-    const Float factor = exp_of_score(broadcast(is_huge ? 0.0f : left));
-    const Float delta = broadcast(deltas[row]);
-    Row scores(block, row);
+    const float left = is_blind ? 0.0f : (float)(top - lse);
+    rest = broadcast(left);
+    factor = exp_of_score(broadcast(is_huge ? 0.0f : left));
+  }
+
+  bool sees(int64_t column) const { return vectors.begin <= column && column < vectors.end; }
+
+  __attribute__((always_inline)) Vector at(int64_t column, Float product, Float gradient) {
+    if constexpr (Row::kIsPlain) {
+      Float score = shifted(product, scale, shift, is_huge);
+      if (is_huge) score += rest;
+      const Float weight = weight_of<Element>(hide(seen, column, score)) * factor;
+      const Float grad = weight * (gradient - delta);
+      return {weight, weight, grad, grad};
+    } else {
+      Float cap_slope = broadcast(1.0f);
+      Float score = scores.score(column, product, &cap_slope) + shift;
+      if (is_huge) score += rest;
+      const Float weight = weight_of<Element>(hide(seen, column, score)) * factor;
+      const Float change = weight * (scores.drop(column, gradient) - delta);
+      return {weight, scores.drop(column, weight), change, change * cap_slope};
+    }
+  }
+};
+
+// A block's weights and gradients of products as the factors of products with them.
+template <class Element>
+struct GradientFactors {
+  Factor<Element> transposed_weights, transposed_grads, grads;
+};
+
+// Products become weights in `weights`, and in `grads` the gradients of the weights those of the
+// products, but for the factor scale. In `bias_grads`, unless null, those of what is added to the
+// scores, and in `totals`, unless null, the sum of each row's weights.
+template <class Row>
+static GradientFactors<float> differentiate(const ScoreBlock& block, const double* lse,
+                                            const float* deltas, float* weights, float* grads,
+                                            float* bias_grads, float* totals, float*) {
+  for (int64_t row = 0; row < block.count; ++row) {
+    float *x = weights + row * block.stride, *g = grads + row * block.stride;
+    float* b =
+        bias_grads == nullptr || bias_grads == grads ? nullptr : bias_grads + row * block.stride;
+    RowGradient<Row, float> gradient(block, row, lse[row], deltas[row]);
+    const Span vectors = gradient.vectors;
+    float* const written[] = {x, g, b};
+    for (float* each : written) {
+      if (each == nullptr) continue;
+      fill_zeros(each, 0, vectors.begin);
+      fill_zeros(each, vectors.end, block.columns);
+    }
     Float total = {};
     for (int64_t j = vectors.begin; j < vectors.end; j += kWidth) {
-      const Float gradient = load(g + j);
-      if constexpr (Row::kIsPlain) {
-        Float score = shifted(load(x + j), scale, shift, is_huge);
-        if (is_huge) score += rest;
-        const Float weight = exp_of_score(hide(seen, j, score)) * factor;
-        store(x + j, weight);
-        store(g + j, weight * (gradient - delta));
-      } else {
-        Float cap_slope = broadcast(1.0f);
-        Float score = scores.score(j, load(x + j), &cap_slope) + shift;
-        if (is_huge) score += rest;
-        const Float weight = exp_of_score(hide(seen, j, score)) * factor;
-        total += weight;
-        store(x + j, scores.drop(j, weight));
-        const Float change = weight * (scores.drop(j, gradient) - delta);
-        if (b != nullptr) store(b + j, change);
-        store(g + j, change * cap_slope);
-      }
+      const auto found = gradient.at(j, load(x + j), load(g + j));
+      total += found.weight;
+      store(x + j, found.kept);
+      if (b != nullptr) store(b + j, found.change);
+      store(g + j, found.grad);
     }
     if (totals != nullptr) totals[row] = sum(total);
   }
+  return {{weights, block.stride}, {grads, block.stride}, {grads, block.stride}};
 }
+
+#if defined(__AVX512F__)
+// The same for products of bfloat16. Pairs of rows take the place of the first row; `factors` is
+// space for pairs of columns, and `bias_grads` for more than `grads`.
+template <class Row>
+static GradientFactors<uint32_t> differentiate(const ScoreBlock& block, const double* lse,
+                                               const float* deltas, float* weights, float* grads,
+                                               float* bias_grads, float* totals,
+                                               uint32_t* factors) {
+  const int64_t factor_stride = row_of<uint32_t>(block.columns);
+  for (int64_t row = 0; row < block.count; row += 2) {
+    const int num_rows = row + 1 < block.count ? 2 : 1;
+    float *x = weights + row * block.stride, *g = grads + row * block.stride;
+    RowGradient<Row, uint32_t> rows[] = {
+        {block, row, lse[row], deltas[row]},
+        {block, row + num_rows - 1, lse[row + num_rows - 1], deltas[row + num_rows - 1]}};
+    Float sums[2] = {};
+    for (int64_t column = 0; column < block.columns; column += 2 * kWidth) {
+      Float kept[2][2] = {}, found[2][2] = {};  // of each row and vector
+#pragma GCC unroll 2
+      for (int r = 0; r < 2; ++r)
+#pragma GCC unroll 2
+        for (int v = 0; v < 2; ++v) {
+          const int64_t j = column + v * kWidth, at = r * block.stride + j;
+          if (r >= num_rows || j >= block.columns) continue;
+          Float change = {};
+          if (rows[r].sees(j)) {
+            const auto all = rows[r].at(j, load(x + at), load(g + at));
+            kept[r][v] = all.kept;
+            found[r][v] = all.grad;
+            change = all.change;
+            sums[r] += all.weight;
+          }
+          if (bias_grads != nullptr) store(bias_grads + row * block.stride + at, change);
+        }
+#pragma GCC unroll 2
+      for (int v = 0; v < 2; ++v) {
+        const int64_t j = column + v * kWidth;
+        if (j >= block.columns) continue;
+        store_pairs((uint32_t*)x + j, zipped(narrow(kept[0][v], kept[1][v])));
+        store_pairs((uint32_t*)g + j, zipped(narrow(found[0][v], found[1][v])));
+      }
+      for (int r = 0; r < num_rows; ++r)
+        store_pairs(factors + (row + r) * factor_stride + column / 2,
+                    (UInt)narrow(found[r][0], found[r][1]));
+    }
+    for (int r = 0; r < num_rows; ++r)
+      if (totals != nullptr) totals[row + r] = sum(sums[r]);
+  }
+  return {{(const uint32_t*)weights, 2 * block.stride},
+          {(const uint32_t*)grads, 2 * block.stride},
+          {factors, factor_stride}};
+}
+#endif
 
 }  // namespace dlplug::DLPLUG_ISA
