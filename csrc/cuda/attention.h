@@ -3,6 +3,7 @@
 
 #include <cstdint>
 
+#include "csrc/common/types.h"
 #include "csrc/cuda/philox.cuh"
 
 namespace dlplug {
@@ -14,14 +15,21 @@ struct HeadRows {
   bool is_regular;  // its rows begin and end at multiples of 16 bytes
 };
 
-// A float mask of the scores is added, a bool one hides.
-enum class MaskType : int32_t { kNone, kBool, kFloat32, kBFloat16, kFloat16 };
-
 // A mask (batch, heads, queries, keys): strides count elements, 0 along an axis that it is
 // broadcast over.
 struct Mask {
   MaskType type;
   const void* data;
+  int64_t batch, head, row, key;
+};
+
+// Blocks of the scores: of so many queries and so many keys.
+constexpr int kShownBlock = 64;
+
+// One byte a block: 0 where a mask hides all its keys from all its queries. Strides count bytes, 0
+// along an axis that the mask is broadcast over; null where there is no mask.
+struct ShownBlocks {
+  const uint8_t* data;
   int64_t batch, head, row, key;
 };
 
@@ -35,6 +43,7 @@ struct AttentionScores {
   float scale, softcap;       // x = softcap * tanh(x / softcap); 0 for none
   const float* alibi_slopes;  // (heads,): x -= slope * |i + query_offset - j|; or null
   Mask mask;
+  ShownBlocks shown;
   int64_t left, right;  // num_queries + num_keys + |query_offset| or more for no bound
   int64_t query_offset;
   const int32_t* document_begin;  // (num_queries,): first key of query i's document; or null

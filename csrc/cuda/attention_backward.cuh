@@ -20,7 +20,7 @@ struct QueryRow {
 // shared memory fits into the 99 KiB of sm_86, sm_89 and sm_120.
 template <class T, int kWidth>
 struct BackwardShape {
-  static constexpr bool kIsFloat = std::is_same_v<T, float>;
+  static constexpr bool kIsFloat = sizeof(T) == 4;
   static constexpr int kWarps = kIsFloat && kWidth > 64 ? 2 : 4, kThreads = kWarps * kWarp;
   static constexpr int kOwned = 16 * kWarps;
   static constexpr int kOther = (kIsFloat ? 2048 : 4096) / kWidth;
@@ -31,6 +31,7 @@ struct BackwardShape {
   static constexpr int kScratch = kScratchOf<T, kOther>;  // floats of a warp
   static constexpr int kBytes = 2 * Owned::kBytes + Others::kBytes +
                                 kWarps * kScratch * sizeof(float) + kOther * sizeof(QueryRow);
+  static_assert(kShownBlock % kOwned == 0 && kShownBlock % kOther == 0);
   static_assert(kBytes <= 99 << 10);
 };
 

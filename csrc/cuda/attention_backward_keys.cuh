@@ -34,17 +34,27 @@ __global__ void __launch_bounds__(BackwardShape<T, kWidth>::kThreads)
   const Span span = queries_of(args, first_key, Shape::kOwned);
   const int begin = span.begin / kQueries * kQueries;
   const int steps = span.begin < span.end ? (span.end - begin + kQueries - 1) / kQueries : 0;
-  if (steps > 0) {  // else no query sees these keys, and nothing would wait for the copies
+  const int turns = group * steps;  // a tile of queries of one head each
+  const auto is_shown = [&](int turn) {
+    const int head = first_head + turn / steps, first = begin + turn % steps * kQueries;
+    return ShownKeys(args, batch, head, first, kQueries).has(first_key);
+  };
+  const auto next = [&](int turn) {
+    while (turn < turns && !is_shown(turn)) ++turn;
+    return turn;
+  };
+  const int first_turn = next(0);
+  if (first_turn < turns) {  // else nobody sees these keys, or waits for the copies
     shared.one.template load<kThreads>(
         Head<const T>(args.key, batch, kv_head, args.num_keys, args.width), first_key, copies);
     shared.other.template load<kThreads>(
         Head<const T>(args.value, batch, kv_head, args.num_keys, args.value_width), first_key,
         copies);
   }
-  const auto load = [&](int turn) {
+  const auto load = [&](int stage, int turn) {
     const int head = first_head + turn / steps, first = begin + turn % steps * kQueries;
     shared.pairs.template load<kThreads>(
-        turn % 2, Head<const T>(args.query, batch, head, args.num_queries, args.width),
+        stage, Head<const T>(args.query, batch, head, args.num_queries, args.width),
         Head<const T>(args.grad_out, batch, head, args.num_queries, args.value_width), first,
         copies);
   };
@@ -54,10 +64,11 @@ __global__ void __launch_bounds__(BackwardShape<T, kWidth>::kThreads)
   Sums<1, Shape::kColumns> grad_keys, grad_values;
   grad_keys.clear();
   grad_values.clear();
-  if (steps > 0) load(0);
+  if (first_turn < turns) load(0, first_turn);
   copies.commit();
-  for (int turn = 0; turn < group * steps; ++turn) {
-    if (turn + 1 < group * steps) load(turn + 1);
+  for (int turn = first_turn, following, stage = 0; turn < turns; turn = following, stage ^= 1) {
+    following = next(turn + 1);
+    if (following < turns) load(stage ^ 1, following);
     copies.commit();
     const int head = first_head + turn / steps, first = begin + turn % steps * kQueries;
     const int64_t first_row =
@@ -76,8 +87,8 @@ __global__ void __launch_bounds__(BackwardShape<T, kWidth>::kThreads)
     Sums<1, kQueries> weights, changes;
     weights.clear();
     changes.clear();
-    multiply_rows<T>(weights, shared.one, 16 * warp, shared.pairs.first(turn % 2));
-    multiply_rows<T>(changes, shared.other, 16 * warp, shared.pairs.second(turn % 2));
+    multiply_rows<T>(weights, shared.one, 16 * warp, shared.pairs.first(stage));
+    multiply_rows<T>(changes, shared.other, 16 * warp, shared.pairs.second(stage));
     const HeadScores scores(args, batch, head);
 #pragma unroll
     for (int n = 0; n < kQueries / 8; ++n)
@@ -92,9 +103,9 @@ __global__ void __launch_bounds__(BackwardShape<T, kWidth>::kThreads)
         weight = found.dropped;
         change = found.of_product;
       }
-    multiply_weights<T>(grad_values, weights, shared.pairs.second(turn % 2), first_column,
+    multiply_weights<T>(grad_values, weights, shared.pairs.second(stage), first_column,
                         shared.scratch);
-    multiply_weights<T>(grad_keys, changes, shared.pairs.first(turn % 2), first_column,
+    multiply_weights<T>(grad_keys, changes, shared.pairs.first(stage), first_column,
                         shared.scratch);
     __syncthreads();  // the next but one is loaded into what was read
   }

@@ -121,7 +121,6 @@ __global__ void __launch_bounds__(BackwardShape<T, kWidth>::kThreads)
   const uint64_t seed = dropout.threshold == 0 ? 0 : static_cast<uint64_t>(*dropout.seed);
   const Span spans[2] = {keys_of(args, first_row + g), keys_of(args, first_row + g + 8)};
   const Span span = keys_of(args, first_query, Shape::kOwned);
-  const int begin = span.begin / kKeys * kKeys;
   const int warp_of_head = tile * Shape::kWarps + warp;
   const MaskGradient& mask = args.grad_mask;
   const int64_t share = mask.row != 0 ? part : part * tiles * Shape::kWarps + warp_of_head;
@@ -134,6 +133,8 @@ __global__ void __launch_bounds__(BackwardShape<T, kWidth>::kThreads)
     const Head<const T> key(args.key, batch, kv_head, args.num_keys, args.width);
     const Head<const T> value(args.value, batch, kv_head, args.num_keys, args.value_width);
     const int64_t row = static_cast<int64_t>(pair) * args.num_queries + first_row;
+    const ShownKeys shown(args, batch, head, first_query, Shape::kOwned);
+    const int begin = shown.next(span.begin / kKeys * kKeys, span.end, kKeys);
     float* to_mask = mask.data == nullptr
                          ? nullptr
                          : mask.data + share * mask.share + batch * mask.batch + head * mask.head;
@@ -156,9 +157,10 @@ __global__ void __launch_bounds__(BackwardShape<T, kWidth>::kThreads)
       shared.pairs.template load<kThreads>(0, key, value, begin, copies);
     }
     copies.commit();
-    for (int first = begin, stage = 0; first < span.end; first += kKeys, stage ^= 1) {
-      if (first + kKeys < span.end)
-        shared.pairs.template load<kThreads>(stage ^ 1, key, value, first + kKeys, copies);
+    for (int first = begin, following, stage = 0; first < span.end; first = following, stage ^= 1) {
+      following = shown.next(first + kKeys, span.end, kKeys);
+      if (following < span.end)
+        shared.pairs.template load<kThreads>(stage ^ 1, key, value, following, copies);
       copies.commit();
       copies.template wait<1>();
       __syncthreads();

@@ -73,9 +73,12 @@ class BiasGradients {
       sums = empty(query, {num_mask_shares_, numel}, ScalarType::Float);
     torch::stable::zero_(sums);
     if (sums.dim() == 2) mask_shares_ = sums;
-    const auto step = [&](int64_t axis) { return mask.size(axis) == 1 ? 0 : mask.stride(axis); };
-    args.grad_mask = {
-        static_cast<float*>(sums.mutable_data_ptr()), numel, step(0), step(1), step(2), step(3)};
+    args.grad_mask = {static_cast<float*>(sums.mutable_data_ptr()),
+                      numel,
+                      mask_step(mask, 0),
+                      mask_step(mask, 1),
+                      mask_step(mask, 2),
+                      mask_step(mask, 3)};
   }
 };
 

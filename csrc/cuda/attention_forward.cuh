@@ -14,8 +14,8 @@ namespace dlplug {
 // A warp of 32 queries reads each key from shared memory half as often as two of 16.
 template <class T, int kWidth>
 struct ForwardShape {
-  static constexpr bool kIsFloat = std::is_same_v<T, float>;
-  static constexpr int kWarps = kIsFloat && kWidth > 64 ? 2 : 4;
+  static constexpr bool kIsFloat = sizeof(T) == 4;
+  static constexpr int kWarps = std::is_same_v<T, float> && kWidth > 64 ? 2 : 4;
   static constexpr int kThreads = kWarps * kWarp;
   static constexpr int kBlocks = kIsFloat || kWidth > 128 ? 1 : 2;
   static constexpr int kRowsPerWarp = 16 * kBlocks, kQueries = kWarps * kRowsPerWarp;
@@ -24,6 +24,7 @@ struct ForwardShape {
   static constexpr int kScratch = kScratchOf<T, kKeys>;  // floats of a warp
   static constexpr int kBytes =
       Queries::kBytes + TilePair<T, kKeys, kWidth>::kBytes + kWarps * kScratch * sizeof(float);
+  static_assert(kShownBlock % kKeys == 0 && kQueries <= 2 * kShownBlock);
   static_assert(kBytes <= 99 << 10);
 };
 
@@ -124,7 +125,8 @@ __global__ void __launch_bounds__(ForwardShape<T, kWidth>::kThreads)
 #pragma unroll
   for (int i = 0; i < 2 * kBlocks; ++i) spans[i / 2][i % 2] = keys_of(args, first_row + 8 * i + g);
   const Span span = keys_of(args, first_query, Shape::kQueries);
-  const int begin = span.begin / kKeys * kKeys;
+  const ShownKeys shown(args, batch, head, first_query, Shape::kQueries);
+  const int begin = shown.next(span.begin / kKeys * kKeys, span.end, kKeys);
 
   Sums<kBlocks, kWidth> sums;
   sums.clear();
@@ -136,9 +138,10 @@ __global__ void __launch_bounds__(ForwardShape<T, kWidth>::kThreads)
     pairs.template load<kThreads>(0, key, value, begin, copies);
   }
   copies.commit();
-  for (int first = begin, stage = 0; first < span.end; first += kKeys, stage ^= 1) {
-    if (first + kKeys < span.end)
-      pairs.template load<kThreads>(stage ^ 1, key, value, first + kKeys, copies);
+  for (int first = begin, following, stage = 0; first < span.end; first = following, stage ^= 1) {
+    following = shown.next(first + kKeys, span.end, kKeys);
+    if (following < span.end)
+      pairs.template load<kThreads>(stage ^ 1, key, value, following, copies);
     copies.commit();
     copies.template wait<1>();
     __syncthreads();

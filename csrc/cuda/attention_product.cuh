@@ -1,5 +1,6 @@
-// The two products that attention consists of, for a warp: 16-bit ones by the tensor cores, float32
-// ones by multiply-adds; the threads' parts of the sums are the same. Sums are float32.
+// The two products that attention consists of, for a warp: 16-bit and TF32 ones by the tensor
+// cores, float32 ones by multiply-adds; the threads' parts of the sums are the same. Sums are
+// float32.
 #pragma once
 
 #include <type_traits>
@@ -18,6 +19,13 @@ __device__ inline float dot(const Elements<float, 4>& a, const Elements<float, 4
 #pragma unroll
   for (int i = 1; i < 4; ++i) sum = fmaf(a.element[i], b.element[i], sum);
   return sum;
+}
+
+template <class T>
+__device__ inline void load_factors(uint32_t (&to)[4], const T* row) {
+  load_matrices(to, row);
+#pragma unroll
+  for (int i = 0; i < 4; ++i) to[i] = factor_of<T>(to[i]);
 }
 
 // sums += left[first_row ...] * right^T: element (i, j) grows by row i of left times row j of
@@ -44,28 +52,32 @@ __device__ inline void multiply_rows(Sums<kBlocks, kColumns>& sums, const Left& 
         }
     }
   } else {
+    constexpr int kAtOnce = kColumns < 16 ? 8 : 16;  // rows of `right`; of 8, lanes give each twice
 #pragma unroll
-    for (int k = 0; k < Left::kWidth / 16; ++k) {
+    for (int k = 0; k < Left::kChunks / 2; ++k) {
       uint32_t parts[kBlocks][4];
 #pragma unroll
       for (int block = 0; block < kBlocks; ++block)
-        load_matrices(parts[block],
-                      left.chunk(first_row + 16 * block + lane % 16, 2 * k + lane / 16));
+        load_factors<T>(parts[block],
+                        left.chunk(first_row + 16 * block + lane % 16, 2 * k + lane / 16));
 #pragma unroll
-      for (int n = 0; n < kColumns / 16; ++n) {
+      for (int n = 0; n < kColumns / kAtOnce; ++n) {
         uint32_t other[4];
-        load_matrices(other, right.chunk(16 * n + lane % 8 + lane / 16 * 8, 2 * k + lane / 8 % 2));
+        load_factors<T>(other, right.chunk(kAtOnce * n + lane % 8 + lane / 16 * (kAtOnce - 8),
+                                           2 * k + lane / 8 % 2));
 #pragma unroll
         for (int block = 0; block < kBlocks; ++block) {
-          multiply_add<T>(sums.at[block][2 * n], parts[block], other[0], other[1]);
-          multiply_add<T>(sums.at[block][2 * n + 1], parts[block], other[2], other[3]);
+          float (&columns)[kColumns / 8][4] = sums.at[block];
+          multiply_add<T>(columns[kAtOnce / 8 * n], parts[block], other[0], other[1]);
+          if constexpr (kAtOnce == 16)
+            multiply_add<T>(columns[2 * n + 1], parts[block], other[2], other[3]);
         }
       }
     }
   }
 }
 
-// sums += weights * right[:, first_column ...], weights rounded to T.
+// sums += weights * right[:, first_column ...], weights rounded to T (float32: as they are).
 template <class T, int kBlocks, int kColumns, int kInner, class Right>
 __device__ inline void multiply_weights(Sums<kBlocks, kColumns>& sums,
                                         const Sums<kBlocks, kInner>& weights, const Right& right,
@@ -99,6 +111,28 @@ __device__ inline void multiply_weights(Sums<kBlocks, kColumns>& sums,
         }
     }
     __syncwarp();  // before the next weights
+  } else if constexpr (std::is_same_v<T, Tf32>) {
+    // A thread has the weights of columns 2t and 2t + 1, and the tensor cores want t and t + 4 of
+    // it: so these change places, and the rows of `right` with them.
+    const auto factor = [](float x) { return factor_of<T>(__float_as_uint(x)); };
+#pragma unroll
+    for (int k = 0; k < kInner / 8; ++k) {
+      uint32_t parts[kBlocks][4];
+#pragma unroll
+      for (int block = 0; block < kBlocks; ++block)
+#pragma unroll
+        for (int i = 0; i < 4; ++i)
+          parts[block][i] = factor(weights.at[block][k][i % 2 * 2 + i / 2]);
+#pragma unroll
+      for (int n = 0; n < kColumns / 8; ++n) {
+        const int row = 8 * k + 2 * t, column = first_column + 8 * n + g;
+        const uint32_t above = factor(right.at(row, column)->value);
+        const uint32_t below = factor(right.at(row + 1, column)->value);
+#pragma unroll
+        for (int block = 0; block < kBlocks; ++block)
+          multiply_add<T>(sums.at[block][n], parts[block], above, below);
+      }
+    }
   } else {
 #pragma unroll
     for (int k = 0; k < kInner / 16; ++k) {

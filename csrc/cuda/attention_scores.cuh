@@ -38,6 +38,53 @@ __device__ inline Span keys_of(const AttentionScores& args, int first, int count
   return {keys_of(args, first).begin, keys_of(args, last).end};
 }
 
+// What a mask adds to a score; of a bool one -inf where it hides.
+__device__ inline float mask_value(const Mask& mask, int64_t at) {
+  switch (mask.type) {
+    case MaskType::kNone:
+      return 0.0f;
+    case MaskType::kBool:
+      return static_cast<const uint8_t*>(mask.data)[at] != 0 ? 0.0f : -kInfinity;
+    case MaskType::kFloat32:
+      return static_cast<const float*>(mask.data)[at];
+    case MaskType::kBFloat16:
+      return to_float(static_cast<const __nv_bfloat16*>(mask.data)[at]);
+    case MaskType::kFloat16:
+      return to_float(static_cast<const __half*>(mask.data)[at]);
+  }
+  return 0.0f;
+}
+
+// Which blocks of keys a mask shows any of, to queries that lie in one block of them or two.
+class ShownKeys {
+ public:
+  __device__ ShownKeys(const AttentionScores& args, int batch, int head, int first_query, int count)
+      : shown_(args.shown), at_(nullptr), to_last_(0) {
+    if (shown_.data == nullptr) return;
+    const int block = first_query / kShownBlock, end = first_query + count;
+    const int last = ((end < args.num_queries ? end : args.num_queries) - 1) / kShownBlock;
+    at_ = shown_.data + batch * shown_.batch + head * shown_.head + block * shown_.row;
+    to_last_ = (last - block) * shown_.row;
+  }
+
+  __device__ bool has(int key) const {
+    if (at_ == nullptr) return true;
+    const uint8_t* at = at_ + key / kShownBlock * shown_.key;
+    return (at[0] | at[to_last_]) != 0;
+  }
+
+  // The first of the tiles at key, key + step, ... that has one; `end` or more for none.
+  __device__ int next(int key, int end, int step) const {
+    while (key < end && !has(key)) key += step;
+    return key;
+  }
+
+ private:
+  const ShownBlocks& shown_;
+  const uint8_t* at_;
+  int64_t to_last_;
+};
+
 // One (batch, head).
 struct HeadScores {
   const AttentionScores& args;
@@ -72,20 +119,9 @@ struct HeadScores {
  private:
   __device__ float masked(float x, int query, int key) const {
     const Mask& mask = args.mask;
-    const int64_t at = mask_offset + query * mask.row + key * mask.key;
-    switch (mask.type) {
-      case MaskType::kNone:
-        return x;
-      case MaskType::kBool:
-        return static_cast<const uint8_t*>(mask.data)[at] != 0 ? x : -kInfinity;
-      case MaskType::kFloat32:
-        return x + static_cast<const float*>(mask.data)[at];
-      case MaskType::kBFloat16:
-        return x + to_float(static_cast<const __nv_bfloat16*>(mask.data)[at]);
-      case MaskType::kFloat16:
-        return x + to_float(static_cast<const __half*>(mask.data)[at]);
-    }
-    return x;
+    if (mask.type == MaskType::kNone) return x;
+    const float added = mask_value(mask, mask_offset + query * mask.row + key * mask.key);
+    return mask.type == MaskType::kBool && added != 0.0f ? added : x + added;
   }
 };
 

@@ -21,6 +21,31 @@ struct Head {
         rows(rows),
         width(width),
         is_regular(from.is_regular) {}
+
+  __device__ T* row(int i) const { return data + i * stride; }
+};
+
+// The rows of `heads` neighbouring heads, one head after the other.
+template <class T>
+struct HeadGroup {
+  T* data;
+  int64_t head, stride;
+  int rows_per_head, rows, width;
+  bool is_regular;
+
+  __device__ HeadGroup(const HeadRows& from, int batch, int first_head, int heads, int rows,
+                       int width)
+      : data(static_cast<T*>(from.data) + batch * from.batch + first_head * from.head),
+        head(from.head),
+        stride(from.row),
+        rows_per_head(rows),
+        rows(heads * rows),
+        width(width),
+        is_regular(from.is_regular) {}
+
+  __device__ T* row(int i) const {
+    return data + i / rows_per_head * head + i % rows_per_head * stride;
+  }
 };
 
 // kRows x kWidth elements. Within a row, chunks of 16 bytes change places by the row's number, so
@@ -41,13 +66,13 @@ struct Tile {
   }
 
   // Rows first, first + 1, ... of `from`, by all kThreads of a block; 0 beyond its rows and width.
-  template <int kThreads>
-  __device__ void load(const Head<const T>& from, int first, AsyncCopies& copies) const {
+  template <int kThreads, class From>
+  __device__ void load(const From& from, int first, AsyncCopies& copies) const {
 #pragma unroll 4
     for (int i = threadIdx.x; i < kRows * kChunks; i += kThreads) {
       const int row = i / kChunks, column = i % kChunks * kPerChunk;
       const int count = first + row < from.rows ? from.width - column : 0;
-      const T* source = from.data + (first + row) * from.stride + column;
+      const T* source = from.row(first + row) + column;
       T* target = chunk(row, i % kChunks);
       if (count >= kPerChunk && from.is_regular) {
         copies.copy(target, source);
@@ -107,7 +132,7 @@ struct Sums {
       for (int r = 0; r < 2; ++r) {
         const int row = first + 16 * block + 8 * r + g;
         if (row >= to.rows) continue;
-        T* target = to.data + row * to.stride;
+        T* target = to.row(row);
 #pragma unroll
         for (int n = 0; n < kColumns / 8; ++n) {
           const int column = first_column + 8 * n + 2 * t;

@@ -2,6 +2,7 @@
 
 import math
 import platform
+from dataclasses import replace
 
 import torch
 import torch.nn.functional as F
@@ -55,8 +56,9 @@ def attention(
         key: ``(..., H, K, D)``; leading sizes broadcast.
         value: ``(..., H, K, E)``.
         attn_mask: Bool (True: seen) or float of ``query``'s dtype or float32 (added to the
-            scores), broadcastable to ``(..., H, Q, K)``. On the CPU, blocks of 64 queries and 256
-            keys that it hides are skipped. A float mask learns; its gradient is summed in float32.
+            scores), broadcastable to ``(..., H, Q, K)``. Blocks of 64 queries and 256 keys (on
+            a GPU 64) that it hides are skipped. A float mask learns; its gradient is summed in
+            float32.
         dropout_p: Probability of dropping a weight; give 0 in evaluation.
         is_causal: Query i sees keys up to position ``i + query_offset``.
         scale: Factor of the scores; None for 1 / sqrt(D).
@@ -81,7 +83,9 @@ def attention(
     Numerics: at most twice PyTorch's own rounding error; half precision sums in float32. float16
     is multiplied in float32, bfloat16 too unless the processor multiplies it itself (AVX512_BF16),
     which takes denormals, smaller than 1.2e-38, for 0. On a GPU 16-bit ones are multiplied by its
-    tensor cores, weights and their gradients rounded to the dtype, and float32 by itself.
+    tensor cores, weights and their gradients rounded to the dtype, and float32 by itself; where
+    ``torch.backends.cuda.matmul.allow_tf32`` is set, float32 factors and weights are rounded to
+    float16's 11 binary digits instead (TF32), each by at most 1/2048 of itself.
     Deterministic for any thread count and on a GPU; a seed drops the same weights on every backend.
     ``DLPLUG_ATTENTION`` asks for certain kernels (dlplug/ops/_attention_choice.py).
     References: Vaswani et al. 2017, arXiv:1706.03762; Dao et al. 2022, arXiv:2205.14135; Press et
@@ -140,6 +144,7 @@ def attention(
         left,
         right,
         query_offset,
+        choice.may_use_tf32(query),
     )
     if route == "native":
         return _run_kernel(query, key, value, sinks, options)
@@ -198,10 +203,11 @@ def _run_kernel(
         options = options._replace(cu_seqlens=options.cu_seqlens.contiguous())
     if options.attn_mask is not None and options.attn_mask.dim() != 4:
         options = options._replace(attn_mask=_four_axes(options.attn_mask))
+    forward = kernels.hopper_forward if choice.forced == "hopper" else kernels.forward
     if query.dim() == 4:
-        return kernels.forward(query, key, value, sinks, *options)[0]
+        return forward(query, key, value, sinks, *options)[0]
     four = (_four_axes(x) for x in (query, key, value))
-    out, _ = kernels.forward(*four, sinks, *options)
+    out, _ = forward(*four, sinks, *options)
     return out.reshape(*query.shape[:-1], value.size(-1))
 
 
@@ -234,13 +240,13 @@ def _run_torch(
     if scale <= 0:  # which PyTorch's own op multiplies by the -inf of what a causal mask hides
         query, scale = (query * 0, 1.0) if scale == 0 else (-query, -scale)
     arguments = {"is_causal": is_causal, "scale": scale, "enable_gqa": enable_gqa}
-    if choice.forced is None:
+    if choice.forced is None and (query.is_cpu or not choice.FASTEST):
         return F.scaled_dot_product_attention(query, key, value, attn_mask, **arguments)
-    with choice.torch_kernel():
+    with choice.torch_kernel(query):
         return F.scaled_dot_product_attention(query, key, value, attn_mask, **arguments)
 
 
-def _refuse(query, key, value, attn_mask, *_):
+def _refuse(query, key, value, attn_mask, dropout_p, window, query_offset, alibi_slopes, *_):
     """Why the kernels cannot take a call, or None."""
     if query.dtype not in KERNEL_DTYPES:
         return f"{query.dtype} is not float32, bfloat16 or float16"
@@ -259,13 +265,16 @@ def _refuse(query, key, value, attn_mask, *_):
         given = attn_mask.shape[:-3]
         if given != q[:-3] and given.numel() != 1:
             return "attn_mask is broadcast over some of several leading sizes"
+    if choice.forced == "hopper":
+        devices = kernels.hopper_forward.devices
+        return choice.why_not_hopper(devices, query, value, attn_mask, dropout_p, alibi_slopes)
     return None
 
 
 def _decline(query, key, value, attn_mask, dropout_p, window, query_offset, *extras):
     """Why PyTorch's own op is faster, or None; measured on a Zen 5 with AVX-512, torch 2.13."""
     if choice.forced is not None:
-        return None if choice.forced == "native" else f"{choice.VARIABLE}={choice.forced}"
+        return None if choice.forced in choice.OWN else f"{choice.VARIABLE}={choice.forced}"
     if query.is_cpu and torch.compiler.is_compiling():  # a bound would become a guard on the sizes
         return None
     has_features = (
@@ -291,8 +300,11 @@ def _otherwise(
     query, key, value, attn_mask, dropout_p, window, query_offset, alibi_slopes, softcap, sinks, *_
 ):
     """PyTorch's own op for what it can do, by a mask if need be."""
-    if choice.forced == "native":
-        raise choice.cannot("native", OP.refusal(query, key, value, attn_mask))
+    if choice.forced in choice.OWN:
+        refused = OP.refusal(
+            query, key, value, attn_mask, dropout_p, window, query_offset, alibi_slopes
+        )
+        raise choice.cannot(choice.forced, refused)
     why = None
     if torch._C._are_functorch_transforms_active() or forward_ad._current_level >= 0:
         why = "its CPU kernel has no rules for transforms and forward mode"
@@ -308,8 +320,10 @@ def _otherwise(
 
 class _Attention(_backend.Op):
     def explain(self, *args) -> _backend.Explanation:
-        """As every op's, of what autocast makes of the arguments."""
-        return super().explain(*_as_autocast(*args[:3]), *args[3:])
+        """As every op's, of what autocast makes of the arguments; ``hopper`` is told apart."""
+        found = super().explain(*_as_autocast(*args[:3]), *args[3:])
+        is_hopper = choice.forced == "hopper" and found.backend not in ("torch", "reference")
+        return replace(found, backend="hopper") if is_hopper else found
 
 
 OP = _backend.register(

@@ -1,6 +1,8 @@
 """Attention written out query by query in float64, and the rule by which results are judged."""
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -137,6 +139,17 @@ def oracle(tensors, grad, **options):
         return with_gradients(
             ops.attention, [x.double() for x in tensors], grad.double(), **doubled
         )
+
+
+@contextmanager
+def allowed_tf32() -> Iterator[None]:
+    """Within, PyTorch may multiply float32 as TF32 on a GPU."""
+    before = torch.backends.cuda.matmul.allow_tf32
+    torch.backends.cuda.matmul.allow_tf32 = True
+    try:
+        yield
+    finally:
+        torch.backends.cuda.matmul.allow_tf32 = before
 
 
 def peak_of_memory() -> int:

@@ -4,6 +4,7 @@ Each runs the backend that is selected, on tensors of ``device``, beside the ref
 """
 
 import math
+import random
 
 import torch
 from torch import Tensor
@@ -59,6 +60,30 @@ TERMS = {
         "is_causal": True,
         "window": 40,
         "query_offset": 1,
+    },
+}
+# Few queries beside many keys, whose keys are split: of heads that share a key head, in one and in
+# several tiles of 16 rows, and in ranges that the last tile does not fill.
+FEW_SHAPES = [
+    (1, 8, 2, 1, 600, 64, 64),
+    (2, 4, 4, 3, 330, 24, 20),
+    (1, 6, 2, 7, 300, 128, 90),
+    (1, 2, 1, 16, 270, 200, 256),
+]
+FEW = {
+    "plain": {},
+    "decoding": {"is_causal": True, "query_offset": 256},  # one key of the last tile
+    "window": {"is_causal": True, "window": 200, "query_offset": 295},
+    "two-sided": {"window": (None, 3), "query_offset": 255},
+    "beyond": {"is_causal": True, "window": 2, "query_offset": 5000},
+    "dropout": {"dropout_p": 0.3},
+    "all": {
+        "softcap": 2.0,
+        "alibi_slopes": torch.linspace(0.001, 0.7, 8),
+        "sinks": torch.linspace(-2.0, 3.0, 8),
+        "dropout_p": 0.2,
+        "window": (250, 40),
+        "query_offset": 270,
     },
 }
 BATCH, HEADS, QUERIES, KEYS = 2, 2, 20, 70  # of `check_mask`
@@ -126,6 +151,82 @@ def check_extra(name: str, dtype: torch.dtype, device="cpu", sizes=(70, 150, 24,
     # The gradient of a slope sums up distances of up to 150, times weights and gradients.
     units = {"alibi": [1000.0], "all": [16.0, 1000.0]}.get(name, [16.0])
     assert_within_twice(found, true, peer, 16.0, units)
+
+
+def check_few(name: str, dtype: torch.dtype, device="cpu") -> None:
+    """Few queries beside many keys, with any extra; all of them with masks, too."""
+    for batch, heads, *sizes in FEW_SHAPES:
+        options = {key: x[:heads] if isinstance(x, Tensor) else x for key, x in FEW[name].items()}
+        inputs = make_inputs(batch, heads, *sizes, dtype)
+        _, queries, keys, *_ = sizes
+        masks = [None]
+        if name == "all":
+            masks += [make_mask("bool", (batch, 1, 1, keys), dtype)]
+            masks += [make_mask("hiding", (1, heads, queries, keys), dtype)]
+        for mask in masks:
+            found, peer, true = found_and_reference(inputs, device, attn_mask=mask, **options)
+            # Of sinks, mask and slopes, as in `check_mask`; the last with distances of up to 600.
+            units = [32.0, 64.0, 3000.0] if mask is masks[-1] else [32.0, 3000.0]
+            assert_within_twice(found, true, peer, 16.0, units)
+
+
+def check_tf32(name: str, device="cpu", sizes=(70, 150, 24, 20)) -> None:
+    """Float32 with factors of 11 digits is as good as float16, which has as many, summed as well.
+
+    It must be selected; and it is not float32.
+    """
+    inputs = make_inputs(1, 2, 1, *sizes)
+    options = TERMS.get(name, {})
+    found, exact, true = found_and_reference(inputs, device, **options)
+    half = [x.half() for x in inputs]
+    _, peer, _ = found_and_reference(half, device, **options)
+    units = {"alibi": [1000.0], "all": [16.0, 1000.0]}.get(name, [16.0])
+    assert_within_twice([x.half() for x in found], true, peer, 16.0, units)
+    error, least = ((x[0] - true[0]).abs().max() for x in (found, exact))
+    assert error > 20 * least
+
+
+def check_random(number: int, dtype: torch.dtype, device="cpu") -> None:
+    """A product of features drawn at random."""
+    dice = random.Random(number)
+    heads, groups = dice.choice([(1, 1), (2, 1), (3, 3), (4, 2), (6, 2)])
+    batch, queries, keys = dice.choice([1, 2]), dice.randint(1, 150), dice.randint(1, 150)
+    if dice.random() < 0.2:
+        queries, keys = dice.randint(1, 16), dice.randint(256, 700)
+    options = {"is_causal": dice.random() < 0.4}
+    if dice.random() < 0.2:
+        batch, queries, keys = 1, max(queries, keys), max(queries, keys)
+        inner = sorted(dice.randint(0, keys) for _ in range(dice.randint(0, 4)))
+        options["cu_seqlens"] = torch.tensor([0, *inner, keys], dtype=torch.int32)
+    if dice.random() < 0.4:
+        options["window"] = (dice.choice([None, dice.randint(0, keys)]), dice.randint(0, queries))
+    if "cu_seqlens" not in options and (options["is_causal"] or "window" in options):
+        options["query_offset"] = dice.choice([0, keys - queries, dice.randint(-queries, keys)])
+    width, value_width = (dice.choice([8, 33, 64, 65, 128, 200, 256]) for _ in "DE")
+    extras = {
+        "softcap": dice.uniform(0.5, 20.0),
+        "scale": dice.uniform(-1.5, 1.5) / math.sqrt(width),
+        "alibi_slopes": torch.tensor([dice.uniform(0, 0.6) for _ in range(heads)]),
+        "sinks": torch.tensor([dice.uniform(-3, 3) for _ in range(heads)]),
+        "dropout_p": dice.uniform(0, 0.5),
+    }
+    options |= {name: x for name, x in extras.items() if dice.random() < 0.4}
+    units = {"sinks": 32.0, "alibi_slopes": 150.0 * (queries + keys)}
+    if dice.random() < 0.5:
+        shape = dice.choice(mask_shapes(batch, heads, queries, keys))
+        kind = dice.choice(["bool", "float", "hiding", "like query"])
+        options["attn_mask"] = make_mask(kind, shape, dtype)
+        # Each term is off by a rounding, and the sum of so many by the root of their number.
+        terms = batch * heads * queries * keys / math.prod(shape)
+        units["attn_mask"] = 64.0 + 8.0 * math.sqrt(terms)
+    inputs = make_inputs(batch, heads, groups, queries, keys, width, value_width, dtype)
+    found, peer, true = found_and_reference(inputs, device, **options)
+    learnt = [
+        units[name]
+        for name in ("sinks", "attn_mask", "alibi_slopes")
+        if name in options and options[name].is_floating_point()
+    ]
+    assert_within_twice(found, true, peer, 32.0, learnt)
 
 
 def make_mask(kind: str, shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
@@ -217,6 +318,15 @@ def check_large_scores(dtype: torch.dtype, device="cpu") -> None:
         assert_within_twice(found[:1], oracle(tensors, grad), peer, unit=4.0)
 
 
+def check_equal_large_scores(dtype: torch.dtype, device="cpu") -> None:
+    """Of scores of 3e6, to which a float32 cannot add the log of their number: equal weights."""
+    (query, key, value, grad), _ = on(device, make_inputs(1, 1, 1, 20, 80, 8, 8, dtype), {})
+    tensors = (torch.full_like(query, 1000.0), torch.full_like(key, 1000.0), value)
+    out, _, _, grad_value = with_gradients(ops.attention, tensors, grad)
+    for found, mean in ((out, value.mean(2, True)), (grad_value, grad.sum(2, True) / 80)):
+        torch.testing.assert_close(found, mean.expand_as(found), rtol=0.01, atol=0.002)
+
+
 def check_not_finite(dtype: torch.dtype, device="cpu") -> None:
     """NaN and infinity in a query, key, value or mask: the same outputs are NaN as in torch."""
     for value in (math.nan, math.inf, -math.inf):
@@ -275,6 +385,34 @@ def check_hidden_tiles(dtype: torch.dtype, device="cpu") -> None:
         if "cu_seqlens" in options:  # the document of NaN
             is_read[128:256] = False
         assert all(x[:, :, is_read].isfinite().all() for x in found), options
+
+
+def check_blocks_hidden_by_a_mask(dtype: torch.dtype, device="cpu") -> None:
+    """Blocks of 64 queries and 64 keys that a mask hides are not read, forward and back.
+
+    NaN there changes nothing; blocks that show a key to one head, or to few queries, are read.
+    """
+    for queries, blind in ((256, slice(128, 256)), (3, slice(0, 0))):
+        seen = torch.ones(4, queries, 320, dtype=torch.bool)
+        seen[:, :, 64:128] = seen[:, :, 192:256] = False
+        seen[:, blind] = False
+        tensors = make_inputs(1, 4, 2, queries, 320, 8, 8, dtype)
+        for x, hidden in zip(tensors, (blind, None, None, blind), strict=True):
+            for part in (slice(64, 128), slice(192, 256)) if hidden is None else (hidden,):
+                x[:, :, part] = math.nan
+        by_head = seen.clone()
+        by_head[0, :, 128:192] = False  # of two heads that share a key head
+        by_head[:, : min(64, queries - 1), 256:] = by_head[:, : min(40, queries - 1), :64] = False
+        for shown in (seen[:1], by_head):
+            for mask in (shown, torch.zeros(shown.shape).masked_fill(~shown, -math.inf)):
+                (*inputs, grad), options = on(device, tensors, {"attn_mask": mask})
+                options["enable_gqa"] = True
+                found = with_gradients(ops.attention, inputs, grad, **options)
+                *inputs, grad = (x.nan_to_num(0.0) for x in (*inputs, grad))
+                with ops.use_backend("reference"):
+                    true = with_gradients(ops.attention, inputs, grad, **options)
+                torch.testing.assert_close(found, true, rtol=0.02, atol=0.05)
+                assert all(x[:, :, blind].eq(0).all() for x in found[:2])
 
 
 def check_empty(device="cpu") -> None:

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from dlplug import ops
+from dlplug.ops import _attention_choice as choice
 from tests.ops import attention_exactness as exactness
 from tests.ops.attention_cases import DTYPES, make_inputs, with_gradients
 from tests.ops.emulation import emulated, needs_emulation
@@ -80,6 +81,7 @@ def test_slopes_learn_from_queries_far_from_all_keys(name, offset):
 def test_large_scores_do_not_overflow(dtype):
     """They pick the largest key, as in torch."""
     exactness.check_large_scores(dtype)
+    exactness.check_equal_large_scores(dtype)
 
 
 @each_dtype
@@ -100,6 +102,41 @@ def test_tiles_that_nobody_sees_are_not_read(dtype):
     exactness.check_hidden_tiles(dtype)
 
 
+@each_dtype
+def test_blocks_that_a_mask_hides_are_not_read(dtype):
+    """By a bool mask, and by -inf of a float one."""
+    exactness.check_blocks_hidden_by_a_mask(dtype)
+
+
+@each_dtype
+@pytest.mark.parametrize("name", exactness.FEW)
+def test_few_queries_beside_many_keys(dtype, name):
+    """The keys are split, and read once for all heads that share them."""
+    exactness.check_few(name, dtype)
+
+
+@pytest.mark.parametrize("name", [None, *exactness.TERMS], ids=str)
+def test_tf32_rounds_as_float16(monkeypatch, name):
+    """Where PyTorch's products may, too."""
+    monkeypatch.setattr(choice, "may_use_tf32", lambda query: query.dtype == torch.float32)
+    exactness.check_tf32(name)
+
+
+@pytest.mark.parametrize("sizes", [(20, 70, 128, 90), (35, 20, 100, 256)], ids=str)
+def test_tf32_of_wide_heads(monkeypatch, sizes):
+    """The kernels of the widths 128 and 256, whose tiles have fewer rows."""
+    monkeypatch.setattr(choice, "may_use_tf32", lambda query: query.dtype == torch.float32)
+    exactness.check_tf32("all", sizes=sizes)
+
+
+@each_dtype
+@pytest.mark.parametrize("first", range(0, 15, 5))
+def test_random_products_of_features(dtype, first):
+    """Any number of them together."""
+    for number in range(first, first + 5):
+        exactness.check_random(number, dtype)
+
+
 def test_no_queries_or_no_keys():
     """The operators themselves: ``attention`` computes these in plain PyTorch."""
     exactness.check_empty()
@@ -108,7 +145,7 @@ def test_no_queries_or_no_keys():
 @each_dtype
 def test_the_order_of_threads_changes_no_bit(dtype):
     """Forwards, backwards or at random: nothing is read before it is written, no sum is a race."""
-    for sizes in ((70, 150, 24, 20), (20, 70, 128, 90), (35, 20, 100, 256)):
+    for sizes in ((70, 150, 24, 20), (20, 70, 128, 90), (35, 20, 100, 256), (5, 300, 24, 90)):
         *tensors, grad = make_inputs(1, 2, 1, *sizes, dtype)
         mask = exactness.make_mask("float", (1, sizes[1]), dtype)
         options = exactness.TERMS["all"] | {"enable_gqa": True, "attn_mask": mask}

@@ -5,7 +5,7 @@ import torch
 
 from dlplug import ops
 from tests.ops import attention_exactness as exactness
-from tests.ops.attention_cases import DTYPES, make_inputs, with_gradients
+from tests.ops.attention_cases import DTYPES, allowed_tf32, make_inputs, with_gradients
 from tests.ops.gpu import assert_replays, needs_gpu
 
 pytestmark = needs_gpu
@@ -55,15 +55,40 @@ def test_masks_round_at_most_twice_as_much(dtype, kind):
         exactness.check_documents,
         exactness.check_blind_rows,
         exactness.check_large_scores,
+        exactness.check_equal_large_scores,
         exactness.check_not_finite,
         exactness.check_layouts,
         exactness.check_hidden_tiles,
+        exactness.check_blocks_hidden_by_a_mask,
     ],
     ids=lambda check: check.__name__,
 )
 def test_what_the_emulation_holds(dtype, check):
     """Documents, blind rows, huge scores, NaN, strides, skipped tiles."""
     check(dtype, "cuda")
+
+
+@each_dtype
+@pytest.mark.parametrize("name", exactness.FEW)
+def test_few_queries_beside_many_keys(dtype, name):
+    """The keys are split, and read once for all heads that share them."""
+    exactness.check_few(name, dtype, "cuda")
+
+
+@pytest.mark.parametrize("sizes", [(70, 300, 24, 20), (130, 200, 128, 90), (65, 90, 100, 256)])
+@pytest.mark.parametrize("name", [None, *exactness.TERMS], ids=str)
+def test_tf32_rounds_as_float16(name, sizes):
+    """By the switch that PyTorch's products obey."""
+    with allowed_tf32():
+        exactness.check_tf32(name, "cuda", sizes)
+
+
+@each_dtype
+@pytest.mark.parametrize("first", range(0, 300, 20))
+def test_random_products_of_features(dtype, first):
+    """Any number of them together."""
+    for number in range(first, first + 20):
+        exactness.check_random(number, dtype, "cuda")
 
 
 @each_dtype
@@ -100,6 +125,15 @@ def test_the_same_bits_on_every_run(dtype, width):
         results.append(with_gradients(ops.attention, tensors, grad, **options))
     for other in results[1:]:
         assert all(map(torch.equal, results[0], other))
+
+
+@each_dtype
+def test_few_queries_give_the_same_bits_on_every_run(dtype):
+    """The parts of the keys are combined in one order."""
+    tensors, _, options = learning(dtype, 4, 20_000, 128, 128)
+    options |= {"is_causal": False, "dropout_p": 0.0}
+    first, *others = (ops.attention(*tensors, **options) for _ in range(4))
+    assert all(torch.equal(first, other) for other in others)
 
 
 def test_the_dropout_mask_is_the_cpu_s():

@@ -35,6 +35,7 @@ class Options(NamedTuple):
         softcap: Bound of the scores' size.
         left, right: Query i sees key j when ``-right <= i + query_offset - j <= left``.
         query_offset: Position of the first query; the first key's is 0.
+        allow_tf32: A GPU may multiply float32 as TF32; others do not.
     """
 
     attn_mask: Tensor | None = None
@@ -47,6 +48,7 @@ class Options(NamedTuple):
     left: int | None = None
     right: int | None = None
     query_offset: int = 0
+    allow_tf32: bool = False
 
 
 def attention(
