@@ -8,6 +8,9 @@
 // launches out of bounds; by running again in another order of threads and blocks, results that
 // depend on it (races, shared memory that was never written); with AddressSanitizer, memory out of
 // bounds.
+//
+// What works beside the threads (copies by the tensor memory accelerator, products of warpgroups:
+// csrc/emulation/tma.h, wgmma.h) ends as late as it may, and until then its target holds NaN.
 #pragma once
 
 #include <cmath>
@@ -15,6 +18,7 @@
 #include <cstdint>
 #include <cstring>
 #include <functional>
+#include <string>
 #include <tuple>
 #include <type_traits>
 
@@ -46,7 +50,13 @@ struct alignas(16) uint4 {
 using cudaError_t = int;
 using cudaStream_t = void*;
 constexpr cudaError_t cudaSuccess = 0;
-struct cudaLaunchAttribute {};
+enum cudaLaunchAttributeID { cudaLaunchAttributeClusterDimension };
+struct cudaLaunchAttribute {
+  cudaLaunchAttributeID id;
+  struct {
+    uint3 clusterDim;
+  } val;
+};
 struct cudaLaunchConfig_t {
   dim3 gridDim, blockDim;
   size_t dynamicSmemBytes;
@@ -78,8 +88,25 @@ struct Exchange {
 
 void meet_block(Site site);
 void meet_warp(Exchange& exchange, Site site);
+// Lets the others of its block run until is_over(awaited).
+void wait_until(bool (*is_over)(const void*), const void* awaited, Site site);
+// What the hardware does by itself: here as late as it can, when every thread waits.
+void do_later(std::function<void()> work);
+// A thread, or what is done for one, breaks a rule: ends the launch.
+void stop(const std::string& what, Site site);
 int lane();
+uint64_t block_number();  // another one for each block of each launch
 void* dynamic_shared_memory();
+size_t dynamic_shared_bytes();
+void meet_cluster(Site site);
+unsigned rank_in_cluster();
+// The place in another block's dynamic shared memory.
+void* in_block(void* own, unsigned rank);
+struct Device {
+  size_t shared_memory;  // bytes of a block
+  bool has_clusters;
+};
+Device& current_device();
 // For vectors that are structures, of whose copies g++ checks nothing.
 void check_alignment(const void* address, size_t alignment);
 // Runs all blocks; throws std::runtime_error, saying where, if they break a rule.
@@ -162,6 +189,10 @@ T __ldcs(const T* from) {
   return *from;
 }
 template <class T>
+T __ldcg(const T* from) {
+  return *from;
+}
+template <class T>
 void __stcs(T* to, T value) {
   *to = value;
 }
@@ -179,6 +210,14 @@ inline float __uint_as_float(unsigned bits) {
   float value;
   std::memcpy(&value, &bits, sizeof(value));
   return value;
+}
+
+enum cudaDeviceAttr { cudaDevAttrMaxSharedMemoryPerBlockOptin, cudaDevAttrClusterLaunch };
+inline cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr attribute, int) {
+  const auto& device = dlplug::emulation::current_device();
+  *value = attribute == cudaDevAttrClusterLaunch ? device.has_clusters
+                                                 : static_cast<int>(device.shared_memory);
+  return cudaSuccess;
 }
 
 inline cudaError_t cudaGetLastError() { return cudaSuccess; }

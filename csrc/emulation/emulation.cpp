@@ -48,27 +48,39 @@ extern "C" void __asan_unpoison_memory_region(const volatile void*, size_t);
 namespace dlplug::emulation {
 namespace {
 
-constexpr unsigned kMaxThreads = 1024, kWarp = 32;
+constexpr unsigned kMaxThreads = 1024, kMaxCluster = 8, kWarp = 32;
 constexpr size_t kStack = 256 << 10, kPage = 4096, kCanary = 64;
 constexpr size_t kMaxSharedMemory = 227 << 10;  // of a block on sm_90
 constexpr unsigned char kPoison = 0xff;         // a NaN in each floating-point type
 
-enum class State { kReady, kAtBlock, kInWarp, kDone };
+enum class State { kReady, kAtBlock, kInWarp, kWaiting, kAtCluster, kDone };
 
 struct Thread {
   void* stack_pointer;
   State state;
   Site site;
   Exchange* exchange;
+  bool (*is_over)(const void*);  // of what it waits for
+  const void* awaited;
 };
 
-Thread threads[kMaxThreads];
-unsigned current;  // which of them runs
-void* scheduler;   // stack pointer of the loop that resumes them
+// The blocks of a cluster, which are there at the same time.
+Thread threads_of_blocks[kMaxCluster][kMaxThreads];
+unsigned char* shared_of_blocks[kMaxCluster];  // dynamic shared memory
+unsigned rank;                                 // which of them runs
+Thread* threads;                               // its threads
+unsigned current;                              // which of these runs
+void* scheduler;                               // stack pointer of the loop that resumes them
 const std::function<void()>* kernel;
-unsigned char* shared;   // dynamic shared memory
 std::string misaligned;  // where memory was first accessed off the alignment of its type
-uint64_t order;          // 0: as numbered; 1: backwards; else: drawn with this seed
+std::string broken;      // the rule that a thread broke
+std::vector<std::function<void()>> under_way;  // what the hardware does by itself for this block
+size_t shared_bytes;                           // dynamic shared memory of a block
+uint64_t clusters;                             // that have begun
+bool is_in_thread;                             // not in the loop that resumes them
+uint64_t order;     // 0: as numbered; 1: backwards; else: drawn with this seed
+uint64_t launches;  // so far
+Device device{kMaxSharedMemory, true};
 
 unsigned threads_of(const dim3& dim) { return dim.x * dim.y * dim.z; }
 
@@ -98,18 +110,19 @@ void enter() {
 // Stacks in one piece, below each a page that faults when touched.
 unsigned char* stacks() {
   static unsigned char* const memory = [] {
-    void* mapped = mmap(nullptr, kMaxThreads * kStack, PROT_READ | PROT_WRITE,
+    constexpr unsigned kStacks = kMaxCluster * kMaxThreads;
+    void* mapped = mmap(nullptr, kStacks * kStack, PROT_READ | PROT_WRITE,
                         MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (mapped == MAP_FAILED) fault("no memory for the stacks of threads");
     auto* first = static_cast<unsigned char*>(mapped);
-    for (unsigned i = 0; i < kMaxThreads; ++i) mprotect(first + i * kStack, kPage, PROT_NONE);
+    for (unsigned i = 0; i < kStacks; ++i) mprotect(first + i * kStack, kPage, PROT_NONE);
     return first;
   }();
   return memory;
 }
 
 void prepare(unsigned number) {
-  unsigned char* begin = stacks() + number * kStack + kPage;
+  unsigned char* begin = stacks() + (rank * kMaxThreads + number) * kStack + kPage;
 #if defined(__SANITIZE_ADDRESS__)
   __asan_unpoison_memory_region(begin, kStack - kPage);  // of a thread that was left behind
 #endif
@@ -118,13 +131,15 @@ void prepare(unsigned number) {
   auto* top = reinterpret_cast<void**>(begin + kStack - kPage) - 2;
   top[0] = reinterpret_cast<void*>(&enter);
   std::fill_n(top - 6, 6, nullptr);
-  threads[number] = {top - 6, State::kReady, {}, nullptr};
+  threads[number] = {top - 6, State::kReady, {}, nullptr, nullptr, nullptr};
 }
 
 void resume(unsigned number) {
   current = number;
   threadIdx = index_in(blockDim, number);
+  is_in_thread = true;
   dlplug_emulation_switch(&scheduler, threads[number].stack_pointer);
+  is_in_thread = false;
 }
 
 std::vector<unsigned> in_order(unsigned count, std::mt19937_64& numbers) {
@@ -198,9 +213,34 @@ bool release_block(unsigned count) {
         " of " + std::to_string(count) + " have ended");
 }
 
-void run_block(unsigned count, std::mt19937_64& numbers) {
-  misaligned.clear();
-  for (unsigned i = 0; i < count; ++i) prepare(i);
+bool release_waiting(unsigned count) {
+  bool has_released = false;
+  for (unsigned i = 0; i < count; ++i) {
+    Thread& thread = threads[i];
+    if (thread.state != State::kWaiting || !thread.is_over(thread.awaited)) continue;
+    thread.state = State::kReady;
+    has_released = true;
+  }
+  return has_released;
+}
+
+// One of the things under way: the oldest, the latest or any.
+void finish_one(std::mt19937_64& numbers) {
+  size_t which = order == 0 ? 0 : under_way.size() - 1;
+  if (order > 1) which = numbers() % under_way.size();
+  const auto work = under_way[which];
+  under_way.erase(under_way.begin() + static_cast<ptrdiff_t>(which));
+  work();
+}
+
+void enter_block(unsigned number, unsigned first) {
+  rank = number;
+  threads = threads_of_blocks[rank];
+  blockIdx = index_in(gridDim, first + rank);
+}
+
+// Until all its threads have ended, or all wait for other blocks; whether they have ended.
+bool run_block(unsigned count, std::mt19937_64& numbers) {
   for (;;) {
     bool has_run = false;
     for (unsigned i : in_order(count, numbers)) {
@@ -209,14 +249,59 @@ void run_block(unsigned count, std::mt19937_64& numbers) {
       has_run = true;
     }
     if (!misaligned.empty()) fault("misaligned access at " + misaligned);
+    if (!broken.empty()) fault(broken);
     for (unsigned i = 0; i < count; ++i)
       if (threads[i].state == State::kInWarp) has_run |= release_lanes(i, count);
     has_run |= release_block(count);
+    has_run |= release_waiting(count);
     if (has_run) continue;
-    for (unsigned i = 0; i < count; ++i)
-      if (threads[i].state != State::kDone) fault_of_waiting(count);
-    return;
+    const State state = threads[0].state == State::kDone ? State::kDone : State::kAtCluster;
+    bool are_alike = true;
+    for (unsigned i = 0; i < count; ++i) are_alike &= threads[i].state == state;
+    if (are_alike && under_way.empty()) return state == State::kDone;
+    if (are_alike && state == State::kDone) fault("a block ends while a copy into it is under way");
+    if (under_way.empty()) fault_of_waiting(count);
+    finish_one(numbers);
   }
+}
+
+// `size` blocks from `first` on. One runs until it waits for others: what it has in shared memory
+// that is not dynamic does not outlive that here.
+void run_cluster(unsigned first, unsigned size, unsigned count, std::mt19937_64& numbers) {
+  ++clusters;
+  misaligned.clear();
+  broken.clear();
+  under_way.clear();
+  for (unsigned number = 0; number < size; ++number) {
+    enter_block(number, first);
+    for (unsigned i = 0; i < count; ++i) prepare(i);
+  }
+  for (;;) {
+    unsigned ended = 0;
+    for (unsigned number : in_order(size, numbers)) {
+      enter_block(number, first);
+      ended += run_block(count, numbers);
+    }
+    if (ended == size) return;
+    const Site site = threads_of_blocks[0][0].site;
+    for (unsigned number = 0; number < size; ++number)
+      for (unsigned i = 0; i < count; ++i) {
+        Thread& thread = threads_of_blocks[number][i];
+        if (thread.state != State::kAtCluster || thread.site.line != site.line)
+          fault("blocks of a cluster do not meet at " + told(site));
+        thread.state = State::kReady;
+      }
+  }
+}
+
+unsigned cluster_of(const cudaLaunchConfig_t& config) {
+  if (config.numAttrs == 0) return 1;
+  const unsigned size = config.attrs[0].val.clusterDim.x;
+  if (!device.has_clusters) fault("this device has no clusters");
+  if (size == 0 || size > kMaxCluster || config.gridDim.x % size != 0)
+    fault("a cluster of " + std::to_string(size) + " blocks of " +
+          std::to_string(config.gridDim.x));
+  return size;
 }
 
 void check(const cudaLaunchConfig_t& config) {
@@ -229,7 +314,7 @@ void check(const cudaLaunchConfig_t& config) {
       grid.z > 0xffffu)
     fault("a grid of " + std::to_string(grid.x) + " x " + std::to_string(grid.y) + " x " +
           std::to_string(grid.z) + " blocks");
-  if (config.dynamicSmemBytes > kMaxSharedMemory)
+  if (config.dynamicSmemBytes > device.shared_memory)
     fault(std::to_string(config.dynamicSmemBytes) + " bytes of shared memory");
 }
 
@@ -246,9 +331,43 @@ void meet_warp(Exchange& exchange, Site site) {
   leave(State::kInWarp);
 }
 
+void meet_cluster(Site site) {
+  threads[current].site = site;
+  leave(State::kAtCluster);
+}
+
+unsigned rank_in_cluster() { return rank; }
+
+void* in_block(void* own, unsigned other) {
+  return shared_of_blocks[other] + (static_cast<unsigned char*>(own) - shared_of_blocks[rank]);
+}
+
+Device& current_device() { return device; }
+
+void wait_until(bool (*is_over)(const void*), const void* awaited, Site site) {
+  if (is_over(awaited)) return;
+  threads[current].site = site;
+  threads[current].is_over = is_over;
+  threads[current].awaited = awaited;
+  leave(State::kWaiting);
+}
+
+void do_later(std::function<void()> work) { under_way.push_back(std::move(work)); }
+
+void stop(const std::string& what, Site site) {
+  const std::string text = what + " at " + told(site);
+  if (!is_in_thread) fault(text);
+  broken = text;
+  leave(State::kDone);
+}
+
 int lane() { return static_cast<int>(current % kWarp); }
 
-void* dynamic_shared_memory() { return shared; }
+uint64_t block_number() { return clusters * kMaxCluster + rank; }
+
+void* dynamic_shared_memory() { return shared_of_blocks[rank]; }
+
+size_t dynamic_shared_bytes() { return shared_bytes; }
 
 void check_alignment(const void* address, size_t alignment) {
   if (reinterpret_cast<uintptr_t>(address) % alignment == 0) return;
@@ -260,21 +379,29 @@ void run(const cudaLaunchConfig_t& config, const std::function<void()>& body) {
   static std::mutex one_at_a_time;
   const std::lock_guard<std::mutex> lock(one_at_a_time);
   check(config);
+  ++launches;
   const unsigned count = threads_of(config.blockDim), blocks = threads_of(config.gridDim);
   blockDim = config.blockDim;
   gridDim = config.gridDim;
   kernel = &body;
   std::mt19937_64 numbers(order);
-  std::vector<unsigned char> memory(config.dynamicSmemBytes + kCanary + 128);
-  shared = memory.data() + (128 - reinterpret_cast<uintptr_t>(memory.data()) % 128);
-  for (unsigned block : in_order(blocks, numbers)) {
-    blockIdx = index_in(config.gridDim, block);
-    std::fill_n(shared, config.dynamicSmemBytes + kCanary, kPoison);
-    run_block(count, numbers);
-    for (size_t i = 0; i < kCanary; ++i)
-      if (shared[config.dynamicSmemBytes + i] != kPoison)
-        fault("shared memory was written past its " + std::to_string(config.dynamicSmemBytes) +
-              " bytes");
+  shared_bytes = config.dynamicSmemBytes;
+  is_in_thread = false;
+  const unsigned size = cluster_of(config);
+  const size_t bytes = (config.dynamicSmemBytes + kCanary + 127) / 128 * 128;
+  std::vector<unsigned char> memory(size * bytes + 128);
+  unsigned char* const begin =
+      memory.data() + (128 - reinterpret_cast<uintptr_t>(memory.data()) % 128);
+  for (unsigned number = 0; number < size; ++number)
+    shared_of_blocks[number] = begin + number * bytes;
+  for (unsigned cluster : in_order(blocks / size, numbers)) {
+    std::fill_n(begin, size * bytes, kPoison);
+    run_cluster(cluster * size, size, count, numbers);
+    for (unsigned number = 0; number < size; ++number)
+      for (size_t i = config.dynamicSmemBytes; i < bytes; ++i)
+        if (shared_of_blocks[number][i] != kPoison)
+          fault("shared memory was written past its " + std::to_string(config.dynamicSmemBytes) +
+                " bytes");
   }
 }
 
@@ -284,6 +411,16 @@ void run(const cudaLaunchConfig_t& config, const std::function<void()>& body) {
 // seed.
 extern "C" __attribute__((visibility("default"))) void dlplug_emulation_order(uint64_t seed) {
   dlplug::emulation::order = seed;
+}
+
+// What the device is said to have: bytes of shared memory for a block, and clusters.
+extern "C" __attribute__((visibility("default"))) void dlplug_emulation_device(
+    uint64_t shared_memory, int has_clusters) {
+  dlplug::emulation::device = {shared_memory, has_clusters != 0};
+}
+
+extern "C" __attribute__((visibility("default"))) uint64_t dlplug_emulation_launches() {
+  return dlplug::emulation::launches;
 }
 
 // What g++ calls with -fsanitize=alignment; where the processor takes it,

@@ -1,4 +1,5 @@
 // What the CUDA library offers. The schemas, checks and fallbacks stand in dlplug/ops/<op>.py.
+#include "csrc/cuda/attention_hopper.h"
 #include "csrc/ops/adamw.h"
 #include "csrc/ops/add_layer_norm.h"
 #include "csrc/ops/add_rms_norm.h"
@@ -14,14 +15,16 @@ STABLE_TORCH_LIBRARY_IMPL(dlplug_emulation, CPU, library)
 STABLE_TORCH_LIBRARY_IMPL(dlplug, CUDA, library)
 #endif
 {
+  library.impl("adamw_", TORCH_BOX(&dlplug::adamw_));
   library.impl("adamw_device_table_", TORCH_BOX(&dlplug::adamw_device_table_));
   library.impl("add_layer_norm_forward", TORCH_BOX(&dlplug::add_layer_norm_forward));
   library.impl("add_layer_norm_backward", TORCH_BOX(&dlplug::add_layer_norm_backward));
   library.impl("add_rms_norm_forward", TORCH_BOX(&dlplug::add_rms_norm_forward));
   library.impl("add_rms_norm_backward", TORCH_BOX(&dlplug::add_rms_norm_backward));
   library.impl("compact_adamw_device_table_", TORCH_BOX(&dlplug::compact_adamw_device_table_));
-  library.impl("attention_forward", TORCH_BOX(&dlplug::attention_forward));
-  library.impl("attention_backward", TORCH_BOX(&dlplug::attention_backward));
+  library.impl("attention_forward", TORCH_BOX(&dlplug::schema::attention_forward));
+  library.impl("attention_backward", TORCH_BOX(&dlplug::schema::attention_backward));
+  library.impl("attention_hopper_forward", TORCH_BOX(&dlplug::attention_hopper_forward));
   library.impl("layer_norm_forward", TORCH_BOX(&dlplug::layer_norm_forward));
   library.impl("layer_norm_backward", TORCH_BOX(&dlplug::layer_norm_backward));
   library.impl("rms_norm_forward", TORCH_BOX(&dlplug::rms_norm_forward));

@@ -120,6 +120,7 @@ def build(problem: Problem) -> Work:
     builders = {"SDPA": attention_peers.sdpa, "formula": attention_peers.by_formula}
     if is_gpu():
         builders["SDPA by cuDNN"] = attention_peers.sdpa_by_cudnn
+        builders["dlplug for Hopper"] = attention_peers.hopper
     if (is_plain or is_gpu()) and problem.queries > 1 and problem.queries == problem.keys:
         builders["flex_attention"] = attention_peers.flex
     if problem.document:

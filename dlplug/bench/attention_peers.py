@@ -8,10 +8,13 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from dlplug import ops
 from dlplug.bench.attention_problem import LARGEST_SCORES, Inputs, formula
 from dlplug.bench.compiled import compiled
 from dlplug.bench.device import is_gpu
 from dlplug.bench.row import LeftOut
+from dlplug.ops import _attention_choice as choice
+from dlplug.ops import _attention_kernels as kernels
 
 Attention = Callable[[Tensor, Tensor, Tensor], Tensor]
 # ``(inputs, dropout_p) -> attention``; raises `LeftOut`.
@@ -62,6 +65,22 @@ def sdpa_by_cudnn(inputs: Inputs, dropout_p: float) -> Attention:
     def forced(q, k, v):
         with sdpa_kernel(SDPBackend.CUDNN_ATTENTION):
             return attend(q, k, v)
+
+    return forced
+
+
+def hopper(inputs: Inputs, dropout_p: float) -> Attention:
+    """dlplug's own kernel for Hopper GPUs, which is not taken unless it is asked for."""
+    bias = inputs.ours.get("attn_mask")
+    slopes = inputs.ours.get("alibi_slopes")
+    devices = kernels.hopper_forward.devices
+    why = choice.why_not_hopper(devices, inputs.q, inputs.v, bias, dropout_p, slopes)
+    if why is not None:
+        raise LeftOut(why)
+
+    def forced(q, k, v):
+        with choice.asking_for("hopper"):
+            return ops.attention(q, k, v, **inputs.ours)
 
     return forced
 

@@ -12,7 +12,8 @@ from dlplug.ops.fallback import attention as reference
 # As the fields of reference.Options.
 _OPTIONS = (
     "Tensor? attn_mask, Tensor? alibi_slopes, Tensor? cu_seqlens, Tensor? seed, float dropout_p, "
-    "float scale, float? softcap, int? left, int? right, int query_offset"
+    "float scale, float? softcap, int? left, int? right, int query_offset, "
+    "bool allow_tf32=False"
 )
 _NO_GRADIENTS = (None,) * (len(reference.Options._fields) - 2)  # of all behind the first two
 
@@ -85,6 +86,15 @@ def _gradient_of_sinks(grad_out: Tensor, out: Tensor, lse: Tensor, sinks: Tensor
 
 forward = _library.define(
     f"attention_forward(Tensor query, Tensor key, Tensor value, Tensor? sinks, {_OPTIONS}) "
+    "-> (Tensor, Tensor)",
+    fallback=reference.attention_forward,
+    fake=_fake_forward,
+    setup_context=_setup_context,
+    backward=_gradients,
+)
+# The same where it can: csrc/cuda/attention_hopper.h says which calls. Its gradient is the other's.
+hopper_forward = _library.define(
+    f"attention_hopper_forward(Tensor query, Tensor key, Tensor value, Tensor? sinks, {_OPTIONS}) "
     "-> (Tensor, Tensor)",
     fallback=reference.attention_forward,
     fake=_fake_forward,

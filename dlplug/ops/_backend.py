@@ -40,8 +40,8 @@ class Explanation:
 
     Attributes:
         op: Name of the op.
-        backend: ``cpu`` or ``cuda`` (compiled kernel), ``torch`` (PyTorch's own op) or
-            ``reference`` (the op in plain PyTorch).
+        backend: ``cpu`` or ``cuda`` (compiled kernel; ``hopper``: attention's for these GPUs),
+            ``torch`` (PyTorch's own op) or ``reference`` (the op in plain PyTorch).
         refused: Reason for each backend that would have come first.
     """
 

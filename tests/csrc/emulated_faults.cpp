@@ -5,6 +5,7 @@
 #include <stdexcept>
 #include <string>
 
+#include "csrc/cuda/cluster.cuh"
 #include "csrc/cuda/mma.cuh"
 #include "csrc/cuda/shared_memory.cuh"
 
@@ -97,10 +98,26 @@ __global__ void copies_arrive_late(int* out) {
   out[4 * threadIdx.x + 1] = late;
 }
 
+// Three sums, of which block b brings b + 1, 10 more and 20 more.
+__global__ void sums_of_a_cluster(int* out) {
+  dlplug::ClusterSums cluster(dlplug::dynamic_shared_memory());
+  for (int number = 0; number < 3; ++number) {
+    float sum[1] = {static_cast<float>(dlplug::rank_in_cluster()) + 1 + 10 * number};
+    cluster.add(sum);
+    if (threadIdx.x == 33) out[3 * blockIdx.x + number] = static_cast<int>(sum[0]);
+  }
+}
+
+__global__ void a_block_leaves_its_cluster(int*) {
+  if (blockIdx.x % 2 == 1) return;
+  dlplug::meet_cluster();
+}
+
 struct Case {
   void (*kernel)(int*);
   dim3 grid, block;
   size_t shared;
+  unsigned cluster = 1;
 };
 
 const Case cases[] = {
@@ -118,6 +135,9 @@ const Case cases[] = {
     {product_of_a_warp, {1}, {40}, 0},
     {product_of_a_warp, {1}, {32}, 0},
     {copies_arrive_late, {1}, {2}, 64},
+    {sums_of_a_cluster, {16}, {64}, dlplug::ClusterSums::kBytes, 8},
+    {a_block_leaves_its_cluster, {4}, {32}, 0, 2},
+    {sums_of_a_cluster, {12}, {64}, dlplug::ClusterSums::kBytes, 8},
 };
 
 }  // namespace
@@ -126,7 +146,9 @@ const Case cases[] = {
 extern "C" __attribute__((visibility("default"))) const char* run_case(int number, int* out) {
   static std::string found;
   const Case& one = cases[number];
-  cudaLaunchConfig_t config{one.grid, one.block, one.shared, nullptr, nullptr, 0};
+  cudaLaunchAttribute cluster{cudaLaunchAttributeClusterDimension, {{one.cluster}}};
+  const cudaLaunchConfig_t config{one.grid, one.block, one.shared,
+                                  nullptr,  &cluster,  one.cluster > 1};
   try {
     cudaLaunchKernelEx(&config, one.kernel, out);
     found.clear();

@@ -9,7 +9,7 @@ from tests.ops.emulation import build, needs_emulation
 
 pytestmark = needs_emulation
 # Numbers of `cases` in emulated_faults.cpp.
-SUM, RACE, SHUFFLES, PRODUCT, COPIES = 0, 1, 9, 12, 13
+SUM, RACE, SHUFFLES, PRODUCT, COPIES, CLUSTER = 0, 1, 9, 12, 13, 14
 FAULTS = {
     2: "threads of a block meet at",
     3: "for others that do not come; 1 of 40 have ended",
@@ -20,6 +20,8 @@ FAULTS = {
     8: "a grid of 1 x 65536 x 1 blocks",
     10: "misaligned access at emulated_faults.cpp",
     11: "a warp cut short at",
+    15: "blocks of a cluster do not meet at",
+    16: "a cluster of 8 blocks of 12",
 }
 
 
@@ -82,3 +84,21 @@ def test_a_copy_that_is_not_waited_for_is_not_there(order):
     """Shared memory keeps what it had, a NaN, though the threads have met."""
     found, out = run(COPIES, order)
     assert found == "" and out[:2] == [-1, 6] and out[4:6] == [-1, 5]
+
+
+@pytest.mark.parametrize("order", [0, 1, 5])
+def test_the_blocks_of_a_cluster_are_there_together(order):
+    """Each has the sums of eight, and two clusters do not mix."""
+    found, out = run(CLUSTER, order)
+    assert found == "" and out[:48] == [36, 116, 196] * 16 and out[48] == -1
+
+
+def test_a_device_without_clusters_launches_none():
+    """As GPUs before Hopper."""
+    set_device = faults().dlplug_emulation_device
+    set_device(ctypes.c_uint64(227 << 10), 0)
+    try:
+        assert run(CLUSTER)[0] == "emulated CUDA: this device has no clusters"
+        assert run(SUM)[0] == ""
+    finally:
+        set_device(ctypes.c_uint64(227 << 10), 1)

@@ -11,10 +11,13 @@ from itertools import product
 import torch
 
 from dlplug import ops
+from dlplug.ops import _attention_choice as choice
+from dlplug.ops import _attention_kernels as kernels
 from dlplug.ops.fallback.compact_adamw import STORAGES
 from dlplug.optim import CompactAdamW, FusedAdamW
 
-WIDTHS = (1, 7, 8, 33, 192, 1023, 1024, 5000)
+# Up to those that Hopper keeps in shared memory, and in a cluster.
+WIDTHS = (1, 7, 8, 33, 192, 1023, 1024, 5000, 20_000, 60_000)
 LENGTHS = ((1, 1), (7, 130), (64, 64), (129, 65))
 HEAD_WIDTHS = (33, 128, 200)
 MASKS = ((4, 33, 70), (2, 1, 33, 1), (1, 70))
@@ -87,6 +90,24 @@ def attentions(device: str) -> int:
     return count
 
 
+def hopper_attentions(device: str) -> int:
+    """Those of the kernel for Hopper GPUs: none on a device that is not one."""
+    q = torch.zeros(1, 4, 1, 64, dtype=torch.bfloat16, device=device)
+    devices = kernels.hopper_forward.devices
+    if choice.why_not_hopper(devices, q, q, None, 0.0, None) is not None:
+        return 0
+    count = 0
+    starts = torch.tensor([0, 3, 3, 140, 300], dtype=torch.int32, device=device)
+    with choice.asking_for("hopper"):
+        for width, dtype in product(choice.HOPPER_WIDTHS, choice.HALF):
+            sinks = leaf(4, dtype=dtype, device=device)
+            for features in ({"window": (40, 30)}, {"softcap": 5.0, "is_causal": True}):
+                attend(2, 150, 300, width, dtype, device, sinks=sinks, **features)
+            attend(1, 300, 300, width, dtype, device, cu_seqlens=starts)
+            count += 3
+    return count
+
+
 def attend(
     batch: int,
     queries: int,
@@ -111,7 +132,7 @@ def leaf(*shape: int, dtype: torch.dtype, device: str) -> torch.nn.Parameter:
 def main(device: str = "cuda") -> None:
     """All of them; says how many calls there were."""
     torch.manual_seed(0)
-    done = [part(device) for part in (norms, optimizers, attentions)]
+    done = [part(device) for part in (norms, optimizers, attentions, hopper_attentions)]
     if device == "cuda":
         torch.cuda.synchronize()
     print(f"{sum(done)} calls on {device}")

@@ -121,6 +121,7 @@ def test_small_calls_reach_every_op():
     assert small_calls.norms("cpu") > 100
     assert small_calls.optimizers("cpu") == 42
     assert small_calls.attentions("cpu") > 40
+    assert small_calls.hopper_attentions("cpu") == 0  # tests/ops calls it in the emulation
 
 
 @pytest.mark.slow

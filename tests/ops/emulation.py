@@ -22,6 +22,7 @@ from dlplug.ops._adamw_device import DeviceRows
 from dlplug.ops._compact_device import CompactDeviceRows
 
 ROOT = Path(__file__).parents[2]
+HOPPER_SHARED_MEMORY = 227 << 10  # bytes of a block on sm_90
 # Set by ``python -m tests.sanitize``, whose processes have the runtimes loaded.
 SANITIZERS = os.environ.get("DLPLUG_SANITIZE", "")
 BUILD = ROOT / "build" / ("sanitize" if SANITIZERS else ".") / "emulation"
@@ -54,9 +55,32 @@ def library() -> ctypes.CDLL:
     schemas = torch.library.Library("dlplug_emulation", "DEF")
     for kernel in _library.KERNELS.values():
         schemas.define(str(kernel.op._schema).removeprefix("dlplug::"))
+    # What a graph may hold has no outputs.
+    torch.library.register_fake("dlplug_emulation::adamw_", lambda *_: None, lib=schemas)
     library.schemas = schemas  # they are gone with it
     torch.ops.load_library(path)
     return ctypes.CDLL(str(path))
+
+
+@contextmanager
+def launches() -> Iterator[list[int]]:
+    """Holds, once it is left, how many kernels were launched within."""
+    count = library().dlplug_emulation_launches
+    count.restype = ctypes.c_uint64
+    found, before = [], count()
+    yield found
+    found.append(count() - before)
+
+
+@contextmanager
+def device(shared_memory: int, has_clusters: bool) -> Iterator[None]:
+    """Within, the GPU is one with so many bytes of shared memory for a block."""
+    set_device = library().dlplug_emulation_device
+    set_device(ctypes.c_uint64(shared_memory), has_clusters)
+    try:
+        yield
+    finally:
+        set_device(ctypes.c_uint64(HOPPER_SHARED_MEMORY), True)
 
 
 def build(target: str) -> Path:

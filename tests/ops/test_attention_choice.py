@@ -1,16 +1,19 @@
 """DLPLUG_ATTENTION, and the rule by which calls on a GPU are routed without it."""
 
+import functools
 import importlib
 import math
+from contextlib import contextmanager
 
 import pytest
 import torch
 import torch.nn.functional as F
+from torch.nn.attention import SDPBackend
 
 from dlplug import ops
 from dlplug.errors import BackendError
 from dlplug.ops import _attention_choice as choice
-from tests.ops.attention_cases import make_inputs
+from tests.ops.attention_cases import allowed_tf32, make_inputs
 
 module = importlib.import_module("dlplug.ops.attention")
 NO_OPTIONS = (0.0, None, 0, None, None, None, None)  # from dropout_p to cu_seqlens
@@ -33,6 +36,78 @@ def test_plain_calls_on_a_gpu_go_to_torch_and_others_to_the_kernels(dtype):
         assert decline(query, key, value, None, *options) is None
     grouped = decline(*on_meta(dtype, groups=2), None, *NO_OPTIONS)
     assert (grouped is None) == (dtype == torch.float32)
+
+
+def test_in_deterministic_mode_plain_calls_go_to_the_kernels(monkeypatch):
+    """Theirs is one order of sums; PyTorch's have backward passes that are not deterministic."""
+    arguments = (*on_meta(torch.bfloat16), None, *NO_OPTIONS)
+    assert module.OP.decline(*arguments) is not None
+    monkeypatch.setattr(torch, "are_deterministic_algorithms_enabled", lambda: True)
+    assert module.OP.decline(*arguments) is None
+
+
+def test_what_was_measured_decides(monkeypatch):
+    """By compute capability and dtype; what was not measured goes as before."""
+    decline, told = module.OP.decline, {}
+    monkeypatch.setattr(choice, "_capability", lambda query: 9)
+    monkeypatch.setitem(choice.FASTEST, (9, torch.bfloat16), "native")
+    monkeypatch.setitem(choice.FASTEST, (9, torch.float16), "cudnn")
+    monkeypatch.setitem(choice.FASTEST, (8, torch.float32), "native")
+    for dtype in (torch.bfloat16, torch.float16, torch.float32):
+        told[dtype] = decline(*on_meta(dtype), None, *NO_OPTIONS)
+    assert told[torch.bfloat16] is None
+    assert told[torch.float16] == "cudnn was the fastest for plain and causal calls"
+    assert choice.MEASURING in told[torch.float32]
+
+
+def test_the_kernel_of_torch_that_was_measured_comes_first(monkeypatch):
+    """Others that are switched on remain, for a call that it cannot take."""
+    asked = []
+
+    @contextmanager
+    def watched(kernels, set_priority):
+        asked.append((kernels, set_priority))
+        yield
+
+    monkeypatch.setattr(choice, "sdpa_kernel", watched)
+    monkeypatch.setattr(choice, "_capability", lambda query: 8)
+    monkeypatch.setitem(choice.FASTEST, (8, torch.float16), "efficient")
+    query, _, _ = on_meta(torch.float16)
+    with choice.torch_kernel(query):
+        pass
+    with choice.torch_kernel(query.float()):
+        pass
+    ((kernels, is_ordered),) = asked
+    assert is_ordered and kernels[0] == SDPBackend.EFFICIENT_ATTENTION
+    assert {SDPBackend.FLASH_ATTENTION, SDPBackend.MATH} < set(kernels)
+
+
+def test_tf32_is_allowed_by_the_switch_of_torchs_products():
+    """To float32 on another device than the CPU."""
+    half, whole = (on_meta(dtype)[0] for dtype in (torch.float16, torch.float32))
+    assert not choice.may_use_tf32(whole)
+    with allowed_tf32():
+        assert choice.may_use_tf32(whole)
+        assert not choice.may_use_tf32(half) and not choice.may_use_tf32(torch.ones(2, 2))
+
+
+def test_switches_are_asked_while_a_graph_is_traced():
+    """Another answer later makes another graph."""
+
+    @torch.compile(backend="eager", fullgraph=True)
+    def answers(query):
+        why = choice.why_torch_on_gpu(query, query, None, False)
+        return query.new_empty(1 + choice.may_use_tf32(query), 1 + (why is None))
+
+    query = on_meta(torch.float32)[0]
+    assert answers(query).shape == (1, 1)
+    with allowed_tf32():
+        assert answers(query).shape == (2, 1)
+    torch.use_deterministic_algorithms(True)
+    try:
+        assert answers(query).shape == (1, 2)
+    finally:
+        torch.use_deterministic_algorithms(False)
 
 
 @pytest.mark.parametrize("name", ["torch", "math", "flash"])
@@ -77,6 +152,24 @@ def test_the_native_kernels_can_be_asked_for(cpu_kernels, monkeypatch):
         ops.attention(query, key, value)
         with pytest.raises(BackendError, match=r"=native cannot take .*: torch\.float64"):
             ops.attention(query.double(), key.double(), value.double())
+
+
+def test_the_kernel_for_hopper_gpus_refuses_other_devices(monkeypatch):
+    """By name alone, and no other kernel takes the call; nothing takes it by itself."""
+    query, key, value, _ = make_inputs(1, 1, 1, 2, 2, 64, 64, torch.bfloat16)
+    assert ops.explain(ops.attention, query, key, value).backend != "hopper"
+    with choice.asking_for("hopper"):
+        for call in (ops.attention, functools.partial(ops.explain, ops.attention)):
+            with pytest.raises(BackendError, match="=hopper cannot take this call"):
+                call(query, key, value)
+    assert choice.forced is None
+
+    class OnGpu:
+        device, dtype = torch.device("cuda", 0), torch.bfloat16
+
+    for capability, why in (((10, 0), "no Hopper"), ((8, 9), "no Hopper")):
+        monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _, at=capability: at)
+        assert why in choice.why_not_hopper({"cuda"}, OnGpu, OnGpu, None, 0.0, None)
 
 
 @pytest.mark.parametrize("name", ["torch", "math"])

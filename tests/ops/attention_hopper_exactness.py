@@ -1,0 +1,149 @@
+"""What attention's kernel for Hopper GPUs must hold, on such a GPU or in the emulation."""
+
+import math
+
+import torch
+
+from dlplug import ops
+from dlplug.ops import _attention_kernels as kernels
+from tests.ops import attention_exactness as exactness
+from tests.ops.attention_cases import assert_within_twice, make_inputs
+
+# Batch, heads, key heads, queries, keys, D, E: around the tiles of 128 and the consumers' 64 rows,
+# one tile, two and more than there are places for.
+SHAPES = [
+    (1, 1, 1, 1, 1, 64, 64),
+    (2, 3, 3, 5, 7, 64, 64),
+    (1, 4, 2, 65, 129, 64, 64),
+    (1, 1, 1, 130, 127, 64, 64),
+    (1, 1, 1, 20, 700, 64, 64),
+    (1, 1, 1, 1, 1, 128, 128),
+    (2, 2, 1, 64, 128, 128, 128),
+    (1, 1, 1, 129, 300, 128, 128),
+    (1, 1, 1, 300, 40, 128, 128),
+]
+_TERMS = ("softcap", "scale", "negative scale", "zero scale", "sinks")
+EXTRAS = {
+    **exactness.POSITIONS,
+    **{name: exactness.TERMS[name] for name in _TERMS},
+    "documents": {"cu_seqlens": torch.tensor([0, 1, 64, 64, 200, 300], dtype=torch.int32)},
+    "causal documents": {
+        "cu_seqlens": torch.tensor([0, 130, 131, 300], dtype=torch.int32),
+        "is_causal": True,
+        "window": 90,
+    },
+    "all": {
+        "softcap": 2.0,
+        "sinks": torch.tensor([0.5, 3.0]),
+        "is_causal": True,
+        "window": 140,
+        "query_offset": 60,
+    },
+}
+
+
+def check_shape(shape, dtype: torch.dtype, is_causal: bool, device="cpu") -> None:
+    """At most twice the error of the formula in that dtype, and lse of the scores in float64."""
+    exactness.check_shape(shape, dtype, is_causal, device)
+    query, key, value, _ = (x.to(device) for x in make_inputs(*shape, dtype))
+    options = (None, None, None, None, 0.0, 0.2, None, None, 0 if is_causal else None, 0)
+    _, lse = kernels.hopper_forward(query, key, value, None, *options)
+    keys = key.double().repeat_interleave(shape[1] // shape[2], 1)
+    scores = 0.2 * query.double() @ keys.mT
+    if is_causal:
+        hidden = torch.ones(scores.shape[-2:], device=device).triu(1).bool()
+        scores = scores.masked_fill(hidden, -math.inf)
+    # Scores of up to 20 in float32, and as many roundings of the sum as a thread has terms.
+    torch.testing.assert_close(lse, scores.logsumexp(-1), rtol=0, atol=2e-5)
+
+
+def check_extra(name: str, dtype: torch.dtype, width: int, device="cpu") -> None:
+    """An extra, over several tiles of queries and keys; peer: the reference in that dtype."""
+    options = EXTRAS[name]
+    sizes = (300, 300) if "cu_seqlens" in options else (140, 270)
+    inputs = make_inputs(1, 2, 1, *sizes, width, width, dtype)
+    found, peer, true = exactness.found_and_reference(inputs, device, **options)
+    assert_within_twice(found, true, peer, 16.0, [16.0])
+
+
+def check_blind_rows(dtype: torch.dtype, device="cpu") -> None:
+    """Queries that see nothing give 0 and gradient 0: whole tiles of them, and some within one."""
+    for offset in (-3, -140, 400):
+        inputs = make_inputs(1, 2, 2, 150, 80, 64, 64, dtype)
+        found, _, _ = exactness.found_and_reference(
+            inputs, device, is_causal=True, window=2, query_offset=offset
+        )
+        position = torch.arange(150, device=device) + offset
+        is_blind = (position < 0) | (position - 1 > 79)
+        assert is_blind.any()
+        for x in found[:2]:
+            assert x[:, :, is_blind].eq(0).all() and x.isfinite().all()
+            assert x[:, :, ~is_blind].ne(0).any() or is_blind.all()
+
+
+def check_hidden_tiles(dtype: torch.dtype, device="cpu") -> None:
+    """Keys and values of NaN far from what anyone sees are not read."""
+    for options, queries, keys in (
+        ({"is_causal": True}, 100, slice(128, 300)),
+        ({"window": (10, 10), "query_offset": 290}, 9, slice(0, 256)),
+        ({"is_causal": True, "window": 20, "query_offset": 150}, 50, slice(0, 128)),
+    ):
+        query, key, value, _ = make_inputs(1, 1, 1, queries, 300, 64, 64, dtype)
+        key[:, :, keys] = value[:, :, keys] = math.nan
+        query, key, value = (x.to(device) for x in (query, key, value))
+        assert ops.attention(query, key, value, **options).isfinite().all(), options
+
+
+def check_large_scores(dtype: torch.dtype, device="cpu") -> None:
+    """Scores of +-1e4, or 1e13 in bfloat16, pick the largest key."""
+    for factor in (1e3, 1e3 if dtype == torch.float16 else 1e12):
+        query, key, value, _ = make_inputs(1, 1, 1, 20, 300, 64, 64, dtype)
+        query, key, value = (x.to(device) for x in (query * factor, key, value))
+        largest = (query.double() @ key.double().mT).argmax(-1)[0, 0]
+        found = ops.attention(query, key, value)
+        assert found.isfinite().all()
+        assert torch.equal(found[0, 0], value[0, 0, largest]) or factor < 1e4
+
+
+def check_not_finite(dtype: torch.dtype, device="cpu") -> None:
+    """NaN and infinity in a query, key or value: the same outputs are NaN as in torch."""
+    for number in (math.nan, math.inf, -math.inf):
+        for which in range(3):
+            tensors = make_inputs(1, 1, 1, 20, 140, 64, 64, dtype)[:3]
+            tensors[which][0, 0, 3, 2] = number
+            tensors = [x.to(device) for x in tensors]
+            found = ops.attention(*tensors)
+            q, k, v = (x.float() for x in tensors)
+            expected = torch.softmax(q @ k.mT / 8, -1) @ v
+            torch.testing.assert_close(
+                found.float(), expected, equal_nan=True, rtol=0.02, atol=0.02
+            )
+
+
+def check_layouts(dtype: torch.dtype, device="cpu") -> None:
+    """Slices, transposes, odd rows and addresses, steps of 0: the contiguous result's bits."""
+    query, key, value, _ = (x.to(device) for x in make_inputs(2, 2, 2, 19, 137, 64, 64, dtype))
+    expected = ops.attention(query, key, value)
+    layouts = {
+        "heads inside": lambda x: x.transpose(1, 2).contiguous().transpose(1, 2),
+        "odd rows": lambda x: torch.cat([x, x[..., :1]], -1)[..., :-1],
+        "wide rows": lambda x: torch.cat([x, x], -1)[..., :64],
+        "misaligned": lambda x: torch.cat([x.flatten()[:1], x.flatten()])[1:].view(x.shape),
+        "every second": lambda x: x.repeat_interleave(2, -1)[..., ::2],
+        "transposed": lambda x: x.mT.contiguous().mT,
+    }
+    for name, layout in layouts.items():
+        found = ops.attention(layout(query), layout(key), layout(value))
+        assert torch.equal(found, expected), name
+    shared = [x[:1, :1].expand(2, 2, -1, -1) for x in (key, value)]
+    repeated = [x.contiguous() for x in shared]
+    assert torch.equal(ops.attention(query, *shared), ops.attention(query, *repeated))
+
+
+CHECKS = [
+    check_blind_rows,
+    check_hidden_tiles,
+    check_large_scores,
+    check_not_finite,
+    check_layouts,
+]
