@@ -20,6 +20,11 @@ struct Hyperparameters {
   double grad_scale, grad_factor, average_weight;
 };
 
+// Of the `numbers` of adamw_ (csrc/ops/adamw.h).
+DLPLUG_HOST_DEVICE inline Hyperparameters hyperparameters_of(const double* n, bool maximize) {
+  return {n[0], n[1], n[2], n[3], n[4], maximize, 1.0, 1.0, n[5]};
+}
+
 DLPLUG_HOST_DEVICE inline AdamWOptions options_of(const Hyperparameters& given) {
   AdamWOptions options{};
   options.first_weight = static_cast<float>(1.0 - given.beta1);

@@ -1,8 +1,9 @@
 #include "csrc/ops/adamw.h"
 
-#include <algorithm>
 #include <cstring>
+#include <utility>
 
+#include "csrc/common/adamw_lists.h"
 #include "csrc/cpu/adamw.h"
 
 namespace dlplug {
@@ -12,80 +13,24 @@ constexpr int64_t kUnit = 64;  // elements; a multiple of a cache line in every 
 
 constexpr int64_t kNumbers = 11;  // with which a table begins
 
-bool is_dense(const Tensor& tensor) {
-  const auto sizes = tensor.sizes(), strides = tensor.strides();
-  std::vector<int64_t> axes;
-  for (int64_t axis = 0; axis < tensor.dim(); ++axis)
-    if (sizes[axis] != 1) axes.push_back(axis);
-  std::sort(axes.begin(), axes.end(),
-            [&](int64_t a, int64_t b) { return strides[a] < strides[b]; });
-  int64_t expected = 1;
-  for (int64_t axis : axes) {
-    if (strides[axis] != expected) return false;
-    expected *= sizes[axis];
-  }
-  return true;
-}
-
-bool has_layout_of(const Tensor& other, const Tensor& tensor) {
-  if (tensor.dim() != other.dim()) return false;
-  for (int64_t axis = 0; axis < tensor.dim(); ++axis) {
-    if (tensor.size(axis) != other.size(axis)) return false;
-    if (tensor.size(axis) > 1 && tensor.stride(axis) != other.stride(axis)) return false;
-  }
-  return true;
-}
-
-// The address of a state of `param`; null where there are none.
-void* state_of(const std::vector<Tensor>& states, size_t i, const Tensor& param, ScalarType dtype) {
-  if (states.empty()) return nullptr;
-  STD_TORCH_CHECK(has_layout_of(param, states[i]) && states[i].scalar_type() == dtype,
-                  "the states of parameter ", i, " must have its shape, strides and dtype");
-  return states[i].mutable_data_ptr();
-}
-
 }  // namespace
 
 void adamw_(std::vector<Tensor> params, std::vector<Tensor> grads, std::vector<Tensor> exp_avgs,
             std::vector<Tensor> exp_avg_sqs, std::vector<Tensor> max_exp_avg_sqs,
             std::vector<Tensor> steps, std::vector<Tensor> averages, const Tensor& numbers,
             bool maximize) {
-  const size_t count = params.size();
-  STD_TORCH_CHECK(grads.size() == count && exp_avgs.size() == count &&
-                      exp_avg_sqs.size() == count && steps.size() == count &&
-                      (max_exp_avg_sqs.empty() || max_exp_avg_sqs.size() == count) &&
-                      (averages.empty() || averages.size() == count),
-                  "expected lists of the same length");
   STD_TORCH_CHECK(numbers.scalar_type() == ScalarType::Double && numbers.is_contiguous() &&
                       numbers.numel() == 6,
                   "expected six float64 numbers");
-  const double* n = static_cast<const double*>(numbers.const_data_ptr());
-  const Hyperparameters given{n[0], n[1], n[2], n[3], n[4], maximize, 1.0, 1.0, n[5]};
-  std::vector<Tensor> own_grads = grads;  // with the parameters' strides
-  std::vector<AdamWRow> rows(count);
-  for (size_t i = 0; i < count; ++i) {
-    const Tensor& param = params[i];
-    STD_TORCH_CHECK(is_dense(param), "parameter ", i, " must be dense in memory");
-    STD_TORCH_CHECK(grads[i].scalar_type() == param.scalar_type() &&
-                        steps[i].scalar_type() == ScalarType::Float && steps[i].numel() == 1,
-                    "gradient ", i, " must have its parameter's dtype, step ", i, " be a float32");
-    if (!has_layout_of(param, grads[i])) {
-      own_grads[i] = torch::stable::empty_like(param);
-      torch::stable::copy_(own_grads[i], grads[i]);
-    }
-    AdamWRow& row = rows[i];
-    row.dtype = dtype_of(param);
-    row.param = param.mutable_data_ptr();
-    row.grad = own_grads[i].mutable_data_ptr();
-    row.exp_avg = state_of(exp_avgs, i, param, param.scalar_type());
-    row.exp_avg_sq = state_of(exp_avg_sqs, i, param, param.scalar_type());
-    row.max_exp_avg_sq = state_of(max_exp_avg_sqs, i, param, param.scalar_type());
-    row.average = static_cast<float*>(state_of(averages, i, param, ScalarType::Float));
-    row.numel = param.numel();
-  }
+  const Hyperparameters given =
+      hyperparameters_of(static_cast<const double*>(numbers.const_data_ptr()), maximize);
+  AdamWLists lists{std::move(params),      std::move(grads),           std::move(exp_avgs),
+                   std::move(exp_avg_sqs), std::move(max_exp_avg_sqs), std::move(steps),
+                   std::move(averages)};
+  std::vector<AdamWRow> rows = lists.rows();
   StepCounter counter(given);
-  for (size_t i = 0; i < count; ++i)
-    counter.advance(static_cast<float*>(steps[i].mutable_data_ptr()), rows[i]);
+  for (size_t i = 0; i < rows.size(); ++i)
+    counter.advance(static_cast<float*>(lists.steps[i].mutable_data_ptr()), rows[i]);
   update_rows(rows, kUnit, options_of(given), DLPLUG_SELECT_KERNEL(adamw_update));
 }
 

@@ -1,5 +1,8 @@
 // AdamW on a GPU: one launch for all parameters. Bytes moved an element as on the CPU
 // (csrc/cpu/kernels/adamw.cpp); the floor in time is those over the bandwidth.
+#include <utility>
+
+#include "csrc/common/adamw_lists.h"
 #include "csrc/cuda/adamw_rows.cuh"
 #include "csrc/cuda/write_table.cuh"
 
@@ -54,7 +57,7 @@ struct SameDtype {
 
 template <bool kIsAmsgrad>
 struct Plain {
-  __device__ static void update(const Row& row, const AdamWConstants& c, const Call&) {
+  __device__ static void update(const Row& row, const AdamWConstants& c) {
     switch (row.dtype) {
       case Dtype::kFloat32:
         return update_block<kIsAmsgrad, float>(row, SameDtype<float, kIsAmsgrad>(row), c);
@@ -69,9 +72,8 @@ struct Plain {
 
 // Counts the steps of a host: by addresses, in order, because rows may share a counter. Where they
 // do not agree they go into the table.
-void count_steps_of_host(Prepared& prepared, const Tensor& steps, cudaStream_t stream) {
+void count_steps_of_host(Prepared& prepared, const int64_t* addresses, cudaStream_t stream) {
   Call& call = prepared.call;
-  const auto* addresses = static_cast<const int64_t*>(steps.const_data_ptr());
   std::vector<int64_t> values(call.count);
   bool are_same = true;
   for (int64_t i = 0; i < call.count; ++i) {
@@ -88,10 +90,68 @@ void count_steps_of_host(Prepared& prepared, const Tensor& steps, cudaStream_t s
               stream);
 }
 
+// What the kernel needs of lists, as `numbers` would tell it; the table is written on the stream.
+Prepared prepare_lists(const AdamWLists& lists, const std::vector<AdamWRow>& rows,
+                       const Tensor& table, const Tensor& numbers, bool maximize) {
+  constexpr int64_t kChunk = 8192;
+  const auto count = static_cast<int64_t>(rows.size());
+  Prepared prepared{{static_cast<int64_t*>(table.mutable_data_ptr()), count}, {}};
+  Call& call = prepared.call;
+  call.count = count;
+  call.chunk = kChunk;
+  call.is_amsgrad = !lists.max_exp_avg_sqs.empty();
+  call.maximize = maximize;
+  const auto* n = static_cast<const double*>(numbers.const_data_ptr());
+  if (is_on_gpu(numbers)) {
+    call.numbers = n;
+  } else {
+    const Hyperparameters given = hyperparameters_of(n, maximize);
+    call.lr = given.lr;
+    call.beta1 = given.beta1;
+    call.beta2 = given.beta2;
+    call.eps = given.eps;
+    call.weight_decay = given.weight_decay;
+    call.grad_scale = given.grad_scale;
+    call.grad_factor = given.grad_factor;
+    call.average_weight = given.average_weight;
+  }
+  std::vector<int64_t> values(table.numel()), addresses(count);
+  for (int64_t i = 0; i < count; ++i) {
+    const AdamWRow& row = rows[i];
+    const auto at = [&](Table::Column column) -> int64_t& {
+      return values[1 + column * count + i];
+    };
+    const auto address = [](const void* pointer) { return reinterpret_cast<int64_t>(pointer); };
+    at(Table::kParam) = address(row.param);
+    at(Table::kGrad) = address(row.grad);
+    at(Table::kExpAvg) = address(row.exp_avg);
+    at(Table::kExpAvgSq) = address(row.exp_avg_sq);
+    at(Table::kExtra) = address(row.max_exp_avg_sq);
+    at(Table::kAverage) = address(row.average);
+    at(Table::kStep) = addresses[i] = address(lists.steps[i].mutable_data_ptr());
+    at(Table::kNumel) = row.numel;
+    at(Table::kDtype) = static_cast<int64_t>(row.dtype);
+    at(Table::kFirstChunk) = call.chunks;
+    call.chunks += (row.numel + kChunk - 1) / kChunk;
+  }
+  const cudaStream_t stream = current_stream(table);
+  write_table(prepared.table.numbers, values.data(), table.numel(), stream);
+  call.steps = is_on_gpu(lists.steps[0]) ? Steps::kOnDevice : Steps::kSame;
+  if (call.steps == Steps::kSame) count_steps_of_host(prepared, addresses.data(), stream);
+  return prepared;
+}
+
+void launch_plain(const Tensor& table, const Prepared& prepared) {
+  if (prepared.call.is_amsgrad != 0)
+    launch_form<Plain<true>>(table, prepared);
+  else
+    launch_form<Plain<false>>(table, prepared);
+}
+
 }  // namespace
 
 Prepared prepare(const Tensor& table, const Tensor& numbers, const Tensor& steps) {
-  constexpr int64_t kNumbers = 21;
+  constexpr int64_t kNumbers = 22;
   auto is_int64 = [](const Tensor& tensor) {
     return tensor.scalar_type() == ScalarType::Long && tensor.is_contiguous();
   };
@@ -111,7 +171,10 @@ Prepared prepare(const Tensor& table, const Tensor& numbers, const Tensor& steps
                   "expected the addresses of ", count, " steps on the CPU");
   STD_TORCH_CHECK(prepared.call.found_inf == nullptr,
                   "whether a step is skipped is known on the device, the steps are on the CPU");
-  count_steps_of_host(prepared, steps, current_stream(table));
+  STD_TORCH_CHECK(prepared.call.seed_on_device == nullptr,
+                  "the seed is on the device, the steps are on the CPU");
+  count_steps_of_host(prepared, static_cast<const int64_t*>(steps.const_data_ptr()),
+                      current_stream(table));
   return prepared;
 }
 
@@ -119,13 +182,37 @@ Prepared prepare(const Tensor& table, const Tensor& numbers, const Tensor& steps
 
 namespace dlplug {
 
+void adamw_(std::vector<Tensor> params, std::vector<Tensor> grads, std::vector<Tensor> exp_avgs,
+            std::vector<Tensor> exp_avg_sqs, std::vector<Tensor> max_exp_avg_sqs,
+            std::vector<Tensor> steps, std::vector<Tensor> averages, const Tensor& numbers,
+            bool maximize) {
+  if (params.empty()) return;
+  const Tensor first = params[0];
+  STD_TORCH_CHECK(is_on_gpu(first), "expected parameters on a GPU");
+  for (const auto* tensors :
+       {&params, &grads, &exp_avgs, &exp_avg_sqs, &max_exp_avg_sqs, &averages})
+    for (const Tensor& tensor : *tensors)
+      STD_TORCH_CHECK(is_beside(tensor, first), "expected all tensors on the GPU of the first");
+  const bool has_device_steps = !steps.empty() && is_on_gpu(steps[0]);
+  for (const Tensor& step : steps)
+    STD_TORCH_CHECK(has_device_steps ? is_beside(step, first) : step.is_cpu(),
+                    "expected all steps on the GPU of the parameters, or all on the CPU");
+  STD_TORCH_CHECK(numbers.scalar_type() == ScalarType::Double && numbers.is_contiguous() &&
+                      numbers.numel() == 6 && (numbers.is_cpu() || is_beside(numbers, first)),
+                  "expected six float64 numbers");
+  const DeviceGuard guard(first.get_device_index());
+  AdamWLists lists{std::move(params),      std::move(grads),           std::move(exp_avgs),
+                   std::move(exp_avg_sqs), std::move(max_exp_avg_sqs), std::move(steps),
+                   std::move(averages)};
+  const std::vector<AdamWRow> rows = lists.rows();
+  const int64_t numbers_of_table = 1 + device::Table::kColumns * static_cast<int64_t>(rows.size());
+  const Tensor table = empty(first, {numbers_of_table}, ScalarType::Long);
+  device::launch_plain(table, device::prepare_lists(lists, rows, table, numbers, maximize));
+}
+
 void adamw_device_table_(const Tensor& table, const Tensor& numbers, const Tensor& steps) {
   const DeviceGuard guard(table.get_device_index());
-  const device::Prepared prepared = device::prepare(table, numbers, steps);
-  if (prepared.call.is_amsgrad != 0)
-    device::launch_form<device::Plain<true>>(table, prepared);
-  else
-    device::launch_form<device::Plain<false>>(table, prepared);
+  device::launch_plain(table, device::prepare(table, numbers, steps));
 }
 
 }  // namespace dlplug

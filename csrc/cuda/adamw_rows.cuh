@@ -5,6 +5,7 @@
 
 #include "csrc/common/adamw_options.h"
 #include "csrc/cuda/adamw_values.cuh"
+#include "csrc/cuda/last_block.cuh"
 #include "csrc/cuda/launch.h"
 #include "csrc/cuda/vector.cuh"
 #include "csrc/ops/adamw.h"
@@ -16,17 +17,19 @@ constexpr int kThreads = 256;
 // Where a row's step number stands: the same for all of them, in the table, or at an address there.
 enum class Steps : int64_t { kSame, kInTable, kOnDevice };
 
-// What `numbers` of csrc/ops/adamw.h holds, in its order, and two things that the host adds.
+// What `numbers` of csrc/ops/adamw.h holds, in its order, and what the host adds.
 struct Call {
   int64_t count, chunks, chunk;  // rows, blocks, elements of a block
   int64_t is_amsgrad, maximize, storage, seed;
   Steps steps;
   const float *lr_on_device, *scale_on_device, *found_inf;  // or null
   const double* norm;                                       // of all gradients, or null
+  int64_t* seed_on_device;                                  // or null
   double lr, beta1, beta2, eps, weight_decay, grad_scale, grad_factor, average_weight, max_norm;
   // Added by the host.
   float step;                   // this step's number, if it is the same in all rows
   BiasCorrections corrections;  // of that step
+  const double* numbers;        // those of adamw_ where they lie on the device, or null
 };
 
 // The columns of a table, after a counter of blocks.
@@ -66,6 +69,7 @@ struct Row {
   float *exp_avg_scale, *exp_avg_sq_scale, *average;
   Dtype dtype;
   int64_t storage, index;  // of a storage, of the parameter for its random bits
+  uint64_t seed;           // of these bits
   int64_t place;           // in the table
   int64_t begin, end;      // this block's elements
 };
@@ -107,30 +111,33 @@ __device__ inline AdamWConstants constants_for(const Call& call, const Table& ta
   Hyperparameters given{call.lr,         call.beta1,        call.beta2,
                         call.eps,        call.weight_decay, call.maximize != 0,
                         call.grad_scale, call.grad_factor,  call.average_weight};
+  if (call.numbers != nullptr) given = hyperparameters_of(call.numbers, call.maximize != 0);
   if (call.lr_on_device != nullptr) given.lr = *call.lr_on_device;
   if (call.scale_on_device != nullptr) given.grad_scale = *call.scale_on_device;
   if (call.norm != nullptr)
     given.grad_factor *= clip_factor(*call.norm, call.max_norm * given.grad_scale);
   BiasCorrections corrections = call.corrections;
-  if (call.steps != Steps::kSame) {
-    const double step = call.steps == Steps::kInTable
-                            ? static_cast<double>(table.at(Table::kStep, row))
-                            : *table.address<float>(Table::kStep, row) + 1.0f;
+  if (call.steps != Steps::kSame || call.numbers != nullptr) {
+    double step = call.step;
+    if (call.steps == Steps::kInTable) step = static_cast<double>(table.at(Table::kStep, row));
+    if (call.steps == Steps::kOnDevice) step = *table.address<float>(Table::kStep, row) + 1.0f;
     corrections = bias_corrections(given.beta1, given.beta2, step);
   }
   return constants_of(options_of(given), negative_step_of(given.lr, corrections),
                       inverse_root_of(corrections));
 }
 
-// Counts the steps that lie on the device, once all blocks have read theirs.
-__device__ inline void count_steps(const Call& call, const Table& table, bool is_last) {
-  if (call.steps != Steps::kOnDevice || !is_last) return;
+// Counts the steps that lie on the device and leaves the next step's seed there, once all blocks
+// have read theirs.
+__device__ inline void count_steps(const Call& call, const Table& table, uint64_t seed) {
   for (int64_t i = threadIdx.x; i < table.count; i += kThreads)
     *table.address<float>(Table::kStep, i) += 1.0f;
-  if (threadIdx.x == 0) *table.blocks_that_began() = 0;
+  if (threadIdx.x == 0 && call.seed_on_device != nullptr)
+    *call.seed_on_device =
+        static_cast<int64_t>((seed + static_cast<uint64_t>(call.seed)) & INT64_MAX);
 }
 
-// One block a chunk; `Form::update(row, constants, call)` for its elements.
+// One block a chunk; `Form::update(row, constants)` for its elements.
 template <class Form>
 __global__ void __launch_bounds__(kThreads) update_chunks(const Table table, const Call call) {
   if (call.found_inf != nullptr && *call.found_inf != 0.0f) return;
@@ -138,20 +145,20 @@ __global__ void __launch_bounds__(kThreads) update_chunks(const Table table, con
   Row row{};
   if (has_chunk) row = row_of(table, blockIdx.x, call.chunk);
   __shared__ AdamWConstants constants;
+  __shared__ uint64_t seed;
   __shared__ bool is_last;
   if (threadIdx.x == 0) {
     if (has_chunk) constants = constants_for(call, table, row.place);
-    if (call.steps == Steps::kOnDevice) {
-      __threadfence();  // the step was read before this block counts as one that has begun
-      is_last = atomicAdd(table.blocks_that_began(), 1) == static_cast<int>(gridDim.x) - 1;
-      __threadfence();  // and what this one writes next comes after what the others have read
-    }
+    seed = static_cast<uint64_t>(call.seed_on_device == nullptr ? call.seed : *call.seed_on_device);
+    // All has been read that the last block changes.
+    is_last = call.steps == Steps::kOnDevice && is_last_block(table.blocks_that_began());
   }
   __syncthreads();
-  count_steps(call, table, is_last);
+  if (is_last) count_steps(call, table, seed);
   if (!has_chunk) return;
+  row.seed = seed;
   const AdamWConstants own = constants;  // in registers: stores cannot change it
-  Form::update(row, own, call);
+  Form::update(row, own);
 }
 
 // ---- elements ----

@@ -10,7 +10,7 @@ namespace {
 
 // One counter gives the bits of four columns, 16 apart: so a thread has four vectors of a block of
 // 64, and draws nothing twice.
-__device__ void update_stochastic(const Row& row, const AdamWConstants& c, uint64_t seed) {
+__device__ void update_stochastic(const Row& row, const AdamWConstants& c) {
   using T = __nv_bfloat16;
   constexpr int kBlock = 64, kCount = Stochastic::kCount, kShares = 16 / kCount;
   const Stochastic storage(row);
@@ -24,7 +24,7 @@ __device__ void update_stochastic(const Row& row, const AdamWConstants& c, uint6
       uint32_t bits[4][kCount];
 #pragma unroll
       for (int k = 0; k < kCount; ++k) {
-        const RandomWords words = random_words(seed, row.index, counter + k);
+        const RandomWords words = random_words(row.seed, row.index, counter + k);
 #pragma unroll
         for (int part = 0; part < 4; ++part) bits[part][k] = words.word[part];
       }
@@ -36,7 +36,7 @@ __device__ void update_stochastic(const Row& row, const AdamWConstants& c, uint6
   }
   for (int64_t i = rest + threadIdx.x; i < row.end; i += kThreads) {
     const auto counter = static_cast<uint32_t>(i / kBlock * 16 + i % 16);
-    const RandomWords words = random_words(seed, row.index, counter);
+    const RandomWords words = random_words(row.seed, row.index, counter);
     uint32_t bits = words.word[0];
     for (int part = 1; part < 4; ++part)  // an index that is known keeps them in registers
       if (i % kBlock / 16 == part) bits = words.word[part];
@@ -55,7 +55,7 @@ __device__ void update_any(const Row& row, const AdamWConstants& c) {
 // All storages that a call for `kStorage` has: that, and float32 states of what it is not for.
 template <Storage kStorage>
 struct Compact {
-  __device__ static void update(const Row& row, const AdamWConstants& c, const Call& call) {
+  __device__ static void update(const Row& row, const AdamWConstants& c) {
     if (static_cast<Storage>(row.storage) != kStorage)
       return update_block<false, float>(row, Float32States<float>(row), c);
     if constexpr (kStorage == Storage::kRemainder) {
@@ -63,7 +63,7 @@ struct Compact {
     } else if constexpr (kStorage == Storage::kKahan) {
       update_block<false, __nv_bfloat16>(row, Kahan(row), c);
     } else if constexpr (kStorage == Storage::kStochastic) {
-      update_stochastic(row, c, static_cast<uint64_t>(call.seed));
+      update_stochastic(row, c);
     } else {
       switch (row.dtype) {
         case Dtype::kFloat32:

@@ -70,10 +70,10 @@ inline bool is_beside(const Tensor& tensor, const Tensor& x) {
 // What a block has without asking for more.
 constexpr size_t kPlainSharedMemory = 48 << 10;
 
-// kernel<<<grid, block, shared, stream>>>(arguments...), checked.
+// kernel<<<grid, block, shared, stream>>>(arguments...) with clusters of this many blocks, checked.
 template <class... Parameters, class... Arguments>
-void launch(void (*kernel)(Parameters...), dim3 grid, dim3 block, size_t shared,
-            cudaStream_t stream, Arguments&&... arguments) {
+void launch_clusters(unsigned cluster, void (*kernel)(Parameters...), dim3 grid, dim3 block,
+                     size_t shared, cudaStream_t stream, Arguments&&... arguments) {
   if (shared > kPlainSharedMemory)
     check(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
                                static_cast<int>(shared)));
@@ -82,7 +82,18 @@ void launch(void (*kernel)(Parameters...), dim3 grid, dim3 block, size_t shared,
   config.blockDim = block;
   config.dynamicSmemBytes = shared;
   config.stream = stream;
+  cudaLaunchAttribute attribute{};
+  attribute.id = cudaLaunchAttributeClusterDimension;
+  attribute.val.clusterDim = {cluster, 1, 1};
+  config.attrs = &attribute;
+  config.numAttrs = cluster > 1 ? 1 : 0;  // older devices know no clusters
   check(cudaLaunchKernelEx(&config, kernel, std::forward<Arguments>(arguments)...));
+}
+
+template <class... Parameters, class... Arguments>
+void launch(void (*kernel)(Parameters...), dim3 grid, dim3 block, size_t shared,
+            cudaStream_t stream, Arguments&&... arguments) {
+  launch_clusters(1, kernel, grid, block, shared, stream, std::forward<Arguments>(arguments)...);
 }
 
 }  // namespace dlplug

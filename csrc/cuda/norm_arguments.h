@@ -4,6 +4,7 @@
 #include <type_traits>
 
 #include "csrc/cuda/arguments.h"
+#include "csrc/cuda/cluster.cuh"
 #include "csrc/cuda/row.cuh"
 
 namespace dlplug::cuda {
@@ -75,6 +76,42 @@ inline Shape shape_of(int64_t width, int count, int held) {
   const int64_t most = std::min<int64_t>((width + held - 1) / held, kMaxThreadsPerRow);
   const int threads = power_of_two_from(most);
   return {threads, threads};
+}
+
+// Where a row is while its sums are made: in the registers of its threads; in a block's shared
+// memory; in the registers of a cluster's blocks; or it is read again for each sweep.
+enum class Place { kRegisters, kShared, kCluster, kMemory };
+
+struct Plan {
+  Place place;
+  unsigned blocks;  // of a row
+  int64_t part;     // columns of a block
+  size_t shared;    // bytes
+
+  static constexpr int64_t kPartUnit = 64;      // columns, whose random words belong together
+  static constexpr size_t kOtherShared = 1024;  // bytes at most that are not dynamic
+};
+
+inline int attribute_of(cudaDeviceAttr attribute, const Tensor& tensor) {
+  int value = 0;
+  check(cudaDeviceGetAttribute(&value, attribute, tensor.get_device_index()));
+  return value;
+}
+
+// `kept` bytes of a column lie in shared memory where a row does; held: as for `shape_of`.
+inline Plan plan_of(const Tensor& like, int64_t width, const Shape& shape, int count, int held,
+                    size_t kept) {
+  if (width <= int64_t{shape.threads} * held) return {Place::kRegisters, 1, width, 0};
+  const int64_t turn = int64_t{kVectorsPerGroup} * count * shape.threads;
+  const size_t shared = static_cast<size_t>((width + turn - 1) / turn * turn) * kept;
+  const int most = attribute_of(cudaDevAttrMaxSharedMemoryPerBlockOptin, like);
+  if (shared + Plan::kOtherShared <= static_cast<size_t>(most))
+    return {Place::kShared, 1, width, shared};
+  const int64_t part = ((width + kClusterBlocks - 1) / kClusterBlocks + Plan::kPartUnit - 1) /
+                       Plan::kPartUnit * Plan::kPartUnit;
+  if (part <= int64_t{shape.threads} * held && attribute_of(cudaDevAttrClusterLaunch, like) != 0)
+    return {Place::kCluster, kClusterBlocks, part, ClusterSums::kBytes};
+  return {Place::kMemory, 1, width, 0};
 }
 
 }  // namespace dlplug::cuda

@@ -91,12 +91,18 @@ NormGradients norm_backward(bool is_centered, const Tensor& grad_y,
       const Tensor sums = empty(h, {parts, length}, ScalarType::Float);
       args.threads = shape.threads;
       args.sums = needs_weights ? static_cast<float*>(sums.mutable_data_ptr()) : nullptr;
-      const bool is_held = rows.width <= int64_t{shape.threads} * kHeld;
+      // Of gradient and h.
+      const Plan plan = plan_of(h, rows.width, shape, kCount, kHeld, 2 * sizeof(H));
+      args.blocks = plan.blocks;
+      args.part = plan.part;
       const bool has_several = shape.block > shape.threads && needs_weights;
-      const size_t shared = has_several ? 2 * rows.width * sizeof(float) : 0;
-      launch(
-          is_held ? norm_backward_rows<X, H, kCount, kVectors> : norm_backward_wide<X, H, kCount>,
-          static_cast<unsigned>(parts), shape.block, shared, stream, args);
+      const size_t shared = has_several ? 2 * rows.width * sizeof(float) : plan.shared;
+      auto* const kernel = plan.place == Place::kShared ? norm_backward_wide<X, H, kCount, true>
+                           : plan.place == Place::kMemory
+                               ? norm_backward_wide<X, H, kCount, false>
+                               : norm_backward_rows<X, H, kCount, kVectors>;
+      launch_clusters(plan.blocks, kernel, static_cast<unsigned>(parts * plan.blocks), shape.block,
+                      shared, stream, args);
       if (!needs_weights) return;
       launch(add_parts<H>, static_cast<unsigned>((length + kPartColumns - 1) / kPartColumns),
              dim3(kPartColumns, kPartLanes), 0, stream, args.sums, parts, width, length,

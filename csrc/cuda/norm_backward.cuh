@@ -3,11 +3,13 @@
 //   grad_weight   = sum over rows of grad_y * xhat,  grad_bias = sum over rows of grad_y
 //   grad_x        = gradient of h, with the dropout of the forward pass
 // A block takes one part of the rows, one after another, and keeps its sums for weight and bias in
-// registers; the parts are added afterwards. How rows are split and in which order sums are made
+// registers; the parts are added afterwards. Wide rows are kept in shared memory, or in the
+// registers of a cluster of blocks. How rows are split and in which order sums are made
 // depends on the shape alone: the same bits on every run.
 // Bytes per element: grad_y, h and grad_input once each, and grad_h, grad_x where they exist.
 #pragma once
 
+#include "csrc/cuda/cluster.cuh"
 #include "csrc/cuda/philox.cuh"
 #include "csrc/cuda/row.cuh"
 #include "csrc/cuda/shared_memory.cuh"
@@ -25,9 +27,11 @@ struct NormBackward {
   const float* rstd;  // (rows,)
   H* grad_input;      // gradient of h, which is that of residual
   X* grad_x;          // gradient of x where it differs from that of h; or null
-  float* sums;        // (blocks, 2, width) for weight and bias, RMSNorm (blocks, 1, width); or null
+  float* sums;        // (parts, 2, width) for weight and bias, RMSNorm (parts, 1, width); or null
   int64_t rows, width, grad_y_stride, grad_h_stride, h_stride;
-  int threads;  // per row
+  int threads;      // per row and block
+  unsigned blocks;  // per row: a cluster, or 1
+  int64_t part;     // columns of a block
   Dropout dropout;
 };
 
@@ -72,10 +76,10 @@ __device__ inline void write_gradients(const NormBackward<X, H>& args, int64_t r
 }
 
 // Adds the sums of a block's rows that went on side by side, in order, in shared memory
-// (2 * width floats where there are several), and writes them.
+// (2 * width floats where there are several), and writes them, of the columns below `last`.
 template <int kCount, int kVectors>
-__device__ inline void write_sums(float* to, const Columns<kCount>& columns, int64_t width,
-                                  int threads, bool has_bias,
+__device__ inline void write_sums(float* to, const Columns<kCount>& columns, int64_t last,
+                                  int64_t width, int threads, bool has_bias,
                                   const float (&weights)[kVectors][kCount],
                                   const float (&biases)[kVectors][kCount]) {
   float* const shared = dynamic_shared_memory();
@@ -86,7 +90,7 @@ __device__ inline void write_sums(float* to, const Columns<kCount>& columns, int
 #pragma unroll
       for (int v = 0; v < kVectors; ++v) {
         const int64_t j = columns.of(v);
-        if (j >= width) continue;
+        if (j >= last) continue;
 #pragma unroll
         for (int i = 0; i < kCount; ++i) {
           float weight = weights[v][i], bias = biases[v][i];
@@ -129,9 +133,10 @@ __device__ inline RowGradient statistics_of(const NormBackward<X, H>& args, int6
 }
 
 template <class X, class H>
-__device__ inline void finish_sums(const NormBackward<X, H>& args, float (&sums)[2],
-                                   RowGradient& at) {
+__device__ inline void finish_sums(const NormBackward<X, H>& args, ClusterSums& cluster,
+                                   float (&sums)[2], RowGradient& at) {
   sum_over_row(sums, args.threads);
+  cluster.add(sums);
   const float inverse_width = 1.0f / static_cast<float>(args.width);
   at.mean_g = args.is_centered ? sums[0] * inverse_width : 0.0f;
   at.mean_g_xhat = sums[1] * inverse_width;
@@ -144,21 +149,25 @@ __global__ void __launch_bounds__(kMaxThreadsPerRow) norm_backward_rows(NormBack
   const int threads = args.threads, rows_per_block = blockDim.x / threads;
   const bool has_dropout = args.grad_x != nullptr && args.dropout.threshold != 0;
   const uint64_t seed = has_dropout ? static_cast<uint64_t>(*args.dropout.seed) : 0;
-  const Columns<kCount> columns(threadIdx.x % threads, threads, has_dropout);
-  const int64_t begin = args.rows * blockIdx.x / gridDim.x;
-  const int64_t end = args.rows * (blockIdx.x + 1) / gridDim.x;
+  const unsigned rank = blockIdx.x % args.blocks, part = blockIdx.x / args.blocks;
+  const unsigned parts = gridDim.x / args.blocks;
+  Columns<kCount> columns(threadIdx.x % threads, threads, has_dropout);
+  columns.base += rank * args.part;
+  const int64_t last = (rank + 1) * args.part < args.width ? (rank + 1) * args.part : args.width;
+  const int64_t begin = args.rows * part / parts, end = args.rows * (part + 1) / parts;
+  ClusterSums cluster(args.blocks > 1 ? dynamic_shared_memory() : nullptr);
   float weights[kVectors][kCount] = {}, biases[kVectors][kCount] = {};
 
   // All threads make the same turns, so that they meet in the sums.
   for (int64_t first = begin; first < end; first += rows_per_block) {
     const int64_t row = first + threadIdx.x / threads;
-    const int64_t width = row < end ? args.width : 0;  // of the columns that are there
+    const int64_t beyond = row < end ? last : 0;  // the columns that this thread may touch
     RowGradient at = row < end ? statistics_of(args, row) : RowGradient{};
     Part grads[kVectors], values[kVectors];
 #pragma unroll
     for (int v = 0; v < kVectors; ++v) {
       const int64_t j = columns.of(v);
-      if (j >= width) continue;
+      if (j >= beyond) continue;
       grads[v] = Part::load(args.grad_y + row * args.grad_y_stride + j);
       values[v] = Part::load(args.h + row * args.h_stride + j);
     }
@@ -166,10 +175,10 @@ __global__ void __launch_bounds__(kMaxThreadsPerRow) norm_backward_rows(NormBack
 #pragma unroll
     for (int v = 0; v < kVectors; ++v) {
       const int64_t j = columns.of(v);
-      if (j < width)
+      if (j < beyond)
         add_to_sums<X, H, kCount>(args, j, grads[v], values[v], at, sums, weights[v], biases[v]);
     }
-    finish_sums(args, sums, at);
+    finish_sums(args, cluster, sums, at);
 #pragma unroll
     for (int v = 0; v < kVectors; v += kVectorsPerGroup) {
       const uint32_t kept =
@@ -177,7 +186,7 @@ __global__ void __launch_bounds__(kMaxThreadsPerRow) norm_backward_rows(NormBack
 #pragma unroll
       for (int k = 0; k < kVectorsPerGroup; ++k) {
         const int64_t j = columns.of(v + k);
-        if (j < width)
+        if (j < beyond)
           write_gradients<X, H, kCount>(args, row, j, grads[v + k], values[v + k], at, has_dropout,
                                         kept >> (k * kCount));
       }
@@ -185,13 +194,14 @@ __global__ void __launch_bounds__(kMaxThreadsPerRow) norm_backward_rows(NormBack
   }
   if (args.sums == nullptr) return;
   const int64_t length = args.is_centered ? 2 * args.width : args.width;
-  write_sums<kCount, kVectors>(args.sums + blockIdx.x * length, columns, args.width, threads,
+  write_sums<kCount, kVectors>(args.sums + part * length, columns, last, args.width, threads,
                                args.is_centered, weights, biases);
 }
 
-// Rows of any width: read twice, and the sums over rows are added up in memory, where a column
-// belongs to one thread throughout.
-template <class X, class H, int kCount>
+// Rows of any width: kept in shared memory, each vector for the thread that put it there, or read
+// twice. The sums over rows are added up in memory, where a column belongs to one thread
+// throughout.
+template <class X, class H, int kCount, bool kIsShared>
 __global__ void __launch_bounds__(kMaxThreadsPerRow) norm_backward_wide(NormBackward<X, H> args) {
   using Part = Elements<H, kCount>;
   const bool has_dropout = args.grad_x != nullptr && args.dropout.threshold != 0;
@@ -204,6 +214,9 @@ __global__ void __launch_bounds__(kMaxThreadsPerRow) norm_backward_wide(NormBack
   float* const biases = weights == nullptr || !args.is_centered ? nullptr : weights + width;
   const int num_vectors =
       static_cast<int>((width + columns.outer - 1) / columns.outer) * kVectorsPerGroup;
+  auto* const shared_grads = reinterpret_cast<Part*>(dynamic_shared_memory());
+  Part* const shared_values = shared_grads + int64_t{num_vectors} * args.threads;
+  ClusterSums cluster(nullptr);
 
   for (int v = 0; v < num_vectors; ++v) {
     const int64_t j = columns.of(v);
@@ -219,20 +232,27 @@ __global__ void __launch_bounds__(kMaxThreadsPerRow) norm_backward_wide(NormBack
     float sums[2] = {0.0f, 0.0f};
     for (int v = 0; v < num_vectors; ++v) {
       const int64_t j = columns.of(v);
-      if (j < width)
-        add_to_sums<X, H, kCount>(args, j, Part::load(grad_y + j), Part::load(h + j), at, sums,
-                                  weights == nullptr ? nullptr : weights + j,
-                                  biases == nullptr ? nullptr : biases + j);
+      if (j >= width) continue;
+      const Part grads = Part::load(grad_y + j), values = Part::load(h + j);
+      if constexpr (kIsShared) {
+        shared_grads[v * args.threads + threadIdx.x] = grads;
+        shared_values[v * args.threads + threadIdx.x] = values;
+      }
+      add_to_sums<X, H, kCount>(args, j, grads, values, at, sums,
+                                weights == nullptr ? nullptr : weights + j,
+                                biases == nullptr ? nullptr : biases + j);
     }
-    finish_sums(args, sums, at);
+    finish_sums(args, cluster, sums, at);
     for (int v = 0; v < num_vectors; v += kVectorsPerGroup) {
       const uint32_t kept =
           has_dropout ? kept_columns<kCount>(args.dropout, seed, row, columns.of(v)) : 0;
       for (int k = 0; k < kVectorsPerGroup; ++k) {
-        const int64_t j = columns.of(v + k);
-        if (j < width)
-          write_gradients<X, H, kCount>(args, row, j, Part::load(grad_y + j), Part::load(h + j), at,
-                                        has_dropout, kept >> (k * kCount));
+        const int64_t j = columns.of(v + k), at_shared = (v + k) * args.threads + threadIdx.x;
+        if (j >= width) continue;
+        const Part grads = kIsShared ? shared_grads[at_shared] : Part::load(grad_y + j);
+        const Part values = kIsShared ? shared_values[at_shared] : Part::load(h + j);
+        write_gradients<X, H, kCount>(args, row, j, grads, values, at, has_dropout,
+                                      kept >> (k * kCount));
       }
     }
   }

@@ -56,14 +56,19 @@ NormOutputs norm_forward(bool is_centered, const Tensor& x, const std::optional<
     with_count<H>(regular, [&](auto count) {
       constexpr int kCount = count();
       const Shape shape = shape_of(rows.width, kCount, kHeld);
+      const Plan plan = plan_of(x, rows.width, shape, kCount, kHeld, sizeof(H));
       args.threads = shape.threads;
+      args.blocks = plan.blocks;
+      args.part = plan.part;
       const int64_t rows_per_block = shape.block / shape.threads;
       const int64_t blocks =
-          std::min((rows.count + rows_per_block - 1) / rows_per_block, kMaxBlocks);
-      const bool is_held = rows.width <= int64_t{shape.threads} * kHeld;
-      launch(is_held ? norm_forward_rows<X, H, kCount, kHeld / kCount>
-                     : norm_forward_rows<X, H, kCount, 0>,
-             static_cast<unsigned>(blocks), shape.block, 0, current_stream(x), args);
+          std::min((rows.count + rows_per_block - 1) / rows_per_block, kMaxBlocks / plan.blocks);
+      auto* const kernel = plan.place == Place::kShared ? norm_forward_rows<X, H, kCount, 0, true>
+                           : plan.place == Place::kMemory
+                               ? norm_forward_rows<X, H, kCount, 0, false>
+                               : norm_forward_rows<X, H, kCount, kHeld / kCount, false>;
+      launch_clusters(plan.blocks, kernel, static_cast<unsigned>(blocks * plan.blocks), shape.block,
+                      plan.shared, current_stream(x), args);
     });
   });
   return {y, h, stats};

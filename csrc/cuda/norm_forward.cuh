@@ -1,11 +1,14 @@
 // Forward of the norms, one kernel for LayerNorm and RMSNorm, with and without residual. A row is
-// read from memory once and kept in registers as it will be written (h); a row too wide for that is
-// read again for each sweep, mostly from the L2 cache.
+// read from memory once and kept as it will be written (h): in registers, a wider one in shared
+// memory, one that is wider still in the registers of a cluster of blocks; the widest are read
+// again for each sweep.
 // Bytes per element: size of x + size of y, with residual also those of residual and h.
 #pragma once
 
+#include "csrc/cuda/cluster.cuh"
 #include "csrc/cuda/philox.cuh"
 #include "csrc/cuda/row.cuh"
+#include "csrc/cuda/shared_memory.cuh"
 
 namespace dlplug {
 
@@ -22,7 +25,9 @@ struct NormForward {
   float* rstd;  // (rows,)
   int64_t rows, width, x_stride, residual_stride;
   float eps;
-  int threads;  // per row
+  int threads;      // per row and block
+  unsigned blocks;  // per row: a cluster, or 1
+  int64_t part;     // columns of a block
   Dropout dropout;
 };
 
@@ -83,27 +88,39 @@ struct ForwardPart {
   }
 };
 
-// kVectors: those that a thread keeps in registers; 0 for rows of any width, read again.
-template <class X, class H, int kCount, int kVectors>
+// kVectors: those that a thread keeps in registers. 0 for wider rows, of which a block keeps one in
+// shared memory, each vector for the thread that put it there, or reads it again.
+template <class X, class H, int kCount, int kVectors, bool kIsShared>
 __global__ void __launch_bounds__(kMaxThreadsPerRow) norm_forward_rows(NormForward<X, H> args) {
   constexpr bool kKeeps = kVectors > 0;
   const int threads = args.threads, thread = threadIdx.x % threads;
   const int rows_per_block = blockDim.x / threads;
   const bool has_dropout = args.dropout.threshold != 0;
   const uint64_t seed = has_dropout ? static_cast<uint64_t>(*args.dropout.seed) : 0;
-  const Columns<kCount> columns(thread, threads, has_dropout);
+  const unsigned rank = blockIdx.x % args.blocks;
+  Columns<kCount> columns(thread, threads, has_dropout);
+  columns.base += rank * args.part;
   const int64_t width = args.width, stretch = columns.outer;
+  const int64_t last = (rank + 1) * args.part < width ? (rank + 1) * args.part : width;
   const int groups =
       kKeeps ? kVectors / kVectorsPerGroup : static_cast<int>((width + stretch - 1) / stretch);
   const float inverse_width = 1.0f / static_cast<float>(width);
+  auto* const shared_row = reinterpret_cast<Elements<H, kCount>*>(dynamic_shared_memory());
+  ClusterSums cluster(args.blocks > 1 ? dynamic_shared_memory() : nullptr);
 
   // All threads make the same turns, so that they meet in the sums.
-  for (int64_t first = static_cast<int64_t>(blockIdx.x) * rows_per_block; first < args.rows;
-       first += static_cast<int64_t>(gridDim.x) * rows_per_block) {
+  for (int64_t first = static_cast<int64_t>(blockIdx.x / args.blocks) * rows_per_block;
+       first < args.rows; first += static_cast<int64_t>(gridDim.x / args.blocks) * rows_per_block) {
     const int64_t row = first + threadIdx.x / threads;
-    const int64_t end = row < args.rows ? width : 0;  // of the columns that this thread may touch
+    const int64_t end = row < args.rows ? last : 0;  // of the columns that this thread may touch
     const ForwardPart<X, H, kCount> part(args, row < args.rows ? row : 0);
     Elements<H, kCount> values[kKeeps ? kVectors : 1];
+    // What `make` gave for vector v, whose columns begin with j.
+    auto kept_at = [&](int v, int64_t j) {
+      if constexpr (kKeeps) return values[v];
+      if constexpr (kIsShared) return shared_row[v * threads + thread];
+      return part.read(j);
+    };
     float sums[1] = {0.0f};
 
 #pragma unroll
@@ -115,16 +132,19 @@ __global__ void __launch_bounds__(kMaxThreadsPerRow) norm_forward_rows(NormForwa
       for (int k = 0; k < kVectorsPerGroup; ++k) {
         const int64_t j = columns.base + k * columns.inner + group * stretch;
         if (j >= end) continue;
-        auto& value = values[kKeeps ? group * kVectorsPerGroup + k : 0];
-        value = part.make(j, has_dropout, kept >> (k * kCount));
+        const int v = group * kVectorsPerGroup + k;
+        const auto value = part.make(j, has_dropout, kept >> (k * kCount));
+        if constexpr (kKeeps) values[v] = value;
+        if constexpr (kIsShared) shared_row[v * threads + thread] = value;
 #pragma unroll
         for (int i = 0; i < kCount; ++i) {
-          const float v = value.at(i);
-          sums[0] = args.is_centered ? sums[0] + v : fmaf(v, v, sums[0]);
+          const float number = value.at(i);
+          sums[0] = args.is_centered ? sums[0] + number : fmaf(number, number, sums[0]);
         }
       }
     }
     sum_over_row(sums, threads);
+    cluster.add(sums);
 
     float mean = 0.0f, variance = sums[0] * inverse_width;
     if (args.is_centered) {
@@ -136,8 +156,7 @@ __global__ void __launch_bounds__(kMaxThreadsPerRow) norm_forward_rows(NormForwa
         for (int k = 0; k < kVectorsPerGroup; ++k) {
           const int64_t j = columns.base + k * columns.inner + group * stretch;
           if (j >= end) continue;
-          const auto value =
-              kKeeps ? values[kKeeps ? group * kVectorsPerGroup + k : 0] : part.read(j);
+          const auto value = kept_at(group * kVectorsPerGroup + k, j);
 #pragma unroll
           for (int i = 0; i < kCount; ++i) {
             const float deviation = value.at(i) - mean;
@@ -147,6 +166,7 @@ __global__ void __launch_bounds__(kMaxThreadsPerRow) norm_forward_rows(NormForwa
         }
       }
       sum_over_row(deviations, threads);
+      cluster.add(deviations);
       // The deviations' own sum takes back the rounding error of the first mean.
       const float shift = deviations[0] * inverse_width;
       mean += shift;
@@ -154,7 +174,7 @@ __global__ void __launch_bounds__(kMaxThreadsPerRow) norm_forward_rows(NormForwa
       if (variance < 0.0f) variance = 0.0f;  // and a NaN stays
     }
     const float rstd = 1.0f / sqrtf(variance + args.eps);
-    if (thread == 0 && row < args.rows) {
+    if (thread == 0 && rank == 0 && row < args.rows) {
       if (args.is_centered) args.mean[row] = mean;
       args.rstd[row] = rstd;
     }
@@ -165,8 +185,7 @@ __global__ void __launch_bounds__(kMaxThreadsPerRow) norm_forward_rows(NormForwa
       for (int k = 0; k < kVectorsPerGroup; ++k) {
         const int64_t j = columns.base + k * columns.inner + group * stretch;
         if (j >= end) continue;
-        part.write(j, kKeeps ? values[kKeeps ? group * kVectorsPerGroup + k : 0] : part.read(j),
-                   mean, rstd);
+        part.write(j, kept_at(group * kVectorsPerGroup + k, j), mean, rstd);
       }
     }
   }

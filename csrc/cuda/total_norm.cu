@@ -1,6 +1,8 @@
-// The norm of several tensors on a GPU: their elements go in chunks to a fixed number of blocks,
-// and one block adds what these found. Which block adds what, in which order, depends on the
-// tensors' sizes alone: the same bits on every run. Bytes: each element once.
+// The norm of several tensors on a GPU in one launch: their elements go in chunks to a fixed number
+// of blocks, and the last block to end adds what these found. Which chunks a block takes and the
+// order of all sums depend on the tensors' sizes alone: the same bits on every run. Bytes: each
+// element once.
+#include "csrc/cuda/last_block.cuh"
 #include "csrc/cuda/launch.h"
 #include "csrc/cuda/row.cuh"
 #include "csrc/ops/total_norm.h"
@@ -59,8 +61,8 @@ __device__ double share_of_chunk(int64_t address, Dtype dtype, int64_t begin, in
 
 // Block b takes the chunks b, b + kBlocks, ... of all tensors in a row.
 __global__ void __launch_bounds__(kThreads)
-    add_squares(const int64_t* table, int64_t count, double* sums) {
-  const int64_t *addresses = table, *numels = table + count, *dtypes = table + 2 * count;
+    find_norm(int64_t* table, int64_t count, double* sums, double* norm) {
+  const int64_t *addresses = table + 1, *numels = addresses + count, *dtypes = numels + count;
   double sum = 0.0;
   int64_t next = blockIdx.x, first = 0;  // this block's next chunk, the tensor's first
   for (int64_t i = 0; i < count; ++i) {
@@ -73,12 +75,15 @@ __global__ void __launch_bounds__(kThreads)
     first += chunks;
   }
   sum = sum_over_block(sum);
-  if (threadIdx.x == 0) sums[blockIdx.x] = sum;
-}
-
-__global__ void __launch_bounds__(kThreads) finish_norm(const double* sums, double* norm) {
+  __shared__ bool is_last;
+  if (threadIdx.x == 0) {
+    sums[blockIdx.x] = sum;
+    is_last = is_last_block(reinterpret_cast<int*>(table));
+  }
+  __syncthreads();
+  if (!is_last) return;
   static_assert(kBlocks == kThreads);
-  const double sum = sum_over_block(sums[threadIdx.x]);
+  sum = sum_over_block(__ldcg(sums + threadIdx.x));
   if (threadIdx.x == 0) *norm = sqrt(sum);
 }
 
@@ -86,16 +91,15 @@ __global__ void __launch_bounds__(kThreads) finish_norm(const double* sums, doub
 
 Tensor total_norm_table(const Tensor& table) {
   STD_TORCH_CHECK(is_on_gpu(table) && table.scalar_type() == ScalarType::Long &&
-                      table.is_contiguous() && table.numel() % 3 == 0,
-                  "expected a contiguous int64 table of 3 columns on a CUDA device");
+                      table.is_contiguous() && table.numel() % 3 == 1,
+                  "expected a contiguous int64 table of a counter and 3 columns on a CUDA device");
   const DeviceGuard guard(table.get_device_index());
-  const cudaStream_t stream = current_stream(table);
   const Tensor sums = empty(table, {kBlocks}, ScalarType::Double);
   Tensor norm = empty(table, {}, ScalarType::Double);
-  auto* found = static_cast<double*>(sums.mutable_data_ptr());
-  launch(add_squares, kBlocks, kThreads, 0, stream,
-         static_cast<const int64_t*>(table.const_data_ptr()), table.numel() / 3, found);
-  launch(finish_norm, 1, kThreads, 0, stream, found, static_cast<double*>(norm.mutable_data_ptr()));
+  launch(find_norm, kBlocks, kThreads, 0, current_stream(table),
+         static_cast<int64_t*>(table.mutable_data_ptr()), table.numel() / 3,
+         static_cast<double*>(sums.mutable_data_ptr()),
+         static_cast<double*>(norm.mutable_data_ptr()));
   return norm;
 }
 

@@ -10,8 +10,9 @@
 //   a + average_weight (param - a), towards the parameters as they are stored
 // steps (t): one float32 number each
 // numbers: lr, beta1, beta2, eps, weight_decay, average_weight; (6,) float64, contiguous, on the
-// CPU No two written tensors may overlap. Arithmetic is in float32, each result rounded once;
-// states below the smallest normal number become 0. Deterministic for any number of threads.
+// CPU On a GPU the steps lie all there or all on the CPU, and the numbers on either; nothing waits.
+// No two written tensors may overlap. Arithmetic is in float32, each result rounded once; states
+// below the smallest normal number become 0. Deterministic for any number of threads.
 #pragma once
 
 #include "csrc/common/tensor.h"
@@ -38,14 +39,14 @@ void adamw_table_(const Tensor& table);
 // columns of one number per row: params, exp_avgs, exp_avg_sqs, max_exp_avg_sqs (0 without
 // is_amsgrad), two columns of 0, averages (or 0), steps (addresses on the device; without any, a
 // column that is written here), numbers of elements, dtypes, a column of 0, the first of each row's
-// chunks, grads. `numbers` is int64, (21,), on the CPU: rows, chunks of all rows, elements of a
+// chunks, grads. `numbers` is int64, (22,), on the CPU: rows, chunks of all rows, elements of a
 // chunk (a multiple of 256), is_amsgrad, maximize, 0, 0; steps: 0 on the CPU, 2 on the device;
 // addresses on the device, or 0, of float32 lr, grad_scale, found_inf (nothing changes unless it is
-// 0) and of a float64 norm of all gradients; as the bits of float64 lr, beta1, beta2, eps,
-// weight_decay, grad_scale, grad_factor, average_weight, max_norm (of gradients divided by their
-// scale; needs the norm of those that are not). What is given by address counts instead of the
-// number. `steps` are the addresses of steps on the CPU, int64, or empty; no two rows share one on
-// the device. Nothing waits for the device.
+// 0), of a float64 norm of all gradients and of an int64 seed; as the bits of float64 lr, beta1,
+// beta2, eps, weight_decay, grad_scale, grad_factor, average_weight, max_norm (of gradients divided
+// by their scale; needs the norm of those that are not). What is given by address counts instead of
+// the number. `steps` are the addresses of steps on the CPU, int64, or empty; no two rows share one
+// on the device. Nothing waits for the device.
 void adamw_device_table_(const Tensor& table, const Tensor& numbers, const Tensor& steps);
 
 // Writes `numbers`, int64 on the CPU, into a table on a GPU, from its element `begin` on. They may

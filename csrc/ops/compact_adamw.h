@@ -21,7 +21,9 @@ void compact_adamw_table_(const Tensor& table, int64_t seed, double lr, double b
 // The same on a GPU; the arguments of adamw_device_table_ in csrc/ops/adamw.h. Of its columns the
 // fourth has extras, the fifth and the sixth the scales, and the one after the dtypes has storages
 // plus 256 times the row's number for its random bits. Of the numbers the sixth is the storage that
-// rows have unless they have float32 states, and the seventh the seed; is_amsgrad is 0.
+// rows have unless they have float32 states, and the seventh the seed; is_amsgrad is 0. A seed on
+// the device is replaced by that of the next step, larger by the seventh number, modulo 2^63; it
+// needs steps on the device.
 void compact_adamw_device_table_(const Tensor& table, const Tensor& numbers, const Tensor& steps);
 
 }  // namespace dlplug

@@ -1,6 +1,6 @@
 """The norm ops: forward, and forward + backward."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import torch
@@ -11,8 +11,9 @@ from dlplug import ops
 from dlplug.bench.accuracy import TOLERANCE
 from dlplug.bench.allocator import DEFAULT, MIB, TUNED
 from dlplug.bench.compiled import compiled
-from dlplug.bench.device import CUDA
+from dlplug.bench.device import CUDA, is_gpu
 from dlplug.bench.limits import copy_stream
+from dlplug.bench.norm_peers import PEERS
 from dlplug.bench.row import Contender, Peer, Row, Work
 
 LARGE = (65536, 1024)
@@ -116,6 +117,8 @@ def build(problem: Problem) -> Work:
             lambda: _contender(problem, inputs, grad, lambda p: compiled(by_torch(problem)(p))),
             is_compiled=True,
         )
+        if is_gpu():
+            peers |= {name: _peer(problem, inputs, grad, norm) for name, norm in PEERS.items()}
     return Work(
         ours=_contender(
             problem,
@@ -128,6 +131,20 @@ def build(problem: Problem) -> Work:
         tolerance=TOLERANCE[problem.dtype],
         backend=explanation.backend,
         limit=copy_stream(problem.num_bytes, STREAMS[problem.op][problem.has_backward]),
+    )
+
+
+def _peer(problem: Problem, inputs, grad, norm: Callable) -> Peer:
+    """Another library's; they compile their kernels when these are first called."""
+    plain = problem.op.removeprefix("add_")
+    return Peer(
+        lambda: _contender(
+            problem,
+            inputs,
+            grad,
+            lambda _: norm(problem.op, problem.dtype, problem.has_backward, EPS[plain]),
+        ),
+        is_compiled=True,
     )
 
 

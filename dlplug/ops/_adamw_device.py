@@ -15,12 +15,11 @@ from dlplug.ops._adamw_row import Row
 from dlplug.ops._adamw_rows import Rows
 from dlplug.ops._device_table import DeviceTable, is_capturing
 from dlplug.ops._memory_layout import DTYPE_CODES
-from dlplug.ops.total_norm import norm_by_table, norm_numbers
 
 # Elements that one block of threads updates; a multiple of the blocks of 8-bit states.
 CHUNK = 8192
 # As csrc/ops/adamw.h lists them.
-NUMBERS = Struct("=12q9d")
+NUMBERS = Struct("=13q9d")
 ON_HOST, ON_DEVICE = 0, 2  # where steps are
 
 update_table = _library.define_by_address(
@@ -34,12 +33,6 @@ class DeviceRows(Rows):
     def __init__(self, *lists: Sequence[Tensor]):
         self._device_table = DeviceTable()
         super().__init__(*lists)
-
-    def refusal(self) -> str | None:
-        """As of the CPU's rows."""
-        if torch.compiler.is_compiling():
-            return "a tracer knows no addresses"
-        return super().refusal()
 
     def lists_for_torch_fused(self) -> None:
         """Nothing: PyTorch's fused kernel reads steps on the device, these may lie elsewhere."""
@@ -120,12 +113,15 @@ class DeviceFactors:
         norm: Of all gradients as they are, float64: where it is larger than ``max_norm`` times
             the scale, the step is that of gradients scaled down to it.
         max_norm: > 0; without ``norm`` it is not looked at.
+        seed: Of random bits, int64. A step that is not skipped leaves that of the next one there.
+            Needs steps on the device.
     """
 
     grad_scale: Tensor | None = None
     found_inf: Tensor | None = None
     norm: Tensor | None = None
     max_norm: float = 0.0
+    seed: Tensor | None = None
 
     def on_host(self) -> tuple[bool, float, float]:
         """Whether the step is skipped, the scale, and the factor of clipping; waits for them."""
@@ -135,6 +131,12 @@ class DeviceFactors:
             factor = self.max_norm * scale / (self.norm.item() + 1e-6)
             factor = 1.0 if factor >= 1 else factor  # NaN stays NaN
         return self.found_inf is not None and bool(self.found_inf.item()), scale, factor
+
+    def take_seed(self, difference: int) -> int:
+        """The seed of a step that is not the kernel's; leaves the next one's; waits for it."""
+        seed = int(self.seed)
+        self.seed.fill_((seed + difference) % 2**63)
+        return seed
 
 
 NO_FACTORS = DeviceFactors()
@@ -156,7 +158,8 @@ def pack(
         device: Of the rows.
         has_device_steps: Their steps are there, too.
         counts: Rows and chunks.
-        kind: is_amsgrad, maximize, number of the storage, seed.
+        kind: is_amsgrad, maximize, number of the storage, seed (by what the next step's is larger,
+            if the seed lies on the device).
         numbers: lr (a number, or a tensor on the device), beta1, beta2, eps, weight_decay,
             grad_scale, grad_factor, average_weight.
         factors: Beside those.
@@ -172,7 +175,7 @@ def pack(
         CHUNK,
         *kind,
         ON_DEVICE if has_device_steps else ON_HOST,
-        *map(address, (rate, factors.grad_scale, factors.found_inf, factors.norm)),
+        *map(address, (rate, factors.grad_scale, factors.found_inf, factors.norm, factors.seed)),
         lr if rate is None else 0.0,
         beta1,
         beta2,
@@ -220,36 +223,6 @@ def update_on_device(
     if factors.grad_scale is not None:
         rows.copy_grads_back()
     torch.autograd.graph.increment_version(rows.params)
-
-
-def norms_on_device(
-    groups: Sequence[DeviceRows], tables: dict[torch.device, DeviceTable]
-) -> dict[torch.device, Tensor]:
-    """The Euclidean norm of all gradients of all rows, float64, on each of their devices.
-
-    Args:
-        groups: Just found fit for the kernel.
-        tables: Kept from step to step, one for each device.
-    """
-    by_device: dict[torch.device, list[DeviceRows]] = {}
-    for rows in groups:
-        by_device.setdefault(rows.device, []).append(rows)
-    norms = {}
-    for device, own in by_device.items():
-        numbers = norm_numbers([rows.grad_columns() for rows in own])
-        table = tables.setdefault(device, DeviceTable()).holding(numbers, device)
-        norms[device] = norm_by_table(table)
-    return joined(norms)
-
-
-def joined(norms: dict[torch.device, Tensor]) -> dict[torch.device, Tensor]:
-    """The norm of what lies on all devices, on each, of what lies on each of them."""
-    if len(norms) <= 1:
-        return norms
-    first = next(iter(norms))
-    parts = [norm.to(first, non_blocking=True) for norm in norms.values()]
-    norm = torch.linalg.vector_norm(torch.stack(parts))
-    return {device: norm.to(device, non_blocking=True) for device in norms}
 
 
 def _check_numbers(

@@ -111,19 +111,19 @@ def update_on_device(
 
     Args:
         rows: What is updated.
-        seed: Of the random bits.
+        seed: Of the random bits; if theirs lies on the device, what the next step's is larger by.
         numbers: As of `pack`.
         maximize: Go up the gradient.
         factors: Beside the numbers.
     Raises:
-        BackendError: Random bits in a CUDA graph, which would draw the same in each replay; and as
-            of `pack`, as InvalidValueError.
+        BackendError: Random bits by a number in a CUDA graph, which would draw the same in each
+            replay; and as of `pack`, as InvalidValueError.
     """
     device = rows.device
-    if rows.storage == "stochastic" and is_capturing(device):
+    if rows.storage == "stochastic" and factors.seed is None and is_capturing(device):
         raise BackendError(
             "compact_adamw_: a CUDA graph would round by the same random numbers in each replay",
-            fix="take another storage, such as kahan, or leave the optimizer out of the graph",
+            fix="keep the seed on the device, as CompactAdamW(capturable=True) does",
         )
     packed, kept = pack(
         "compact_adamw_",

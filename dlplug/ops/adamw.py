@@ -75,7 +75,8 @@ def adamw_(
     with torch.no_grad():
         if route == "native":
             numbers = (lr, beta1, beta2, eps, weight_decay)
-            run = update_on_device if isinstance(rows, DeviceRows) else update
+            is_launch = isinstance(rows, DeviceRows) and not torch.compiler.is_compiling()
+            run = update_on_device if is_launch else update
             run(rows, *numbers, maximize, average_weight=average_weight)
             return
         if route == "reference" and not torch.compiler.is_compiling():
@@ -120,6 +121,7 @@ def update(
 ) -> None:
     """Run the kernel on rows that were just found fit for it; the arguments of ``adamw_``.
 
+    Rows of the CPU, or of any device while a graph is traced, where this is one op of it.
     Gradients are divided by ``grad_scale`` first, and keep the quotient; the step is that of
     ``grad_factor`` times the quotient, which is not kept.
     """
@@ -136,12 +138,13 @@ def update(
 
 
 def _in_graph(numbers: Sequence[float | Tensor]) -> Tensor:
-    """One float64 tensor, on the CPU.
+    """One float64 tensor, on the CPU, or where one of them lies.
 
     As arguments of the op, numbers that change (a schedule) would be compiled in again each time;
     as factors of a tensor they become inputs of the graph.
     """
-    one = torch.ones((), dtype=torch.float64, device="cpu")
+    devices = [n.device for n in numbers if isinstance(n, Tensor) and not n.is_cpu]
+    one = torch.ones((), dtype=torch.float64, device=devices[0] if devices else "cpu")
     return torch.stack([(one * number).reshape(()) for number in numbers])
 
 
@@ -205,6 +208,6 @@ OP = _backend.register(
         decline=lambda *_: None,
         otherwise="torch",
         gathered=lambda params, *others: rows_for(params)(params, *others),
-        device_kernels=(update_table,),
+        device_kernels=(_update_lists, update_table),
     )
 )

@@ -82,7 +82,8 @@ def compact_adamw_(
             generator on the CPU. None for any other storage.
         rows: What an optimizer keeps from step to step; None for a call of its own.
         factors: What else is done to gradients, where it is known on their device alone; the
-            kernel there does not wait for it. ``lr`` may be a tensor on that device, too.
+            kernel there does not wait for it. ``lr`` may be a tensor on that device, too. If it has
+            a seed, that one counts, and ``seed`` is what the next step's is larger by.
     Raises:
         InvalidValueError: No such storage, or a seed that is out of range or for another storage.
         DtypeError: A parameter that the storage is not for, a state that is not its, or a gradient
@@ -124,6 +125,8 @@ def compact_adamw_(
             rows.release()
             return
         grad_scale, grad_factor = grad_scale * scale, grad_factor * clip
+        if factors.seed is not None:
+            drawn.fill_(factors.take_seed(int(drawn)))
     scales = (grad_scale, grad_factor)
     with torch.no_grad():
         if is_on_device:

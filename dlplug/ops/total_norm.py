@@ -8,9 +8,12 @@ from torch import Tensor
 
 from dlplug.errors import BackendError, DtypeError
 from dlplug.ops import _backend, _device_table, _library
+from dlplug.ops._device_table import DeviceTable
 from dlplug.ops._list_op import ListOp
 from dlplug.ops._memory_layout import DTYPE_CODES, PLAIN_TYPES, is_dense
 from dlplug.ops.fallback import total_norm as reference
+
+COUNTER = array("q", [0])  # with which the table of a device begins
 
 
 def total_norm(tensors: Sequence[Tensor]) -> Tensor:
@@ -68,6 +71,19 @@ def norm_by_table(table: Tensor) -> Tensor:
     return _norm.op(table)
 
 
+def norm_on_device(
+    tables: Sequence[tuple[array, array, array]], kept: DeviceTable, device: torch.device
+) -> Tensor:
+    """The same of tensors on a device, float64 and there, in one launch.
+
+    Args:
+        tables: Of at least one.
+        kept: From step to step.
+        device: Where they lie.
+    """
+    return norm_by_table(kept.holding(COUNTER + norm_numbers(tables), device))
+
+
 def norm_numbers(tables: Sequence[tuple[array, array, array]]) -> array:
     """The kernel's table for such columns, at least those of one."""
     addresses, numels, dtypes = map(_joined, zip(*tables, strict=True))
@@ -108,7 +124,7 @@ def _table(tensors: Sequence[Tensor]) -> Tensor:
     dtypes = [DTYPE_CODES[tensor.dtype] for tensor in tensors]
     numbers = array("q", addresses + numels + dtypes)
     if _device_table.is_on_device(tensors[0]):
-        return _device_table.DeviceTable().holding(numbers, tensors[0].device)
+        return DeviceTable().holding(COUNTER + numbers, tensors[0].device)
     return torch.frombuffer(numbers, dtype=torch.int64)
 
 

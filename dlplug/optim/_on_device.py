@@ -6,15 +6,16 @@ import torch
 from torch import Tensor
 
 from dlplug.ops import _device_table
-from dlplug.ops._adamw_device import (
-    DeviceFactors,
-    DeviceRows,
-    joined,
-    norms_on_device,
-    update_on_device,
+from dlplug.ops._adamw_device import DeviceFactors, DeviceRows, update_on_device
+from dlplug.ops._adamw_rows import Rows
+from dlplug.optim._gradient_norm import (
+    Tables,
+    groups_with_parts,
+    norms_of_rows,
+    norms_of_tensors,
 )
-from dlplug.ops._device_table import DeviceTable
-from dlplug.ops.total_norm import total_norm
+from dlplug.optim._gradients import factor_for
+from dlplug.optim._local_tensors import local
 
 
 class OnDevice:
@@ -22,26 +23,39 @@ class OnDevice:
 
     max_grad_norm: float | None = None
     _norms: dict[torch.device, Tensor]
-    _norm_tables: dict[torch.device, DeviceTable]
+    _norm_tables: Tables
     _grad_factor: float
     _average_weight: float
 
     def _forget_tables(self) -> None:
         self._norms, self._norm_tables = {}, {}
 
-    def _clip_on_device(self, groups: Sequence[DeviceRows]) -> None:
-        """Let the update clip, for rows that were just found fit for the kernel."""
-        if self.max_grad_norm is not None:
-            self._norms = norms_on_device(groups, self._norm_tables)
+    def _clip_everywhere(self, parts: Sequence[tuple[Rows, Sequence[Tensor]]]) -> float:
+        """Let the update clip, for rows that were just found fit for the kernel of their device.
 
-    def _clip_grads_on_device(self, grads: Sequence[Tensor]) -> None:
-        """The same for gradients without rows, all of them plain and on devices."""
-        if self.max_grad_norm is None or not grads:
-            return
-        by_device: dict[torch.device, list[Tensor]] = {}
-        for grad in grads:
-            by_device.setdefault(grad.device, []).append(grad)
-        self._norms = joined({d: total_norm(own).double() for d, own in by_device.items()})
+        Args:
+            parts: Rows with the parameters that they are of, which may be distributed.
+        Returns:
+            What the update is to multiply gradients on the CPU by; for others that stays there.
+        """
+        if self.max_grad_norm is None:
+            return 1.0
+        self._norms = norms_of_rows(parts, self._norm_tables)
+        on_cpu = [rows for rows, _ in parts if not isinstance(rows, DeviceRows)]
+        if not on_cpu or self._is_skipped():
+            return 1.0
+        norm = self._norms[on_cpu[0].params[0].device].item()
+        return factor_for(norm, self.max_grad_norm * self._scale())
+
+    def _clip_grads_on_device(self, params: Sequence[Tensor]) -> bool:
+        """The same for gradients without rows, all of them on devices; whether it could."""
+        groups = [groups_with_parts(param.grad) for param in params]
+        if None in groups:
+            return False
+        if self.max_grad_norm is not None and params:
+            grads = [local(param.grad) for param in params]
+            self._norms = norms_of_tensors(zip(grads, groups, strict=True))
+        return True
 
     def _update_on_device(self, group: dict, rows: DeviceRows) -> None:
         self._refuse_graph_capture()
@@ -55,7 +69,7 @@ class OnDevice:
             group["weight_decay"],
             group["maximize"],
             self._average_weight,
-            grad_factor=self._grad_factor,
+            grad_factor=1.0 if rows.device in self._norms else self._grad_factor,
             factors=self._factors_on(rows.device),
         )
 

@@ -10,6 +10,7 @@ from dlplug.ops._adamw_device import DeviceRows, rows_for
 from dlplug.ops.adamw import OP, Rows, count_versions, update
 from dlplug.optim._averaging import Averaging, check_decay
 from dlplug.optim._by_torch import ByTorch, Lists, asks_for_torch
+from dlplug.optim._gradient_norm import groups_with_parts
 from dlplug.optim._lean_step import LeanZeroGrad, lean_step
 from dlplug.optim._local_tensors import local_lists
 from dlplug.optim._on_device import OnDevice, groups_of, parts_by_device, subset
@@ -23,7 +24,8 @@ class FusedAdamW(LeanZeroGrad, Averaging, Scaling, ByTorch, OnDevice, torch.opti
     other. Parameters that the kernel does not take (float64, complex, gaps in memory) are updated
     by PyTorch's own code; under ``dlplug.ops.use_backend("cpu")`` they are an error. On a GPU each
     device has its own call, and nothing waits for it: what a ``GradScaler`` found and the norm for
-    clipping stay there.
+    clipping stay there, with shards of several processes, too. Only where some parameters lie on
+    the CPU and others on GPUs does the host wait, for the norm of all of them.
 
     Args:
         params: Parameters, named parameters or groups, as for every optimizer.
@@ -139,9 +141,9 @@ class FusedAdamW(LeanZeroGrad, Averaging, Scaling, ByTorch, OnDevice, torch.opti
         try:
             groups = self._groups_for_kernel()
             if groups is not None:
-                self._grad_factor = self._clip_groups([rows for _, rows in groups])
-                for group, rows in groups:
-                    self._update_by_kernel(group, rows, rows.params)
+                self._grad_factor = self._clip_groups([part for _, *part in groups])
+                for group, rows, params in groups:
+                    self._update_by_kernel(group, rows, params)
             else:
                 self._grad_factor = self._clip_shared(self._clip())
                 with torch.set_grad_enabled(self.defaults["differentiable"]):
@@ -154,8 +156,8 @@ class FusedAdamW(LeanZeroGrad, Averaging, Scaling, ByTorch, OnDevice, torch.opti
                     rows.release()
         return loss
 
-    def _groups_for_kernel(self) -> list[tuple[dict, Rows]] | None:
-        """Each group with its rows, if the kernel takes all parameters of all groups.
+    def _groups_for_kernel(self) -> list[tuple[dict, Rows, list[Tensor]]] | None:
+        """Each group with its rows and their parameters, if the kernel takes all of all groups.
 
         What was found out about the gradients then serves their norm, too.
         """
@@ -169,17 +171,19 @@ class FusedAdamW(LeanZeroGrad, Averaging, Scaling, ByTorch, OnDevice, torch.opti
             for which, part in groups_of(lists):
                 rows = self._rows_for(index, which, part, self._averages_of(part[0]))
                 is_plain = rows.params is part[0]
-                if not is_plain or OP.route(rows.params[0], rows) != "native":
+                is_clipped = self.max_grad_norm is not None
+                if is_clipped and not is_plain and None in map(groups_with_parts, part[0]):
                     return None
-                groups.append((group, rows))
-        return groups if len({type(rows) for _, rows in groups}) <= 1 else None
+                if OP.route(rows.params[0], rows) != "native":
+                    return None
+                groups.append((group, rows, part[0]))
+        return groups
 
-    def _clip_groups(self, groups: list[Rows]) -> float:
+    def _clip_groups(self, parts: list[tuple[Rows, list[Tensor]]]) -> float:
         """What the update is to multiply gradients by, as far as that is known here."""
-        if not groups or not isinstance(groups[0], DeviceRows):
-            return self._clip_rows(groups)
-        self._clip_on_device(groups)
-        return 1.0
+        if all([type(rows) is Rows and rows.params is params for rows, params in parts]):
+            return self._clip_rows([rows for rows, _ in parts])
+        return self._clip_everywhere(parts)
 
     def _update_groups(self) -> None:
         """Each by the code that takes it, or its parameters."""
@@ -232,8 +236,8 @@ class FusedAdamW(LeanZeroGrad, Averaging, Scaling, ByTorch, OnDevice, torch.opti
         self._move(averages, lists[0])
 
     def _rows_for(self, index: int, which: str, lists: Lists, averages: list[Tensor]) -> Rows:
-        if torch.compiler.is_compiling():
-            return Rows(*lists, averages)  # nothing that a later call would have to guard
+        if torch.compiler.is_compiling():  # nothing that a later call would have to guard
+            return rows_for(lists[0])(*lists, averages)
         rows, kind = self._rows.get((index, which)), rows_for(lists[0])
         if type(rows) is not kind:  # none, or those of a model that has moved
             rows = self._rows[index, which] = kind()
@@ -242,7 +246,7 @@ class FusedAdamW(LeanZeroGrad, Averaging, Scaling, ByTorch, OnDevice, torch.opti
         return rows
 
     def _update_by_kernel(self, group: dict, rows: Rows, params: list[Tensor]) -> None:
-        if isinstance(rows, DeviceRows):
+        if isinstance(rows, DeviceRows) and not torch.compiler.is_compiling():
             self._update_on_device(group, rows)
         elif self._is_skipped():
             return

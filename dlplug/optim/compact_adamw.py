@@ -1,6 +1,7 @@
 """AdamW for models that are trained in bfloat16, or whose states are to take a quarter."""
 
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -49,7 +50,7 @@ class CompactAdamW(LeanZeroGrad, Averaging, Scaling, OnDevice, Optimizer):
             gradients scaled down to it; > 0, or None.
         ema_decay: As of ``FusedAdamW``. The averages follow the parameters as they are stored, in
             float32: they take 4 bytes more for each.
-        capturable: As of ``FusedAdamW``; not with ``stochastic``, whose seeds are the host's.
+        capturable: As of ``FusedAdamW``; the seeds of ``stochastic`` are then on the GPU, too.
     Raises:
         InvalidValueError: A value out of range; in the first step, a storage for bfloat16 while
             all parameters are float32.
@@ -73,12 +74,6 @@ class CompactAdamW(LeanZeroGrad, Averaging, Scaling, OnDevice, Optimizer):
         capturable: bool = False,
     ):
         check_storage(storage)
-        if capturable and storage == "stochastic":
-            raise InvalidValueError(
-                "optimizer compact_adamw: capturable with storage 'stochastic' would round by the"
-                " same random numbers in each replay of a CUDA graph",
-                fix="take another storage, such as kahan",
-            )
         checks = {
             f"lr = {lr}": lr >= 0,
             f"betas = {tuple(betas)}": all(0 <= beta < 1 for beta in betas),
@@ -153,21 +148,42 @@ class CompactAdamW(LeanZeroGrad, Averaging, Scaling, OnDevice, Optimizer):
         grad_scale = grad_factor = 1.0
         if not are_on_device:
             grad_scale, grad_factor = self._scale(), self._clip()
-        elif set(map(type, grads)) <= PLAIN_TYPES:
-            self._clip_grads_on_device(grads)
-        else:
+        elif not self._clip_grads_on_device([p for p in self._all_params() if p.grad is not None]):
             grad_factor = self._clip()
         for index, group in enumerate(self.param_groups):
             params = [param for param in group["params"] if param.grad is not None]
-            seed = group.get("seed")
-            if seed is not None:
-                group["seed"] = (seed + NEXT_SEED) % 2**63
             scales = (grad_scale, grad_factor)
-            for first, own in _by_device(params):
+            parts = _by_device(params)
+            seeds = self._seeds_of_step(group, parts, are_on_device)
+            for (first, own), seed in zip(parts, seeds, strict=True):
                 self._update(index, group, first, own, seed, are_on_device, scales)
         self._norms = {}
         self._move_idle()
         return loss
+
+    def _seeds_of_step(
+        self, group: dict, parts: list[tuple[int, list[Tensor]]], are_on_device: bool
+    ) -> list[int | Tensor | None]:
+        """One seed of random bits for all parts of a group; None where it draws none.
+
+        Where it is known on a device alone whether the step is skipped, or which one it is, the
+        seed lies there, too, and the first part's update leaves the next one there.
+        """
+        seed = group.get("seed")
+        if seed is None or not parts:
+            return [None] * len(parts)
+        if not (are_on_device and self._is_decided_there(group)):
+            seed = int(seed)
+            group["seed"] = (seed + NEXT_SEED) % 2**63
+            return [seed] * len(parts)
+        devices = [params[0].device for _, params in parts]
+        if not isinstance(seed, Tensor):
+            seed = torch.full((), seed, dtype=torch.int64, device=devices[0])
+        group["seed"] = seed = seed.to(devices[0], non_blocking=True)
+        return [seed, *[seed.to(device, non_blocking=True) for device in devices[1:]]]
+
+    def _is_decided_there(self, group: dict) -> bool:
+        return group["capturable"] or getattr(self, "found_inf", None) is not None
 
     def _update(
         self,
@@ -175,16 +191,18 @@ class CompactAdamW(LeanZeroGrad, Averaging, Scaling, OnDevice, Optimizer):
         group: dict,
         first: int,
         params: list[Tensor],
-        seed: int | None,
+        seed: int | Tensor | None,
         are_on_device: bool,
         scales: tuple[float, float],
     ) -> None:
         """Parameters that are on one device; ``first`` is the number of the first of them."""
-        is_decided_there = group["capturable"] or getattr(self, "found_inf", None) is not None
-        is_decided_there = is_decided_there and _device_table.is_on_device(params[0])
+        is_decided_there = self._is_decided_there(group) and _device_table.is_on_device(params[0])
         states = [self._state_of(param, group["storage"], is_decided_there) for param in params]
         averages = self._averages_of(params)
         lr, (beta1, beta2) = group["lr"], group["betas"]
+        factors = self._factors_on(params[0].device) if are_on_device else None
+        if isinstance(seed, Tensor):
+            factors, seed = replace(factors, seed=seed), NEXT_SEED % 2**63
         compact_adamw_(
             [local(param) for param in params],
             [local(param.grad) for param in params],
@@ -202,7 +220,7 @@ class CompactAdamW(LeanZeroGrad, Averaging, Scaling, OnDevice, Optimizer):
             average_weight=self._average_weight,
             seed=seed,
             rows=self._rows_for(index, first, params),
-            factors=self._factors_on(params[0].device) if are_on_device else None,
+            factors=factors,
         )
         if averages:
             self._moved(params)
@@ -247,6 +265,14 @@ class CompactAdamW(LeanZeroGrad, Averaging, Scaling, OnDevice, Optimizer):
             state.update(compact_state(param, storage))
         if is_decided_there:
             state["step"] = state["step"].to(param.device, non_blocking=True)
+        return state
+
+    def state_dict(self) -> dict[str, Any]:
+        """As of any optimizer; seeds are numbers there, wherever they lie."""
+        state = super().state_dict()
+        for group in state["param_groups"]:
+            if "seed" in group:
+                group["seed"] = int(group["seed"])
         return state
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:

@@ -14,6 +14,7 @@ from tests.ops.adamw_cases import (
     averages_of,
     copy_of,
     make_lists,
+    replaced,
     run_fused_torch,
     run_reference,
 )
@@ -186,3 +187,48 @@ def test_pytorchs_fused_kernel_is_given_no_rows_of_a_device():
     with emulated():
         assert rows.refusal() is None
     assert rows.lists_for_torch_fused() is None
+
+
+@needs_fma
+@pytest.mark.parametrize("amsgrad", [False, True])
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_a_compiled_call_is_one_op(dtype, amsgrad):
+    """With the CPU's bits, over steps; a gradient may have other strides."""
+    graphs = []
+
+    def capture(module, _):
+        graphs.append([str(node.target) for node in module.graph.nodes])
+        return module
+
+    @torch.compile(fullgraph=True, backend=capture)
+    def step(*lists):
+        *lists, averages = lists
+        ops.adamw_(*lists, **OPTIONS, averages=averages, average_weight=0.25)
+
+    found = make_lists([(5,), (30, 700), (0,), ()], dtype, amsgrad=amsgrad)
+    found[1][1] = found[1][1].T.contiguous().T
+    expected = copy_of(found)
+    averages, others = averages_of(found), averages_of(found)
+    for _ in range(2):
+        with emulated():
+            step(*found, averages)
+        on_cpu(expected, averages=others, average_weight=0.25)
+    assert_same_bits([*found, averages], [*expected, others])
+    assert [names.count("dlplug_emulation.adamw_.default") for names in graphs] == [1]
+
+
+def test_the_op_guards_itself():
+    """Called past the public function, the kernel still refuses what it would read wrongly."""
+    numbers = torch.tensor([*OPTIONS.values(), 0.25], dtype=torch.float64)
+    with emulated():
+        op = torch.ops.dlplug_emulation.adamw_
+    for change, words in (
+        (lambda x: copy_of(x, torch.float64), "expected float32, bfloat16 or float16"),
+        (lambda x: [x[0], x[1], [torch.zeros(4)], *x[3:]], "must have its shape"),
+        (lambda x: [*x[:5], []], "lists of the same length"),
+        (lambda x: replaced(x, lambda t: torch.zeros(10)[::2].copy_(t)), "must be dense"),
+    ):
+        with pytest.raises(RuntimeError, match=words):
+            op(*change(make_lists([(5,)])), [], numbers, False)
+    with pytest.raises(RuntimeError, match="six float64 numbers"):
+        op(*make_lists([(5,)]), [], numbers.float(), False)

@@ -145,13 +145,34 @@ def test_unscaling_clipping_and_skipping_stay_on_the_device(storage):
 
 
 def test_a_graph_would_repeat_random_bits():
-    """That storage is refused while a graph is captured, and others are not."""
+    """By a seed of the host that storage is refused while a graph is captured; others are not."""
     monkey = pytest.MonkeyPatch()
     monkey.setattr(_compact_device, "is_capturing", lambda _: True)
     on_gpu(make("kahan", shapes=[(5,)]), "kahan")
     with pytest.raises(BackendError, match="same random numbers in each replay"):
         on_gpu(make("stochastic", shapes=[(5,)]), "stochastic")
+    seed = DeviceFactors(seed=torch.tensor(5))
+    on_gpu(make("stochastic", shapes=[(5,)]), "stochastic", factors=seed, count=1)
     monkey.undo()
+
+
+@pytest.mark.parametrize("order", [0, 1, 6])
+def test_a_seed_on_the_device_goes_on_there(order):
+    """Each step has its own bits, from the same number on as by the host's seeds; modulo 2^63."""
+    found, expected = (make("stochastic", shapes=SHAPES) for _ in "12")
+    first, difference = 2**63 - 1000, 2**62 + 999
+    seed = torch.tensor(first)
+    factors = DeviceFactors(seed=seed)
+    for number in range(3):
+        on_gpu(found, "stochastic", order=order, seed=difference, factors=factors, count=1)
+        on_cpu(expected, "stochastic", seed=(first + number * difference) % 2**63, count=1)
+    assert_same(found, expected)
+    assert seed.item() == (first + 3 * difference) % 2**63
+    # Elsewhere it is asked for.
+    on_cpu(found, "stochastic", seed=difference, factors=factors, count=1)
+    on_cpu(expected, "stochastic", seed=(first + 3 * difference) % 2**63, count=1)
+    assert_same(found, expected)
+    assert seed.item() == (first + 4 * difference) % 2**63
 
 
 def test_steps_lie_together():

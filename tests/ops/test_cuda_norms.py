@@ -1,10 +1,12 @@
 """The norms' CUDA kernels, run by the emulation of ``csrc/emulation``."""
 
+from contextlib import contextmanager
+
 import pytest
 import torch
 
 from dlplug import ops
-from tests.ops.emulation import emulated, needs_emulation
+from tests.ops.emulation import HOPPER_SHARED_MEMORY, device, emulated, needs_emulation
 from tests.ops.norm_cases import (
     ADD_LAYER_NORM,
     ADD_RMS_NORM,
@@ -33,6 +35,13 @@ SHAPES = [
 ]  # fmt: skip
 # Rows that are wider than what the threads of a block keep in registers.
 WIDE = [(2, 8195), (3, 16384), (2, 16392), (1, 16401)]
+# Where such rows are kept, on which device: bytes of shared memory, and whether it has clusters.
+PLACES = {
+    "shared memory": (HOPPER_SHARED_MEMORY, True),
+    "a cluster": (16 << 10, True),
+    "memory": (16 << 10, False),
+}
+in_each_place = pytest.mark.parametrize("place", PLACES)
 
 
 @each_norm
@@ -45,10 +54,22 @@ def test_as_good_as_torch(norm, dtype):
 
 @each_norm
 @each_dtype
-def test_rows_wider_than_the_registers(norm, dtype):
-    """The same where a row is read again for each sweep."""
-    with emulated():
+@in_each_place
+def test_rows_wider_than_the_registers(norm, dtype, place):
+    """The same where a block has shared memory for a row, a cluster has it, or nobody has."""
+    with emulated(), device(*PLACES[place]):
         assert_as_good_as_torch(norm, WIDE, dtype)
+
+
+@pytest.mark.parametrize("has_clusters", [True, False])
+def test_rows_wider_than_shared_memory_and_clusters(has_clusters):
+    """Past what all of Hopper's shared memory holds of one, and what a cluster's registers do."""
+    for width in (60_000, 140_000):
+        inputs = LAYER_NORM.draw((2, width))
+        with emulated(), device(HOPPER_SHARED_MEMORY, has_clusters):
+            found = outputs_and_gradients(LAYER_NORM.ours, inputs)
+        expected = outputs_and_gradients(LAYER_NORM.reference, inputs)
+        torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
 
 
 @each_residual_norm
@@ -63,13 +84,15 @@ def test_a_narrow_block_joins_a_wide_stream(norm, dtype):
 @each_residual_norm
 @each_dtype
 @pytest.mark.parametrize("is_wide", [False, True], ids=["one dtype", "wide stream"])
-def test_dropout_equals_the_reference_s_for_the_same_seed(norm, dtype, is_wide):
+@in_each_place
+def test_dropout_equals_the_reference_s_for_the_same_seed(norm, dtype, is_wide, place):
     """The kernel draws the mask of csrc/common/philox.h and of the reference, forward and back."""
     stream = torch.float32 if is_wide else dtype
-    for shape in [(4, 3), (7, 64), (3, 5, 100), (20, 192), (3, 1048), (2, 8208), (2, 8201)]:
+    narrow = [(4, 3), (7, 64), (3, 5, 100), (20, 192), (3, 1048)]
+    for shape in [*(narrow if place == "memory" else []), (2, 16_400), (1, 16_401)]:
         inputs = norm.draw(shape, dtype, stream)
         torch.manual_seed(11)
-        with emulated():
+        with emulated(), device(*PLACES[place]):
             found = outputs_and_gradients(norm.ours, inputs, dropout_p=0.3)
         torch.manual_seed(11)
         with ops.use_backend("reference"):
@@ -139,6 +162,30 @@ def test_empty_tensors(norm, shape):
 
 
 @each_norm
+@pytest.mark.parametrize("width", [4, 1032, 16_408, 16_401])
+def test_no_rows_give_gradients_of_weights_that_are_0(norm, width):
+    """Of memory that held something else before, wherever rows of that width are kept."""
+    inputs = norm.draw((0, width))
+    for place in PLACES.values():
+        with emulated(), device(*place), poisoned():
+            found = outputs_and_gradients(norm.ours, inputs)
+        for gradient in found[-1 - norm.has_bias :]:
+            assert torch.equal(gradient, torch.zeros(width))
+
+
+@contextmanager
+def poisoned():
+    """Memory that is not written holds NaN."""
+    torch.use_deterministic_algorithms(True)
+    try:
+        with torch.no_grad():
+            assert torch.empty(3).isnan().all()
+        yield
+    finally:
+        torch.use_deterministic_algorithms(False)
+
+
+@each_norm
 def test_without_weights(norm):
     """No weight and no bias is a weight of 1 and a bias of 0."""
     inputs = [t for t in norm.draw((9, 40)) if t.dim() == 2]
@@ -150,15 +197,17 @@ def test_without_weights(norm):
 
 @each_norm
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=["float32", "bfloat16"])
-def test_the_order_of_threads_changes_no_bit(norm, dtype):
+@in_each_place
+def test_the_order_of_threads_changes_no_bit(norm, dtype, place):
     """Forwards, backwards or at random: nothing is read before it is written, no sum is a race."""
     options = {"dropout_p": 0.2} if norm.has_residual else {}
-    for shape in [(70, 48), (40, 33), (6, 1032), (2, 8201)]:
+    narrow = [(70, 48), (40, 33), (6, 1032)]
+    for shape in [*(narrow if place == "memory" else []), (5, 16_408)]:
         inputs = norm.draw(shape, dtype)
         results = []
         for order in (0, 1, 7, 8):
             torch.manual_seed(3)
-            with emulated(order):
+            with emulated(order), device(*PLACES[place]):
                 results.append(outputs_and_gradients(norm.ours, inputs, **options))
         for other in results[1:]:
             assert all(map(torch.equal, results[0], other)), shape

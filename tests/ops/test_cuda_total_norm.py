@@ -1,10 +1,14 @@
 """The CUDA kernel of total_norm, run by the emulation of ``csrc/emulation``."""
 
+from array import array
+
 import pytest
 import torch
 
 from dlplug import ops
-from tests.ops.emulation import emulated, needs_emulation
+from dlplug.ops._device_table import DeviceTable
+from dlplug.ops.total_norm import norm_on_device
+from tests.ops.emulation import emulated, launches, needs_emulation
 
 pytestmark = needs_emulation
 DTYPES = [torch.float32, torch.bfloat16, torch.float16]
@@ -67,3 +71,16 @@ def test_the_order_of_threads_changes_no_bit():
         with emulated(order):
             found.append(ops.total_norm(tensors))
     assert all(torch.equal(found[0], other) for other in found)
+
+
+def test_one_launch_finds_it_and_leaves_its_table_as_it_was():
+    """With the same addresses nothing is written again: a graph's replay is such a launch."""
+    tensors, kept = drawn(), DeviceTable()
+    columns = [[t.data_ptr() for t in tensors], SIZES, [0] * len(SIZES)]
+    columns = tuple(array("q", column) for column in columns)
+    for order in (0, 1, 5):
+        with emulated(order), launches() as count:
+            found = norm_on_device([columns], kept, tensors[0].device)
+        assert found.float() == exact(tensors)
+        assert count == [1 if order else 2]  # and one that writes the table
+        tensors[0].mul_(3)

@@ -1,5 +1,6 @@
 """FusedAdamW on a device, run by the emulation of ``csrc/emulation``."""
 
+import sys
 from contextlib import contextmanager
 
 import pytest
@@ -7,12 +8,13 @@ import torch
 
 from dlplug import ops
 from dlplug.errors import BackendError, InvalidValueError
-from dlplug.ops import _adamw_device
+from dlplug.ops import _adamw_device, _adamw_rows
 from dlplug.optim import FusedAdamW, _on_device
-from tests.ops.emulation import emulated, needs_emulation, needs_fma
+from tests.ops.emulation import emulated, launches, needs_emulation, needs_fma
 
 pytestmark = needs_emulation
 SHAPES = [(33,), (0,), (70, 130), ()]
+_total_norm = sys.modules["dlplug.ops.total_norm"]  # `ops` has a function of this name
 OPTIONS = dict(lr=0.03, betas=(0.9, 0.99), weight_decay=0.1)
 
 
@@ -128,6 +130,49 @@ def test_tables_are_written_once(monkeypatch):
         monkeypatch.undo()
 
 
+@pytest.mark.parametrize("options", [{}, {"max_grad_norm": 0.5, "ema_decay": 0.9}], ids=str)
+def test_a_step_is_one_launch_and_one_for_the_norm(options):
+    """Once the tables are there; for any number of groups one launch each."""
+    optimizer, _ = steps(emulated, fused=True, scale=8.0, groups=2, **options)
+    with emulated():
+        optimizer.step()
+        with launches() as count:
+            optimizer.step()
+    assert count == [2 + ("max_grad_norm" in options)]
+
+
+@needs_fma
+@pytest.mark.parametrize("max_grad_norm", [0.05, 1e6])
+def test_one_norm_of_the_cpu_s_and_the_devices_gradients(max_grad_norm, monkeypatch):
+    """Parameters on both: each is clipped by the norm of all, and keeps its gradient."""
+    numbers = torch.Generator().manual_seed(0)
+    starts, grads = ([torch.randn(s, generator=numbers) for s in SHAPES] for _ in "12")
+    found, expected = ([torch.nn.Parameter(t.clone()) for t in starts] for _ in "12")
+    for params in (found, expected):
+        for param, grad in zip(params, grads, strict=True):
+            param.grad = grad.clone()
+    groups = [{"params": found[:2]}, {"params": found[2:]}]
+    with cpu():
+        FusedAdamW(expected, **OPTIONS, max_grad_norm=max_grad_norm).step()
+        native = _total_norm._norm.op
+    optimizer = FusedAdamW(groups, **OPTIONS, max_grad_norm=max_grad_norm)
+    near = {id(param) for param in found[:2]}
+    with emulated():
+        emulated_norm = _total_norm._norm.op
+        monkeypatch.setattr(
+            _total_norm._norm,
+            "op",
+            lambda table: (emulated_norm if table.numel() % 3 == 1 else native)(table),
+        )
+        monkeypatch.setattr(_on_device._device_table, "is_on_device", lambda t: id(t) not in near)
+        optimizer.step()
+        kinds = [type(rows) for rows in optimizer._rows.values()]
+        monkeypatch.undo()
+    assert kinds == [_adamw_rows.Rows, _adamw_device.DeviceRows]
+    for param, other, grad in zip(found, expected, grads, strict=True):
+        assert torch.equal(param, other) and torch.equal(param.grad, grad)
+
+
 def test_what_the_host_would_have_to_know_is_refused():
     """Steps on the CPU beside found_inf or a graph; betas on the device."""
     optimizer, _ = steps(emulated, fused=True)
@@ -170,3 +215,28 @@ def test_a_table_that_stays_counts_the_blocks_of_each_step():
         for _ in range(3):
             optimizer.step()
     assert [state["step"].item() for state in optimizer.state.values()] == [3.0] * len(params)
+
+
+@needs_fma
+@pytest.mark.parametrize("options", [{}, {"amsgrad": True, "ema_decay": 0.9}], ids=str)
+def test_a_compiled_step_is_one_op(options, compiler):
+    """The whole step is a full graph with the op in it, which counts steps on the device."""
+    graphs = []
+
+    def capture(module, _):
+        graphs.append([str(node.target) for node in module.graph.nodes])
+        return module
+
+    def compiled():
+        optimizer.step()
+
+    optimizer, params = steps(emulated, num_steps=1, **options)
+    other, expected = steps(cpu, num_steps=1, **options)
+    run = torch.compile(compiled, fullgraph=True, backend=capture)
+    for _ in range(2):
+        with emulated():
+            run()
+        with cpu():
+            other.step()
+    assert [names.count("dlplug_emulation.adamw_.default") for names in graphs] == [1]
+    assert_same((optimizer, params), (other, expected))

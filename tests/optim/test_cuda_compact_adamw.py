@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from dlplug import ops
-from dlplug.errors import BackendError, InvalidValueError
+from dlplug.errors import BackendError
 from dlplug.ops.fallback.compact_adamw import STORAGES
 from dlplug.optim import CompactAdamW, compact_adamw
 from tests.ops.emulation import emulated, needs_emulation, needs_fma
@@ -53,12 +53,13 @@ def steps(backend, storage, scale=None, skipped=(), groups=1, num_steps=3, **opt
         {},
         {"max_grad_norm": 0.5, "ema_decay": 0.9},
         {"fused": True, "scale": 512.0, "max_grad_norm": 0.1, "ema_decay": 0.9},
-        {"fused": True, "scale": 512.0, "skipped": (2,), "max_grad_norm": 0.1},
+        {"fused": True, "scale": 512.0, "skipped": (1,), "max_grad_norm": 0.1},
+        {"capturable": True},
     ],
-    ids=["plain", "clip and average", "scaled", "skipped"],
+    ids=["plain", "clip and average", "scaled", "skipped", "capturable"],
 )
 def test_a_step_has_the_cpu_s_bits(storage, groups, options):
-    """Clipping, averages, unscaling and skipping."""
+    """Clipping, averages, unscaling, and skipping, which draws no random bits."""
     optimizer, found = steps(emulated, storage, groups=groups, **options)
     other, expected = steps(cpu, storage, groups=groups, **options)
     for a, b in zip(found, expected, strict=True):
@@ -67,11 +68,13 @@ def test_a_step_has_the_cpu_s_bits(storage, groups, options):
         pairs += [(t, other.state[b][name]) for name, t in optimizer.state[a].items()]
         for one, two in pairs:
             torch.testing.assert_close(one, two, rtol=0, atol=0)
+    groups = [o.state_dict()["param_groups"] for o in (optimizer, other)]
+    assert groups[0] == groups[1]  # seeds, too
 
 
 @each_storage
 def test_nothing_is_asked_of_the_device(storage, monkeypatch):
-    """But the seed of random bits, which the host draws and keeps."""
+    """Seeds of random bits lie there, too."""
 
     def refuse(self):
         raise AssertionError("the host waits for the device")
@@ -86,18 +89,33 @@ def test_nothing_is_asked_of_the_device(storage, monkeypatch):
         optimizer.step()
 
 
-def test_capturable():
-    """Steps that the host counts are refused in a graph; random bits there, at once."""
-    with pytest.raises(InvalidValueError, match="the same random numbers in each replay"):
-        CompactAdamW([torch.nn.Parameter(torch.ones(2))], storage="stochastic", capturable=True)
-    optimizer, _ = steps(emulated, "kahan", capturable=True)
-    monkey = pytest.MonkeyPatch()
-    monkey.setattr("dlplug.ops._adamw_device.is_capturing", lambda _: True)
+@pytest.mark.parametrize("storage", ["kahan", "stochastic"])
+def test_capturable(storage, monkeypatch):
+    """Steps and seeds lie on the device; those that the host counts are refused in a graph."""
+    optimizer, _ = steps(emulated, storage, capturable=True)
+    for name in ("_adamw_device", "_compact_device"):
+        monkeypatch.setattr(f"dlplug.ops.{name}.is_capturing", lambda _: True)
     with emulated():
         optimizer.step()
-    with emulated(has_device_steps=False), pytest.raises(BackendError, match="graph would keep"):
+    with (
+        emulated(has_device_steps=False),
+        pytest.raises(BackendError, match="graph would keep"),
+    ):
         optimizer.step()
-    monkey.undo()
+
+
+def test_seeds_return_to_the_host():
+    """Where a GradScaler is left out again, or the model moves; a checkpoint has numbers."""
+    options = dict(storage="stochastic", fused=True)
+    optimizer, params = steps(emulated, scale=8.0, **options)
+    other, expected = steps(cpu, scale=8.0, **options)
+    for each, backend in ((optimizer, emulated), (other, cpu)):
+        assert type(each.state_dict()["param_groups"][0]["seed"]) is int
+        del each.grad_scale, each.found_inf
+        with backend():
+            each.step()
+        assert type(each.param_groups[0]["seed"]) is int
+    assert all(map(torch.equal, params, expected))
 
 
 def test_states_from_before_there_was_capturable():

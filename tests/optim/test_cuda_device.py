@@ -191,12 +191,12 @@ def test_compact_steps_wait_for_nothing(storage, no_waiting):
         optimizer.step()
 
 
-@pytest.mark.parametrize("storage", [name for name in STORAGES if name != "stochastic"])
+@pytest.mark.parametrize("storage", STORAGES)
 def test_a_graph_replays_compact_steps(storage):
-    """As many steps outside of a graph give."""
+    """As many steps outside of a graph give; random bits are others in each replay."""
     expected, params = parameters(torch.bfloat16), parameters(torch.bfloat16)
-    reference = CompactAdamW(expected, storage=storage, capturable=True, max_grad_norm=0.1)
-    captured = CompactAdamW(params, storage=storage, capturable=True, max_grad_norm=0.1)
+    options = dict(storage=storage, capturable=True, max_grad_norm=0.1)
+    reference, captured = CompactAdamW(expected, **options), CompactAdamW(params, **options)
     for _ in range(4):
         reference.step()
     captured.step()
@@ -211,13 +211,44 @@ def test_a_graph_replays_compact_steps(storage):
 
 
 def test_a_graph_does_not_repeat_random_bits():
-    """Such a storage is refused there."""
+    """Such a storage is refused there, unless its seeds are on the device."""
     optimizer = CompactAdamW(parameters(torch.bfloat16), storage="stochastic")
     optimizer.step()
     torch.cuda.synchronize()
     graph = torch.cuda.CUDAGraph()
     with pytest.raises(BackendError, match="same random numbers"), torch.cuda.graph(graph):
         optimizer.step()
+
+
+def test_a_compiled_step_has_the_eager_step_s_bits():
+    """It is one op of the graph, with the steps on the device; the rate may be there, too."""
+    number = torch.tensor(0.1).item()
+    for rate in (number, torch.tensor(0.1, device="cuda")):
+        expected, params = parameters(), parameters()
+        reference = FusedAdamW(expected, lr=number, amsgrad=True, ema_decay=0.9, fused=True)
+        optimizer = FusedAdamW(params, lr=rate, amsgrad=True, ema_decay=0.9, capturable=True)
+        optimizer._warned_capturable_if_run_uncaptured = False
+        torch.compiler.reset()
+        step = torch.compile(lambda optimizer=optimizer: optimizer.step(), fullgraph=True)
+        for _ in range(3):
+            reference.step()
+            step()
+        assert all(map(torch.equal, params, expected))
+
+
+@pytest.mark.parametrize("max_grad_norm", [0.05, 1e6])
+def test_one_norm_of_the_cpu_s_and_the_gpu_s_gradients(max_grad_norm):
+    """Parameters on both: each is clipped by the norm of all."""
+    expected, params = parameters(), parameters()
+    params = [torch.nn.Parameter(p.detach().cpu()) if i % 2 else p for i, p in enumerate(params)]
+    for param, other in zip(params, expected, strict=True):
+        param.grad = other.grad.to(param.device)
+    with ops.use_backend("auto"):
+        FusedAdamW(params, max_grad_norm=max_grad_norm).step()
+    FusedAdamW(expected, max_grad_norm=max_grad_norm).step()
+    for param, other in zip(params, expected, strict=True):
+        torch.testing.assert_close(param.cpu(), other.cpu())
+        assert torch.equal(param.grad.cpu(), other.grad.cpu())
 
 
 @pytest.mark.skipif(torch.cuda.device_count() < 2, reason="needs two GPUs")
