@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from dlplug.config.choice import RESERVED, Choice
 from dlplug.config.kinds import TRAITS, Traits
-from dlplug.config.refusal import Culprit, PartialComponent, refusals_named
+from dlplug.config.refusal import Culprit, PartialComponent, refusals_named, require_initialised
 from dlplug.config.slots import COMPONENT_SLOTS
 from dlplug.config.values import NOT_PLAIN, Value
 from dlplug.errors import PluginError
@@ -127,6 +127,7 @@ class Bound:
             return functools.partial(self.target, **arguments)
         with refusals_named(self.culprit):
             made = self.target(**arguments)
+        require_initialised(made, self.culprit)
         if self.traits.must_descend and not isinstance(made, base := self.traits.base_class):
             raise PluginError(
                 f"{self.label} of {self.component.provider} makes a {_class_name(type(made))}, "

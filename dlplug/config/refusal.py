@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 # Longer than any warm-up that is meant; the real number is known when the training starts.
 ENOUGH_STEPS = 10**9
+INITIALISE = "call super().__init__() first in its __init__"
 
 
 @dataclass(frozen=True)
@@ -88,13 +89,32 @@ def refusals_named(culprit: Culprit) -> Iterator[None]:
         ) from error
 
 
+def require_initialised(made: object, culprit: Culprit) -> None:
+    """The constructor of a module called that of its base.
+
+    Without it a module that keeps numbers only is made, and fails wherever it is used.
+
+    Raises:
+        PluginError: it did not.
+    """
+    from torch import nn
+
+    if isinstance(made, nn.Module) and "_modules" not in vars(made):
+        raise PluginError(
+            f"{culprit.label} of {culprit.provider} is not initialised as a module:"
+            f" {type(made).__qualname__}.__init__ does not call its base's",
+            where=culprit.where,
+            fix=INITIALISE,
+        )
+
+
 def _told(error: Exception, culprit: Culprit) -> str:
     return f"{type(error).__name__}: {one_line(error)}{place_in(error, culprit.home)}"
 
 
 def _remedy(error: Exception, culprit: Culprit) -> str:
     if isinstance(error, AttributeError) and "Module.__init__() call" in str(error):
-        return "call super().__init__() first in its __init__"
+        return INITIALISE
     return f"{culprit.fix}; if they are right, {culprit.blame}"
 
 

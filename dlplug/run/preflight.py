@@ -1,19 +1,20 @@
 """One batch through the model and the loss before anything is written or trained."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
 import lightning
 import torch
 from lightning.fabric.utilities.apply_func import move_data_to_device
-from lightning.pytorch.strategies import ModelParallelStrategy
+from lightning.pytorch.strategies import FSDPStrategy, ModelParallelStrategy
 from lightning_utilities.core.apply_func import apply_to_collection
-from torch import Tensor
+from torch import Tensor, nn
 
 from dlplug.callbacks.implicit.random_state import capture, restore
 from dlplug.errors import DataError, DlplugError
 from dlplug.run.monitors import check_monitors
+from dlplug.tasks.gradient_checks import check_gradient, few_of
 from dlplug.tasks.task import Task
 from dlplug.transforms.mixed import Mixed
 
@@ -43,7 +44,7 @@ def preflight(
     if not isinstance(task, Task):
         return
     check_monitors(task, datamodule, trainer)
-    with _isolated(task):
+    with _isolated(task) as modes:
         _check_optimizer(task, trainer)
         batch = _first_batch(datamodule)
         device = _device(trainer)
@@ -53,6 +54,7 @@ def preflight(
         try:
             with torch.no_grad(), trainer.precision_plugin.forward_context():
                 task.check_batch(batch)
+                _check_gradient(task, trainer, batch, modes)
                 _check_transformed(task, datamodule, batch)
         except DlplugError as error:
             if error.where is None and where is not None:
@@ -60,6 +62,37 @@ def preflight(
                     error.what, where=where, known=error.known, fix=error.fix
                 ) from error.__cause__
             raise
+
+
+def _check_gradient(
+    task: Task, trainer: lightning.Trainer, batch: Any, modes: Mapping[nn.Module, bool]
+) -> None:
+    """The loss can be trained on, where the task leaves the training to Lightning and `Task`.
+
+    A few records tell, in evaluation, which changes the least. What fails there gets the pass of
+    the first training step: some networks have a gradient, or take a batch, in that alone.
+    """
+    is_own = type(task).training_step is Task.training_step and task.automatic_optimization
+    if not is_own or not any(p.requires_grad for p in task.architecture.parameters()):
+        return  # a callback may set requires_grad later
+    # Gradients of a model to be sharded may not fit beside it.
+    reaches = not isinstance(trainer.strategy, (ModelParallelStrategy, FSDPStrategy))
+    try:
+        check_gradient(task, few_of(batch), reaches)
+    except Exception:
+        set_modes(modes)
+        try:
+            check_gradient(task, batch, reaches)
+        except DlplugError as error:
+            if not isinstance(error.__cause__, torch.OutOfMemoryError):
+                raise
+        task.eval()
+
+
+def set_modes(modes: Mapping[nn.Module, bool]) -> None:
+    """Let modules train or evaluate."""
+    for module, mode in modes.items():
+        module.training = mode
 
 
 def _check_transformed(task: Task, datamodule: lightning.LightningDataModule, batch: Any) -> None:
@@ -109,17 +142,17 @@ def _to_weights_dtype(batch: Any, task: Task, trainer: lightning.Trainer) -> Any
 
 
 @contextmanager
-def _isolated(task: Task) -> Iterator[None]:
+def _isolated(task: Task) -> Iterator[dict[nn.Module, bool]]:
+    """Put everything back; gives the modes of the modules."""
     state = capture()
     modes = {module: module.training for module in task.modules()}
     buffers = {name: buffer.clone() for name, buffer in task.named_buffers()}
     try:
-        yield
+        yield modes
     finally:
         with torch.no_grad():
             for name, buffer in task.named_buffers():
                 if name in buffers:
                     buffer.copy_(buffers[name])
-        for module, mode in modes.items():
-            module.training = mode
+        set_modes(modes)
         restore(state)

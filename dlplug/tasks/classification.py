@@ -8,7 +8,7 @@ from torch import Tensor
 
 from dlplug.data.spec import DataSpec
 from dlplug.errors import DataError
-from dlplug.tasks.checks import check_rows
+from dlplug.tasks.output_checks import check_rows
 from dlplug.tasks.task import Task
 
 

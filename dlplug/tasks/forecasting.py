@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from dlplug.data.spec import DataSpec
 from dlplug.errors import ConfigError, DataError
 from dlplug.tasks.checks import call, describe
+from dlplug.tasks.output_checks import check_floating, fix_for_output
 from dlplug.tasks.regression import Regression, checked
 
 
@@ -69,8 +70,10 @@ class Forecasting(Regression):
                 f"the architecture gives {describe(output)} for inputs {describe(inputs)}",
                 known=f"(B, {width}): {self.data_spec.horizon} steps of {K} targets"
                 + (f" of {Q} quantiles" if self.quantiles else ""),
-                fix="leave out the number of outputs: it is filled in from the data",
+                fix=fix_for_output(output)
+                or "leave out the number of outputs: it is filled in from the data",
             )
+        check_floating(output, inputs)
         output = output.view(len(output), -1, K, *((Q,) if self.quantiles else ()))
         if not self.add_last_value:
             return output

@@ -14,9 +14,10 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from dlplug.callbacks.numbers.monitor import missing_metric
-from dlplug.errors import InvalidValueError
+from dlplug.errors import ConfigError, InvalidValueError
 from dlplug.optim import weight_decay_groups
 from dlplug.optim._scaling import Scaling
+from dlplug.tasks.gradient_checks import MADE_EARLY
 
 logger = logging.getLogger("dlplug.tasks")
 
@@ -47,6 +48,8 @@ class Optimization(lightning.LightningModule):
             raise InvalidValueError(
                 "no optimizer is configured", fix="set optimizer, such as adamw"
             )
+        if next(self.parameters(), None) is None:
+            raise ConfigError("the model has no parameters to train", fix=MADE_EARLY)
         optimizer = self.make_optimizer(self._parameter_groups())
         self._refuse_two_limits(optimizer)
         if self.make_scheduler is None:

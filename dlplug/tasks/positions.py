@@ -7,6 +7,7 @@ from torch import Tensor
 from dlplug.errors import ConfigError
 from dlplug.nn.absent import IGNORED
 from dlplug.tasks.checks import describe
+from dlplug.tasks.output_checks import check_floating, fix_for_output
 
 
 def with_target(output: Any, target: Tensor) -> tuple[Tensor, Tensor]:
@@ -35,5 +36,7 @@ def check_positions(output: Any, tokens: Tensor) -> None:
         raise ConfigError(
             f"the architecture gives {describe(output)} for sequences {describe(tokens)}",
             known="scores (B, T, C) for each position",
-            fix="choose an architecture for sequences, such as transformer",
+            fix=fix_for_output(output)
+            or "choose an architecture for sequences, such as transformer",
         )
+    check_floating(output, tokens)

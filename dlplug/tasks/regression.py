@@ -10,7 +10,8 @@ from torch import Tensor, nn
 from dlplug.data.spec import DataSpec
 from dlplug.errors import DataError, InvalidValueError
 from dlplug.losses.quantile import check_quantiles
-from dlplug.tasks.checks import check_rows, describe
+from dlplug.tasks.checks import describe
+from dlplug.tasks.output_checks import check_rows
 from dlplug.tasks.task import Task
 
 

@@ -12,6 +12,7 @@ from dlplug.data.spec import DataSpec
 from dlplug.errors import ConfigError, DataError
 from dlplug.nn.absent import IGNORED
 from dlplug.tasks.checks import describe
+from dlplug.tasks.output_checks import check_floating, fix_for_output
 from dlplug.tasks.task import Task
 
 
@@ -66,8 +67,10 @@ class Segmentation(Task):
             raise ConfigError(
                 f"the architecture gives {describe(output)} for images {describe(images)}",
                 known="a Segmentation task needs scores (B, C, H, W), one for each class and pixel",
-                fix="choose an architecture that gives them, such as unet",
+                fix=fix_for_output(output)
+                or "choose an architecture that gives them, such as unet",
             )
+        check_floating(output, images)
         num_classes = self.data_spec.num_classes or output.shape[1]
         if output.shape[1] != num_classes:
             raise ConfigError(

@@ -11,7 +11,9 @@ from torchmetrics import Metric, MetricCollection
 from dlplug.data.spec import DataSpec
 from dlplug.metrics.record_mean import RecordMean
 from dlplug.tasks.carried_states import CarriedStates
-from dlplug.tasks.checks import call, check_loss, check_supervised, naming_inputs
+from dlplug.tasks.checks import call, check_supervised, naming_inputs
+from dlplug.tasks.gradient_checks import explained, require_training
+from dlplug.tasks.loss_checks import check_loss
 from dlplug.tasks.optimization import Optimization
 from dlplug.tasks.sharding import shard
 from dlplug.transforms.mixed import Mixed
@@ -129,7 +131,9 @@ class Task(Optimization, CarriedStates):
 
     def training_step(self, batch: Any, batch_idx: int) -> Tensor:
         """Loss of a training batch."""
-        loss = self._step(batch, "train")
+        with explained(self, batch, is_first=batch_idx == 0 and self.global_step == 0):
+            loss = self._step(batch, "train")
+        require_training(self, loss)
         self.log("train_loss_step", loss, on_step=True, on_epoch=False)
         return loss
 
@@ -157,7 +161,7 @@ class Task(Optimization, CarriedStates):
         with naming_inputs(batch[0]):
             output, target = self.output_and_target(batch)
         self.check_output(output, batch)
-        check_loss(self.loss_of, output, target)
+        check_loss(self.loss_of, output, target, self.loss)
         # A metric that wants what this task does not give says so now.
         self._measure(self.counters["val_"].clone(), output, target, batch)
 

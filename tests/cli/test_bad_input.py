@@ -290,7 +290,27 @@ class Misnamed(nn.Module):
         super().__init__()
 
 
-dlplug_components = {"architecture": {"forgetful": Forgetful, "misnamed": Misnamed}}
+class Numbered(nn.Module):
+    """Calls no constructor of its base, and keeps no layer that would notice."""
+
+    def __init__(self, num_outputs: int):
+        self.width = num_outputs
+
+
+def swapped(target, output):
+    """Takes the target first."""
+    return nn.functional.cross_entropy(output, target)
+
+
+def cut(output, target):
+    """Has no gradient."""
+    return nn.functional.cross_entropy(output, target).detach()
+
+
+dlplug_components = {
+    "architecture": {"forgetful": Forgetful, "misnamed": Misnamed, "numbered": Numbered},
+    "loss": {"swapped": swapped, "cut": cut},
+}
 '''
 
 
@@ -306,3 +326,18 @@ def test_slips_of_an_author(refused, private_memory, tmp_path):
         "; or rename them in its code, and the data fills them in: channels_in as in_channels,"
         " n_classes as num_classes\n"
     )
+
+
+def test_slips_that_show_with_the_first_batch(refused, private_memory, tmp_path):
+    """A module that is none, a loss in the other order, and one without a gradient."""
+    (tmp_path / "nets_file.py").write_text(NETS)
+    plugged = ("fit", "--plugin", "nets_file.py", "--data", "digits", "--data.flatten", "true")
+    message = refused(*plugged, "--architecture", "numbered")
+    assert "Numbered.__init__ does not call its base's" in message
+    assert message.endswith("fix:   call super().__init__() first in its __init__\n")
+    message = refused(*plugged, "--architecture", "mlp", "--loss", "swapped")
+    assert re.search(r"nets_file.py, line 30\)\n  where: loss swapped, .*, line 28\n", message)
+    assert "known: a loss is called with the output first, then the target\n" in message
+    message = refused(*plugged, "--architecture", "mlp", "--loss", "cut")
+    assert message.startswith("ConfigError: the loss does not depend on the output in a way")
+    assert re.search(r"where: loss cut, .*nets_file.py, line 33\n", message)

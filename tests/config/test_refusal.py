@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from dlplug.config.refusal import Culprit, refusals_named, try_optimizer
+from dlplug.config.refusal import Culprit, refusals_named, require_initialised, try_optimizer
 from dlplug.errors import ConfigError, DataError, InvalidValueError, PluginError
 
 BASE = "data: squares\narchitecture: tower\n"
@@ -76,6 +76,23 @@ def test_a_forgotten_constructor_of_the_base_is_told():
     with pytest.raises(PluginError) as caught, refusals_named(CULPRIT):
         Forgetful()
     assert caught.value.fix.startswith("call super().__init__() first")
+
+
+class Numbered(nn.Module):
+    """Calls no constructor of its base either, and PyTorch does not notice."""
+
+    def __init__(self):
+        self.width = 3
+
+
+def test_a_module_that_is_none_yet_is_told_where_it_is_built():
+    """Else it fails wherever it is used; what is no module needs no such call."""
+    with pytest.raises(PluginError, match=r"Numbered\.__init__ does not call its base's") as caught:
+        require_initialised(Numbered(), CULPRIT)
+    assert caught.value.fix == "call super().__init__() first in its __init__"
+    assert caught.value.where == "a.yaml, line 3, loss"
+    for made in (nn.Linear(2, 2), object(), None):
+        require_initialised(made, CULPRIT)
 
 
 def test_a_partial_survives_pickling(experiment):

@@ -2,11 +2,13 @@
 
 import pytest
 import torch
-from torch.nn import Linear
-from torch.nn.functional import cross_entropy, mse_loss
+from torch.nn import Embedding, Linear, Module
 
+from dlplug.data.spec import DataSpec
 from dlplug.errors import ConfigError, DataError
-from dlplug.tasks.checks import call, check_loss, check_rows, naming_inputs
+from dlplug.losses.cross_entropy import CrossEntropyLoss
+from dlplug.tasks.checks import call, describe, naming_inputs
+from dlplug.tasks.classification import Classification
 
 TABLE = {"x_cont": torch.zeros(4, 3), "x_cat": torch.zeros(4, 2, dtype=torch.int64)}
 
@@ -37,16 +39,6 @@ def test_our_own_errors_stay_as_they_are():
         raise DataError("no.png is no image")
 
 
-def test_a_loss_is_one_number_of_output_and_target():
-    """Else both are described, or what came of them."""
-    rows = torch.zeros(4, 3)
-    check_loss(mse_loss, rows, rows)
-    with pytest.raises(ConfigError, match=r"output \(4, 3\) float32 with the target \(5,\) int64"):
-        check_loss(cross_entropy, rows, torch.zeros(5, dtype=torch.int64))
-    with pytest.raises(ConfigError, match=r"gives \(4, 3\) float32 for .*\n  known: a scalar"):
-        check_loss(lambda output, target: output - target, rows, rows)
-
-
 class Slip(Linear):
     """Uses a layer that it has not got."""
 
@@ -56,30 +48,74 @@ class Slip(Linear):
 
 
 def test_a_slip_in_forward_is_told_with_its_line():
-    """In the author's code, though PyTorch raised it; of a loss as well."""
+    """In the author's code, though PyTorch raised it."""
     rows = torch.zeros(4, 5)
     with pytest.raises(ConfigError) as error, naming_inputs(rows):
         Slip(5, 2)(rows)
     assert "fails for (4, 5) float32: AttributeError: 'Slip' object" in error.value.what
     assert "test_checks.py, line " in error.value.what and "--traceback" in error.value.fix
-    with pytest.raises(ConfigError, match=r"the loss fails for the output \(4, 5\) .* KeyError"):
-        check_loss(lambda output, target: {}["weight"], rows, rows)
+
+
+class Doubled(Linear):
+    """Converts what it gets."""
+
+    def forward(self, x):
+        """Nothing: float64 meets float32."""
+        return super().forward(x.double())
+
+
+class Nameless(Module):
+    """Has no forward."""
+
+
+class Greedy(Linear):
+    """Wants more than a batch has."""
+
+    def forward(self, x, mask):
+        """Nothing."""
+        return super().forward(x) * mask
+
+
+class Overwriting(Linear):
+    """Changes its weights while it is used."""
+
+    def forward(self, x):
+        """Nothing: a weight that needs a gradient cannot be changed in place."""
+        self.weight.mul_(0.9)
+        return super().forward(x)
+
+
+ROWS, TOKENS = torch.zeros(4, 5), torch.zeros(4, 5, dtype=torch.int64)
 
 
 @pytest.mark.parametrize(
-    ("value", "fix"),
-    [(1.5, "without .item() or float()"), (torch.zeros(4), "reduce it, by mean() as a rule")],
+    ("model", "inputs", "fix"),
+    [
+        (Doubled(5, 2), ROWS, "has another dtype than the weights"),
+        (Linear(5, 2), TOKENS, "one for text tokens (B, T)"),
+        (Embedding(5, 2), ROWS, "an architecture for features needs rows (B, D)"),
+        (Linear(3, 2), ROWS, "an architecture for features needs rows (B, D)"),
+        (Nameless(), ROWS, "define forward in it"),
+        (Greedy(5, 2), ROWS, "forward take the inputs as its one argument"),
+        (Overwriting(5, 2), ROWS, "an operation in place"),
+    ],
 )
-def test_what_is_no_scalar_gets_its_own_fix(value, fix):
-    """A number has lost its gradient, a row wants a mean."""
+def test_each_slip_in_forward_has_its_fix(model, inputs, fix):
+    """A dtype that forward makes is none of the data's; data of another kind is no slip."""
+    task = Classification(model, CrossEntropyLoss(), data_spec=DataSpec(num_classes=2))
     with pytest.raises(ConfigError) as error:
-        check_loss(lambda output, target: value, torch.zeros(4, 3), torch.zeros(4, 3))
+        task.check_batch((inputs, torch.zeros(4, dtype=torch.int64)))
     assert fix in error.value.fix
+    is_slip = type(model) in (Doubled, Overwriting)  # the others are refused by the call itself
+    assert ("test_checks.py, line " in error.value.what) == is_slip
 
 
-def test_an_output_without_the_axis_of_the_batch_gets_a_fix():
-    """Whatever its number of axes."""
-    for output in (torch.zeros(3), torch.zeros(3, 3)):
-        with pytest.raises(ConfigError) as error:
-            check_rows(output, torch.zeros(4, 5), 3, "classes")
-        assert "keep the batch as the first axis" in error.value.fix
+def test_long_lists_are_described_by_their_first():
+    """A message is no place for a thousand numbers; numpy's are not called like torch's dtypes."""
+    rows = torch.zeros(64, 10)
+    assert describe(rows.tolist()) == "((float, ... 10 in all), ... 64 in all)"
+    assert describe(rows.numpy()) == "numpy.ndarray" and describe(rows.numpy()[0, 0]) == (
+        "numpy.float32"
+    )
+    assert describe((rows, None)) == "((64, 10) float32, None)"
+    assert describe(rows.to_sparse()) == "(64, 10) float32 sparse_coo"

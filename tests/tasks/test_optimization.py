@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from dlplug.errors import InvalidValueError
+from dlplug.errors import ConfigError, InvalidValueError
 from dlplug.optim import FusedAdamW
 from dlplug.run.quiet import quiet
 from dlplug.schedulers.step import step
@@ -153,3 +153,12 @@ def test_no_optimizer_is_an_error():
     """A task may be built for prediction without one, but not trained."""
     with pytest.raises(InvalidValueError, match="no optimizer is configured"):
         task(optimizer=None).configure_optimizers()
+
+
+def test_a_model_without_parameters_is_told_where_they_belong():
+    """Not what the optimizer says of an empty list; those of a loss are enough."""
+    with pytest.raises(ConfigError, match="the model has no parameters to train") as error:
+        task(architecture=nn.Flatten()).configure_optimizers()
+    assert "nn.ModuleList" in error.value.fix
+    learned = Toy(nn.Flatten(), nn.Linear(4, 1), torch.optim.SGD)
+    assert learned.configure_optimizers().param_groups

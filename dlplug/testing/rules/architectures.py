@@ -7,7 +7,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from dlplug.tasks.checks import call
+from dlplug.tasks.checks import call, describe
+from dlplug.tasks.gradient_checks import MADE_EARLY, require_own_weights
+from dlplug.tasks.output_checks import fix_for_output
 from dlplug.testing.rule import Broken, rule
 from dlplug.testing.subject import Subject
 
@@ -37,10 +39,13 @@ def gives_finite_outputs(subject: Subject) -> None:
 def trains_every_parameter(subject: Subject) -> None:
     model = subject.build()
     total = sum(weighted(output) for output in outputs(call(model, subject.batch())))
-    total.backward()
+    require_own_weights(total, model)
     trained = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
     if not trained:
-        raise Broken("it has no parameters")
+        raise Broken("it has no parameters", MADE_EARLY)
+    if not total.requires_grad:
+        raise Broken("its output depends on no parameter in a way that PyTorch can follow")
+    total.backward()
     if lost := [name for name, p in trained if p.grad is None]:
         raise Broken(f"no gradient reaches {', '.join(lost)}")
     for name, parameter in trained:
@@ -85,7 +90,8 @@ def runs_in_bfloat16(subject: Subject) -> None:
     with torch.autocast("cpu", dtype=torch.bfloat16):
         found = outputs(call(model, subject.batch()))
         total = sum(weighted(output) for output in found)
-    total.backward()
+    if total.requires_grad:  # what has no gradient is told by the rule for that
+        total.backward()
     for output in found:
         check_finite("the output", output)
     for name, parameter in model.named_parameters():
@@ -99,6 +105,8 @@ def outputs(value: Any) -> list[Tensor]:
     Raises:
         Broken: there are none.
     """
+    if fix := fix_for_output(value):
+        raise Broken(f"forward returns {describe(value)}", fix)
     parts = value.values() if isinstance(value, Mapping) else value
     parts = [value] if isinstance(value, Tensor) else list(parts)
     found = [part for part in parts if isinstance(part, Tensor) and part.is_floating_point()]

@@ -5,10 +5,12 @@ import inspect
 import torch
 from torch import Tensor, nn
 
+from dlplug.tasks.checks import describe
+from dlplug.tasks.loss_checks import fix_for_number
 from dlplug.testing.answers import objection
 from dlplug.testing.rule import Broken, rule
 from dlplug.testing.rules.architectures import check_finite
-from dlplug.testing.settling import TRIED, preferred_form
+from dlplug.testing.settling import TRIED, preferred_form, swapped_form
 from dlplug.testing.subject import Subject
 
 ONLY = ("losses",)
@@ -33,7 +35,9 @@ def takes_the_output_first(subject: Subject) -> None:
     if _is_target(first) and not _is_target(others[0]):
         raise Broken(f"its arguments are called {first} and {others[0]}, in this order")
     forms = [subject.example.target] if subject.example.target else TRIED
-    if not preferred_form(subject, forms) and preferred_form(subject, forms, is_swapped=True):
+    if preferred_form(subject, forms):
+        return
+    if preferred_form(subject, forms, is_swapped=True) or swapped_form(subject, forms):
         raise Broken("it compares them only in the order (target, output)")
 
 
@@ -45,9 +49,9 @@ def takes_the_output_first(subject: Subject) -> None:
 )
 def is_one_finite_number(subject: Subject) -> None:
     value = subject.build()(*subject.compared())
-    if not isinstance(value, Tensor) or value.ndim:
-        shape = tuple(value.shape) if isinstance(value, Tensor) else type(value).__name__
-        raise Broken(f"it gives {shape}")
+    if fix := fix_for_number(value):
+        is_row = isinstance(value, Tensor) and value.ndim
+        raise Broken(f"it gives {describe(value)}", None if is_row else fix)
     check_finite("it", value)
 
 
