@@ -169,12 +169,25 @@ def _unknown(name: str, known: dict[str, Option], slots: tuple[str, ...]) -> Exc
     first, dot, rest = name.partition(".")
     plain = first.replace("-", "_")
     near = _nearest(plain, [*known, *slots])
+    hint = f"did you mean '--{near}{dot}{rest}'?" if near else "--help lists them"
     return UnknownKeyError(
         f"no option --{name}",
         where="command line",
         known=", ".join(f"--{word}" for word in known) or None,
-        fix=f"did you mean '--{near}{dot}{rest}'?" if near else "--help lists them",
+        fix=_of_fit(name) or hint,
     )
+
+
+def _of_fit(name: str) -> str | None:
+    """What to do about an option that training alone has."""
+    from dlplug.cli.fit import OPTIONS
+    from dlplug.cli.verb import CKPT_PATH, RUN, SHARED
+
+    shared = {option.name for option in (*SHARED, RUN, CKPT_PATH)}
+    if name not in {option.name for option in OPTIONS} - shared:
+        return None
+    other = "; plugins lock --check compares without a training" if "lock" in name else ""
+    return f"--{name} is an option of fit{other}"
 
 
 def _nearest(name: str, names: list[str]) -> str | None:

@@ -44,7 +44,7 @@ FORMS = {
     "list": Form("dlplug.cli.plugins:print_list", LIST_ABOUT, "[OPTION]...", LIST_OPTIONS),
     "info": Form("dlplug.cli.plugins:print_info", INFO_ABOUT, "NAME [OPTION]...", (KIND, JSON), 1),
     "check": Form(
-        "dlplug.cli.plugins_check:main", CHECK_ABOUT, "DIST [OPTION]...", CHECK_OPTIONS, 1
+        "dlplug.cli.plugins_check:main", CHECK_ABOUT, "[DIST] [OPTION]...", CHECK_OPTIONS, 1
     ),
     "lock": Form("dlplug.cli.plugins_lock:main", "Write or verify plugins.lock."),
     "disable": Form(

@@ -1,5 +1,7 @@
 """``dlplug plugins check DIST``: the conformance kit on one distribution."""
 
+import shlex
+
 from dlplug.cli.answer import print_json
 from dlplug.cli.options import JSON, Option, Parsed
 from dlplug.errors import InvalidValueError
@@ -33,18 +35,12 @@ def main(parsed: Parsed, registry: Registry) -> int:
         DlplugError: there is no such distribution, nothing of it can be checked, or the examples
             are not of their form.
     """
-    if not parsed.operand:
-        raise InvalidValueError(
-            "plugins check needs a DIST",
-            where="command line",
-            known=", ".join(plugin.name for plugin in registry.plugins()),
-            fix="plugins check acme-net",
-        )
+    distribution = parsed.operand or _only_file(registry)
     kinds = [plural_of(word) for word in parsed.get("kind", ())]
     from dlplug.testing.check import check_distribution, plugin_named
     from dlplug.testing.verdict import report_data, report_text
 
-    plugin = plugin_named(registry, parsed.operand)
+    plugin = plugin_named(registry, distribution)
     verdicts = check_distribution(registry, plugin.name, parsed.get("examples"), kinds)
     answer = report_data(plugin.name, plugin.version, verdicts)
     if parsed.get("json"):
@@ -52,3 +48,23 @@ def main(parsed: Parsed, registry: Registry) -> int:
     else:
         print(report_text(plugin.name, plugin.version, verdicts))
     return 0 if answer["ok"] else 1
+
+
+def _only_file(registry: Registry) -> str:
+    """The plugin file that ``--plugin`` names, which needs no DIST beside it.
+
+    Raises:
+        InvalidValueError: there is none, or several.
+    """
+    files = [plugin.name for plugin in registry.plugins() if plugin.file]
+    if len(files) == 1:
+        return files[0]
+    commands = [shlex.join(["plugins", "check", name, *registry.options()]) for name in files] or [
+        "plugins check acme-net"
+    ]
+    raise InvalidValueError(
+        "plugins check needs a DIST",
+        where="command line",
+        known=", ".join(plugin.name for plugin in registry.plugins()),
+        fix=", or ".join(commands),
+    )

@@ -10,7 +10,6 @@ from dlplug.cli.verb import CONFIG, JSON, PRESET, TRUST, load_experiment, read_a
 from dlplug.errors import InvalidValueError
 from dlplug.plugin import KINDS, Component, Registry
 from dlplug.plugin.component import HOOKS_KIND
-from dlplug.plugin.spec import PRESETS
 from dlplug.run.lock import LOCK, lock_of, lock_text
 from dlplug.run.lock_difference import require_lock
 
@@ -90,9 +89,9 @@ def _option(name: str, text: str) -> list[str]:
 
 def _code(parsed: Parsed, registry: Registry) -> list[Component]:
     if parsed.get("config") or parsed.get("preset") or parsed.overrides:
-        return load_experiment(parsed, registry, None).code
-    # What a preset says stands in the config of the run.
-    kinds = {*KINDS, HOOKS_KIND} - {PRESETS}
+        experiment = load_experiment(parsed, registry, None)
+        return [*experiment.code, *experiment.presets]
+    kinds = {*KINDS, HOOKS_KIND}
     return [e for e in registry.entries() if e.kind in kinds and not e.refuses]
 
 

@@ -82,12 +82,14 @@ def load_experiment(
     from dlplug.config import load
 
     files = [] if run is None else [run.resolved]
-    for name in parsed.get("preset", []):
-        preset = registry.find("presets", name, where="command line, --preset")
-        files.append(preset.load(where="command line, --preset"))
+    where = "command line, --preset"
+    presets = [registry.find("presets", name, where=where) for name in parsed.get("preset", [])]
+    files += [preset.load(where=where) for preset in presets]
     files += parsed.get("config", [])
     trust = parsed.get("trust", [])
-    return load(files, parsed.overrides, registry, trust=trust, data_spec=data_spec)
+    experiment = load(files, parsed.overrides, registry, trust=trust, data_spec=data_spec)
+    experiment.presets = presets
+    return experiment
 
 
 def spec_of_checkpoint(path: Path) -> "DataSpec | None":

@@ -29,6 +29,7 @@ class Binder:
         facts: What the data knows; filled in once the data is there.
         components: Everything that was named so far, in order.
         filled: Dotted key to origin, for arguments that the data gave.
+        is_partial: Whether arguments may still be missing: of a preset, which others complete.
     """
 
     registry: Registry
@@ -36,6 +37,7 @@ class Binder:
     facts: DataFacts = field(default_factory=lambda: DataFacts(None, "the data"))
     components: list[Component] = field(default_factory=list)
     filled: dict[str, str] = field(default_factory=dict)
+    is_partial: bool = False
 
     def load(self, kind: str, node: Node, key: str) -> Bound:
         """Import what ``node`` names, without looking at its arguments.
@@ -184,7 +186,7 @@ class Binder:
     def _refuse_missing(self, bound: Bound, parameters: list[Parameter]) -> None:
         given = (*bound.values, *bound.traits.known_later)
         missing = [p for p in parameters if p.is_required and p.name not in given]
-        if not missing:
+        if not missing or self.is_partial:
             return
         is_filled = bound.traits.is_filled
         facts = {p.name for p, _ in decided_by_data(parameters)} if is_filled else set()

@@ -33,6 +33,7 @@ class Experiment:
         seed: Of Python, NumPy and PyTorch.
         name: Runs go to ``runs/<name>/``.
         data_spec: What the data knows about itself.
+        presets: On which the command line laid its config; `resolved` holds what they say.
         where: Gives file and line (``configs/a.yaml, line 7``) or ``command line`` of a dotted key.
     """
 
@@ -50,6 +51,7 @@ class Experiment:
     registry: Registry = field(repr=False)
     acceleration: Acceleration | None = field(default=None, repr=False)
     built_data: object = field(default=None, repr=False)
+    presets: list[Component] = field(default_factory=list, repr=False)
 
     @property
     def data_spec(self) -> DataSpec:
@@ -143,12 +145,13 @@ class Experiment:
     def _finish(self, slot: str, built: object) -> None:
         """Give the weights of lazy modules their shapes."""
         from dlplug.data.example_inputs import example_inputs
-        from dlplug.tasks.lazy import give_shapes, refuse_lazy
+        from dlplug.tasks.lazy import argument_names, give_shapes, refuse_lazy
 
         part = self.parts[slot]
         with refusals_named(part.culprit):
             if slot == "architecture":
-                give_shapes(built, example_inputs(self.data_spec), part.label)
+                inputs = example_inputs(self.data_spec, names=argument_names(built))
+                give_shapes(built, inputs, part.label)
             else:
                 refuse_lazy(built, part.label)
 

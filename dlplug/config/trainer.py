@@ -61,15 +61,8 @@ def resolve_trainer(node: Node | None, trust: Trust, where: Callable[[str], str]
         UnknownKeyError: Not an argument of the Trainer.
         InvalidValueError: Of another type, or not possible on this machine.
     """
-    given = _section(node)
     parameters = {parameter.name: parameter for parameter in trainer_parameters()}
-    for name, value in given.items():
-        if name not in parameters:
-            raise _unknown(str(name), value, parameters)
-    values = {
-        name: check(parameters[name], value, f"trainer.{name}", trust)
-        for name, value in given.items()
-    }
+    values = check_trainer(node, trust, parameters)
     defaults = {name: check_default(parameter).plain for name, parameter in parameters.items()}
     # A length that is spelt out as its default (`max_steps: -1`) sets none.
     if all(values[name].plain == defaults[name] for name in LENGTHS if name in values):
@@ -83,6 +76,29 @@ def resolve_trainer(node: Node | None, trust: Trust, where: Callable[[str], str]
     _check_clipping(plain["gradient_clip_val"], where)
     check_hardware(plain, where)
     return TrainerConfig(values, {k: v for k, v in plain.items() if v is not NOT_PLAIN})
+
+
+def check_trainer(
+    node: Node | None, trust: Trust, parameters: dict[str, Parameter]
+) -> dict[str, Value]:
+    """What the section sets, of Lightning's types; whether this machine can do it is not asked.
+
+    Args:
+        node: The section; None or null for nothing.
+        trust: What nested class paths may import.
+        parameters: The Trainer's by name.
+    Raises:
+        UnknownKeyError: Not an argument of the Trainer.
+        InvalidValueError: Of another type.
+    """
+    given = _section(node)
+    for name, value in given.items():
+        if name not in parameters:
+            raise _unknown(str(name), value, parameters)
+    return {
+        name: check(parameters[name], value, f"trainer.{name}", trust)
+        for name, value in given.items()
+    }
 
 
 def _check_clipping(value: object, where: Callable[[str], str]) -> None:

@@ -6,8 +6,9 @@ from pathlib import Path
 
 from dlplug.errors import suggestion
 from dlplug.plugin.distributions import is_installed
-from dlplug.plugin.installed_before import install_command, unseen_lines
+from dlplug.plugin.installed_before import unseen_lines
 from dlplug.plugin.names import normalised
+from dlplug.plugin.own_project import install_command
 
 LINE = '[project.entry-points."dlplug.architectures"]'
 EXAMPLE = "my_net = 'my_package.module:MyNet'"
@@ -28,7 +29,7 @@ def absent_fix(word: str, plugins: Iterable[str]) -> str:
             f" --plugin {shlex.quote(file)}"
         )
     for unseen in unseen_lines():
-        if name == unseen.distribution:
+        if name == unseen.distribution and unseen.lines:
             names = ", ".join(line for _, line in unseen.lines)
             return f"its pyproject.toml names {names} only since it was installed; {unseen.fix}"
     if is_installed(name):

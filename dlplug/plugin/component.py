@@ -101,10 +101,14 @@ class Component:
         """
         if self.file:
             return f"{self.declared}: {self.name}"
-        hooks = INDEX_GROUP if self.is_index else HOOK_GROUP
-        group = hooks if self.kind == HOOKS_KIND else self.kind
-        group = f"dlplug.{self.kind}" if self.kind in KINDS else group
-        return f"{group}: {self.name} = {self.target}"
+        return f"{self.group}: {self.name} = {self.target}"
+
+    @property
+    def group(self) -> str:
+        """The entry-point group that it stands in."""
+        if self.kind == HOOKS_KIND:
+            return INDEX_GROUP if self.is_index else HOOK_GROUP
+        return KINDS[self.kind].group if self.kind in KINDS else self.kind
 
     @property
     def is_problem(self) -> bool:

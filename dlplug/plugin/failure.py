@@ -8,7 +8,8 @@ import traceback
 from typing import TYPE_CHECKING
 
 from dlplug.plugin.names import one_line
-from dlplug.plugin.spec import CORE, KINDS
+from dlplug.plugin.own_project import project_named
+from dlplug.plugin.spec import CORE, KINDS, PRESETS
 
 if TYPE_CHECKING:
     from dlplug.plugin.component import Component
@@ -26,15 +27,20 @@ def cause_of(error: BaseException) -> str:
     text = f"{type(error).__name__}: {one_line(error)}"
     if isinstance(error, SyntaxError):
         return text  # says its place itself
-    frames = [
+    frames = _frames(error)
+    # A module that has no such attribute says so in a line of PyTorch.
+    frames = [f for f in frames if not _LIBRARIES.search(f.filename)] or frames
+    return f"{text} ({frames[-1].filename}, line {frames[-1].lineno})" if frames else text
+
+
+def _frames(error: BaseException) -> list[traceback.FrameSummary]:
+    """Those of other code than the import system's and this package's."""
+    return [
         frame
         for frame in traceback.extract_tb(error.__traceback__)
         if not frame.filename.startswith("<")
         and os.path.dirname(frame.filename) not in _OWN_FOLDERS
     ]
-    # A module that has no such attribute says so in a line of PyTorch.
-    frames = [f for f in frames if not _LIBRARIES.search(f.filename)] or frames
-    return f"{text} ({frames[-1].filename}, line {frames[-1].lineno})" if frames else text
 
 
 def home_of(origin: "Component") -> str:
@@ -81,7 +87,7 @@ def advice(origin: "Component", error: BaseException) -> str:
             )
         if absent != origin.target.partition(":")[0].partition(".")[0]:
             return f"install what provides the module {absent!r}"
-    blame = blame_for(origin)
+    blame = _line_to_correct(origin, error) or blame_for(origin)
     # Hooks run for every config; a component only for those that need it.
     is_alone = origin.kind in KINDS or origin.file or origin.distribution == CORE
     return blame if is_alone else f"{blame}; --block {origin.id} does without it"
@@ -93,4 +99,31 @@ def blame_for(origin: "Component") -> str:
         return "this is a fault of dlplug: report it with its traceback"
     if origin.file:
         return f"correct {origin.file}"
+    if project := project_named(origin.distribution):
+        return f"correct its code in {project.folder}"
     return f"update {origin.distribution} or tell its authors"
+
+
+def _line_to_correct(origin: "Component", error: BaseException) -> str | None:
+    """What its author does where the entry point is wrong, not the code; None otherwise."""
+    if origin.file or origin.offered_by or not _is_of_line(origin, error):
+        return None
+    project = project_named(origin.distribution)
+    correction = project and project.correction(origin.group, origin.name, origin.target)
+    if origin.kind != PRESETS or not isinstance(error, FileNotFoundError):
+        return correction
+    if project and project.is_editable:
+        return f"write that file, or {correction}"
+    package, *folders = origin.target.partition(":")[0].split(".")
+    along = f'{package} = ["{"/".join([*folders, "*.yaml"])}"] under [tool.setuptools.package-data]'
+    if project:
+        return f"take it along, by {along} in {project.file}, or {correction}"
+    return f"{blame_for(origin)}; a file of the source is taken along by {along} in pyproject.toml"
+
+
+def _is_of_line(origin: "Component", error: BaseException) -> bool:
+    """Whether an entry point names what is not there, or is no component."""
+    if isinstance(error, ModuleNotFoundError):
+        return f"{origin.target.partition(':')[0]}.".startswith(f"{error.name}.")
+    kinds = (AttributeError, TypeError, ValueError, FileNotFoundError)
+    return isinstance(error, kinds) and not _frames(error)

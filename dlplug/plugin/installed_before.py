@@ -1,85 +1,71 @@
-"""Entry points that were written after their package was installed, which nobody finds yet.
+"""Entry points that were written or changed after their package was installed.
 
-pip copies them from ``pyproject.toml`` when it installs, also with ``-e``: what is added later does
-not count until it installs again. It is looked for only where a name is unknown.
+pip copies them from ``pyproject.toml`` when it installs, also with ``-e``: what is changed later
+does not count until it installs again. It is looked for only where a name is unknown, and where a
+package is checked.
 """
 
-import json
-import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib import metadata
-from pathlib import Path
-from typing import Any
-from urllib.parse import unquote, urlsplit
 
 from dlplug.plugin.names import distribution_name
-from dlplug.plugin.spec import HOOK_GROUP
+from dlplug.plugin.own_project import OwnProject, project_of
+from dlplug.plugin.spec import is_ours
 
-try:
-    import tomllib
-except ImportError:  # Python 3.10: such packages are then not told from others
-    tomllib = None
+EntryPoint = tuple[str, str]
+"""Group and name."""
 
 
 @dataclass(frozen=True)
 class Unseen:
-    """What the pyproject of an editable package names and its metadata does not.
+    """In what the pyproject of an editable package and its metadata differ.
 
     Attributes:
         distribution: Normalised name.
-        folder: Where its ``pyproject.toml`` lies.
-        lines: Pairs of group and name.
+        project: Where it lies.
+        lines: Entry points that the metadata lacks.
+        changed: Those that it has with another value, or that the pyproject names no longer; each
+            with what is written now, None for nothing.
     """
 
     distribution: str
-    folder: Path
-    lines: tuple[tuple[str, str], ...]
+    project: OwnProject
+    lines: tuple[EntryPoint, ...]
+    changed: tuple[tuple[EntryPoint, str | None], ...] = ()
 
     @property
     def fix(self) -> str:
         """The command that makes them known."""
-        return f"install it again: {install_command(self.folder)}"
+        return self.project.install_again
 
-
-def install_command(folder: str | Path) -> str:
-    """How a package in a folder is installed in place."""
-    return f"pip install --no-build-isolation -e {shlex.quote(str(folder))}"
+    def differences(self) -> Iterator[tuple[EntryPoint, str]]:
+        """Each entry point, and what is to be said of it."""
+        for point in self.lines:
+            yield point, f"{self.project.file} names it only since it was installed"
+        for point, now in self.changed:
+            place = self.project.place(*point)
+            said = "names it no longer" if now is None else f"says {now}"
+            yield point, f"{place} {said} since it was installed"
 
 
 def unseen_lines() -> list[Unseen]:
-    """Of every editable package, by name."""
-    found = []
-    for distribution in metadata.distributions():
-        folder = _editable_folder(distribution)
-        known = {(point.group, point.name) for point in distribution.entry_points} if folder else ()
-        lines = tuple(line for line in _written(folder) if line not in known) if folder else ()
-        if lines:
-            name = distribution_name(distribution.metadata.get("Name") or "")
-            found.append(Unseen(name, folder, lines))
+    """Of every editable package whose pyproject says something else, by name."""
+    found = filter(None, map(_compared, metadata.distributions()))
     return sorted(found, key=lambda unseen: unseen.distribution)
 
 
-def _editable_folder(distribution: metadata.Distribution) -> Path | None:
-    """As PEP 610 records it; None for what is installed otherwise."""
-    try:
-        origin = json.loads(distribution.read_text("direct_url.json") or "{}")
-        is_editable = bool(origin.get("dir_info", {}).get("editable"))
-        return Path(unquote(urlsplit(origin["url"]).path)) if is_editable else None
-    except (OSError, ValueError, AttributeError, KeyError):
-        return None  # of another form: nothing is known
-
-
-def _written(folder: Path) -> Iterator[tuple[str, str]]:
-    for group, lines in _entry_points(folder / "pyproject.toml").items():
-        if group == HOOK_GROUP or group.startswith(f"{HOOK_GROUP}."):
-            yield from ((group, name) for name in lines)
-
-
-def _entry_points(file: Path) -> dict[str, Any]:
-    try:
-        project = tomllib.loads(file.read_text(encoding="utf-8"))["project"] if tomllib else {}
-        points = project.get("entry-points", {})
-        return {group: dict(lines) for group, lines in points.items()}
-    except (OSError, ValueError, TypeError, AttributeError, KeyError):
-        return {}  # of another form, or not there: pip says so when it installs
+def _compared(distribution: metadata.Distribution) -> Unseen | None:
+    project = project_of(distribution)
+    if project is None or not project.is_editable or project.entry_points is None:
+        return None
+    written = project.entry_points
+    known = {
+        (point.group, point.name): "".join(point.value.split())
+        for point in distribution.entry_points
+        if is_ours(point.group)
+    }
+    new = tuple(point for point in written if point not in known)
+    changed = tuple((p, written.get(p)) for p, v in known.items() if written.get(p) != v)
+    name = distribution_name(distribution.metadata.get("Name") or "")
+    return Unseen(name, project, new, changed) if new or changed else None

@@ -8,7 +8,7 @@ from dlplug.plugin.component import HOOKS_KIND, Component
 from dlplug.plugin.families import folded_names
 from dlplug.plugin.installed_before import unseen_lines
 from dlplug.plugin.names import split_id
-from dlplug.plugin.spec import CORE, KINDS, Kind
+from dlplug.plugin.spec import CORE, KINDS, Kind, group_problem
 from dlplug.plugin.status import Status
 
 NAMES_SHOWN = 20
@@ -129,7 +129,8 @@ def _unknown(
         hint = f"{name!r} belongs under {' or '.join(slots)};"
     elif homes:
         hint = f"{name!r} is a {' or '.join(sorted(home.singular for home in homes))};"
-    hint = _unseen(kind, name) or hint or _class_path(kind, name, names)
+    in_vain = _in_vain(name, everything)
+    hint = in_vain or _unseen(kind, name) or hint or _class_path(kind, name, names)
     silent = [
         c.provider
         for c in everything
@@ -149,9 +150,17 @@ def _unknown(
 def _unseen(kind: Kind, name: str) -> str | None:
     """That a package in work names it, and was not installed since."""
     for unseen in unseen_lines():
-        if (kind.group, split_id(name)[1]) in unseen.lines:
-            where = f"{unseen.folder}/pyproject.toml"
-            return f"{where} names it only since it was installed; {unseen.fix};"
+        for point, said in unseen.differences():
+            if point == (kind.group, split_id(name)[1]):
+                return f"{said}; {unseen.fix};"
+    return None
+
+
+def _in_vain(name: str, everything: Iterable[Component]) -> str | None:
+    """That a distribution names it in a group that does not exist."""
+    for entry in everything:
+        if name in (entry.name, entry.id) and group_problem(entry.group) and entry.is_problem:
+            return f"{entry.provider} names it in vain: {entry.reason}; {entry.fix};"
     return None
 
 

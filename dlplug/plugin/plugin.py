@@ -10,6 +10,7 @@ from dlplug.plugin.component import HOOKS_KIND, Component
 from dlplug.plugin.control import Rule
 from dlplug.plugin.distributions import Found, find_plugins, is_installed
 from dlplug.plugin.names import distribution_name, name_problem
+from dlplug.plugin.own_project import project_named
 from dlplug.plugin.requirements import missing_requirements, requirements_of
 from dlplug.plugin.spec import (
     API_GROUP,
@@ -149,11 +150,16 @@ def _judge(entry: Component, line: Line, plugin: Plugin, is_installed: IsInstall
     def settle(status: Status, reason: str, fix: str, refuses: bool = True) -> None:
         entry.status, entry.reason, entry.fix, entry.refuses = status, reason, fix, refuses
 
-    ask = f"ask the authors of {plugin.name}"
+    def ask(otherwise: str) -> str:
+        project = project_named(plugin.name)
+        return project.correction(line.group, line.name, line.target) if project else otherwise
+
+    authors = f"ask the authors of {plugin.name}"
     if fault := group_problem(line.group):
-        settle(Status.INCOMPATIBLE, fault, f"update dlplug, or {ask} to rename the group")
+        fix = ask(f"update dlplug, or {authors} to rename the group")
+        settle(Status.INCOMPATIBLE, fault, fix)
     elif fault := line.problem or name_problem(line.name) or _shape_problem(entry):
-        settle(Status.FAILED, fault, f"{ask} to correct their entry points")
+        settle(Status.FAILED, fault, ask(f"{authors} to correct their entry points"))
     elif fault := _api_problem(plugin.api):
         settle(
             Status.INCOMPATIBLE,
@@ -190,11 +196,15 @@ def _missing(extras, found: Plugin, is_installed: IsInstalled) -> list[str]:
 
 
 def _shape_problem(entry: Component) -> str | None:
-    if entry.kind == PRESETS and ":" not in entry.target:
-        return f"{entry.target!r} names no file; presets/small.yaml of acme is acme.presets:small"
-    if entry.kind in KINDS and ":" not in entry.target:
-        return f"{entry.target!r} names a module; a component is a class or function, module:Name"
-    return None
+    if entry.kind not in KINDS or ":" in entry.target:
+        return None
+    stem, dot, last = entry.target.rpartition(".")
+    meant = f"; did you mean '{stem}:{last}'?" if dot else ""
+    if entry.kind == PRESETS:
+        example = "presets/small.yaml of acme is acme.presets:small"
+        return f"{entry.target!r} names no file; {example}{meant}"
+    known = "a component is a class or function, module:Name"
+    return f"{entry.target!r} names a module; {known}{meant}"
 
 
 def _api_problem(api: str | None) -> str | None:

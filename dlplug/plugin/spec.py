@@ -100,6 +100,11 @@ def kind_of(word: str) -> Kind:
     return _BY_WORD[word]
 
 
+def is_ours(group: str) -> bool:
+    """Whether an entry-point group is meant for dlplug, be it one that does not exist."""
+    return f"{group}.".startswith(f"{HOOK_GROUP}.")
+
+
 def group_problem(group: str) -> str | None:
     """Why ``group`` is no entry-point group of this version, or None when it is one."""
     groups = [kind.group for kind in _KINDS]

@@ -1,10 +1,14 @@
 """Entry-point values, ``module:attr [extra]``: reading them, and importing what they name."""
 
 import re
+import sys
 from dataclasses import dataclass
 from importlib import import_module
+from pkgutil import iter_modules
+from types import ModuleType
 
 from dlplug.errors import suggestion
+from dlplug.plugin.spec import is_ours
 
 _VALUE = re.compile(
     r"(?P<module>[\w.]+)\s*(?::\s*(?P<attr>[\w.]+))?\s*(?:\[(?P<extras>[^\]]*)\])?\s*$"
@@ -39,7 +43,7 @@ def parse_entry_points(text: str) -> list[Line]:
     for raw in map(str.strip, text.splitlines()):
         if raw.startswith("[") and raw.endswith("]"):
             group = raw[1:-1].strip()
-        elif raw and raw[0] not in "#;" and (group == "dlplug" or group.startswith("dlplug.")):
+        elif raw and raw[0] not in "#;" and is_ours(group):
             lines.append(_parse_line(group, raw))
     return lines
 
@@ -60,10 +64,11 @@ def import_target(target: str) -> object:
     Raises:
         AttributeError: the module lacks the attribute; the message holds the nearest one. Or it
             has one whose own code raised that.
+        ModuleNotFoundError: there is no such module; the message holds the nearest one.
         BaseException: whatever the module raises on import.
     """
     module_name, _, path = target.partition(":")
-    value: object = import_module(module_name)
+    value: object = _imported(module_name)
     for attribute in filter(None, path.split(".")):
         try:
             value = getattr(value, attribute)
@@ -75,3 +80,17 @@ def import_target(target: str) -> object:
                 f"{module_name!r} has no attribute {path!r}" + (f"; {hint}" if hint else "")
             ) from error
     return value
+
+
+def _imported(name: str) -> ModuleType:
+    try:
+        return import_module(name)
+    except ModuleNotFoundError as error:
+        absent = error.name or ""
+        package = sys.modules.get(absent.rpartition(".")[0])
+        if not f"{name}.".startswith(f"{absent}.") or not hasattr(package, "__path__"):
+            raise  # of what the module imports in turn, or no part of the name is there
+        known = (f"{package.__name__}.{found.name}" for found in iter_modules(package.__path__))
+        if not (hint := suggestion(absent, known)):
+            raise
+        raise ModuleNotFoundError(f"{error}; {hint}", name=absent) from error

@@ -5,19 +5,22 @@ their ids and entry points; the distributions that they come from with everythin
 require in turn, by version; Python's version. Where a version does not say which code it is (what
 is installed in place, from a folder or a repository, or not packaged at all), the SHA-256 of its
 Python files stands beside it. Each component's own file has a hash too, so that a file changed
-inside an installed package is noticed. Hardware and drivers are in ``env.json``.
+inside an installed package is noticed; of a preset it is the YAML file. Hardware and drivers are in
+``env.json``.
 """
 
 import hashlib
 import json
 import platform
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import dlplug
 from dlplug.plugin import CORE, Component
 from dlplug.plugin.hashes import file_hash, tree_hash
+from dlplug.plugin.presets import preset_file
 from dlplug.plugin.requirements import installed_closure
 from dlplug.plugin.sources import (
     is_from_index,
@@ -26,6 +29,7 @@ from dlplug.plugin.sources import (
     packages_of,
     source_file,
 )
+from dlplug.plugin.spec import PRESETS
 
 LOCK = "plugins.lock"
 """Name of the file, in a run's folder and in a project's."""
@@ -110,6 +114,10 @@ def _entries(components: Iterable[Component]) -> list[dict[str, str | None]]:
 
 
 def _file_hash_of(component: Component) -> str | None:
+    if component.kind == PRESETS:
+        with suppress(OSError, ValueError):
+            return file_hash(preset_file(component.target))
+        return None
     return file_hash(source_file(component.target.partition(":")[0]))
 
 

@@ -67,7 +67,8 @@ def fit(
         is_own = continued is not None and path.resolve() == continued.lock.resolve()
         require_lock(
             path,
-            lock_of(experiment.code),
+            # What presets say stands in the run's config; its lock has none.
+            lock_of(experiment.code if is_own else [*experiment.code, *experiment.presets]),
             # A project's lock may hold more than this experiment uses; that of the run does not.
             is_part=not is_own,
             renames=experiment.registry.renames,

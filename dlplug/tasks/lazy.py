@@ -4,6 +4,7 @@ PyTorch makes such weights in the first forward pass. Optimizers, checkpoints an
 need them before, so an architecture gets one pass as soon as it is built.
 """
 
+import inspect
 from typing import Any
 
 import torch
@@ -21,6 +22,14 @@ def lazy_names(model: nn.Module) -> list[str]:
     """The parameters and buffers that have no shape yet."""
     named = [*model.named_parameters(), *model.named_buffers()]
     return [name for name, tensor in named if is_lazy(tensor)]
+
+
+def argument_names(model: nn.Module) -> list[str]:
+    """Of its ``forward``; none where they are not told, as by compiled code."""
+    try:
+        return list(inspect.signature(model.forward).parameters)
+    except (AttributeError, TypeError, ValueError):
+        return []
 
 
 def give_shapes(model: nn.Module, inputs: Any, label: str) -> None:

@@ -14,6 +14,7 @@ from dlplug.testing.check import (
     require_answers,
 )
 from dlplug.testing.example import Example
+from dlplug.testing.installation import lost_entry_points
 from dlplug.testing.sampling import sampled
 from dlplug.testing.subject import Subject
 from dlplug.testing.verdict import report_text
@@ -36,6 +37,8 @@ def conformance(distribution: str, examples: str | Path | None = None) -> Callab
     if normalised(distribution) not in [plugin.name for plugin in registry.plugins()]:
         return _skipped(f"{distribution} is not installed: pip install --no-build-isolation -e .")
     components = components_of(registry, distribution)
+    if lost := lost_entry_points(components, distribution):
+        return _failing(report_text(distribution, components[0].version, lost))
     known = examples_for(components, examples)
     components, _ = sampled(components, known)
 
@@ -48,6 +51,14 @@ def conformance(distribution: str, examples: str | Path | None = None) -> Callab
         failures = [verdict for verdict in verdicts if verdict.is_failure]
         if failures:
             pytest.fail(report_text(distribution, component.version, failures), pytrace=False)
+
+    return test_component
+
+
+def _failing(report: str) -> Callable:
+    def test_component():
+        """Every entry point is installed as it is written."""
+        pytest.fail(report, pytrace=False)
 
     return test_component
 

@@ -12,6 +12,7 @@ from dlplug.plugin.absent import absent_fix
 from dlplug.plugin.failure import cause_of
 from dlplug.plugin.names import normalised, one_line
 from dlplug.testing.example import Example, Examples, examples_of, read_examples
+from dlplug.testing.installation import is_in_a_group, lost_entry_points
 from dlplug.testing.rule import Broken, DoesNotApply, Rule, all_rules
 from dlplug.testing.sampling import sampled
 from dlplug.testing.subject import Subject
@@ -42,9 +43,15 @@ def check_distribution(
     """
     kinds = sorted(kinds)
     components = components_of(registry, distribution)
-    found = examples_for(components, examples)
+    lost = lost_entry_points(components, distribution)
+    try:
+        found = examples_for(components, examples)
+    except ConfigError:
+        if lost:  # the examples may well name what is not there
+            return lost
+        raise
     chosen, silent = sampled((c for c in components if not kinds or c.kind in kinds), found)
-    verdicts = [*_verdicts(chosen, registry, found), *silent]
+    verdicts = [*lost, *_verdicts(filter(is_in_a_group, chosen), registry, found), *silent]
     if not verdicts:
         offered = sorted({component.kind for component in components})
         raise UnknownComponentError(
@@ -111,7 +118,7 @@ def plugin_named(registry: Registry, distribution: str) -> Plugin:
 
 
 def _verdicts(
-    components: Sequence[Component], registry: Registry, examples: Examples
+    components: Iterable[Component], registry: Registry, examples: Examples
 ) -> Iterator[Verdict]:
     with tempfile.TemporaryDirectory(prefix="dlplug-check-") as folder:
         for number, component in enumerate(components):
@@ -125,7 +132,7 @@ def check_component(subject: Subject, rules: Sequence[Rule] | None = None) -> It
     asked = [r for r in (all_rules() if rules is None else rules) if subject.kind in r.kinds]
     component = subject.component
     if not asked and component.is_problem:
-        # A misspelt group, or a rename that leads nowhere.
+        # A rename that leads nowhere.
         place = component.kind, component.id, "loads"
         yield Verdict(*place, Outcome.FAILED, component.reason, component.fix)
     closed: Rule | None = None
@@ -153,8 +160,10 @@ def _verdict(rule: Rule, subject: Subject, closed: Rule | None) -> Verdict:
     except KeyboardInterrupt:
         raise
     except BaseException as error:
-        # The error of a config knows its own fix; that of an import is for users, not for authors.
-        own = error.fix if isinstance(error, (Broken, ConfigError)) else None
+        # The error of a config knows its own fix, and so does that of a component which cannot be
+        # built; that of an import is for users, not for authors.
+        is_own = isinstance(error, (Broken, ConfigError)) or type(error) is PluginError
+        own = error.fix if is_own else None
         return Verdict(*place, Outcome.FAILED, _reason(error), own or rule.fix)
     return Verdict(*place, Outcome.OK)
 

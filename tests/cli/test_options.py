@@ -33,6 +33,11 @@ def test_options_and_overrides_come_in_any_order():
         (["--trainr.x", "1"], "no option --trainr.x", "did you mean '--trainer.x'?"),
         (["--model.depth", "1"], "no option --model.depth", "did you mean '--architecture.depth'?"),
         (["--zzz"], "no option --zzz", "--help lists them"),
+        (
+            ["--locked"],
+            "no option --locked",
+            "--locked is an option of fit; plugins lock --check compares without a training",
+        ),
         (["a.yaml"], "unexpected argument 'a.yaml'", "--config a.yaml"),
         (["json"], "unexpected argument 'json'", "did you mean '--json'?"),
         (["-c", "a"], "unexpected argument '-c'", "every option starts with --; --help lists them"),

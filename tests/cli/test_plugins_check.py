@@ -72,6 +72,19 @@ def test_a_plugin_file_that_offers_by_a_hook_is_checked(command, tmp_path):
     assert "architectures my_model.py:my_net" in done.out, done.err
 
 
+def test_a_plugin_file_needs_no_name_beside_it(command, tmp_path):
+    """There is only one that can be meant; of two, each command is told."""
+    table = '\ndlplug_components = {"architecture": {"%s": Net}}\n'
+    for name in ("one", "two"):
+        (tmp_path / f"{name}.py").write_text(dedent(NET) + table % f"{name}_net")
+    done = command("plugins", "check", "--plugin", "one.py")
+    assert "architectures one.py:one_net" in done.out, done.err
+    done = command("plugins", "check", "--plugin", "one.py", "--plugin=two.py")
+    assert done.code == 2
+    fix = done.err.rpartition("fix:")[2].split(", or ")
+    assert fix[1].startswith("plugins check two.py --plugin=") and "one.py" in fix[0]
+
+
 def test_unknown_names_are_errors(command, installed):
     """Exit code 2, with the nearest and what is installed."""
     done = command("plugins", "check", "acme-cheked")

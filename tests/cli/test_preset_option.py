@@ -1,5 +1,6 @@
 """``--preset NAME``: a plugin's YAML below --config and the overrides."""
 
+import hashlib
 import sys
 
 import pytest
@@ -73,9 +74,37 @@ def test_what_is_wrong_in_a_preset_has_its_file_and_line(command, acme):
     assert "did you mean 'small'?" in done.err
 
 
+LIMITS = ("--trainer.limit_train_batches", "1", "--trainer.max_epochs", "1")
+
+
 def test_a_preset_is_enough_to_train_and_to_lock(command):
-    """The run's config holds what it says; the lock is that of the components."""
-    limits = ("--trainer.limit_train_batches", "1", "--trainer.max_epochs", "1")
+    """The run's config holds what it says, so that its lock needs no preset."""
     assert command("plugins", "lock", "--preset", "small").code == 0
-    assert command("fit", "--preset", "small", "--locked", *limits).code == 0
+    assert command("fit", "--preset", "small", "--locked", *LIMITS).code == 0
     assert command("test", "--run", "small").code == 0
+    more = ("--trainer.limit_train_batches", "1", "--trainer.max_epochs", "2")
+    assert command("fit", "--run", "small", "--locked", *more).code == 0
+
+
+def test_a_changed_preset_is_refused(command, acme):
+    """By a lock of it, or of everything; one that does not know it is no proof."""
+    path = acme / "acme_vision" / "presets" / "small.yaml"
+    fit = ("fit", "--preset", "small", "--locked", *LIMITS)
+    for written in (["--preset", "small"], []):
+        assert command("plugins", "lock", *written).code == 0
+        path.write_text(path.read_text() + "# more\n")
+        done = command(*fit)
+        assert done.code == 2 and "acme-vision:small (presets): file " in done.err, done.err
+        assert command("plugins", "lock", "--check", *written).code == 2
+    command("plugins", "lock", "--architecture", "mlp", "--data", "digits")
+    assert "acme-vision:small (presets): here, not in plugins.lock" in command(*fit).err
+    (entry,) = [
+        entry
+        for entry in command("plugins", "lock", "--json").json["lock"]["components"]
+        if entry["id"] == "acme-vision:small"
+    ]
+    assert entry["entry_point"] == "acme_vision.presets:small"
+    assert entry["sha256"] == hashlib.sha256(path.read_bytes()).hexdigest()
+    path.unlink()
+    ids = {e["id"]: e for e in command("plugins", "lock", "--json").json["lock"]["components"]}
+    assert ids["acme-vision:small"]["sha256"] is None

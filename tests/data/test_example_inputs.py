@@ -9,11 +9,12 @@ from dlplug.data.spec import DataSpec
 from dlplug.testing.forms import INPUTS
 
 
-@pytest.mark.parametrize("name", [name for name in INPUTS if name != "pair"])
+@pytest.mark.parametrize("name", INPUTS)
 def test_every_form_is_made(name):
-    """In the shapes and types of a batch; only its task tells a pair of texts from one text."""
+    """In the shapes and types of a batch; what forward takes tells a pair of texts from one."""
     form = INPUTS[name]
-    found, expected = example_inputs(DataSpec(**form.spec), 4), form.make(4)
+    names = ["source", "target"] if name == "pair" else ["x"]
+    found, expected = example_inputs(DataSpec(**form.spec), 4, names), form.make(4)
     if not isinstance(expected, dict):
         found, expected = {"x": found}, {"x": expected}
     assert {k: (t.shape, t.dtype) for k, t in found.items()} == {

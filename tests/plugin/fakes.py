@@ -5,6 +5,7 @@ Another test folder gets the fixtures with
 """
 
 import importlib
+import json
 import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -75,6 +76,13 @@ class FakeDistributions:
         # The finders' caches compare times of folders, which are too coarse for a test.
         importlib.invalidate_caches()
         return site
+
+    def record_folder(self, name: str, folder: Path, is_editable: bool = True) -> None:
+        """Write down, as pip does, that a distribution was installed from a folder."""
+        (info,) = self.root.glob(f"*/{name.replace('-', '_')}-*.dist-info")
+        kind = {"editable": True} if is_editable else {}
+        text = json.dumps({"url": folder.as_uri(), "dir_info": kind})
+        (info / "direct_url.json").write_text(text)
 
     def _write_module(self, site: Path, module: str, source: str) -> None:
         *packages, last = module.split(".")

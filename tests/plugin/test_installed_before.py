@@ -1,7 +1,5 @@
 """Entry points that were written after the package was installed are recognised."""
 
-import json
-
 import pytest
 
 from dlplug.errors import UnknownComponentError
@@ -28,23 +26,47 @@ acme = "acme_late:main"
 def late(fake_distribution, tmp_path):
     """An editable package that is installed with one of its two lines; gives its folder."""
     lines = {"dlplug.architectures": {"early_net": "acme_late:Net"}}
-    site = fake_distribution("acme-late", entry_points=lines)
+    fake_distribution("acme-late", entry_points=lines)
     folder = tmp_path / "my work"
     folder.mkdir()
     (folder / "pyproject.toml").write_text(PROJECT)
-    origin = {"url": folder.as_uri(), "dir_info": {"editable": True}}
-    (site / "acme_late-1.0.dist-info" / "direct_url.json").write_text(json.dumps(origin))
+    fake_distribution.record_folder("acme-late", folder)
     return folder
 
 
 def test_a_new_line_is_found(late):
     """That of another tool is none of dlplug's business."""
     (unseen,) = [u for u in unseen_lines() if u.distribution == "acme-late"]
-    assert unseen.lines == (("dlplug.architectures", "late_net"),) and unseen.folder == late
+    assert unseen.lines == (("dlplug.architectures", "late_net"),) and not unseen.changed
     assert unseen.fix == f"install it again: pip install --no-build-isolation -e '{late}'"
 
 
-@pytest.mark.parametrize("text", ["", "[project", "project = 3", "[project]\nentry-points = 3"])
+def test_a_line_that_was_changed_or_deleted_is_found(late):
+    """With what stands there now; spaces and quotes are none of it."""
+    pyproject = late / "pyproject.toml"
+    pyproject.write_text(PROJECT.replace('early_net = "acme_late:Net"', "early_net = 'acme : Net'"))
+    (unseen,) = [u for u in unseen_lines() if u.distribution == "acme-late"]
+    early = ("dlplug.architectures", "early_net")
+    assert unseen.changed == ((early, "acme:Net"),)
+    said = dict(unseen.differences())[early]
+    assert said == f"{pyproject}, line 7 says acme:Net since it was installed"
+    pyproject.write_text("[project]\nname = 'acme-late'\n")
+    (unseen,) = [u for u in unseen_lines() if u.distribution == "acme-late"]
+    assert list(unseen.differences()) == [
+        (early, f"{pyproject} names it no longer since it was installed")
+    ]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "[project",
+        "project = 3",
+        "[project]\nentry-points = 3",
+        "[project]\ndynamic = ['entry-points']",
+    ],
+)
 def test_a_project_of_another_form_says_nothing(late, text):
     """pip tells what is wrong with it."""
     (late / "pyproject.toml").write_text(text)

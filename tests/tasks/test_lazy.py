@@ -8,7 +8,7 @@ from dlplug import config
 from dlplug.errors import ConfigError, InvalidValueError
 from dlplug.plugin import Registry
 from dlplug.run import verbs
-from dlplug.tasks.lazy import give_shapes, lazy_names, refuse_lazy
+from dlplug.tasks.lazy import argument_names, give_shapes, lazy_names, refuse_lazy
 
 FILE = '''
 """Networks and a loss of lazy layers."""
@@ -47,8 +47,22 @@ class Loss(nn.Module):
         return nn.functional.cross_entropy(self.layer(output), target)
 
 
+class Pair(nn.Module):
+    """Writes a text from a text, by a lazy layer."""
+
+    def __init__(self, vocab_size: int):
+        super().__init__()
+        self.embedding = nn.Embedding(vocab_size, 8)
+        self.head = nn.LazyLinear(vocab_size)
+
+    def forward(self, source, target):
+        means = self.embedding(source).mean(dim=1, keepdim=True)
+        return self.head(self.embedding(target) + means)
+
+
 dlplug_components = {
-    "architecture": {"lazy_net": Net, "forgetful": Forgetful}, "loss": {"lazy_loss": Loss}
+    "architecture": {"lazy_net": Net, "forgetful": Forgetful, "lazy_pair": Pair},
+    "loss": {"lazy_loss": Loss},
 }
 '''
 
@@ -76,6 +90,25 @@ def test_a_lazy_architecture_is_trained_and_tested(lazily, tmp_path):
     result = verbs.fit(lazily(("callbacks", "[ema]")), root=tmp_path / "runs", progress=False)
     again = verbs.test(lazily(), ckpt_path=result.checkpoint, progress=False)
     assert again.metrics["test_loss"] == pytest.approx(result.metrics["test_loss"])
+
+
+def test_a_pair_of_texts_gives_its_shapes(tmp_path, lazily):
+    """To what takes a source and a target; the data alone tells a text from a pair as little."""
+    lines = "".join(f"{n + 100}\t{str(n + 100)[::-1]}\n" for n in range(20))
+    (tmp_path / "x.tsv").write_text(lines)
+    experiment = lazily(
+        ("task", "sequence_to_sequence"),
+        ("architecture", "lazy_pair"),
+        ("data", {"name": "pairs", "path": str(tmp_path / "x.tsv"), "batch_size": 8}),
+    )
+    assert experiment.build_task().architecture.head.weight.shape[1] == 8
+    result = verbs.fit(experiment, root=tmp_path / "runs", progress=False)
+    assert result.metrics["test_loss"] > 0
+
+
+def test_a_model_without_a_signature_tells_no_names():
+    """As compiled code, or what is no module."""
+    assert argument_names(nn.Linear(1, 1)) == ["input"] and argument_names(object()) == []
 
 
 def test_shapes_are_those_of_the_data_and_modes_stay(lazily):

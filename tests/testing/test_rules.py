@@ -179,6 +179,47 @@ def test_each_parameter_of_an_optimizer_goes_on(fake_distribution, tmp_path):
     assert found.is_failure and "changes the next step of bias" in found.reason
 
 
+WRONG_PRESETS = {
+    "architecture: {name: vit, widht: 3}": "architecture 'vit' has no argument 'widht'",
+    "architecture: {name: vit, dim: wide}": "architecture.dim must be int",
+    "optimizer: {lrr: 1}": "optimizer 'adamw' has no argument 'lrr'",
+    "task: regression\nloss: {label_smoothing: 1}": "loss 'mse' has no argument 'label_smoothing'",
+    "data: {name: digits, transforms: [{name: random_crop, paddin: 2}]}": "no argument 'paddin'",
+    "callbacks: [{name: ema, deccay: 1}]": "callback 'ema' has no argument 'deccay'",
+    "trainer: {max_epoch: 3}": "the trainer has no argument 'max_epoch'",
+    "trainer: {max_epochs: many}": "trainer.max_epochs must be",
+}
+
+
+@pytest.mark.parametrize("text", WRONG_PRESETS)
+def test_a_slip_in_a_preset_is_told(text, fake_distribution, tmp_path):
+    """With its line; what the data gives is not missed."""
+    site = fake_distribution("acme-presets", modules={"acme_presets.code": ""})
+    (site / "acme_presets" / "small.yaml").write_text(f"seed_everything: 0\n{text}\n")
+    preset = subject(fake_distribution, tmp_path, "presets", "acme_presets:small")
+    found = verdict_of(preset, "names_what_exists")
+    assert found.is_failure and WRONG_PRESETS[text] in found.reason
+    assert f"small.yaml, line {1 + len(text.splitlines())}" in found.reason and found.fix
+
+
+GOOD_PRESETS = (
+    "architecture: {name: vit, depth: 2}\ntrainer: {devices: 64, max_epochs: 3}",
+    "architecture: {depth: 2}\nloss: {label_smoothing: 0.1}",
+    "task: regression\nloss: {name: focal}\nscheduler: null\nmetrics: [f1, mae]",
+    "data: {name: csv, path: there/is/none.csv}",
+)
+
+
+@pytest.mark.parametrize("text", GOOD_PRESETS)
+def test_what_others_complete_is_no_slip(text, fake_distribution, tmp_path):
+    """A preset says a part; and it may be meant for another machine."""
+    site = fake_distribution("acme-presets", modules={"acme_presets.code": ""})
+    (site / "acme_presets" / "small.yaml").write_text(text)
+    preset = subject(fake_distribution, tmp_path, "presets", "acme_presets:small")
+    found = verdict_of(preset, "names_what_exists")
+    assert found.outcome is Outcome.OK, found.reason
+
+
 def test_results_are_the_same_only_as_a_whole():
     """A part of one, and no result at all, are no proof."""
     one, two = torch.zeros(2), torch.ones(2)

@@ -2,9 +2,11 @@
 
 import re
 
+from dlplug.errors import ComponentLoadError
 from dlplug.plugin import KINDS
 from dlplug.plugin.component import HOOKS_KIND
 from dlplug.plugin.lookup import providers
+from dlplug.plugin.own_project import project_named
 from dlplug.plugin.spec import PRESETS
 from dlplug.testing.imports import BUDGET, import_report, libraries_behind
 from dlplug.testing.rule import COMPONENTS, Broken, DoesNotApply, rule
@@ -28,7 +30,13 @@ def loads(subject: Subject) -> None:
         raise DoesNotApply(f"{component.status}: {component.reason}")
     if component.refuses:  # what its metadata tells; the import is not tried
         raise Broken(f"{component.status}: {component.reason}", fix=component.fix)
-    subject.component.load()
+    try:
+        component.load()
+    except ComponentLoadError as error:
+        if project_named(component.distribution) is None:
+            raise
+        # Of a package in work: the line to correct.
+        raise Broken(f"{error.what}; {error.where}", fix=error.fix) from error
 
 
 @rule(
