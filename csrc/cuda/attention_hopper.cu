@@ -57,6 +57,7 @@ std::tuple<Tensor, Tensor> attention_hopper_forward(
     return attention_forward(query, key, value, sinks, options);
   STD_TORCH_CHECK(!attn_mask && !alibi_slopes && dropout_p == 0,
                   "the Hopper kernel has no mask, no ALiBi and no dropout");
+  STD_TORCH_CHECK(!sinks || is_beside(*sinks, query), "expected sinks beside query");
   const Dtype dtype = dtype_of(query);
   const int64_t width = query.size(3);
   STD_TORCH_CHECK(

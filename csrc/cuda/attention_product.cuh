@@ -33,6 +33,7 @@ __device__ inline void load_factors(uint32_t (&to)[4], const T* row) {
 template <class T, int kBlocks, int kColumns, class Left>
 __device__ inline void multiply_rows(Sums<kBlocks, kColumns>& sums, const Left& left, int first_row,
                                      const Tile<T, kColumns, Left::kWidth>& right) {
+  __syncwarp();  // whatever lanes did before, the products are of all of them
   const int lane = threadIdx.x % kWarp, g = lane / 4, t = lane % 4;
   if constexpr (std::is_same_v<T, float>) {
 #pragma unroll 2

@@ -98,6 +98,21 @@ inline int attribute_of(cudaDeviceAttr attribute, const Tensor& tensor) {
   return value;
 }
 
+// Whether this GPU's code has clusters: that of an older architecture, compiled anew by the driver,
+// has none, whatever the GPU can do.
+inline bool has_clusters([[maybe_unused]] const Tensor& like) {
+#if defined(__CUDA_ARCH_LIST__)
+  const int major = attribute_of(cudaDevAttrComputeCapabilityMajor, like);
+  const int minor = attribute_of(cudaDevAttrComputeCapabilityMinor, like);
+  const int architecture = 100 * major + 10 * minor;
+  for (const int compiled : {__CUDA_ARCH_LIST__})
+    if (compiled >= 900 && compiled <= architecture) return true;
+  return false;
+#else
+  return attribute_of(cudaDevAttrClusterLaunch, like) != 0;
+#endif
+}
+
 // `kept` bytes of a column lie in shared memory where a row does; held: as for `shape_of`.
 inline Plan plan_of(const Tensor& like, int64_t width, const Shape& shape, int count, int held,
                     size_t kept) {
@@ -109,7 +124,7 @@ inline Plan plan_of(const Tensor& like, int64_t width, const Shape& shape, int c
     return {Place::kShared, 1, width, shared};
   const int64_t part = ((width + kClusterBlocks - 1) / kClusterBlocks + Plan::kPartUnit - 1) /
                        Plan::kPartUnit * Plan::kPartUnit;
-  if (part <= int64_t{shape.threads} * held && attribute_of(cudaDevAttrClusterLaunch, like) != 0)
+  if (part <= int64_t{shape.threads} * held && has_clusters(like))
     return {Place::kCluster, kClusterBlocks, part, ClusterSums::kBytes};
   return {Place::kMemory, 1, width, 0};
 }

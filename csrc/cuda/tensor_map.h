@@ -15,11 +15,16 @@ inline EncodeTiled encode_tiled() { return &cuTensorMapEncodeTiled; }
 // From the driver at run time: a library that named it would not open without a driver.
 inline EncodeTiled encode_tiled() {
   static const EncodeTiled found = [] {
-    constexpr unsigned kVersion = 12000;  // of the function's form
+    [[maybe_unused]] constexpr unsigned kVersion = 12000;  // of the function's form
     void* function = nullptr;
     cudaDriverEntryPointQueryResult result{};
-    const cudaError_t error = cudaGetDriverEntryPointByVersion(
-        "cuTensorMapEncodeTiled", &function, kVersion, cudaEnableDefault, &result);
+    constexpr char kName[] = "cuTensorMapEncodeTiled";
+#if CUDART_VERSION >= 12050
+    const cudaError_t error =
+        cudaGetDriverEntryPointByVersion(kName, &function, kVersion, cudaEnableDefault, &result);
+#else
+    const cudaError_t error = cudaGetDriverEntryPoint(kName, &function, cudaEnableDefault, &result);
+#endif
     const bool is_there = error == cudaSuccess && result == cudaDriverEntryPointSuccess;
     return is_there ? reinterpret_cast<EncodeTiled>(function) : nullptr;
   }();
@@ -44,7 +49,15 @@ inline Tensor mappable(const Tensor& x) {
 inline CUtensorMap map_of(const Tensor& x, int rows) {
   const cuuint64_t dim[] = {static_cast<cuuint64_t>(x.size(3)), static_cast<cuuint64_t>(x.size(2)),
                             static_cast<cuuint64_t>(x.size(1)), static_cast<cuuint64_t>(x.size(0))};
-  const auto step = [&](int axis) { return static_cast<cuuint64_t>(x.stride(axis)) * 2; };
+  // An axis of one element may have any stride, and the driver asks for multiples of 16 bytes.
+  const auto step = [&](int axis) {
+    int64_t stride = x.stride(axis);
+    if (x.size(axis) == 1) {
+      stride = 1;
+      for (int inner = axis + 1; inner < 4; ++inner) stride *= x.size(inner);
+    }
+    return static_cast<cuuint64_t>(stride) * 2;
+  };
   const cuuint64_t stride[] = {step(2), step(1), step(0)};
   const cuuint32_t box[] = {kBoxColumns, static_cast<cuuint32_t>(rows), 1, 1};
   const cuuint32_t element_stride[] = {1, 1, 1, 1};

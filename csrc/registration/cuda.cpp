@@ -24,7 +24,9 @@ STABLE_TORCH_LIBRARY_IMPL(dlplug, CUDA, library)
   library.impl("compact_adamw_device_table_", TORCH_BOX(&dlplug::compact_adamw_device_table_));
   library.impl("attention_forward", TORCH_BOX(&dlplug::schema::attention_forward));
   library.impl("attention_backward", TORCH_BOX(&dlplug::schema::attention_backward));
+#if defined(DLPLUG_HOPPER) || defined(DLPLUG_EMULATION)
   library.impl("attention_hopper_forward", TORCH_BOX(&dlplug::attention_hopper_forward));
+#endif
   library.impl("layer_norm_forward", TORCH_BOX(&dlplug::layer_norm_forward));
   library.impl("layer_norm_backward", TORCH_BOX(&dlplug::layer_norm_backward));
   library.impl("rms_norm_forward", TORCH_BOX(&dlplug::rms_norm_forward));

@@ -103,9 +103,13 @@ def _capability(query: Tensor) -> int:
 
 def may_use_tf32(query: Tensor) -> bool:
     """Whether a GPU may multiply it as TF32: by the switch that PyTorch's products obey."""
-    return (
-        not query.is_cpu and query.dtype == torch.float32 and torch.backends.cuda.matmul.allow_tf32
-    )
+    return not query.is_cpu and query.dtype == torch.float32 and _is_tf32_allowed()
+
+
+@torch.compiler.assume_constant_result  # a graph is made anew where such a switch has changed
+def _is_tf32_allowed() -> bool:
+    # Not by `allow_tf32`, which raises where `fp32_precision` has been set.
+    return torch.backends.cuda.matmul.fp32_precision == "tf32"
 
 
 def why_not_hopper(

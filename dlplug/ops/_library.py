@@ -9,7 +9,7 @@ import hashlib
 import json
 import os
 import platform
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -84,6 +84,7 @@ def define(
     fake: Callable,
     setup_context: Callable | None = None,
     backward: Callable | None = None,
+    tags: Sequence[torch.Tag] = (),
 ) -> Kernel:
     """Define an op of the library with its fallback, fake kernel and gradient.
 
@@ -93,9 +94,10 @@ def define(
         fake: Gives outputs of the right shapes, dtypes and strides without computing.
         setup_context: ``(ctx, inputs, output)``; saves what the backward pass needs.
         backward: ``(ctx, *grad_outputs) -> grad_inputs``, one per input.
+        tags: What compilers should know of it.
     """
     name = schema.split("(", 1)[0]
-    _LIBRARY.define(schema, tags=[torch.Tag.pt2_compliant_tag])
+    _LIBRARY.define(schema, tags=[torch.Tag.pt2_compliant_tag, *tags])
     _LIBRARY.impl(name, fallback, "CompositeExplicitAutograd")
     torch.library.register_fake(f"dlplug::{name}", fake, lib=_LIBRARY)
     op = getattr(torch.ops.dlplug, name).default

@@ -190,6 +190,8 @@ _update_lists = _library.define(
     "Tensor(f!)[] averages, Tensor numbers, bool maximize) -> ()",
     fallback=_reference_of_lists,
     fake=lambda *_: None,
+    # The numbers may lie on the host, from where a CUDA graph would repeat the first step's.
+    tags=(torch.Tag.cudagraph_unsafe,),
 )
 # The form of the eager step: for 152 parameters, looking at each tensor and passing the addresses
 # takes 0.6 of the time of boxing the lists.

@@ -84,8 +84,8 @@ def attention(
     is multiplied in float32, bfloat16 too unless the processor multiplies it itself (AVX512_BF16),
     which takes denormals, smaller than 1.2e-38, for 0. On a GPU 16-bit ones are multiplied by its
     tensor cores, weights and their gradients rounded to the dtype, and float32 by itself; where
-    ``torch.backends.cuda.matmul.allow_tf32`` is set, float32 factors and weights are rounded to
-    float16's 11 binary digits instead (TF32), each by at most 1/2048 of itself.
+    ``torch.backends.cuda.matmul.fp32_precision`` is ``tf32``, float32 factors and weights are
+    rounded to float16's 11 binary digits instead (TF32), each by at most 1/2048 of itself.
     Deterministic for any thread count and on a GPU; a seed drops the same weights on every backend.
     ``DLPLUG_ATTENTION`` asks for certain kernels (dlplug/ops/_attention_choice.py).
     References: Vaswani et al. 2017, arXiv:1706.03762; Dao et al. 2022, arXiv:2205.14135; Press et

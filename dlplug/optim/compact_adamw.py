@@ -150,14 +150,16 @@ class CompactAdamW(LeanZeroGrad, Averaging, Scaling, OnDevice, Optimizer):
             grad_scale, grad_factor = self._scale(), self._clip()
         elif not self._clip_grads_on_device([p for p in self._all_params() if p.grad is not None]):
             grad_factor = self._clip()
-        for index, group in enumerate(self.param_groups):
-            params = [param for param in group["params"] if param.grad is not None]
-            scales = (grad_scale, grad_factor)
-            parts = _by_device(params)
-            seeds = self._seeds_of_step(group, parts, are_on_device)
-            for (first, own), seed in zip(parts, seeds, strict=True):
-                self._update(index, group, first, own, seed, are_on_device, scales)
-        self._norms = {}
+        try:
+            for index, group in enumerate(self.param_groups):
+                params = [param for param in group["params"] if param.grad is not None]
+                scales = (grad_scale, grad_factor)
+                parts = _by_device(params)
+                seeds = self._seeds_of_step(group, parts, are_on_device)
+                for (first, own), seed in zip(parts, seeds, strict=True):
+                    self._update(index, group, first, own, seed, are_on_device, scales)
+        finally:
+            self._norms = {}
         self._move_idle()
         return loss
 

@@ -135,6 +135,10 @@ def check_layouts(dtype: torch.dtype, device="cpu") -> None:
     for name, layout in layouts.items():
         found = ops.attention(layout(query), layout(key), layout(value))
         assert torch.equal(found, expected), name
+    one = query[:, :, :1]
+    odd = one.mT.contiguous().mT
+    assert odd.stride() != one.contiguous().stride()  # an axis of one element steps by anything
+    assert torch.equal(ops.attention(odd, key, value), expected[:, :, :1])
     shared = [x[:1, :1].expand(2, 2, -1, -1) for x in (key, value)]
     repeated = [x.contiguous() for x in shared]
     assert torch.equal(ops.attention(query, *shared), ops.attention(query, *repeated))

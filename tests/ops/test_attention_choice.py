@@ -91,6 +91,21 @@ def test_tf32_is_allowed_by_the_switch_of_torchs_products():
         assert not choice.may_use_tf32(half) and not choice.may_use_tf32(torch.ones(2, 2))
 
 
+def test_tf32_is_asked_of_the_switch_that_torch_recommends():
+    """After ``fp32_precision`` was set, torch answers no question by the older name."""
+    query = on_meta(torch.float32)[0]
+    products = torch.backends.cuda.matmul
+    before = products.fp32_precision
+    products.fp32_precision = "tf32"
+    try:
+        with pytest.raises(RuntimeError, match="legacy"):
+            products.allow_tf32  # noqa: B018  the older name, which raises
+        assert choice.may_use_tf32(query)
+    finally:
+        products.fp32_precision = before
+    assert not choice.may_use_tf32(query)
+
+
 def test_switches_are_asked_while_a_graph_is_traced():
     """Another answer later makes another graph."""
 

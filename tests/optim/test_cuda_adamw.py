@@ -220,7 +220,11 @@ def test_a_table_that_stays_counts_the_blocks_of_each_step():
 @needs_fma
 @pytest.mark.parametrize("options", [{}, {"amsgrad": True, "ema_decay": 0.9}], ids=str)
 def test_a_compiled_step_is_one_op(options, compiler):
-    """The whole step is a full graph with the op in it, which counts steps on the device."""
+    """The whole step is a full graph with the op in it, which counts steps on the device.
+
+    A CUDA graph around it would keep the first step's numbers, so compilers are told.
+    """
+    assert torch.Tag.cudagraph_unsafe in torch.ops.dlplug.adamw_.default.tags
     graphs = []
 
     def capture(module, _):

@@ -1,0 +1,169 @@
+// What the attention backward does with one block of queries and the keys of a chunk that it sees:
+// the five products, and the sums that are written when nothing is added to them any more.
+#pragma once
+
+#include "csrc/cpu/kernels/attention.h"
+#include "csrc/cpu/kernels/attention_backward_ahead.h"
+#include "csrc/cpu/kernels/attention_backward_scratch.h"
+#include "csrc/cpu/kernels/attention_bias_gradient.h"
+#include "csrc/cpu/kernels/attention_pairs.h"
+#include "csrc/cpu/kernels/attention_softmax_gradient.h"
+#include "csrc/cpu/kernels/attention_steps.h"
+
+namespace dlplug::DLPLUG_ISA {
+
+static void set_zero(float* x, int64_t count) {
+  for (int64_t i = 0; i < count; ++i) x[i] = 0.0f;
+}
+
+// Sums to rows of an output, past the caches or not.
+template <class Element, bool kStream = false, class T>
+static void write(const float* from, int64_t stride, int64_t rows, int64_t width, float factor,
+                  T* to, int64_t to_stride) {
+#if defined(__AVX512F__)
+  if constexpr (!__is_same(Element, float) && !__is_same(T, float))
+    return write_pairs<kStream>(from, stride, rows, width, factor, to, to_stride);
+#endif
+  write_rows<kStream>(from, stride, rows, width, factor, to, to_stride);
+}
+
+template <class Element, class T>
+static void put(const AttentionBackward& args, const float* from, int64_t stride, int64_t rows,
+                int64_t width, float factor, T* to, int64_t to_stride) {
+  const auto write_to = args.is_streaming ? write<Element, true, T> : write<Element, false, T>;
+  write_to(from, stride, rows, width, factor, to, to_stride);
+}
+
+// What the blocks of an item have in common.
+struct Item {
+  Span keys;      // of its range
+  int64_t range;  // number of the range among all
+  int64_t share;  // of the mask's gradient
+};
+
+// The sums of a chunk's keys and values, and whether they hold something.
+struct KeySums {
+  float *keys, *values;
+  bool& has_any;
+};
+
+template <class T, class Element>
+static void clear(const BackwardScratch<T, Element>& space, const KeySums& sums, int64_t rows) {
+  set_zero(sums.keys, rows * space.width);
+  set_zero(sums.values, rows * space.value_width);
+}
+
+// Products of a block's queries with its keys, bit for bit those of the forward pass: of huge
+// scores every digit decides about the weights.
+template <class T, class Element>
+static void multiply_keys_of(const AttentionBackward& args,
+                             const BackwardScratch<T, Element>& space, const ScoreBlock& block,
+                             const T* query, int64_t in_chunk) {
+  if (!args.is_few) {
+    const auto factor = first_factor(query, args.query.row, block.count, args.width, space.queries);
+    return multiply_to_keys<Element>(block, factor, depth_of<Element>(args.width),
+                                     {space.keys + in_chunk, space.columns}, space.weights);
+  }
+  const int64_t kv_head = block.head / (args.heads / args.kv_heads);
+  const T* keys = rows_at<T>(args.key, block.batch, kv_head, block.span.begin);
+  for (int64_t row = 0; row < block.count; ++row)  // the products end with the keys
+    store(space.weights + row * space.columns + block.columns - kWidth, Float{});
+  pack_queries(query, args.query.row, block.count, args.width, space.queries);
+  const Ahead nothing(keys, args.key.row, args.width, 0);
+  multiply_in_place(block.count, space.queries, row_of<Element>(args.width), keys, args.key.row,
+                    block.span.end - block.span.begin, args.width, space.last_keys, space.weights,
+                    space.columns, nothing, nothing);
+}
+
+// The sums of a block's queries.
+struct QuerySums {
+  float* queries;
+  bool& has_any;
+};
+
+// A block of queries against those keys of `chunk` that it sees.
+template <class T, class Element>
+static void differentiate_block(const AttentionBackward& args,
+                                const BackwardScratch<T, Element>& space, const Item& item,
+                                const ScoreBlock& block, Span chunk, Factor<Element> key_rows,
+                                const ChunkAhead<T>& ahead, const QuerySums& query_sums,
+                                const KeySums& key_sums) {
+  const int64_t batch = block.batch, head = block.head, first = block.first, count = block.count;
+  const int64_t keys = block.span.end - block.span.begin;
+  const int64_t in_chunk = block.span.begin - chunk.begin;
+  const T* query = rows_at<T>(args.query, batch, head, first);
+  const T* grad_out = rows_at<T>(args.grad_out, batch, head, first);
+  float* deltas = space.deltas + (first - args.first_query);
+  if (!query_sums.has_any && args.grad_slopes == nullptr)
+    find_deltas(rows_at<const T>(args.out, batch, head, first), args.out.row, grad_out,
+                args.grad_out.row, count, args.value_width, deltas);
+
+  ahead.fetch(0);
+  multiply_keys_of(args, space, block, query, in_chunk);
+  ahead.fetch(1);
+  const auto factor =
+      first_factor(grad_out, args.grad_out.row, count, args.value_width, space.grads);
+  multiply_to_keys<Element>(block, factor, depth_of<Element>(args.value_width),
+                            {space.values + in_chunk, space.columns}, space.score_grads);
+  GradientFactors<Element> factors;
+  with_row_type(block, [&](auto type) {
+    factors = differentiate<typename decltype(type)::type>(
+        block, args.lse + (batch * args.heads + head) * args.num_queries + first, deltas,
+        space.weights, space.score_grads, space.bias_grads, space.totals, space.factors);
+  });
+  if (args.grad_mask.type != MaskType::kNone)
+    add_mask_gradient(args, block, space.bias_grads, item.share);
+  if (args.grad_slopes != nullptr)
+    args.grad_slopes[(batch * args.all_key_items + item.range) * args.heads + head] +=
+        slope_gradient(block, space.bias_grads, space.totals, deltas);
+
+  if (!key_sums.has_any && keys < chunk.end - chunk.begin) {
+    clear(space, key_sums, chunk.end - chunk.begin);
+    key_sums.has_any = true;
+  }
+  auto rows = second_factor(grad_out, args.grad_out.row, count, args.value_width, space.grad_rows);
+  ahead.fetch(2);
+  multiply_by_queries(block, factors.transposed_weights, rows, space.value_width,
+                      key_sums.values + in_chunk * space.value_width, key_sums.has_any);
+  rows = second_factor(query, args.query.row, count, args.width, space.query_rows);
+  ahead.fetch(3);
+  multiply_by_queries(block, factors.transposed_grads, rows, space.width,
+                      key_sums.keys + in_chunk * space.width, key_sums.has_any);
+  ahead.fetch(4);
+  multiply_by_keys<Element>(
+      block, factors.grads,
+      {key_rows.data + depth_of<Element>(in_chunk) * key_rows.stride, key_rows.stride}, space.width,
+      query_sums.queries, query_sums.has_any);
+  key_sums.has_any = query_sums.has_any = true;
+}
+
+// The gradients of `count` queries from row `first` of the pass on.
+template <class T, class Element>
+static void put_grad_queries(const AttentionBackward& args,
+                             const BackwardScratch<T, Element>& space, const Item& item,
+                             const Head& at, int64_t first, int64_t count, const QuerySums& sums) {
+  if (!sums.has_any) set_zero(sums.queries, count * space.width);
+  if (args.query_shares == nullptr)
+    return put<Element>(args, sums.queries, space.width, count, args.width, args.scale,
+                        rows_at<T>(args.grad_query, at.batch, at.head, args.first_query + first),
+                        args.grad_query.row);
+  const int64_t head =
+      ((item.range - args.first_key_item) * args.batch + at.batch) * args.heads + at.head;
+  const int64_t row = head * (args.last_query - args.first_query) + first;
+  write<Element>(sums.queries, space.width, count, args.width, args.scale,
+                 args.query_shares + row * args.width, args.width);
+}
+
+// The gradients of a chunk of keys and values.
+template <class T, class Element>
+static void put_grad_keys(const AttentionBackward& args, const BackwardScratch<T, Element>& space,
+                          const Head& at, Span chunk, const KeySums& sums) {
+  const int64_t count = chunk.end - chunk.begin;
+  if (!sums.has_any) clear(space, sums, count);
+  put<Element>(args, sums.keys, space.width, count, args.width, args.scale,
+               rows_at<T>(args.grad_key, at.batch, at.kv_head, chunk.begin), args.grad_key.row);
+  put<Element>(args, sums.values, space.value_width, count, args.value_width, 1.0f,
+               rows_at<T>(args.grad_value, at.batch, at.kv_head, chunk.begin), args.grad_value.row);
+}
+
+}  // namespace dlplug::DLPLUG_ISA
