@@ -131,7 +131,9 @@ class Task(Optimization, CarriedStates):
 
     def training_step(self, batch: Any, batch_idx: int) -> Tensor:
         """Loss of a training batch."""
-        with explained(self, batch, is_first=batch_idx == 0 and self.global_step == 0):
+        # Without a trainer the step is somebody's own, such as that of a check in float64.
+        is_first = self._trainer is not None and batch_idx == 0 and self.global_step == 0
+        with explained(self, batch, is_first):
             loss = self._step(batch, "train")
         require_training(self, loss)
         self.log("train_loss_step", loss, on_step=True, on_epoch=False)
