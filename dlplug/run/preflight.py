@@ -1,23 +1,25 @@
 """One batch through the model and the loss before anything is written or trained."""
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from typing import Any
 
 import lightning
 import torch
 from lightning.fabric.utilities.apply_func import move_data_to_device
-from lightning.pytorch.strategies import FSDPStrategy, ModelParallelStrategy
+from lightning.pytorch.strategies import DeepSpeedStrategy, FSDPStrategy, ModelParallelStrategy
 from lightning_utilities.core.apply_func import apply_to_collection
 from torch import Tensor, nn
 
-from dlplug.callbacks.implicit.random_state import capture, restore
 from dlplug.errors import DataError, DlplugError
+from dlplug.run.isolation import in_training, isolated
 from dlplug.run.monitors import check_monitors
-from dlplug.tasks.gradient_checks import check_gradient, few_of
+from dlplug.tasks.gradient_checks import check_gradient, first_records
+from dlplug.tasks.slips import is_out_of_memory
 from dlplug.tasks.task import Task
 from dlplug.transforms.mixed import Mixed
 
+# What they train may not fit on one device.
+SHARDED = (ModelParallelStrategy, FSDPStrategy, DeepSpeedStrategy)
 # The dtype of the weights, where it is not float32.
 WEIGHTS = {"bf16-true": torch.bfloat16, "16-true": torch.float16, "64-true": torch.float64}
 
@@ -28,10 +30,13 @@ def preflight(
     trainer: lightning.Trainer,
     where: str | None = None,
 ) -> None:
-    """Find out what does not fit together, and leave no trace.
+    """Find out what does not fit together, and leave no trace that dlplug can take back.
 
-    The random states, the buffers and the modes of the modules are as before, and the order of the
-    data is not touched: a training gives the same bits with and without it.
+    The random states, the weights, the persistent buffers, the carried states and the modes of the
+    modules are as before, and the order of the data is not touched: a training gives the same bits
+    with and without it. What else a forward keeps, in attributes of its own or outside of Python,
+    stays as the last pass left it; passes in training mode are made only where one in evaluation
+    tells nothing.
 
     Args:
         task: Built, not trained; one that is no `Task` is let through.
@@ -44,7 +49,7 @@ def preflight(
     if not isinstance(task, Task):
         return
     check_monitors(task, datamodule, trainer)
-    with _isolated(task) as modes:
+    with isolated(task) as modes:
         _check_optimizer(task, trainer)
         batch = _first_batch(datamodule)
         device = _device(trainer)
@@ -72,27 +77,31 @@ def _check_gradient(
     A few records tell, in evaluation, which changes the least. What fails there gets the pass of
     the first training step: some networks have a gradient, or take a batch, in that alone.
     """
-    is_own = type(task).training_step is Task.training_step and task.automatic_optimization
-    if not is_own or not any(p.requires_grad for p in task.architecture.parameters()):
+    own = ("training_step", "_step", "backward")
+    is_own = all(getattr(type(task), name) is getattr(Task, name) for name in own)
+    if not is_own or not task.automatic_optimization:
+        return
+    if not any(p.requires_grad for p in task.architecture.parameters()):
         return  # a callback may set requires_grad later
     # Gradients of a model to be sharded may not fit beside it.
-    reaches = not isinstance(trainer.strategy, (ModelParallelStrategy, FSDPStrategy))
-    try:
-        check_gradient(task, few_of(batch), reaches)
-    except Exception:
-        set_modes(modes)
+    computes_gradient = not isinstance(trainer.strategy, SHARDED)
+    # A network that compiles itself would take its batches for dynamic after one of a few records.
+    with torch.compiler.set_stance("force_eager"):
+        task.reset_states()  # they are of other records
         try:
-            check_gradient(task, batch, reaches)
-        except DlplugError as error:
-            if not isinstance(error.__cause__, torch.OutOfMemoryError):
-                raise
-        task.eval()
-
-
-def set_modes(modes: Mapping[nn.Module, bool]) -> None:
-    """Let modules train or evaluate."""
-    for module, mode in modes.items():
-        module.training = mode
+            check_gradient(task, first_records(batch), computes_gradient)
+            return
+        except Exception as error:
+            if is_out_of_memory(error):
+                return
+        # The error is gone here, and with it the tensors that its traceback kept.
+        task.reset_states()
+        with in_training(task, modes):
+            try:
+                check_gradient(task, batch, computes_gradient)
+            except Exception as error:
+                if not is_out_of_memory(error):
+                    raise
 
 
 def _check_transformed(task: Task, datamodule: lightning.LightningDataModule, batch: Any) -> None:
@@ -139,20 +148,3 @@ def _to_weights_dtype(batch: Any, task: Task, trainer: lightning.Trainer) -> Any
         return tensor.to(dtype) if tensor.is_floating_point() and dtype else tensor
 
     return apply_to_collection(batch, Tensor, cast)
-
-
-@contextmanager
-def _isolated(task: Task) -> Iterator[dict[nn.Module, bool]]:
-    """Put everything back; gives the modes of the modules."""
-    state = capture()
-    modes = {module: module.training for module in task.modules()}
-    buffers = {name: buffer.clone() for name, buffer in task.named_buffers()}
-    try:
-        yield modes
-    finally:
-        with torch.no_grad():
-            for name, buffer in task.named_buffers():
-                if name in buffers:
-                    buffer.copy_(buffers[name])
-        set_modes(modes)
-        restore(state)

@@ -1,5 +1,6 @@
 """Calls of the architecture, and what a batch must look like before it is trained on."""
 
+import dataclasses
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -9,7 +10,7 @@ from torch import Tensor, nn
 
 from dlplug.errors import ConfigError, DataError, DlplugError
 from dlplug.plugin.failure import cause_of
-from dlplug.tasks.slips import DTYPE_FIX, is_dtype_slip, is_signature, remedy, told
+from dlplug.tasks.slips import DTYPE_FIX, fix_for, is_dtype_slip, is_signature, message_of
 
 # What a network raises when its input has another shape or type than it was built for; some
 # libraries assert.
@@ -54,8 +55,9 @@ def naming_inputs(inputs: Any) -> Iterator[None]:
         raise
     except MISFIT as error:
         raise ConfigError(
-            f"the architecture cannot take the data's inputs {describe(inputs)}: {told(error)}",
-            fix=remedy(error) or _fix_for_inputs(error, inputs),
+            f"the architecture cannot take the data's inputs {describe(inputs)}:"
+            f" {message_of(error)}",
+            fix=fix_for(error) or _fix_for_inputs(error, inputs),
         ) from error
     except Exception as error:
         raise failure("the architecture", describe(inputs), error) from error
@@ -64,7 +66,7 @@ def naming_inputs(inputs: Any) -> Iterator[None]:
 def _fix_for_inputs(error: Exception, inputs: Any) -> str:
     if is_signature(error) and "positional" in str(error) and isinstance(inputs, Tensor):
         return "let forward take the inputs as its one argument: forward(self, x)"
-    if is_dtype_slip(error, inputs):
+    if is_dtype_slip(error, {tensor.dtype for tensor in tensors(inputs)}):
         return DTYPE_FIX
     if isinstance(inputs, Mapping) and "x_cat" in inputs:
         return (
@@ -82,7 +84,17 @@ def _fix_for_inputs(error: Exception, inputs: Any) -> str:
 def failure(
     what: str, given: str, error: Exception, where: str | None = None, known: str | None = None
 ) -> ConfigError:
-    """By what no library refuses a shape: a slip in the code."""
+    """By what no library refuses a shape: a slip in the code.
+
+    Args:
+        what: That failed, such as ``the loss``.
+        given: What it was called with.
+        error: That it raised.
+        where: For the error.
+        known: For the error.
+    Returns:
+        The error to raise.
+    """
     return ConfigError(
         f"{what} fails for {given}: {cause_of(error)}",
         where=where,
@@ -91,17 +103,45 @@ def failure(
     )
 
 
-def tensors(value: Any):
-    """The tensors in a batch's inputs."""
-    if isinstance(value, Tensor):
-        yield value
+def inputs_and_target(batch: Any) -> tuple[Any, Any]:
+    """The two parts of a batch; all of it and None where it has another form."""
+    return tuple(batch) if isinstance(batch, (tuple, list)) and len(batch) == 2 else (batch, None)
+
+
+def tensors(value: Any) -> Iterator[Tensor]:
+    """The tensors in a batch or an output, at any depth.
+
+    Args:
+        value: As for `leaves`.
+    """
+    return (leaf for leaf in leaves(value) if isinstance(leaf, Tensor))
+
+
+def leaves(value: Any) -> Iterator[Any]:
+    """What mappings, tuples, lists and the fields of dataclasses hold, at any depth.
+
+    Args:
+        value: One of these; anything else is the one leaf.
+    """
+    if isinstance(value, Mapping):
+        parts = value.values()
+    elif isinstance(value, (tuple, list)):
+        parts = value
+    elif dataclasses.is_dataclass(value) and not isinstance(value, type):
+        parts = [getattr(value, field.name, None) for field in dataclasses.fields(value)]
     else:
-        for part in value.values() if isinstance(value, Mapping) else value:
-            yield from tensors(part)
+        yield value
+        return
+    for part in parts:
+        yield from leaves(part)
 
 
 def describe(value: Any) -> str:
-    """Shape and dtype of a tensor, or the type of anything else."""
+    """Shape and dtype of a tensor, or the type of anything else.
+
+    Args:
+        value: Mappings, tuples and lists are gone through.
+    """
     if isinstance(value, Tensor):
         layout = "" if value.layout == torch.strided else f" {_plain(value.layout)}"
         return f"{tuple(value.shape)} {_plain(value.dtype)}{layout}"
@@ -112,10 +152,11 @@ def describe(value: Any) -> str:
     if isinstance(value, Mapping):
         return "{" + ", ".join(f"{name}: {describe(v)}" for name, v in value.items()) + "}"
     kind = type(value)  # numpy's numbers are called like torch's dtypes
-    return "None" if value is None else f"{'numpy.' * _is_numpy(kind)}{kind.__name__}"
+    return "None" if value is None else f"{'numpy.' * is_numpy(kind)}{kind.__name__}"
 
 
-def _is_numpy(kind: type) -> bool:
+def is_numpy(kind: type) -> bool:
+    """Whether numpy defines that type."""
     return kind.__module__.partition(".")[0] == "numpy"
 
 

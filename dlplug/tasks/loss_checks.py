@@ -10,8 +10,8 @@ from torch import Tensor
 
 from dlplug.errors import ConfigError, DlplugError
 from dlplug.tasks.checks import MISFIT, describe, failure
-from dlplug.tasks.output_checks import CONVERSIONS, holds_tensor
-from dlplug.tasks.slips import is_an_authors, is_signature, place_of, remedy, told
+from dlplug.tasks.output_checks import fix_for_no_tensor, holds_tensor
+from dlplug.tasks.slips import fix_for, is_an_authors, is_signature, message_of, place_of
 
 ORDER = "a loss is called with the output first, then the target"
 ANOTHER = "choose a loss for this task: python -m dlplug plugins list --kind losses"
@@ -38,7 +38,7 @@ def check_loss(loss_of: Callable, output: Any, target: Any, loss: Callable | Non
     except MISFIT as error:
         raise ConfigError(
             f"the loss cannot compare the output {describe(output)} with the target"
-            f" {describe(target)}: {told(error)}",
+            f" {describe(target)}: {message_of(error)}",
             where=where,
             known=where and ORDER,
             fix=_fix_for(error, loss_of, output, target),
@@ -67,17 +67,19 @@ def check_loss(loss_of: Callable, output: Any, target: Any, loss: Callable | Non
 
 
 def fix_for_number(value: Any) -> str | None:
-    """What to do about a loss that is no real number; None where it is one.
+    """What to do about a loss that is no real number.
 
     Args:
         value: What a loss gives.
+    Returns:
+        None where it is one.
     """
     if value is None:
         return "end it with 'return' and the loss"
     if not isinstance(value, Tensor):
         if holds_tensor(value):
             return "return the one number to be minimised, and nothing beside it"
-        return f"return the tensor itself, {CONVERSIONS}"
+        return fix_for_no_tensor(value)
     if value.ndim:
         return "reduce it, by mean() as a rule"
     if value.is_complex():
@@ -88,7 +90,13 @@ def fix_for_number(value: Any) -> str | None:
 
 
 def takes_swapped(loss_of: Callable, output: Any, target: Any) -> bool:
-    """Whether a loss is one number with its arguments in the other order."""
+    """Whether a loss is one number with its arguments in the other order.
+
+    Args:
+        loss_of: ``loss_of(output, target)``.
+        output: The architecture's.
+        target: What the loss compares it with.
+    """
     with suppress(Exception), torch.no_grad():  # of whatever kind: it does not take them
         return fix_for_number(loss_of(target, output)) is None
     return False
@@ -97,7 +105,7 @@ def takes_swapped(loss_of: Callable, output: Any, target: Any) -> bool:
 def _fix_for(error: Exception, loss_of: Callable, output: Any, target: Any) -> str:
     if isinstance(error, DlplugError):
         return ANOTHER
-    if fix := remedy(error):
+    if fix := fix_for(error):
         return fix
     if takes_swapped(loss_of, output, target):
         return "swap its arguments, which are (target, output)"
@@ -112,7 +120,13 @@ def _version(side: Any) -> int:
 
 
 def place_of_loss(loss: Callable) -> str | None:
-    """Name, file and line of an author's loss; None for dlplug's and PyTorch's."""
+    """Name, file and line of an author's loss.
+
+    Args:
+        loss: A function, a partial of one, or an object that is called.
+    Returns:
+        None for dlplug's and PyTorch's.
+    """
     loss = getattr(loss, "func", loss)  # of a partial
     is_function = inspect.isroutine(loss)
     named = loss if is_function else type(loss)

@@ -17,7 +17,7 @@ from dlplug.callbacks.numbers.monitor import missing_metric
 from dlplug.errors import ConfigError, InvalidValueError
 from dlplug.optim import weight_decay_groups
 from dlplug.optim._scaling import Scaling
-from dlplug.tasks.gradient_checks import MADE_EARLY
+from dlplug.tasks.slips import MADE_EARLY
 
 logger = logging.getLogger("dlplug.tasks")
 

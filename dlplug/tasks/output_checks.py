@@ -1,13 +1,13 @@
 """What an architecture gives: tensors that something can be learned from, a row for each record."""
 
-from collections.abc import Mapping
+from numbers import Number
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from dlplug.errors import ConfigError
-from dlplug.tasks.checks import describe, tensors
+from dlplug.tasks.checks import describe, is_numpy, leaves, tensors
 
 CONVERSIONS = "without .item() or float(), .tolist() or .numpy(): a number has no gradient"
 
@@ -28,7 +28,7 @@ def check_rows(output: Any, inputs: Any, width: int | None, what: str) -> None:
     Raises:
         ConfigError: it is not.
     """
-    rows = next(iter(tensors(inputs)))
+    rows = next(tensors(inputs), output)  # inputs of a library's own kind have any number
     if not isinstance(output, Tensor) or output.ndim != 2 or len(output) != len(rows):
         raise ConfigError(
             f"the architecture gives {describe(output)} for inputs {describe(inputs)}",
@@ -73,7 +73,7 @@ def fix_for_output(output: Any) -> str | None:
     if output is None:
         return "end forward with 'return' and the scores"
     if not isinstance(output, Tensor):
-        return None if holds_tensor(output) else f"return the tensor itself, {CONVERSIONS}"
+        return None if holds_tensor(output) else f"let forward {fix_for_no_tensor(output)}"
     if output.layout != torch.strided:
         return "return a dense tensor: output.to_dense()"
     if output.is_complex():
@@ -83,9 +83,16 @@ def fix_for_output(output: Any) -> str | None:
     return None
 
 
+def fix_for_no_tensor(value: Any) -> str:
+    """What to do about what should be a tensor, as an imperative.
+
+    Args:
+        value: Holds no tensor.
+    """
+    is_number = any(isinstance(leaf, Number) or is_numpy(type(leaf)) for leaf in leaves(value))
+    return f"return the tensor itself, {CONVERSIONS}" if is_number else "return a tensor"
+
+
 def holds_tensor(value: Any) -> bool:
     """Whether a tensor is among its parts, at any depth."""
-    if isinstance(value, (tuple, list, Mapping)):
-        parts = value.values() if isinstance(value, Mapping) else value
-        return any(map(holds_tensor, parts))
-    return isinstance(value, Tensor)
+    return any(True for _ in tensors(value))

@@ -1,33 +1,47 @@
-"""What an exception in an author's forward tells: the author's line, and the remedy."""
+"""What an exception in an author's forward tells: the author's line, and the fix."""
 
 import os
 import re
 import traceback
-from typing import Any
+from collections.abc import Collection, Iterable
 
 import lightning
 import torch
 import torchmetrics
-from lightning_utilities.core.apply_func import apply_to_collection
-from torch import Tensor
 
 from dlplug.errors import DlplugError
 from dlplug.plugin.names import one_line
 
-# Their frames tell nothing about the author's code.
+# Their frames tell nothing about the author's code: PyTorch's call hooks around every forward and
+# raise inside its layers, Lightning and torchmetrics wrap the steps and the updates of metrics, and
+# this folder's call all of them.
 _PACKAGES = (torch.__file__, lightning.__file__, torchmetrics.__file__, os.path.dirname(__file__))
 _FOLDERS = tuple(os.path.dirname(path) + os.sep for path in _PACKAGES)
 _GENERATED, _LIBRARIES = "<", f"{os.sep}site-packages{os.sep}"
 
+MADE_EARLY = (
+    "make layers and nn.Parameter in __init__, where the optimizer finds them, not in forward; keep"
+    " lists of layers in nn.ModuleList"
+)
+CUTS = ".detach(), .data, torch.no_grad() and torch.tensor(...) cut the gradient"
+CONSTANT_FIX = (
+    "for a batch with nothing to learn from, such as one without positives, return output.sum() * 0"
+    " instead of a constant"
+)
 DTYPE_FIX = (
     "a tensor that forward makes or converts has another dtype than the weights: make new ones like"
     " those beside them, torch.zeros_like(x) or x.new_zeros(...), and leave out .double(),"
     " .half() and .long()"
 )
+# What libraries raise besides torch.OutOfMemoryError where memory is short.
+_OUT_OF_MEMORY = (
+    r"out of memory|(CUBLAS|CUDNN)_STATUS_ALLOC_FAILED"
+    r"|DefaultCPUAllocator: (not enough|can't allocate) memory"
+)
 # What a message holds, and what to do about it.
-REMEDIES = (
+FIXES = (
     (
-        r"in-?place",
+        r"in-?place (operation|modification)|modified in-?place",
         "an operation in place (x += y, x[i] = y, x.relu_()) overwrites what the gradient needs:"
         " write x = x + y, or change a copy, x.clone()",
     ),
@@ -38,8 +52,14 @@ REMEDIES = (
         " constants by register_buffer, and layers in nn.ModuleList instead of a list",
     ),
     (r'required "forward"', "define forward in it, spelt so, and indented as __init__ is"),
-    (r"out of memory", "lower data.batch_size, or make the network smaller"),
+    (_OUT_OF_MEMORY, "lower data.batch_size, or make the network smaller"),
 )
+# Of Python, where a call has too many arguments, too few, or others.
+_SIGNATURE = re.compile(
+    r"positional argument|unexpected keyword|missing .*required|multiple values for argument"
+)
+# In the traceback that PyTorch's anomaly mode tells in a warning.
+_FRAME = re.compile(r'^  File "(.+)", line (\d+)', re.MULTILINE)
 # As PyTorch calls dtypes in messages; those of weights come first.
 _DTYPES = {
     "float": torch.float32,
@@ -59,8 +79,14 @@ _EXPECTED = re.compile(r"following scalar types: [^;]*;")
 _DTYPE_NAME = re.compile(rf"\b({'|'.join(_DTYPES)})(?:tensor)?\b", re.IGNORECASE)
 
 
-def told(error: Exception) -> str:
-    """The message, with its type and place where that is in an author's code."""
+def message_of(error: Exception) -> str:
+    """The message, with its type and place where that is in an author's code.
+
+    Args:
+        error: Of an author's code, or of a call of it.
+    Returns:
+        One line; of dlplug's own errors all of them.
+    """
     if isinstance(error, DlplugError):
         return str(error)
     place = place_of(error)
@@ -69,13 +95,34 @@ def told(error: Exception) -> str:
 
 
 def place_of(error: BaseException) -> str:
-    """`` (file, line 3)``: the author's innermost frame; empty if there is none.
+    """The author's innermost frame.
 
     A frame of another library is the place only where no other is.
+
+    Args:
+        error: As it was caught.
+    Returns:
+        `` (file, line 3)``; empty if there is none.
     """
-    frames = [f for f in traceback.extract_tb(error.__traceback__) if is_an_authors(f.filename)]
-    frames = [f for f in frames if _LIBRARIES not in f.filename] or frames
-    return f" ({frames[-1].filename}, line {frames[-1].lineno})" if frames else ""
+    frames = traceback.extract_tb(error.__traceback__)
+    return _innermost((f.filename, f.lineno) for f in frames)
+
+
+def place_in_text(text: str) -> str:
+    """As `place_of`, of a traceback that somebody printed.
+
+    Args:
+        text: Holds the lines of a traceback.
+    Returns:
+        `` (file, line 3)``; empty if there is none.
+    """
+    return _innermost(_FRAME.findall(text))
+
+
+def _innermost(frames: Iterable[tuple[str, int | str | None]]) -> str:
+    frames = [frame for frame in frames if is_an_authors(frame[0])]
+    frames = [frame for frame in frames if _LIBRARIES not in frame[0]] or frames
+    return f" ({frames[-1][0]}, line {frames[-1][1]})" if frames else ""
 
 
 def is_an_authors(filename: str) -> bool:
@@ -84,23 +131,41 @@ def is_an_authors(filename: str) -> bool:
 
 
 def is_signature(error: Exception) -> bool:
-    """Whether the call itself failed: it takes other arguments."""
-    return isinstance(error, TypeError) and "argument" in str(error) and not place_of(error)
+    """Whether the call itself failed, since what was called takes other arguments."""
+    is_of_call = isinstance(error, TypeError) and bool(_SIGNATURE.search(str(error)))
+    return is_of_call and not place_of(error)
 
 
-def remedy(error: Exception) -> str | None:
-    """What to do about a slip that the message tells; None where it tells none."""
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether memory was too short; of an error of dlplug's, whether that was its cause."""
+    cause = error.__cause__ if isinstance(error, DlplugError) else error
+    if isinstance(cause, (torch.OutOfMemoryError, MemoryError)):
+        return True
+    return isinstance(cause, RuntimeError) and bool(re.search(_OUT_OF_MEMORY, str(cause)))
+
+
+def fix_for(error: Exception) -> str | None:
+    """What to do about a slip that the message tells.
+
+    Args:
+        error: Of an author's code, or of a call of it.
+    Returns:
+        None where the message tells none.
+    """
     text = str(error)
-    return next((fix for sign, fix in REMEDIES if re.search(sign, text, re.IGNORECASE)), None)
+    return next((fix for sign, fix in FIXES if re.search(sign, text, re.IGNORECASE)), None)
 
 
-def is_dtype_slip(error: Exception, inputs: Any) -> bool:
-    """Whether dtypes clash, and the one that is no weight's is not the data's either."""
+def is_dtype_slip(error: Exception, of_data: Collection[torch.dtype]) -> bool:
+    """Whether dtypes clash, and the one that is no weight's is not the data's either.
+
+    Args:
+        error: Of a forward pass.
+        of_data: Dtypes of the inputs.
+    """
     text = _EXPECTED.sub("", str(error))
     if isinstance(error, DlplugError) or not _ABOUT_DTYPES.search(text):
         return False
-    told_of = {_DTYPES[name.lower()] for name in _DTYPE_NAME.findall(text)}
-    of_data: set[torch.dtype] = set()
-    apply_to_collection(inputs, Tensor, lambda tensor: of_data.add(tensor.dtype))
-    strange = told_of - {torch.float32} or told_of
-    return bool(strange) and not strange & of_data
+    named = {_DTYPES[name.lower()] for name in _DTYPE_NAME.findall(text)}
+    strange = named - {torch.float32} or named
+    return bool(strange) and not strange & set(of_data)

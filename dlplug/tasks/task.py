@@ -12,7 +12,7 @@ from dlplug.data.spec import DataSpec
 from dlplug.metrics.record_mean import RecordMean
 from dlplug.tasks.carried_states import CarriedStates
 from dlplug.tasks.checks import call, check_supervised, naming_inputs
-from dlplug.tasks.gradient_checks import explained, require_training
+from dlplug.tasks.first_step import explained, require_training
 from dlplug.tasks.loss_checks import check_loss
 from dlplug.tasks.optimization import Optimization
 from dlplug.tasks.sharding import shard

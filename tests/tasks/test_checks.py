@@ -1,5 +1,8 @@
 """What does not fit is told with both sides, and with what to change."""
 
+from dataclasses import dataclass
+from typing import Any
+
 import pytest
 import torch
 from torch.nn import Embedding, Linear, Module
@@ -7,7 +10,7 @@ from torch.nn import Embedding, Linear, Module
 from dlplug.data.spec import DataSpec
 from dlplug.errors import ConfigError, DataError
 from dlplug.losses.cross_entropy import CrossEntropyLoss
-from dlplug.tasks.checks import call, describe, naming_inputs
+from dlplug.tasks.checks import call, describe, leaves, naming_inputs, tensors
 from dlplug.tasks.classification import Classification
 
 TABLE = {"x_cont": torch.zeros(4, 3), "x_cat": torch.zeros(4, 2, dtype=torch.int64)}
@@ -119,3 +122,19 @@ def test_long_lists_are_described_by_their_first():
     )
     assert describe((rows, None)) == "((64, 10) float32, None)"
     assert describe(rows.to_sparse()) == "(64, 10) float32 sparse_coo"
+
+
+@dataclass(frozen=True)
+class Output:
+    """As libraries of networks give it."""
+
+    scores: torch.Tensor
+    besides: Any = None
+
+
+def test_tensors_are_found_at_any_depth():
+    """In mappings, tuples, lists and dataclasses, frozen ones too; all else is passed over."""
+    a, b, c = torch.zeros(1), torch.ones(1), torch.ones(2)
+    found = list(tensors([{"a": a}, (Output(b, {"c": [c, "d", 5]}), None)]))
+    assert [id(tensor) for tensor in found] == [id(a), id(b), id(c)]
+    assert list(leaves({"d": (5, Output)})) == [5, Output] and list(tensors(5)) == []

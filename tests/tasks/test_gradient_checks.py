@@ -1,32 +1,19 @@
 """What is trained on has a gradient that reaches a parameter, and what has one is not refused."""
 
 import copy
+import inspect
+from dataclasses import dataclass
 
-import lightning
 import pytest
 import torch
 from torch import nn
+from torch.utils.checkpoint import checkpoint
 
-from dlplug.data.digits import Digits
-from dlplug.data.spec import DataSpec
 from dlplug.errors import ConfigError
 from dlplug.losses.cross_entropy import CrossEntropyLoss
-from dlplug.run.preflight import preflight
-from dlplug.run.quiet import quiet
 from dlplug.tasks.classification import Classification
-from dlplug.tasks.gradient_checks import few_of
-
-
-class Net(nn.Module):
-    """A linear network, which those below spoil or change."""
-
-    def __init__(self):
-        super().__init__()
-        self.layer = nn.Linear(64, 10)
-
-    def forward(self, x):
-        """Scores."""
-        return self.layer(x)
+from dlplug.tasks.gradient_checks import first_records
+from tests.tasks.trainable import Net, check
 
 
 class Detached(Net):
@@ -53,15 +40,6 @@ class Renewing(Net):
         return super().forward(x) + self.extra
 
 
-class Listed(Net):
-    def __init__(self):
-        super().__init__()
-        self.bodies = [nn.Linear(64, 64)]
-
-    def forward(self, x):
-        return super().forward(self.bodies[0](x))
-
-
 class Unused(Net):
     def forward(self, x):
         return x[:, :10].clone().requires_grad_()
@@ -71,17 +49,6 @@ def cut(output, target):
     return torch.tensor(nn.functional.cross_entropy(output, target).item())
 
 
-def check(model=None, loss=None, **data):
-    loss = loss or CrossEntropyLoss()
-    task = Classification(model or Net(), loss, data_spec=DataSpec(num_classes=10))
-    digits = Digits(flatten=True, **data)
-    digits.setup("fit")
-    with quiet():
-        trainer = lightning.Trainer(accelerator="cpu", logger=False)
-    preflight(task, digits, trainer, "architecture a, data b")
-    return task
-
-
 @pytest.mark.parametrize(
     ("model", "what", "fix"),
     [
@@ -89,7 +56,6 @@ def check(model=None, loss=None, **data):
         (Sigmoid, "the gradient of the loss cannot be computed", "write x = x + y"),
         (Shrinking, "in-place operation", "write x = x + y"),
         (Renewing, "forward makes the parameter architecture.extra anew", "in __init__"),
-        (Listed, "2 weights that the architecture's output depends on are no", "nn.ModuleList"),
         (Unused, "the gradient of the loss reaches no parameter", "in __init__"),
     ],
 )
@@ -215,14 +181,24 @@ class OwnStep(Classification):
         return self.architecture.layer.weight.square().sum()
 
 
-@pytest.mark.parametrize("kind", [Adversarial, OwnStep])
+class OwnLoss(Classification):
+    """Adds what the architecture is to learn from."""
+
+    def _step(self, batch, stage):
+        return super()._step(batch, stage) + self.architecture.layer.weight.square().sum()
+
+
+class OwnBackward(Classification):
+    """Computes gradients that the loss has none of."""
+
+    def backward(self, loss):
+        self.architecture.layer.weight.grad = torch.ones(10, 64)
+
+
+@pytest.mark.parametrize("kind", [Adversarial, OwnStep, OwnLoss, OwnBackward])
 def test_a_task_that_trains_in_its_own_way_needs_no_gradient(kind):
     """Of the loss that it logs."""
-    task = kind(Detached(), CrossEntropyLoss(), data_spec=DataSpec(num_classes=10))
-    digits = Digits(flatten=True)
-    digits.setup("fit")
-    with quiet():
-        preflight(task, digits, lightning.Trainer(accelerator="cpu", logger=False))
+    check(Detached(), kind=kind)
 
 
 class Remembering(Net):
@@ -244,50 +220,129 @@ def test_what_a_network_keeps_can_still_be_copied():
 def test_a_few_records_of_a_batch():
     """All of it where its tensors are not one to a record, as of graphs."""
     rows, labels = torch.zeros(5, 3), torch.zeros(5)
-    inputs, target = few_of(({"x": rows}, labels))
+    inputs, target = first_records(({"x": rows}, labels))
     assert len(inputs["x"]) == len(target) == 2
     batch = ({"nodes": rows, "edges": torch.zeros(2, 9)}, labels)
-    assert few_of(batch) is batch
-    assert few_of((rows, torch.tensor(1)))[0] is rows
+    assert first_records(batch) is batch
+    assert first_records((rows, torch.tensor(1)))[0] is rows
 
 
-class TwoHeaded(Net):
-    """Gives more while it trains."""
-
-    def forward(self, x):
-        scores = super().forward(x)
-        return (scores, scores) if self.training else scores
-
-
-class Silenced(Net):
-    """Gives nothing to train on, but in evaluation."""
+class Frozen(Net):
+    """Gives an object that holds scores, and cannot be changed."""
 
     def forward(self, x):
-        scores = super().forward(x)
-        return scores.detach() if self.training else scores
+        return Scores(super().forward(x))
 
 
-@pytest.mark.parametrize(
-    ("model", "what", "where"),
-    [
-        (TwoHeaded(), "the architecture gives ((64, 10)", "the network in training mode"),
-        (Silenced(), "the loss of a training batch has no gradient", "training step 1"),
-        (Net().requires_grad_(False), "every parameter of the model is frozen", "training step 1"),
-    ],
-)
-def test_what_only_the_first_step_tells_is_no_traceback(model, what, where):
-    """The words are those of the check before it."""
-    task = Classification(model, CrossEntropyLoss(), data_spec=DataSpec(num_classes=10))
-    task.log = lambda *arguments, **keywords: None  # it has no Trainer
-    batch = torch.zeros(64, 64), torch.zeros(64, dtype=torch.int64)
-    with pytest.raises(ConfigError) as error:
-        task.training_step(batch, 0)
-    assert what in error.value.what and where in error.value.where and error.value.fix
+@dataclass(frozen=True)
+class Scores:
+    """What some networks give."""
+
+    scores: torch.Tensor
 
 
-def test_a_later_step_tells_what_python_tells():
-    """A fault of one batch is none of the network's form."""
-    task = Classification(TwoHeaded(), CrossEntropyLoss(), data_spec=DataSpec(num_classes=10))
-    batch = torch.zeros(64, 64), torch.zeros(64, dtype=torch.int64)
-    with pytest.raises(AttributeError, match="'tuple' object"):
-        task.training_step(batch, 1)
+def first_scores(output, target):
+    """Of such an object."""
+    return nn.functional.cross_entropy(output.scores, target)
+
+
+class OfObjects(Classification):
+    """Takes them."""
+
+    def check_output(self, output, batch):
+        """Any."""
+
+    def measured(self, output, target):
+        """Their scores."""
+        return output.scores, target
+
+
+def test_an_output_may_be_a_frozen_dataclass():
+    """Its fields are looked into."""
+    check(Frozen(), first_scores, OfObjects)
+    batch = (Scores(torch.zeros(5, 3)), torch.zeros(5))
+    assert first_records(batch) is batch  # which nothing could be put into
+
+
+class Checkpointed(Net):
+    """Computes its middle a second time in backward, as PyTorch did it first."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.middle = nn.Linear(64, 64), nn.Linear(64, 64)
+
+    def forward(self, x):
+        x = self.first(x)
+        is_kept = not torch.is_grad_enabled()  # where it would warn that there is no gradient
+        x = self.middle(x) if is_kept else checkpoint(self.middle, x, use_reentrant=True)
+        return super().forward(x)
+
+
+def test_reentrant_checkpoints_pass():
+    """They refuse torch.autograd.grad; no gradient is left, and one that was there stays."""
+    model = Checkpointed()
+    model.middle.bias.grad = kept = torch.ones(64)
+    check(model)
+    assert model.middle.bias.grad is kept and torch.equal(kept, torch.ones(64))
+    assert model.first.weight.grad is None and model.layer.weight.grad is None
+
+
+def test_an_optimizer_within_backward_does_not_step():
+    """It would train before the training."""
+    model = Net()
+    before = model.layer.weight.detach().clone()
+    for parameter in model.parameters():
+        parameter.register_post_accumulate_grad_hook(lambda p: p.data.add_(1))
+    check(model)
+    assert torch.equal(model.layer.weight, before)
+
+
+def test_the_line_of_an_operation_in_place_is_told():
+    """That of the operation whose result was overwritten, and not only what PyTorch calls it."""
+    with pytest.raises(ConfigError, match="has been modified by an inplace operation") as error:
+        check(Sigmoid())
+    assert "Hint" not in error.value.what
+    line = inspect.getsourcelines(Sigmoid.forward)[1] + 1
+    assert f"test_gradient_checks.py, line {line})" in error.value.what
+
+
+class Uneven(torch.autograd.Function):
+    """Its gradient is of another shape."""
+
+    @staticmethod
+    def forward(ctx, x):
+        """As it was."""
+        return x.clone()
+
+    @staticmethod
+    def backward(ctx, grad):
+        """Too few."""
+        return grad[:1, :1]
+
+
+class Bent(Net):
+    def forward(self, x):
+        return Uneven.apply(super().forward(x))
+
+
+def test_an_operation_with_a_wrong_gradient_is_told_with_its_line():
+    """Nothing in the message says what to do, so the line does."""
+    with pytest.raises(ConfigError, match="cannot be computed") as error:
+        check(Bent())
+    line = inspect.getsourcelines(Bent.forward)[1] + 1
+    assert f"test_gradient_checks.py, line {line})" in error.value.what
+    assert error.value.fix == "correct that line"
+
+
+def test_a_loss_with_weights_needs_a_gradient_of_the_architecture_too():
+    """Its own would be all that is trained."""
+    with pytest.raises(ConfigError, match="does not depend on its parameters"):
+        check(Detached(), Scaled())
+    with pytest.raises(ConfigError, match="reaches no parameter of the architecture"):
+        check(Unused(), Scaled())
+
+
+def test_a_constant_loss_is_told_as_such():
+    """As some give for a batch without positives."""
+    with pytest.raises(ConfigError, match=r"return output\.sum\(\) \* 0"):
+        check(loss=lambda output, target: torch.zeros(()))

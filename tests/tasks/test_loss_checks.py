@@ -41,6 +41,7 @@ def test_a_loss_is_one_number_of_output_and_target():
         (torch.zeros(1).numpy()[0], "gives numpy.float32", ".numpy()"),
         (None, "gives None", "end it with 'return'"),
         ((torch.zeros(()), {}), "gives (() float32, {})", "and nothing beside it"),
+        (object(), "gives object", "return a tensor"),
         (torch.zeros(4), "gives (4,) float32", "reduce it, by mean() as a rule"),
         (torch.tensor(3), "gives () int64", "by differentiable operations"),
         (torch.tensor(True), "gives () bool", "by differentiable operations"),
@@ -96,6 +97,12 @@ def test_what_fails_inside_of_a_loss_is_its_authors(loss, fix):
     assert error.where.startswith("loss ") and "test_loss_checks.py" in error.where
     assert error.known == "a loss is called with the output first, then the target"
     assert error.fix.startswith(fix)
+
+
+def test_a_target_of_another_kind_is_no_wrong_signature():
+    """PyTorch speaks of arguments where it means what they are."""
+    error = refused(cross_entropy, target={"labels": CLASSES})
+    assert "take these two" not in error.fix and error.fix.startswith("choose a loss")
 
 
 def test_our_own_losses_need_no_place():

@@ -34,6 +34,7 @@ def test_an_output_without_the_axis_of_the_batch_gets_a_fix(output):
         (None, "gives None", "end forward with 'return'"),
         (ROWS.tolist(), "gives ((float, float, float),", "without .item() or float(), .tolist()"),
         (ROWS.numpy(), "gives numpy.ndarray", ".numpy()"),
+        (object(), "gives object", "let forward return a tensor"),
         ((ROWS, ROWS), "gives ((4, 3) float32, (4, 3) float32)", "one tensor, the scores alone"),
         ({"logits": ROWS}, "gives {logits: (4, 3) float32}", "one tensor, the scores alone"),
     ],

@@ -8,8 +8,9 @@ import torch
 from torch import Tensor
 
 from dlplug.tasks.checks import call, describe
-from dlplug.tasks.gradient_checks import MADE_EARLY, require_own_weights
 from dlplug.tasks.output_checks import fix_for_output
+from dlplug.tasks.slips import MADE_EARLY
+from dlplug.tasks.unregistered_parameters import require_registered_parameters
 from dlplug.testing.rule import Broken, rule
 from dlplug.testing.subject import Subject
 
@@ -39,7 +40,7 @@ def gives_finite_outputs(subject: Subject) -> None:
 def trains_every_parameter(subject: Subject) -> None:
     model = subject.build()
     total = sum(weighted(output) for output in outputs(call(model, subject.batch())))
-    require_own_weights(total, model)
+    require_registered_parameters(total, model)
     trained = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
     if not trained:
         raise Broken("it has no parameters", MADE_EARLY)
