@@ -1,7 +1,7 @@
 """``dlplug fit``: train."""
 
 from dlplug.cli.notes import shown_notes
-from dlplug.cli.options import Option
+from dlplug.cli.options import LOCK_FILE, LOCKED, RESUME, Option
 from dlplug.cli.verb import (
     CKPT_PATH,
     RUN,
@@ -25,15 +25,10 @@ AUTO = "auto"
 OPTIONS = (
     *SHARED,
     Option(RUN.name, f"go on with this run, under its own config: {RUN.summary}", RUN.value),
-    Option(
-        "resume",
-        "auto: go on with the newest unfinished run of this name, else start one; RUN: go on with"
-        " it under the config given here",
-        "auto|RUN",
-    ),
+    RESUME,
     Option(CKPT_PATH.name, "start a new run from the state in this checkpoint", CKPT_PATH.value),
-    Option("locked", "refuse code that is not what plugins.lock, or the run that goes on, says"),
-    Option("lock", "as --locked, with another file than plugins.lock", "FILE"),
+    LOCKED,
+    LOCK_FILE,
 )
 
 
@@ -56,7 +51,7 @@ def main(arguments: list[str], registry: Registry) -> int:
         raise ConfigError(
             f"--print_config trains nothing, so that {checks[0]} would say nothing",
             where="command line",
-            fix="leave one of them out; plugins lock --check compares without a training",
+            fix=f"leave one of them out; {LOCKED.elsewhere}",
         )
     has_config = parsed.get("config") or parsed.get("preset")
     continued = None

@@ -17,12 +17,14 @@ class Option:
         summary: One line for the help page.
         value: What its value is called, such as ``FILE``; None for an option without one.
         is_repeated: Whether it can be given several times.
+        elsewhere: What does the same for a command that does not take it; empty if nothing does.
     """
 
     name: str
     summary: str
     value: str | None = None
     is_repeated: bool = False
+    elsewhere: str = ""
 
     @property
     def flag(self) -> str:
@@ -40,6 +42,23 @@ COMMON = (
     Option("traceback", "show where in the program an error arose"),
     Option("help", "show this page"),
 )
+COMPARES = "plugins lock --check compares without a training"
+RESUME = Option(
+    "resume",
+    "auto: go on with the newest unfinished run of this name, else start one; RUN: go on with"
+    " it under the config given here",
+    "auto|RUN",
+)
+LOCKED = Option(
+    "locked",
+    "refuse code that is not what plugins.lock, or the run that goes on, says",
+    elsewhere=COMPARES,
+)
+LOCK_FILE = Option(
+    "lock", "as --locked, with another file than plugins.lock", "FILE", False, COMPARES
+)
+# What only a training takes, and is asked of other commands.
+OF_FIT = (RESUME, LOCKED, LOCK_FILE)
 
 
 @dataclass
@@ -180,14 +199,10 @@ def _unknown(name: str, known: dict[str, Option], slots: tuple[str, ...]) -> Exc
 
 def _of_fit(name: str) -> str | None:
     """What to do about an option that training alone has."""
-    from dlplug.cli.fit import OPTIONS
-    from dlplug.cli.verb import CKPT_PATH, RUN, SHARED
-
-    shared = {option.name for option in (*SHARED, RUN, CKPT_PATH)}
-    if name not in {option.name for option in OPTIONS} - shared:
+    option = next((option for option in OF_FIT if option.name == name), None)
+    if option is None:
         return None
-    other = "; plugins lock --check compares without a training" if "lock" in name else ""
-    return f"--{name} is an option of fit{other}"
+    return f"{option.flag} is an option of fit" + (option.elsewhere and f"; {option.elsewhere}")
 
 
 def _nearest(name: str, names: list[str]) -> str | None:

@@ -1,7 +1,7 @@
 """The ``pyproject.toml`` behind an installed package, where it came from a folder of this machine.
 
 Whoever installs from a folder is the author, as a rule: what is wrong with an entry point is told
-to him with the line that he has to correct.
+with the line to correct.
 """
 
 import json
@@ -49,16 +49,19 @@ class OwnProject:
 
     @cached_property
     def entry_points(self) -> dict[tuple[str, str], str] | None:
-        """Values by group and name, of dlplug's groups; None where they are not written there."""
+        """Values by group and name, of dlplug's groups; None where they are not written there.
+
+        They may stand in a table of another tool, ``tool.poetry.plugins``, or in a ``setup.py``.
+        """
         if tomllib is None:
             return None
         try:
             project = tomllib.loads(self._text)["project"]
-            if "entry-points" in project.get("dynamic", ()):
+            if not project.get("entry-points") or "entry-points" in project.get("dynamic", ()):
                 return None
             return {
                 (group, name): "".join(str(value).split())
-                for group, lines in project.get("entry-points", {}).items()
+                for group, lines in project["entry-points"].items()
                 if is_ours(group)
                 for name, value in dict(lines).items()
             }

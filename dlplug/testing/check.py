@@ -12,7 +12,7 @@ from dlplug.plugin.absent import absent_fix
 from dlplug.plugin.failure import cause_of
 from dlplug.plugin.names import normalised, one_line
 from dlplug.testing.example import Example, Examples, examples_of, read_examples
-from dlplug.testing.installation import is_in_a_group, lost_entry_points
+from dlplug.testing.installation import is_in_a_group, lost_components, lost_entry_points
 from dlplug.testing.rule import Broken, DoesNotApply, Rule, all_rules
 from dlplug.testing.sampling import sampled
 from dlplug.testing.subject import Subject
@@ -44,12 +44,15 @@ def check_distribution(
     kinds = sorted(kinds)
     components = components_of(registry, distribution)
     lost = lost_entry_points(components, distribution)
+    meant = lost_components(components, distribution) if lost else []
+    lost = [verdict for verdict in lost if not kinds or verdict.kind in kinds]
     try:
-        found = examples_for(components, examples)
-    except ConfigError:
-        if lost:  # the examples may well name what is not there
-            return lost
-        raise
+        found = examples_for([*components, *meant], examples)
+    except ConfigError as error:
+        if not lost:
+            raise
+        place = "examples", normalised(distribution), "loads"
+        return [*lost, Verdict(*place, Outcome.FAILED, _reason(error), error.fix)]
     chosen, silent = sampled((c for c in components if not kinds or c.kind in kinds), found)
     verdicts = [*lost, *_verdicts(filter(is_in_a_group, chosen), registry, found), *silent]
     if not verdicts:

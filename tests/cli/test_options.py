@@ -1,8 +1,10 @@
 """Splitting arguments."""
 
+import sys
+
 import pytest
 
-from dlplug.cli.options import Option, parse
+from dlplug.cli.options import OF_FIT, Option, parse
 from dlplug.errors import InvalidValueError, UnknownKeyError
 
 OPTIONS = (
@@ -48,6 +50,17 @@ def test_what_means_nothing_is_refused(arguments, what, fix):
     with pytest.raises(UnknownKeyError) as caught:
         parse(arguments, OPTIONS, SLOTS)
     assert (caught.value.what, caught.value.fix) == (what, fix)
+
+
+def test_an_option_of_fit_is_told_without_importing_it(monkeypatch):
+    """Nor do its words decide; that it is fit's, and no other command's, is seen here."""
+    from dlplug.cli import fit, verb
+
+    assert set(OF_FIT) <= set(fit.OPTIONS) - {*verb.SHARED, verb.RUN, verb.CKPT_PATH}
+    monkeypatch.setitem(sys.modules, "dlplug.cli.fit", None)
+    for name in ("resume", "lock"):
+        with pytest.raises(UnknownKeyError, match=rf"fix:   --{name} is an option of fit"):
+            parse([f"--{name}", "x"], [Option("json", "")])
 
 
 @pytest.mark.parametrize(

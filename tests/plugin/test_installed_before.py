@@ -50,7 +50,9 @@ def test_a_line_that_was_changed_or_deleted_is_found(late):
     assert unseen.changed == ((early, "acme:Net"),)
     said = dict(unseen.differences())[early]
     assert said == f"{pyproject}, line 7 says acme:Net since it was installed"
-    pyproject.write_text("[project]\nname = 'acme-late'\n")
+    pyproject.write_text(
+        "[project]\nname = 'acme-late'\n[project.entry-points.pytest11]\nx = 'y'\n"
+    )
     (unseen,) = [u for u in unseen_lines() if u.distribution == "acme-late"]
     assert list(unseen.differences()) == [
         (early, f"{pyproject} names it no longer since it was installed")
@@ -65,10 +67,13 @@ def test_a_line_that_was_changed_or_deleted_is_found(late):
         "project = 3",
         "[project]\nentry-points = 3",
         "[project]\ndynamic = ['entry-points']",
+        "[project]\nname = 'acme-late'",
+        "[project]\n[project.entry-points]",
+        "[project]\n[tool.poetry.plugins.'dlplug.architectures']\nearly_net = 'acme_late:Net'",
     ],
 )
 def test_a_project_of_another_form_says_nothing(late, text):
-    """pip tells what is wrong with it."""
+    """It has its entry points elsewhere, or pip tells what is wrong with it."""
     (late / "pyproject.toml").write_text(text)
     assert [u for u in unseen_lines() if u.distribution == "acme-late"] == []
 

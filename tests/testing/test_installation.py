@@ -41,8 +41,42 @@ def test_it_is_told_though_the_examples_name_it(lost, tmp_path):
     """They are no reason to speak of an unknown component."""
     path = tmp_path / "x.yaml"
     path.write_text("losses: {new_loss: {target: classes}}")
-    verdicts = check_distribution(Registry.discover(), "acme-lost", path)
-    assert [v.component for v in verdicts] == ["acme-lost:new_loss", "acme-lost:old_loss"]
+    new, old, *others = check_distribution(Registry.discover(), "acme-lost", path)
+    assert (new.component, old.component) == ("acme-lost:new_loss", "acme-lost:old_loss")
+    assert {v.component for v in others} == {"acme-lost:old_loss"}
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("losses: {old_loss: {targett: classes}}", "no key of losses.old_loss 'targett'"),
+        ("losses: {noo_loss: {target: classes}}", "no loss 'noo_loss'"),
+        ("losses: {new_loss: 3}", "losses.new_loss must be a mapping"),
+    ],
+)
+def test_what_else_is_wrong_with_the_examples_is_told_beside_it(lost, tmp_path, text, reason):
+    """A name is excused where an entry point that was not installed has it, and nothing else is."""
+    path = tmp_path / "x.yaml"
+    path.write_text(text)
+    *gone, other = check_distribution(Registry.discover(), "acme-lost", path)
+    assert [v.component for v in gone] == ["acme-lost:new_loss", "acme-lost:old_loss"]
+    assert (other.kind, other.component, other.is_failure) == ("examples", "acme-lost", True)
+    assert reason in other.reason and str(path) in other.reason
+
+
+def test_another_kind_than_the_one_asked_for_is_left_out(lost, tmp_path, fake_distribution):
+    """Whether it was not installed again, or its group does not exist; a module of hooks is one."""
+    more = '[project.entry-points."dlplug.index"]\nnames = "acme_lost.names"\n'
+    (tmp_path / "pyproject.toml").write_text(
+        PROJECT.replace("dlplug.losses", "dlplug.architectures") + more
+    )
+    path = tmp_path / "x.yaml"
+    path.write_text("architectures: {new_loss: {inputs: image}}")
+    registry = Registry.discover()
+    found = check_distribution(registry, "acme-lost", path, ["losses"])
+    assert {v.component for v in found} == {"acme-lost:old_loss"}
+    (hooks,) = check_distribution(registry, "acme-lost", path, ["hooks"])
+    assert (hooks.kind, hooks.component) == ("hooks", "acme-lost:names")
 
 
 def test_a_misspelt_group_is_told_though_the_examples_name_its_component(fake_distribution):
@@ -54,8 +88,9 @@ def test_a_misspelt_group_is_told_though_the_examples_name_its_component(fake_di
     modules = {"acme_group.net": "class Net: ...", "acme_group.loss": "class Loss: ..."}
     site = fake_distribution("acme-group", entry_points=lines, modules=modules)
     (site / "acme_group" / FILE).write_text("architectures: {net: {inputs: image}}\n")
-    (verdict,) = check_distribution(Registry.discover(), "acme-group")
+    verdict, *others = check_distribution(Registry.discover(), "acme-group")
     assert verdict.is_failure and "no entry-point group 'dlplug.architecture'" in verdict.reason
+    assert {v.component for v in others} == {"acme-group:loss"}
 
 
 def test_an_authors_own_tests_fail(lost):

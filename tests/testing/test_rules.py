@@ -188,6 +188,10 @@ WRONG_PRESETS = {
     "callbacks: [{name: ema, deccay: 1}]": "callback 'ema' has no argument 'deccay'",
     "trainer: {max_epoch: 3}": "the trainer has no argument 'max_epoch'",
     "trainer: {max_epochs: many}": "trainer.max_epochs must be",
+    "loss: {name: mse, label_smoothing: 1}": "loss 'mse' has no argument 'label_smoothing'",
+    "metrics+: [{name: f1, avverage: macro}]": "metric 'f1' has no argument 'avverage'",
+    "architecture: {class_path: torch.nn.NoSuch}": "module 'torch.nn' has no class 'NoSuch'",
+    "loss: {class_path: torch.optim.SGD}": "'torch.optim.SGD' is not a subclass of",
 }
 
 
@@ -207,6 +211,15 @@ GOOD_PRESETS = (
     "architecture: {depth: 2}\nloss: {label_smoothing: 0.1}",
     "task: regression\nloss: {name: focal}\nscheduler: null\nmetrics: [f1, mae]",
     "data: {name: csv, path: there/is/none.csv}",
+    # A user's config names the task, on which it depends whose arguments these are.
+    "loss: {quantiles: [0.1, 0.9]}",
+    "metrics: {mae: {squared: true}}",
+    "metrics: {0: {average: macro}}",
+    # A user trusts the module.
+    "architecture: {class_path: timm_like.Net, init_args: {depth: 2}}\noptimizer: {lr: 0.1}",
+    "data: {name: digits, transforms: [{class_path: timm_like.Crop}]}",
+    "trainer: {strategy: {class_path: timm_like.Strategy}}",
+    "task: {class_path: timm_like.Task}\nloss: {alpha: 2}\noptimizer: {beta: 2}",
 )
 
 
