@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from dlplug.callbacks.implicit.random_state import capture, restore
+from dlplug.tasks.modes import set_modes
 from dlplug.tasks.task import Task
 
 
@@ -56,22 +57,6 @@ def in_training(task: Task, modes: Mapping[nn.Module, bool]) -> Iterator[None]:
                 parameter.copy_(value)
         task.reset_states()
         task.eval()
-
-
-def set_modes(task: nn.Module, modes: Mapping[nn.Module, bool]) -> None:
-    """Let modules train or evaluate, each as it was.
-
-    Args:
-        task: With all of its modules in training or in evaluation.
-        modes: Whether a module trains; all that ``task.modules()`` gives, in that order.
-    """
-    # Some do more in train() than to set the flag: adapters take themselves out of the weights.
-    task.train()
-    for module, mode in modes.items():
-        if module.training != mode:
-            module.train(mode)
-    for module, mode in modes.items():
-        module.training = mode
 
 
 def _put_back(module: nn.Module, name: str, before: Tensor) -> None:

@@ -13,6 +13,7 @@ from torch.nn.parameter import is_lazy
 
 from dlplug.errors import InvalidValueError
 from dlplug.tasks.checks import call, describe, naming_inputs
+from dlplug.tasks.modes import set_modes
 
 SHOWN = 3
 """Names of weights in a message."""
@@ -59,8 +60,7 @@ def give_shapes(model: nn.Module, inputs: Any, label: str) -> None:
         with torch.no_grad(), naming_inputs(inputs):
             call(model.eval(), inputs)
     finally:
-        for module, mode in modes.items():
-            module.training = mode
+        set_modes(model, modes)
     if left := lazy_names(model):
         raise InvalidValueError(
             f"{label} has weights without a shape after inputs {describe(inputs)}: {_shown(left)}",

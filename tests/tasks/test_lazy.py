@@ -119,6 +119,21 @@ def test_shapes_are_those_of_the_data_and_modes_stay(lazily):
     assert network.layers[2].num_batches_tracked == 0
 
 
+def test_modules_that_change_with_their_mode_change_back():
+    """Adapters that add themselves to the weights in eval() are out of them again."""
+
+    class Merging(nn.Sequential):
+        is_merged = False
+
+        def train(self, mode=True):
+            self.is_merged = not mode
+            return super().train(mode)
+
+    model = Merging(nn.LazyLinear(2))
+    give_shapes(model, torch.ones(3, 4), "architecture 'merging'")
+    assert model[0].in_features == 4 and model.training and not model.is_merged
+
+
 @pytest.mark.parametrize(
     ("slot", "name", "text"),
     [
