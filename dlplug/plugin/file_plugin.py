@@ -87,12 +87,10 @@ def read_file_plugin(path: str | Path, where: str) -> Plugin:
     reader = _Reader(source, plugin, module, tree)
     plugin.entries = [*reader.components(), *reader.hooks()]
     if not plugin.entries:
-        names = [node.name for node in tree.body if isinstance(node, ast.ClassDef)]
-        example = EXAMPLE.replace("MyNet", names[-1]) if names else EXAMPLE
         raise PluginError(
             f"{plugin.name} offers nothing: it has no table {TABLE}, and no hook",
             where=str(source),
-            fix=f"write at its end, for example: {example}",
+            fix=f"write at its end, for example: {_table_for(tree)}",
         )
     return plugin
 
@@ -197,6 +195,20 @@ class _Reader:
     ) -> PluginError:
         line = f", line {node.lineno}" if node is not None else ""
         return PluginError(what, where=f"{self.source}{line}", known=known, fix=fix)
+
+
+def _table_for(tree: ast.Module) -> str:
+    """What a file without a table probably lacks: classes are networks, or losses."""
+    kinds = {}
+    for node in tree.body:
+        if isinstance(node, ast.ClassDef):
+            calls = [d for d in node.body if getattr(d, "name", "") in ("forward", "__call__")]
+            takes = {argument.arg for call in calls for argument in call.args.args}
+            # The last one is more often the whole than a part of it.
+            kinds["loss" if takes & {"target", "targets"} else "architecture"] = node.name
+    if not kinds:
+        return EXAMPLE
+    return TABLE + " = {" + ", ".join(f'"{kind}": {name}' for kind, name in kinds.items()) + "}"
 
 
 def _first_line(node: ast.AST) -> str:

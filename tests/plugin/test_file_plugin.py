@@ -33,6 +33,17 @@ dlplug_components = {
 }
 '''
 
+NET_AND_LOSS = """
+class Layer:
+    def forward(self, x): ...
+
+class Net:
+    def forward(self, x): ...
+
+class Dice:
+    def forward(self, output, target): ...
+"""
+
 
 @pytest.fixture
 def write(tmp_path, monkeypatch):
@@ -126,6 +137,7 @@ def test_hooks_stand_in_the_same_file(write):
     [
         ("class Net:\n  def", 2, "mine.py is not Python: invalid syntax", None),
         ("class Net: ...", None, "offers nothing: it has no table", '{"architecture": Net}'),
+        (NET_AND_LOSS, None, "offers nothing", '{"architecture": Net, "loss": Dice}'),
         ("", None, "offers nothing: it has no table", EXAMPLE),
         ("\ndlplug_components = [1]", 2, "is no mapping from kind", EXAMPLE),
         ('dlplug_components = {\n"loses": A}', 2, "no kind of component named 'loses'", "'loss"),
