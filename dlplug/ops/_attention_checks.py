@@ -31,6 +31,12 @@ def check_tensors(query: Tensor, key: Tensor, value: Tensor, enable_gqa: bool) -
             where="attention",
             fix="move them to one device",
         )
+    if query.is_nested or key.is_nested or value.is_nested:
+        raise OpError(
+            "only PyTorch's own op takes nested tensors, and not in this call",
+            where="attention",
+            fix="pack the sequences one behind the other and pass cu_seqlens",
+        )
     q, k, v = query.shape, key.shape, value.shape
     if min(len(q), len(k), len(v)) < 2:
         raise _shape_error("at least 2 dimensions each are needed", query, key, value)

@@ -60,9 +60,10 @@ def _gradients(ctx, grad_out, _):
         learnt = (query, key, value, sinks, options.attn_mask, options.alibi_slopes)
         inputs = [None if x is None else x.view_as(x) for x in learnt]
         options = options._replace(attn_mask=inputs[4], alibi_slopes=inputs[5])
-        again = reference.attention(*inputs[:4], options)
         wanted = [x for x, needed in zip(inputs, is_needed, strict=True) if needed]
-        found = iter(torch.autograd.grad(again, wanted, grad_out, create_graph=True))
+        with reference.without_autocast(query.device.type):  # in the products' gradients, too
+            again = reference.attention(*inputs[:4], options)
+            found = iter(torch.autograd.grad(again, wanted, grad_out, create_graph=True))
         return *(next(found) if needed else None for needed in is_needed), *_NO_GRADIENTS
     _, _, _, needs_sinks, needs_mask, needs_slopes = is_needed
     *grads, grad_mask, grad_slopes = backward(

@@ -86,8 +86,10 @@ def attention(
     tensor cores, weights and their gradients rounded to the dtype, and float32 by itself; where
     ``torch.backends.cuda.matmul.fp32_precision`` is ``tf32``, float32 factors and weights are
     rounded to float16's 11 binary digits instead (TF32), each by at most 1/2048 of itself.
-    Deterministic for any thread count and on a GPU; a seed drops the same weights on every backend.
-    ``DLPLUG_ATTENTION`` asks for certain kernels (dlplug/ops/_attention_choice.py).
+    Differentiable twice where the kernels take the call, not where PyTorch's own op does (small
+    ones, float64): ``use_backend("reference")`` is for those. Deterministic for any thread count
+    and on a GPU; a seed drops the same weights on every backend. ``DLPLUG_ATTENTION`` asks for
+    certain kernels (dlplug/ops/_attention_choice.py).
     References: Vaswani et al. 2017, arXiv:1706.03762; Dao et al. 2022, arXiv:2205.14135; Press et
     al. 2022, arXiv:2108.12409 (ALiBi); arXiv:2408.00118 (softcap); arXiv:2508.10925 (sinks).
     """
@@ -150,10 +152,7 @@ def attention(
         return _run_kernel(query, key, value, sinks, options)
     if route == "torch":
         return _run_torch(query, key, value, is_causal, enable_gqa, options)
-    if not torch.is_autocast_enabled(query.device.type):
-        return reference.attention(query, key, value, sinks, options)
-    with torch.autocast(query.device.type, enabled=False):  # it sums in float32
-        return reference.attention(query, key, value, sinks, options)
+    return reference.attention(query, key, value, sinks, options)
 
 
 def _is_left_to_torch(query: Tensor, key: Tensor, value: Tensor) -> bool:
@@ -162,6 +161,8 @@ def _is_left_to_torch(query: Tensor, key: Tensor, value: Tensor) -> bool:
     Those that are seen at a glance: checking and routing the others takes 7 us, twice as long as
     the smallest of them.
     """
+    if query.is_nested and _backend.is_auto():
+        return True
     if (
         torch.compiler.is_compiling()
         or not (_backend.is_auto() and query.is_cpu and "cpu" in kernels.forward.devices)
@@ -180,7 +181,7 @@ def _is_left_to_torch(query: Tensor, key: Tensor, value: Tensor) -> bool:
 def _as_autocast(*tensors: Tensor) -> tuple[Tensor, ...]:
     """What torch's autocast does to the arguments of its own attention."""
     device = "cpu" if tensors[0].is_cpu else tensors[0].device.type
-    if not torch.is_autocast_enabled(device):
+    if not (torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device)):
         return tensors
     dtype = torch.get_autocast_dtype(device)
     return tuple(

@@ -8,9 +8,10 @@ import torch
 import torch.nn.functional as F
 
 from dlplug import ops
-from dlplug.errors import BackendError
+from dlplug.errors import BackendError, OpError
 from dlplug.ops.fallback import philox
 from tests.ops.attention_cases import (
+    DTYPES,
     draw,
     make_inputs,
     naive,
@@ -139,6 +140,29 @@ def test_what_goes_to_torch_at_a_glance_is_what_explain_says():
             assert not is_left(q, k, v)
     with torch.autocast("cpu", torch.bfloat16):
         assert not is_left(q, k, v)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_what_is_worth_a_kernel_is_not_left_to_torch(cpu_kernels, dtype):
+    """From 197 tokens with heads of 64 on, one head, plain and with a mask."""
+    tensors = make_inputs(1, 1, 1, 197, 197, 64, 64, dtype)[:3]
+    for options in ({}, {"is_causal": True}, {"attn_mask": torch.ones(197, 197).bool()}):
+        assert ops.explain(ops.attention, *tensors, **options).backend == "cpu", options
+
+
+@pytest.mark.filterwarnings("ignore:The PyTorch API of nested tensors")  # "in prototype stage"
+def test_plain_calls_of_nested_tensors_are_torchs():
+    """Sequences of unequal lengths; with more than torch's op knows they are one error."""
+    parts = [draw(5, 2, 8), draw(3, 2, 8)]
+    nested = torch.nested.nested_tensor(parts, layout=torch.jagged).transpose(1, 2)
+    found = ops.attention(nested, nested, nested)
+    for part, mine in zip(parts, found.transpose(1, 2).unbind(), strict=True):
+        heads = part.transpose(0, 1)
+        expected = F.scaled_dot_product_attention(heads, heads, heads)
+        torch.testing.assert_close(mine.transpose(0, 1), expected)
+    for options in ({"softcap": 2.0}, {"is_causal": True}):  # the latter it takes on a GPU
+        with pytest.raises(OpError, match="cu_seqlens"):
+            ops.attention(nested, nested, nested, **options)
 
 
 @pytest.mark.parametrize("mode", ["auto", "cpu", "reference"])

@@ -4,7 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from dlplug import ops
+from dlplug import nn, ops
 from tests.ops.attention_cases import (
     DTYPES,
     draw,
@@ -132,6 +132,33 @@ def test_double_backward_equals_the_references(cpu_kernels):
 
     for a, b in zip(second_order("cpu"), second_order("reference"), strict=True):
         torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-4)
+
+
+def test_double_backward_has_the_same_bits_within_autocast(cpu_kernels):
+    """What is computed again for it is summed in float32, whatever products are cast to."""
+    *tensors, grad = make_inputs(1, 2, 2, 40, 40, 16, 16, torch.bfloat16)
+
+    def second_order(is_cast):
+        leaves = [x.clone().requires_grad_() for x in tensors]
+        with torch.autocast("cpu", torch.bfloat16, enabled=is_cast):
+            out = ops.attention(*leaves)
+            first = torch.autograd.grad(out, leaves, grad, create_graph=True)
+        return *first, *torch.autograd.grad(sum(x.float().square().sum() for x in first), leaves)
+
+    assert all(map(torch.equal, second_order(True), second_order(False)))
+
+
+@pytest.mark.parametrize("mode", ["auto", "reference"])
+def test_meta_tensors_give_shapes(mode):
+    """On the meta device too, which knows no autocast, with the module above it."""
+    q, k, v = (torch.empty(2, 4, 32, 64, device="meta", dtype=torch.bfloat16) for _ in range(3))
+    with ops.use_backend(mode):
+        for options in ({}, {"softcap": 2.0, "is_causal": True}):
+            out = ops.attention(q, k, v, **options)
+            assert out.is_meta and out.shape == q.shape and out.dtype == q.dtype
+        layer = nn.MultiheadAttention(64, 4, batch_first=True, device="meta")
+        x = torch.empty(2, 5, 64, device="meta")
+        assert layer(x, x, x, need_weights=False)[0].shape == x.shape
 
 
 def test_arguments_that_are_one_tensor_get_their_gradient_once(cpu_kernels):

@@ -12,6 +12,7 @@ arXiv:2108.12409; softcap: Gemma 2, arXiv:2408.00118; sinks: gpt-oss, arXiv:2508
 Dao et al. 2022, arXiv:2205.14135, appendix B.
 """
 
+import contextlib
 import functools
 from typing import NamedTuple
 
@@ -62,7 +63,15 @@ def attention(
 
     A query that sees nothing gives 0, and gradient 0.
     """
-    return _attend(query, key, value, sinks, options)[0]
+    with without_autocast(query.device.type):
+        return _attend(query, key, value, sinks, options)[0]
+
+
+def without_autocast(device: str) -> contextlib.AbstractContextManager:
+    """Where products stay float32 though the caller's would be cast; ``meta`` casts nothing."""
+    if torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device):
+        return torch.autocast(device, enabled=False)
+    return contextlib.nullcontext()
 
 
 def attention_forward(
