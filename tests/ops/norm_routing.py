@@ -100,3 +100,12 @@ class NormRouting:
             self.norm.ours(*inputs)
         with ops.use_backend("cuda"), pytest.raises(BackendError, match="the tensor is on cpu"):
             self.norm.ours(*self.norm.draw((5, 6)))
+
+    @needs_kernels
+    @each_dtype
+    def test_what_is_worth_a_kernel_is_not_left_to_torch(self, dtype):
+        """From 4096 rows of 768 on, with gradients and without."""
+        inputs = self.norm.draw((4096, 768), dtype)
+        for needs_gradients in (False, True):
+            leaves = [t.requires_grad_(needs_gradients) for t in inputs]
+            assert ops.explain(self.norm.ours, *leaves).backend == "cpu"

@@ -2,7 +2,6 @@
 
 import math
 import os
-from pathlib import Path
 
 import pytest
 import torch
@@ -11,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dlplug import ops
+from dlplug.bench.memory import peak_growth
 from dlplug.ops.fallback import philox
 from tests.ops.attention_cases import (
     DTYPES,
@@ -19,7 +19,6 @@ from tests.ops.attention_cases import (
     make_inputs,
     naive,
     oracle,
-    peak_of_memory,
     with_gradients,
 )
 
@@ -249,8 +248,36 @@ def test_the_backward_of_grouped_heads_takes_bounded_memory(cpu_kernels):
     *tensors, grad = make_inputs(1, 16, 1, 1024, 4096, 64, 64)
     leaves = [x.requires_grad_() for x in tensors]
     out = ops.attention(*leaves, enable_gqa=True)
-    Path("/proc/self/clear_refs").write_text("5")  # the peak becomes what is taken now
-    before = peak_of_memory()
-    torch.autograd.grad(out, leaves, grad)
+    growth = peak_growth(lambda: torch.autograd.grad(out, leaves, grad, retain_graph=True))
     # The gradient itself, its shares, and as much again for keys and scratch.
-    assert peak_of_memory() - before <= 5 * leaves[0].nbytes
+    assert growth <= 5 * leaves[0].nbytes
+
+
+LENGTH = 4096  # a byte for each of its scores would be 16 MiB
+STARTS = torch.arange(0, LENGTH + 1, 128, dtype=torch.int32)
+
+
+@pytest.mark.skipif(
+    not os.access("/proc/self/clear_refs", os.W_OK), reason="the peak of memory cannot be reset"
+)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"is_causal": True, "window": 256},
+        {"is_causal": True, "cu_seqlens": STARTS},
+        {"alibi_slopes": torch.ones(1), "softcap": 3.0, "sinks": torch.ones(1)},
+        {"is_causal": True, "dropout_p": 0.1},
+        {"attn_mask": torch.zeros(1, 1, 1, LENGTH, requires_grad=True)},
+    ],
+    ids=lambda options: " ".join(options),
+)
+def test_nothing_grows_with_the_square_of_the_length(cpu_kernels, dtype, options):
+    """Forward and backward of every feature, the gradient of a broadcast mask too."""
+    *tensors, grad = make_inputs(1, 1, 1, LENGTH, LENGTH, 8, 8, dtype)
+    leaves = [x.requires_grad_() for x in tensors]
+    learnt = [x for x in options.values() if isinstance(x, torch.Tensor) and x.requires_grad]
+    growth = peak_growth(
+        lambda: torch.autograd.grad(ops.attention(*leaves, **options), leaves + learnt, grad)
+    )
+    assert growth <= LENGTH * LENGTH // 4
