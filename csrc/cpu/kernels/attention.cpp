@@ -52,14 +52,14 @@ struct ForwardScratch {
 template <class T, class Element>
 static void attend_block(const AttentionForward& args, const ForwardScratch<Element>& space,
                          const ScoreBlock& block, Span chunk, Factor<Element> values, float* sums,
-                         const Softmax& softmax, bool& is_started) {
+                         const Softmax& softmax, bool& is_started, Trickle& ahead) {
   const int64_t count = block.count;
   const int64_t in_chunk = block.span.begin - chunk.begin;
 
   const auto queries = first_factor(rows_at<T>(args.query, block.batch, block.head, block.first),
                                     args.query.row, count, args.width, space.queries);
   multiply_to_keys<Element>(block, queries, depth_of<Element>(args.width),
-                            {space.keys + in_chunk, space.columns}, space.scores);
+                            {space.keys + in_chunk, space.columns}, space.scores, ahead);
 
   soften<Element>(block, softmax, space.scores, space.rows);
   if (is_started)
@@ -72,7 +72,7 @@ static void attend_block(const AttentionForward& args, const ForwardScratch<Elem
       first_factor(space.scores, space.columns, count, block.columns, space.factors);
   multiply_by_keys<Element>(
       block, weights, {values.data + depth_of<Element>(in_chunk) * values.stride, values.stride},
-      space.width, sums, is_started);
+      space.width, sums, is_started, ahead);
   is_started = true;
 }
 
@@ -94,7 +94,7 @@ struct ForwardItem {
     seen = intersect(keys_seen_by(args, first, first + count - 1), keys_of_range(args, range));
   }
 
-  // Short heads are fetched at once, long ones block by block.
+  // Short heads are fetched as a whole, long ones block by block.
   static bool is_whole_head(const AttentionForward& args) {
     return args.num_query_items * args.num_key_items == 1;
   }
@@ -109,30 +109,30 @@ struct ForwardItem {
 template <class T>
 DLPLUG_INLINE void fetch_next(const AttentionForward& args, const ForwardItem& of_keys,
                               Portions& keys, const ForwardItem& of_queries, int64_t query,
-                              int64_t size) {
+                              int64_t size, Trickle& ahead) {
   const Span rows = keys.next();
   const Span queries = intersect(of_queries.queries(), {query, query + size});
   const Ahead tensors[] = {
       rows_ahead<T>(args.key, of_keys.batch, of_keys.kv_head, rows, args.width),
       rows_ahead<T>(args.value, of_keys.batch, of_keys.kv_head, rows, args.value_width),
       rows_ahead<T>(args.query, of_queries.batch, of_queries.head, queries, args.width)};
-  fetch_part(tensors, keys.size, 0, 1);
+  ahead.begin(tensors, 16 / (int64_t)sizeof(T));
 }
 
 // Brings what an item that is a whole head reads into the cache.
 template <class T>
-DLPLUG_INLINE void fetch_head(const AttentionForward& args, const ForwardItem& item) {
-  const int64_t rows = args.num_keys > args.num_queries ? args.num_keys : args.num_queries;
-  for (int64_t row = 0; row < rows; ++row) {
-    fetch_row<T>(args.key, item.batch, item.kv_head, row, args.num_keys, args.width);
-    fetch_row<T>(args.value, item.batch, item.kv_head, row, args.num_keys, args.value_width);
-    fetch_row<T>(args.query, item.batch, item.head, row, args.num_queries, args.width);
-  }
+DLPLUG_INLINE void fetch_head(const AttentionForward& args, const ForwardItem& item,
+                              Trickle& ahead) {
+  const Ahead tensors[] = {
+      head_ahead<T>(args.key, item.batch, item.kv_head, args.num_keys, args.width),
+      head_ahead<T>(args.value, item.batch, item.kv_head, args.num_keys, args.value_width),
+      head_ahead<T>(args.query, item.batch, item.head, args.num_queries, args.width)};
+  ahead.begin(tensors, 16 / (int64_t)sizeof(T));
 }
 
 template <class T, class Element>
 static void attend_item(const AttentionForward& args, const ForwardScratch<Element>& space,
-                        const ForwardItem& item, const ForwardItem& next) {
+                        const ForwardItem& item, const ForwardItem& next, Trickle& ahead) {
   const int64_t first = item.first, count = item.count, size = block_size(count);
   const Span seen = item.seen;
   start(space.softmax, count);
@@ -158,7 +158,7 @@ static void attend_item(const AttentionForward& args, const ForwardScratch<Eleme
       if (!ForwardItem::is_whole_head(args)) {
         const int64_t query = first + i + size;
         fetch_next<T>(args, then, keys, query < first + count ? item : then,
-                      query < first + count ? query : then.first, size);
+                      query < first + count ? query : then.first, size, ahead);
       }
       if (values.data == nullptr) {
         transposed_second_factor(rows_at<T>(args.key, item.batch, item.kv_head, chunk.begin),
@@ -167,7 +167,7 @@ static void attend_item(const AttentionForward& args, const ForwardScratch<Eleme
                                args.value.row, num_keys, args.value_width, space.values);
       }
       attend_block<T>(args, space, block, chunk, values, space.sums + i * space.width,
-                      space.softmax.from(i), space.is_started[i / size]);
+                      space.softmax.from(i), space.is_started[i / size], ahead);
     }
   }
 
@@ -185,10 +185,11 @@ static void attend(const AttentionForward& args, int64_t begin, int64_t end, cha
   *scratch_bytes = space.scratch.used;
   if (begin == end) return;
   ForwardItem item(args, begin);
+  Trickle ahead;
   for (int64_t index = begin; index < end; ++index) {
     const ForwardItem next = index + 1 < end ? ForwardItem(args, index + 1) : item;
-    if (index + 1 < end && ForwardItem::is_whole_head(args)) fetch_head<T>(args, next);
-    attend_item<T>(args, space, item, next);
+    if (index + 1 < end && ForwardItem::is_whole_head(args)) fetch_head<T>(args, next, ahead);
+    attend_item<T>(args, space, item, next, ahead);
     item = next;
   }
   if (args.is_streaming) fence();

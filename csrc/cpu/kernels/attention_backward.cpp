@@ -54,7 +54,7 @@ static void differentiate_chunk(const AttentionBackward& args,
     if (!block.is_empty()) {
       packed.hold(args, space, at, chunk);
       ahead.begin_block(i, count);
-      differentiate_block<T>(args, space, item, block, chunk, packed.key_rows, ahead, sums,
+      differentiate_block<T>(args, space, item, block, chunk, packed.key_rows, ahead.trickle, sums,
                              key_sums);
     }
     if (seen.end <= chunk.end) put_grad_queries(args, space, item, at, i, count, sums);
@@ -64,7 +64,8 @@ static void differentiate_chunk(const AttentionBackward& args,
 template <class T, class Element>
 static void differentiate_head(const AttentionBackward& args,
                                const BackwardScratch<T, Element>& space, const Item& item,
-                               const Head& at, const Head& next, PackedChunk<Element>& packed) {
+                               const Head& at, const Head& next, PackedChunk<Element>& packed,
+                               Trickle& trickle) {
   const int64_t batch = at.batch, head = at.head, group = args.heads / args.kv_heads;
   const int64_t queries = args.last_query - args.first_query, size = block_size(queries);
   const Span keys = item.keys;
@@ -89,7 +90,7 @@ static void differentiate_head(const AttentionBackward& args,
                        space.grad_values + row * space.value_width,
                        space.has_grad_keys[(key - keys.begin) / args.chunk]};
     if (chunk.begin < seen.end && seen.begin < chunk.end) {
-      ChunkAhead<T> ahead(args, at, next, keys, seen, chunk);
+      ChunkAhead<T> ahead(args, trickle, at, next, keys, seen, chunk);
       differentiate_chunk(args, space, item, at, chunk, ahead, packed, sums);
     }
     if (is_last) put_grad_keys(args, space, at, chunk, sums);
@@ -106,7 +107,7 @@ static void differentiate_head(const AttentionBackward& args,
 // One key-value head's range of keys.
 template <class T, class Element>
 static void differentiate_range(const AttentionBackward& args, BackwardScratch<T, Element>& space,
-                                int64_t pair, int64_t next_pair, const Item& item) {
+                                int64_t pair, int64_t next_pair, const Item& item, Trickle& ahead) {
   const int64_t batch = pair / args.kv_heads, kv_head = pair % args.kv_heads;
   const int64_t group = args.heads / args.kv_heads;
   const int64_t count = item.keys.end - item.keys.begin;
@@ -124,13 +125,13 @@ static void differentiate_range(const AttentionBackward& args, BackwardScratch<T
                           ? Head{batch, kv_head, head + 1}
                           : Head{next_pair / args.kv_heads, next_pair % args.kv_heads,
                                  next_pair % args.kv_heads * group};
-    differentiate_head<T, Element>(args, space, item, {batch, kv_head, head}, next, packed);
+    differentiate_head<T, Element>(args, space, item, {batch, kv_head, head}, next, packed, ahead);
   }
 }
 
 template <class T, class Element>
 static void differentiate_item(const AttentionBackward& args, BackwardScratch<T, Element>& space,
-                               int64_t index) {
+                               int64_t index, Trickle& ahead) {
   const int64_t bundle = index / args.num_key_items % args.num_bundles;
   const int64_t single = index / args.num_key_items / args.num_bundles;
   Item item{};
@@ -144,8 +145,8 @@ static void differentiate_item(const AttentionBackward& args, BackwardScratch<T,
     // Of the pairs that share nothing the next is the next item's.
     int64_t next = args.num_shared == 1 ? pair + 1 : pair + args.shared_stride;
     if ((i + 1 == end && args.num_shared > 1) || next >= args.batch * args.kv_heads) next = pair;
-    if (next != pair && is_fetched_at_once<T>(args)) fetch_pair<T>(args, next);
-    differentiate_range<T>(args, space, pair, next, item);
+    if (next != pair && is_fetched_whole<T>(args)) begin_pair<T>(args, next, ahead);
+    differentiate_range<T>(args, space, pair, next, item, ahead);
   }
 }
 
@@ -154,7 +155,8 @@ static void differentiate_items(const AttentionBackward& args, int64_t begin, in
                                 char* scratch, int64_t* scratch_bytes) {
   BackwardScratch<T, Element> space(args, scratch);
   *scratch_bytes = space.scratch.used;
-  for (int64_t item = begin; item < end; ++item) differentiate_item<T>(args, space, item);
+  Trickle ahead;
+  for (int64_t item = begin; item < end; ++item) differentiate_item<T>(args, space, item, ahead);
   if (args.is_streaming) fence();
 }
 

@@ -9,28 +9,25 @@ struct Head {
   int64_t batch, kv_head, head;
 };
 
-// Short heads are fetched all at once while the one before is worked on. Of one block of bfloat16
-// that is no shorter than 64 rows of 64 it is 5 % faster to spread this over the products.
+// Short heads are fetched as a whole while the one before is worked on.
 template <class T>
-DLPLUG_INLINE bool is_fetched_at_once(const AttentionBackward& args) {
+DLPLUG_INLINE bool is_fetched_whole(const AttentionBackward& args) {
   const int64_t rows = args.num_keys > args.num_queries ? args.num_keys : args.num_queries;
   const int64_t width = args.width > args.value_width ? args.width : args.value_width;
   const int64_t bytes = rows * width * (int64_t)sizeof(T);
-  const bool is_spread = sizeof(T) == 2 && args.num_queries <= kMaxBlock && bytes >= 1 << 13;
-  return args.all_key_items == 1 && args.heads == args.kv_heads && bytes <= kMaxAhead && !is_spread;
+  return args.all_key_items == 1 && args.heads == args.kv_heads && bytes <= kMaxAhead;
 }
 
 template <class T>
-DLPLUG_INLINE void fetch_pair(const AttentionBackward& args, int64_t pair) {
+DLPLUG_INLINE void begin_pair(const AttentionBackward& args, int64_t pair, Trickle& ahead) {
   const int64_t batch = pair / args.kv_heads, head = pair % args.kv_heads;
-  const int64_t rows = args.num_keys > args.num_queries ? args.num_keys : args.num_queries;
-  for (int64_t row = 0; row < rows; ++row) {
-    fetch_row<T>(args.key, batch, head, row, args.num_keys, args.width);
-    fetch_row<T>(args.value, batch, head, row, args.num_keys, args.value_width);
-    fetch_row<T>(args.query, batch, head, row, args.num_queries, args.width);
-    fetch_row<T>(args.out, batch, head, row, args.num_queries, args.value_width);
-    fetch_row<T>(args.grad_out, batch, head, row, args.num_queries, args.value_width);
-  }
+  const Ahead tensors[] = {
+      head_ahead<T>(args.key, batch, head, args.num_keys, args.width),
+      head_ahead<T>(args.value, batch, head, args.num_keys, args.value_width),
+      head_ahead<T>(args.query, batch, head, args.num_queries, args.width),
+      head_ahead<T>(args.out, batch, head, args.num_queries, args.value_width),
+      head_ahead<T>(args.grad_out, batch, head, args.num_queries, args.value_width)};
+  ahead.begin(tensors, 8 / (int64_t)sizeof(T));
 }
 
 // What is fetched while the blocks of queries go over a chunk of keys: the queries of the next
@@ -38,21 +35,22 @@ DLPLUG_INLINE void fetch_pair(const AttentionBackward& args, int64_t pair) {
 template <class T>
 struct ChunkAhead {
   const AttentionBackward& args;
+  Trickle& trickle;
   Head at, next, of_keys;
   Span all;  // queries of the pass
   bool is_last, is_off;
   Portions keys{}, queries{};
-  Span key_rows{}, near{}, far{};
 
-  ChunkAhead(const AttentionBackward& args, const Head& at, const Head& next, Span item, Span seen,
-             Span chunk)
+  ChunkAhead(const AttentionBackward& args, Trickle& trickle, const Head& at, const Head& next,
+             Span item, Span seen, Span chunk)
       : args(args),
+        trickle(trickle),
         at(at),
         next(next),
         of_keys(chunk.end >= seen.end ? next : at),
         all{args.first_query, args.last_query},
         is_last(chunk.end >= seen.end),
-        is_off(is_fetched_at_once<T>(args)) {
+        is_off(is_fetched_whole<T>(args)) {
     if (is_off) return;
     const int64_t num_blocks = (all.end - all.begin + kMaxBlock - 1) / kMaxBlock;
     keys = portions_of(next_keys(args, item, seen, chunk), num_blocks);
@@ -73,14 +71,8 @@ struct ChunkAhead {
   void begin_block(int64_t first, int64_t count) {
     if (is_off) return;
     const int64_t query = all.begin + first + count;
-    near = intersect(all, {query, query + count});
-    key_rows = keys.next();
-    far = is_last ? queries.next() : Span{};
-  }
-
-  // Before each of a block's five products.
-  __attribute__((always_inline)) void fetch(int product) const {
-    if (is_off) return;
+    const Span near = intersect(all, {query, query + count}), key_rows = keys.next();
+    const Span far = is_last ? queries.next() : Span{};
     const Ahead tensors[] = {
         rows_ahead<T>(args.query, at.batch, at.head, near, args.width),
         rows_ahead<T>(args.out, at.batch, at.head, near, args.value_width),
@@ -90,7 +82,7 @@ struct ChunkAhead {
         rows_ahead<T>(args.query, next.batch, next.head, far, args.width),
         rows_ahead<T>(args.out, next.batch, next.head, far, args.value_width),
         rows_ahead<T>(args.grad_out, next.batch, next.head, far, args.value_width)};
-    fetch_part(tensors, keys.size, product, 5);
+    trickle.begin(tensors, 8 / (int64_t)sizeof(T));
   }
 };
 

@@ -58,11 +58,11 @@ static void clear(const BackwardScratch<T, Element>& space, const KeySums& sums,
 template <class T, class Element>
 static void multiply_keys_of(const AttentionBackward& args,
                              const BackwardScratch<T, Element>& space, const ScoreBlock& block,
-                             const T* query, int64_t in_chunk) {
+                             const T* query, int64_t in_chunk, Trickle& ahead) {
   if (!args.is_few) {
     const auto factor = first_factor(query, args.query.row, block.count, args.width, space.queries);
     return multiply_to_keys<Element>(block, factor, depth_of<Element>(args.width),
-                                     {space.keys + in_chunk, space.columns}, space.weights);
+                                     {space.keys + in_chunk, space.columns}, space.weights, ahead);
   }
   const int64_t kv_head = block.head / (args.heads / args.kv_heads);
   const T* keys = rows_at<T>(args.key, block.batch, kv_head, block.span.begin);
@@ -86,7 +86,7 @@ template <class T, class Element>
 static void differentiate_block(const AttentionBackward& args,
                                 const BackwardScratch<T, Element>& space, const Item& item,
                                 const ScoreBlock& block, Span chunk, Factor<Element> key_rows,
-                                const ChunkAhead<T>& ahead, const QuerySums& query_sums,
+                                Trickle& ahead, const QuerySums& query_sums,
                                 const KeySums& key_sums) {
   const int64_t batch = block.batch, head = block.head, first = block.first, count = block.count;
   const int64_t keys = block.span.end - block.span.begin;
@@ -98,13 +98,11 @@ static void differentiate_block(const AttentionBackward& args,
     find_deltas(rows_at<const T>(args.out, batch, head, first), args.out.row, grad_out,
                 args.grad_out.row, count, args.value_width, deltas);
 
-  ahead.fetch(0);
-  multiply_keys_of(args, space, block, query, in_chunk);
-  ahead.fetch(1);
+  multiply_keys_of(args, space, block, query, in_chunk, ahead);
   const auto factor =
       first_factor(grad_out, args.grad_out.row, count, args.value_width, space.grads);
   multiply_to_keys<Element>(block, factor, depth_of<Element>(args.value_width),
-                            {space.values + in_chunk, space.columns}, space.score_grads);
+                            {space.values + in_chunk, space.columns}, space.score_grads, ahead);
   GradientFactors<Element> factors;
   with_row_type(block, [&](auto type) {
     factors = differentiate<typename decltype(type)::type>(
@@ -122,18 +120,15 @@ static void differentiate_block(const AttentionBackward& args,
     key_sums.has_any = true;
   }
   auto rows = second_factor(grad_out, args.grad_out.row, count, args.value_width, space.grad_rows);
-  ahead.fetch(2);
   multiply_by_queries(block, factors.transposed_weights, rows, space.value_width,
-                      key_sums.values + in_chunk * space.value_width, key_sums.has_any);
+                      key_sums.values + in_chunk * space.value_width, key_sums.has_any, ahead);
   rows = second_factor(query, args.query.row, count, args.width, space.query_rows);
-  ahead.fetch(3);
   multiply_by_queries(block, factors.transposed_grads, rows, space.width,
-                      key_sums.keys + in_chunk * space.width, key_sums.has_any);
-  ahead.fetch(4);
+                      key_sums.keys + in_chunk * space.width, key_sums.has_any, ahead);
   multiply_by_keys<Element>(
       block, factors.grads,
       {key_rows.data + depth_of<Element>(in_chunk) * key_rows.stride, key_rows.stride}, space.width,
-      query_sums.queries, query_sums.has_any);
+      query_sums.queries, query_sums.has_any, ahead);
   key_sums.has_any = query_sums.has_any = true;
 }
 

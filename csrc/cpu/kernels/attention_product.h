@@ -83,11 +83,17 @@ static Tile<A, B> tile_of(int64_t rows) {
   }
 }
 
+// What is done between tiles, if nothing else is asked for.
+struct Nothing {
+  void operator()() const {}
+};
+
 // All rows of kVectors columns of vectors. The rows are shared out evenly: 50 rows are five tiles
 // of 6 and four of 5, where eight of 6 and one of 2 would leave the multipliers waiting.
-template <int kVectors, bool kTransposed, class A, class B>
+template <int kVectors, bool kTransposed, class A, class B, class Between>
 static void multiply_panel(int64_t rows, const A* a, int64_t a_stride, const B* b, int64_t b_stride,
-                           float* c, int64_t c_stride, int64_t depth, bool accumulate) {
+                           float* c, int64_t c_stride, int64_t depth, bool accumulate,
+                           const Between& between) {
   const int64_t tiles = (rows + max_rows(kVectors) - 1) / max_rows(kVectors);
   const int64_t small = rows / tiles, num_large = rows % tiles;
   const auto tile = tile_of<kVectors, kTransposed, A, B>(small);
@@ -95,25 +101,28 @@ static void multiply_panel(int64_t rows, const A* a, int64_t a_stride, const B* 
   for (int64_t i = 0; i < tiles; ++i) {
     const int64_t taken = small + (i < num_large);
     (i < num_large ? large_tile : tile)(a, a_stride, b, b_stride, c, c_stride, depth, accumulate);
+    between();
     a += kTransposed ? taken : taken * a_stride;
     c += taken * c_stride;
   }
 }
 
 // C (rows, vectors * kWidth) = A (rows, depth) B (depth, vectors * kWidth), added to C where
-// `accumulate`. With kTransposed A is stored as (depth, rows). rows >= 1.
-template <bool kTransposed, class A, class B>
+// `accumulate`. With kTransposed A is stored as (depth, rows). rows >= 1. `between` is called after
+// each tile.
+template <bool kTransposed, class A, class B, class Between = Nothing>
 static void multiply(int64_t rows, int64_t vectors, int64_t depth, const A* a, int64_t a_stride,
-                     const B* b, int64_t b_stride, float* c, int64_t c_stride, bool accumulate) {
+                     const B* b, int64_t b_stride, float* c, int64_t c_stride, bool accumulate,
+                     const Between& between = {}) {
   for (int64_t panels = (vectors + kMaxVectors - 1) / kMaxVectors; panels > 0; --panels) {
     const int64_t taken = (vectors + panels - 1) / panels;
-    auto panel = multiply_panel<1, kTransposed, A, B>;
-    if (taken == 2) panel = multiply_panel<2, kTransposed, A, B>;
+    auto panel = multiply_panel<1, kTransposed, A, B, Between>;
+    if (taken == 2) panel = multiply_panel<2, kTransposed, A, B, Between>;
 #if defined(__AVX512F__)
-    if (taken == 3) panel = multiply_panel<3, kTransposed, A, B>;
-    if (taken == 4) panel = multiply_panel<4, kTransposed, A, B>;
+    if (taken == 3) panel = multiply_panel<3, kTransposed, A, B, Between>;
+    if (taken == 4) panel = multiply_panel<4, kTransposed, A, B, Between>;
 #endif
-    panel(rows, a, a_stride, b, b_stride, c, c_stride, depth, accumulate);
+    panel(rows, a, a_stride, b, b_stride, c, c_stride, depth, accumulate, between);
     vectors -= taken;
     b += taken * kWidth;
     c += taken * kWidth;

@@ -2,6 +2,7 @@
 // half of a causal mask, the ends of a window, other documents.
 #pragma once
 
+#include "csrc/cpu/kernels/attention_ahead.h"
 #include "csrc/cpu/kernels/attention_pack.h"
 #include "csrc/cpu/kernels/attention_product.h"
 #include "csrc/cpu/kernels/attention_scores.h"
@@ -24,14 +25,16 @@ DLPLUG_INLINE void over_steps(const ScoreBlock& block, const Visit& visit) {
 // not written.
 template <class Element>
 DLPLUG_INLINE void multiply_to_keys(const ScoreBlock& block, const Factor<Element>& a,
-                                    int64_t depth, const Factor<Element>& b, float* to) {
+                                    int64_t depth, const Factor<Element>& b, float* to,
+                                    Trickle& ahead) {
+  const auto between = [&] { ahead.advance(); };
   if (block.is_whole)
     return multiply<false>(block.count, block.columns / kWidth, depth, a.data, a.stride, b.data,
-                           b.stride, to, block.stride, false);
+                           b.stride, to, block.stride, false, between);
   over_steps(block, [&](int64_t row, int64_t rows, Span columns) {
     multiply<false>(rows, (columns.end - columns.begin) / kWidth, depth, a.data + row * a.stride,
                     a.stride, b.data + columns.begin, b.stride,
-                    to + row * block.stride + columns.begin, block.stride, false);
+                    to + row * block.stride + columns.begin, block.stride, false, between);
   });
 }
 
@@ -39,17 +42,18 @@ DLPLUG_INLINE void multiply_to_keys(const ScoreBlock& block, const Factor<Elemen
 template <class Element>
 DLPLUG_INLINE void multiply_by_keys(const ScoreBlock& block, const Factor<Element>& a,
                                     const Factor<Element>& b, int64_t width, float* sums,
-                                    bool accumulate) {
+                                    bool accumulate, Trickle& ahead) {
+  const auto between = [&] { ahead.advance(); };
   const int64_t num_keys = block.span.end - block.span.begin;
   if (block.is_whole)
     return multiply<false>(block.count, width / kWidth, depth_of<Element>(num_keys), a.data,
-                           a.stride, b.data, b.stride, sums, width, accumulate);
+                           a.stride, b.data, b.stride, sums, width, accumulate, between);
   over_steps(block, [&](int64_t row, int64_t rows, Span columns) {
     const Span keys = intersect(columns, {0, num_keys});
     const int64_t first = depth_of<Element>(keys.begin);
     multiply<false>(rows, width / kWidth, depth_of<Element>(keys.end) - first,
                     a.data + row * a.stride + first, a.stride, b.data + first * b.stride, b.stride,
-                    sums + row * width, width, accumulate);
+                    sums + row * width, width, accumulate, between);
   });
 }
 
@@ -69,11 +73,12 @@ static Span queries_that_see(const ScoreBlock& block, Span columns) {
 template <class Element>
 DLPLUG_INLINE void multiply_by_queries(const ScoreBlock& block, const Factor<Element>& a,
                                        const Factor<Element>& b, int64_t width, float* sums,
-                                       bool accumulate) {
+                                       bool accumulate, Trickle& ahead) {
+  const auto between = [&] { ahead.advance(); };
   const int64_t num_keys = block.span.end - block.span.begin;
   if (block.is_whole)
     return multiply<true>(num_keys, width / kWidth, depth_of<Element>(block.count), a.data,
-                          a.stride, b.data, b.stride, sums, width, accumulate);
+                          a.stride, b.data, b.stride, sums, width, accumulate, between);
   for (int64_t key = 0, end; key < num_keys; key = end) {
     const Span queries = queries_that_see(block, {key, key + kStepRows});
     for (end = key + kStepRows; end < num_keys;
@@ -85,7 +90,7 @@ DLPLUG_INLINE void multiply_by_queries(const ScoreBlock& block, const Factor<Ele
     const int64_t first = depth_of<Element>(queries.begin);
     multiply<true>(end - key, width / kWidth, depth_of<Element>(queries.end) - first,
                    a.data + first * a.stride + key, a.stride, b.data + first * b.stride, b.stride,
-                   sums + key * width, width, accumulate);
+                   sums + key * width, width, accumulate, between);
   }
 }
 
