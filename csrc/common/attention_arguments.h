@@ -88,11 +88,12 @@ void set_positions(Args& args, const AttentionOptions& options) {
 }
 
 inline void check_documents(const Tensor& cu_seqlens, const Tensor& query, const Tensor& key) {
-  STD_TORCH_CHECK(cu_seqlens.dim() == 1 && cu_seqlens.is_contiguous() &&
+  const bool has_two = cu_seqlens.dim() == 2 && cu_seqlens.size(0) == 2;
+  STD_TORCH_CHECK((cu_seqlens.dim() == 1 || has_two) && cu_seqlens.is_contiguous() &&
                       cu_seqlens.scalar_type() == ScalarType::Int,
-                  "expected contiguous int32 cu_seqlens");
-  STD_TORCH_CHECK(query.size(0) == 1 && query.size(2) == key.size(2),
-                  "expected batch 1 and as many queries as keys with cu_seqlens");
+                  "expected contiguous int32 cu_seqlens, of both or of queries and keys");
+  STD_TORCH_CHECK(query.size(0) == 1 && (has_two || query.size(2) == key.size(2)),
+                  "expected batch 1 and as many queries as keys with one cu_seqlens");
 }
 
 inline Tensor with_contiguous_rows(const Tensor& x) {

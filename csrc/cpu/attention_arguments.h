@@ -42,26 +42,38 @@ inline HeadRows rows_of_heads(const Tensor& x) {
   return {const_cast<void*>(x.const_data_ptr()), x.stride(0), x.stride(1), x.stride(2)};
 }
 
-// First and one past the last key of each position's document. Starts that are out of order or out
-// of range give other documents, never a key outside of the tensor.
+// First and one past the last key of each query's document, and how much further on it begins among
+// the keys; the latter of nothing where queries and keys have the same documents. Starts that are
+// out of order or out of range give other documents, never a key outside of the tensor.
 struct Documents {
-  std::vector<int32_t> begin, end;
+  std::vector<int32_t> begin, end, shift;
 
   Documents(const std::optional<Tensor>& cu_seqlens, const Tensor& query, const Tensor& key) {
     if (!cu_seqlens.has_value()) return;
     check_documents(*cu_seqlens, query, key);
-    const int64_t length = query.size(2);
+    const bool are_alike = cu_seqlens->dim() == 1;
+    const int64_t count = cu_seqlens->size(cu_seqlens->dim() - 1);
+    const int64_t length = query.size(2), keys = key.size(2);
     const auto* starts = static_cast<const int32_t*>(cu_seqlens->const_data_ptr());
+    const auto* key_starts = are_alike ? starts : starts + count;
     begin.resize(length);
     end.resize(length);
-    int64_t position = 0;
-    for (int64_t i = 1; i <= cu_seqlens->size(0) && position < length; ++i) {
-      const int64_t next = i < cu_seqlens->size(0) ? std::min<int64_t>(starts[i], length) : length;
-      const int64_t first = position;
-      for (; position < next; ++position) {
-        begin[position] = static_cast<int32_t>(first);
-        end[position] = static_cast<int32_t>(next);
+    shift.resize(are_alike ? 0 : length);
+    // One past a document's last position, which is at least where it begins.
+    const auto end_of = [&](const int32_t* starts, int64_t document, int64_t first, int64_t size) {
+      return document < count ? std::clamp<int64_t>(starts[document], first, size) : size;
+    };
+    int64_t first = 0, first_key = 0;
+    for (int64_t i = 1; i <= count && first < length; ++i) {
+      const int64_t next = end_of(starts, i, first, length);
+      const int64_t next_key = end_of(key_starts, i, first_key, keys);
+      for (int64_t position = first; position < next; ++position) {
+        begin[position] = static_cast<int32_t>(first_key);
+        end[position] = static_cast<int32_t>(next_key);
+        if (!are_alike) shift[position] = static_cast<int32_t>(first_key - first);
       }
+      first = next;
+      first_key = next_key;
     }
   }
 };
@@ -113,6 +125,7 @@ Args args_of(const Tensor& query, const Tensor& key, const Tensor& value,
   if (!documents.begin.empty()) {
     args.document_begin = documents.begin.data();
     args.document_end = documents.end.data();
+    args.document_shift = documents.shift.empty() ? nullptr : documents.shift.data();
   }
   args.keep_scale = 1.0f;
   if (options.dropout_p > 0) {

@@ -21,11 +21,16 @@ void set_key_items(AttentionBackward& args, int64_t ranges) {
   args.first_key_item = 0;
   args.num_key_items = ranges;
   if (args.last_query == args.num_queries) return;
-  int64_t begin = args.first_query + args.query_offset - args.left;
-  int64_t end = args.last_query + args.query_offset + args.right;
+  const int64_t first = args.first_query, last = args.last_query - 1;
+  int64_t begin = first + args.query_offset - args.left;
+  int64_t end = last + args.query_offset + args.right + 1;
+  if (args.document_shift != nullptr) {
+    begin += args.document_shift[first];
+    end += args.document_shift[last];
+  }
   if (args.document_begin != nullptr) {
-    begin = std::max<int64_t>(begin, args.document_begin[args.first_query]);
-    end = std::min<int64_t>(end, args.document_end[args.last_query - 1]);
+    begin = std::clamp<int64_t>(begin, args.document_begin[first], args.document_end[first]);
+    end = std::clamp<int64_t>(end, args.document_begin[last], args.document_end[last]);
   }
   begin = std::clamp<int64_t>(begin, 0, args.num_keys - 1);
   end = std::clamp<int64_t>(end, begin + 1, args.num_keys);

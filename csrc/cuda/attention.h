@@ -35,7 +35,8 @@ struct ShownBlocks {
 
 // The scores x = scale * q.k of one call, and which keys each query sees: those j with
 //   i + query_offset - left <= j <= i + query_offset + right,  and j in i's document,
-// where a bool mask is true.
+// where a bool mask is true. Where documents are of other lengths among the queries than among the
+// keys, i counts from its document's first query, and j from its first key.
 struct AttentionScores {
   int batch, heads, kv_heads, num_queries, num_keys;
   int width, value_width;     // D and E
@@ -48,6 +49,9 @@ struct AttentionScores {
   int64_t query_offset;
   const int32_t* document_begin;  // (num_queries,): first key of query i's document; or null
   const int32_t* document_end;    // (num_queries,): one past its last key
+  const int32_t* document_shift;  // (num_queries,): its first key less its first query; null for 0
+  // (num_keys,): the same of key j's document, with queries and keys in each other's place.
+  const int32_t *query_begin, *query_end, *query_shift;
   // Of the weights: row (b * heads + h) * num_queries + i, column j.
   Dropout dropout;
   HeadRows query, key, value;

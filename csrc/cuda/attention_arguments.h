@@ -62,7 +62,7 @@ Args args_of(const Tensor& query, const Tensor& key, const Tensor& value,
 
 // What kernels make for the kernels, to be kept while these run.
 struct Prepared {
-  std::optional<Tensor> documents;  // (2, length): first and one past the last key of each query
+  std::optional<Tensor> documents;  // what AttentionScores tells of each query and key
   std::optional<Tensor> shown;      // bytes, as ShownBlocks
 };
 

@@ -6,10 +6,12 @@
 
 namespace dlplug {
 
-// How far a query lies from the nearest of all keys.
+// How far a query lies from the nearest of all keys, or of its document's.
 __device__ inline int64_t least_distance(const AttentionScores& args, int query) {
-  const int64_t position = query + args.query_offset, behind = position - (args.num_keys - 1);
-  return position < 0 ? -position : behind > 0 ? behind : 0;
+  Span keys{0, args.num_keys};
+  if (args.document_shift != nullptr) keys = {args.document_begin[query], args.document_end[query]};
+  const int64_t position = position_of(args, query), behind = position - (keys.end - 1);
+  return position < keys.begin ? keys.begin - position : behind > 0 ? behind : 0;
 }
 
 // One thread's part of what is summed for the mask and for the slope: of its rows g and g + 8.
@@ -28,9 +30,9 @@ struct BiasSums {
 
   __device__ void add(const WeightGradient& found, int r, int query, int key) {
     change[r] += found.change;
-    if (args.grad_slopes == nullptr) return;
+    if (args.grad_slopes == nullptr || query >= args.num_queries) return;
     weight[r] += found.weight;
-    const int64_t behind = query + args.query_offset - key;
+    const int64_t behind = position_of(args, query) - key;
     const int64_t beyond = (behind < 0 ? -behind : behind) - least_distance(args, query);
     fall[r] = fmaf(found.change, static_cast<float>(beyond), fall[r]);
   }

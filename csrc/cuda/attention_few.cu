@@ -13,8 +13,11 @@ int64_t divide_up(int64_t count, int64_t by) { return (count + by - 1) / by; }
 // The keys are split into ranges by the shape alone.
 void set_ranges(AttentionFew& args, int64_t blocks) {
   const int64_t keys = args.num_keys, last = args.num_queries - 1;
-  const int64_t begin = std::clamp<int64_t>(args.query_offset - args.left, 0, keys);
-  const int64_t end = std::clamp<int64_t>(last + args.query_offset + args.right + 1, begin, keys);
+  int64_t begin = 0, end = keys;
+  if (args.document_begin == nullptr) {  // else the device alone knows
+    begin = std::clamp<int64_t>(args.query_offset - args.left, 0, keys);
+    end = std::clamp<int64_t>(last + args.query_offset + args.right + 1, begin, keys);
+  }
   args.first_key = static_cast<int>(begin / kShownBlock * kShownBlock);
   args.end_key = static_cast<int>(end);
   const int64_t count = std::max<int64_t>(end - args.first_key, 1);

@@ -8,21 +8,35 @@ namespace {
 
 constexpr int kThreads = 256;
 
-// Thread i finds the document of position i: the last that starts at or before it.
+// Where the documents start in one of two packed sequences.
+struct Starts {
+  const int32_t* at;
+  int count, length;
+
+  // Of what lies before the first document and after the last, too; never outside.
+  __device__ int of(int document) const {
+    if (document < 0) return 0;
+    return document >= count ? length : clamped(at[document], 0, length);
+  }
+};
+
+// Thread i finds the document of position i, the last that starts at or before it: where it begins
+// and ends in the other sequence, and how much further on it begins there, if `shifts` is not null.
 __global__ void __launch_bounds__(kThreads)
-    find_bounds(const int32_t* starts, int count, int length, int32_t* begins, int32_t* ends) {
+    find_bounds(Starts own, Starts other, int32_t* begins, int32_t* ends, int32_t* shifts) {
   const int position = blockIdx.x * kThreads + threadIdx.x;
-  if (position >= length) return;
-  int low = 0, high = count;  // starts[low - 1] <= position < starts[high]
+  if (position >= own.length) return;
+  int low = 0, high = own.count;  // at[low - 1] <= position < at[high]
   while (low < high) {
     const int middle = (low + high) / 2;
-    if (starts[middle] <= position)
+    if (own.at[middle] <= position)
       low = middle + 1;
     else
       high = middle;
   }
-  begins[position] = low == 0 || starts[low - 1] < 0 ? 0 : starts[low - 1];
-  ends[position] = low == count || starts[low] > length ? length : starts[low];
+  begins[position] = other.of(low - 1);
+  ends[position] = other.of(low);
+  if (shifts != nullptr) shifts[position] = other.of(low - 1) - own.of(low - 1);
 }
 
 // Of the mask itself, with axes of 1.
@@ -54,15 +68,30 @@ __global__ void __launch_bounds__(kThreads)
 }
 
 Tensor find_documents(AttentionScores& args, const Tensor& cu_seqlens, const Tensor& query) {
-  const int length = args.num_queries;
-  const Tensor bounds = empty(query, {2, length}, ScalarType::Int);
-  auto* begins = static_cast<int32_t*>(bounds.mutable_data_ptr());
-  if (length > 0)
-    launch(find_bounds, blocks_of(1, length, kThreads), kThreads, 0, current_stream(query),
-           static_cast<const int32_t*>(cu_seqlens.const_data_ptr()), narrowed(cu_seqlens.size(0)),
-           length, begins, begins + length);
-  args.document_begin = begins;
-  args.document_end = begins + length;
+  const bool are_alike = cu_seqlens.dim() == 1;
+  const int count = narrowed(cu_seqlens.size(cu_seqlens.dim() - 1));
+  const int num_queries = args.num_queries, num_keys = args.num_keys;
+  const auto* starts = static_cast<const int32_t*>(cu_seqlens.const_data_ptr());
+  const Starts queries{starts, count, num_queries};
+  const Starts keys{are_alike ? starts : starts + count, count, num_keys};
+  const int64_t size = are_alike ? 2 * int64_t{num_queries} : 3 * (int64_t{num_queries} + num_keys);
+  const Tensor bounds = empty(query, {size}, ScalarType::Int);
+  auto* to = static_cast<int32_t*>(bounds.mutable_data_ptr());
+  const auto find = [&](const Starts& own, const Starts& other, int32_t* to) {
+    if (own.length > 0)
+      launch(find_bounds, blocks_of(1, own.length, kThreads), kThreads, 0, current_stream(query),
+             own, other, to, to + own.length, are_alike ? nullptr : to + 2 * int64_t{own.length});
+  };
+  find(queries, keys, to);
+  args.document_begin = args.query_begin = to;
+  args.document_end = args.query_end = to + num_queries;
+  if (are_alike) return bounds;
+  args.document_shift = to + 2 * int64_t{num_queries};
+  auto* of_keys = to + 3 * int64_t{num_queries};
+  find(keys, queries, of_keys);
+  args.query_begin = of_keys;
+  args.query_end = of_keys + num_keys;
+  args.query_shift = of_keys + 2 * int64_t{num_keys};
   return bounds;
 }
 

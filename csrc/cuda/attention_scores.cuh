@@ -22,10 +22,16 @@ __device__ inline int clamped(int64_t value, int64_t least, int64_t most) {
   return static_cast<int>(value < least ? least : value > most ? most : value);
 }
 
+// The key that a query is beside: with no window it is the last one that a causal query sees.
+__device__ inline int64_t position_of(const AttentionScores& args, int query) {
+  const int64_t position = query + args.query_offset;
+  return args.document_shift == nullptr ? position : position + args.document_shift[query];
+}
+
 // The keys that a query may see, but for the mask; none of a query that is not there.
 __device__ inline Span keys_of(const AttentionScores& args, int query) {
   if (query >= args.num_queries) return {0, 0};
-  const int64_t position = query + args.query_offset;
+  const int64_t position = position_of(args, query);
   Span span{0, args.num_keys};
   if (args.document_begin != nullptr) span = {args.document_begin[query], args.document_end[query]};
   return {clamped(position - args.left, span.begin, span.end),
@@ -113,7 +119,7 @@ struct HeadScores {
   }
 
   __device__ float distance(int query, int key) const {
-    return fabsf(static_cast<float>(query + args.query_offset - key));
+    return fabsf(static_cast<float>(position_of(args, query) - key));
   }
 
  private:

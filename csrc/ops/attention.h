@@ -3,14 +3,16 @@
 //   x += attn_mask where it is float
 //   weights = exp(x) / (sum of exp(x) + exp(sink)), then dropout
 // Query i sees key j where  -right <= i + query_offset - j <= left  and both lie in one document
-// and a bool attn_mask is true. A row that sees nothing, or only -inf, gives 0.
+// and a bool attn_mask is true. A row that sees nothing, or only -inf, gives 0. Where cu_seqlens
+// has two rows, i and j count from where their document starts.
 //
 // query  (B, H, Q, D)   float32, bfloat16 or float16; any strides (copied unless the last is 1)
 // key    (B, G, K, D)   like query; G divides H, head h reads key head h / (H / G)
 // value  (B, G, K, E)   like query
 // attn_mask (1 or B, 1 or H, 1 or Q, 1 or K)   bool, float32 or like query; any strides (copied
 //                unless the last is 0 or 1)
-// sinks, alibi_slopes (H,) float32;  cu_seqlens (documents + 1,) int32, B = 1 and Q = K
+// sinks, alibi_slopes (H,) float32
+// cu_seqlens (documents + 1,) int32, B = 1 and Q = K; or (2, documents + 1), of queries and of keys
 // seed   int64 scalar, read when dropout_p > 0
 // out    (B, H, Q, E)   like query
 // lse    (B, H, Q)      float64: log of the sum of exponentials; -inf where nothing is seen

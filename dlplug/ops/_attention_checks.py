@@ -178,30 +178,40 @@ def check_per_head(name: str, x: Tensor, query: Tensor) -> None:
 
 
 def check_documents(
-    cu_seqlens: Tensor, query: Tensor, key: Tensor, value: Tensor, query_offset: int
+    cu_seqlens: Tensor | None,
+    cu_seqlens_k: Tensor | None,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    query_offset: int,
 ) -> None:
-    """int32 ``(documents + 1,)`` from 0 up to the length, for one packed sequence.
-
-    The values are looked at where that waits for no device: on the CPU, outside of tracing.
-    """
-    if cu_seqlens.dtype != torch.int32:
-        raise DtypeError(
-            f"cu_seqlens is {_names(cu_seqlens.dtype)}", where="attention", known="int32"
-        )
-    _check_device("cu_seqlens", cu_seqlens, query)
-    if cu_seqlens.dim() != 1 or cu_seqlens.numel() < 2:
-        raise ShapeError(
-            f"cu_seqlens is {tuple(cu_seqlens.shape)}",
+    """For one packed sequence; or for one of queries and one of keys, of as many documents."""
+    if cu_seqlens is None:
+        raise OpError(
+            "cu_seqlens_k is given without cu_seqlens",
             where="attention",
-            fix="pass the start of each document and the total length, (documents + 1,)",
+            fix="pass cu_seqlens, the starts of the queries' documents, too",
         )
-    length = query.size(-2)
-    if key.size(-2) != length or any(x.shape[:-3].numel() != 1 for x in (query, key, value)):
+    _check_starts("cu_seqlens", cu_seqlens, query, "queries")
+    is_batched = any(x.shape[:-3].numel() != 1 for x in (query, key, value))
+    if cu_seqlens_k is not None:
+        _check_starts("cu_seqlens_k", cu_seqlens_k, key, "keys")
+        if cu_seqlens_k.shape != cu_seqlens.shape:
+            raise ShapeError(
+                f"cu_seqlens_k is {tuple(cu_seqlens_k.shape)}",
+                where=f"attention, cu_seqlens {tuple(cu_seqlens.shape)}",
+                fix="give every document queries and keys, of which there may be none",
+            )
+        if is_batched:
+            raise _shape_error("packed documents need batch 1", query, key, value)
+        return
+    if key.size(-2) != query.size(-2) or is_batched:
         raise _shape_error(
             "cu_seqlens packs documents into one sequence: batch 1, as many keys as queries",
             query,
             key,
             value,
+            fix="pass cu_seqlens_k too where documents have other lengths among the keys",
         )
     if query_offset:
         raise OpError(
@@ -209,12 +219,29 @@ def check_documents(
             where="attention",
             fix="packed documents hold queries and keys at the same positions; leave it out",
         )
-    if cu_seqlens.is_cpu and type(cu_seqlens) is Tensor and not torch.compiler.is_compiling():
-        starts = cu_seqlens.tolist()
-        if starts[0] != 0 or starts[-1] != length or starts != sorted(starts):
+
+
+def _check_starts(name: str, starts: Tensor, packed: Tensor, what: str) -> None:
+    """int32 ``(documents + 1,)`` from 0 up to the length.
+
+    The values are looked at where that waits for no device: on the CPU, outside of tracing.
+    """
+    if starts.dtype != torch.int32:
+        raise DtypeError(f"{name} is {_names(starts.dtype)}", where="attention", known="int32")
+    _check_device(name, starts, packed)
+    if starts.dim() != 1 or starts.numel() < 2:
+        raise ShapeError(
+            f"{name} is {tuple(starts.shape)}",
+            where="attention",
+            fix="pass the start of each document and the total length, (documents + 1,)",
+        )
+    length = packed.size(-2)
+    if starts.is_cpu and type(starts) is Tensor and not torch.compiler.is_compiling():
+        values = starts.tolist()
+        if values[0] != 0 or values[-1] != length or values != sorted(values):
             raise OpError(
-                f"cu_seqlens is {starts if len(starts) < 9 else [*starts[:4], '...', starts[-1]]}",
-                where=f"attention, {length} queries",
+                f"{name} is {values if len(values) < 9 else [*values[:4], '...', values[-1]]}",
+                where=f"attention, {length} {what}",
                 fix=f"start with 0, never decrease, end with {length}",
             )
 

@@ -42,6 +42,7 @@ def attention(
     softcap: float | None = None,
     sinks: Tensor | None = None,
     cu_seqlens: Tensor | None = None,
+    cu_seqlens_k: Tensor | None = None,
 ) -> Tensor:
     """``softmax(scale * query key^T) value``, as ``F.scaled_dot_product_attention``, and more.
 
@@ -73,6 +74,9 @@ def attention(
         cu_seqlens: int32 ``(documents + 1,)`` from 0 to Q: where each document of one packed
             sequence starts, then the length; needs batch 1 and Q = K. The values are checked on
             the CPU outside of compile; elsewhere wrong ones give other documents.
+        cu_seqlens_k: The same of the keys, from 0 to K, where the documents have other lengths
+            there; ``cu_seqlens`` is then the queries' alone. Positions count from the start of
+            each document, its first query at ``query_offset``.
     Returns:
         ``(..., H, Q, E)`` in ``query``'s dtype; under autocast in autocast's, as torch's own.
     Raises:
@@ -94,7 +98,8 @@ def attention(
     al. 2022, arXiv:2108.12409 (ALiBi); arXiv:2408.00118 (softcap); arXiv:2508.10925 (sinks).
     """
     if (
-        attn_mask is window is alibi_slopes is softcap is sinks is cu_seqlens is None
+        (attn_mask is window is alibi_slopes is softcap is sinks is None)
+        and cu_seqlens is cu_seqlens_k is None
         and (dropout_p == 0 and type(query_offset) is int and query_offset == 0)
         and (scale is None or (type(scale) is float and scale > 0))
         and _is_left_to_torch(query, key, value)
@@ -118,8 +123,8 @@ def attention(
     if query_offset != 0 or type(query_offset) is not int:
         has_positions = left is not None or right is not None or alibi_slopes is not None
         checks.check_offset(query_offset, has_positions)
-    if cu_seqlens is not None:
-        checks.check_documents(cu_seqlens, query, key, value, query_offset)
+    if cu_seqlens is not None or cu_seqlens_k is not None:
+        checks.check_documents(cu_seqlens, cu_seqlens_k, query, key, value, query_offset)
 
     route = OP.route(
         query,
@@ -133,7 +138,10 @@ def attention(
         softcap,
         sinks,
         cu_seqlens,
+        cu_seqlens_k,
     )
+    if cu_seqlens_k is not None:
+        cu_seqlens = torch.stack([cu_seqlens, cu_seqlens_k])
     seed = philox.draw_seed(query.device) if dropout_p > 0 else None
     options = reference.Options(
         attn_mask,
@@ -342,6 +350,7 @@ OP = _backend.register(
             "softcap",
             "sinks",
             "cu_seqlens",
+            "cu_seqlens_k",
         ),
         kernels=(kernels.forward, kernels.backward),
         refuse=_refuse,

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import pairwise
 
 import pytest
 import torch
@@ -33,10 +34,11 @@ def make_inputs(batch, heads, groups, queries, keys, width, value_width, dtype=t
 def naive(
     query, key, value, attn_mask=None, dropout_p=0.0, is_causal=False, scale=None, enable_gqa=False,
     *, window=None, query_offset=0, alibi_slopes=None, softcap=None, sinks=None, cu_seqlens=None,
-    seed=None,
+    cu_seqlens_k=None, seed=None,
 ) -> Tensor:  # fmt: skip
     """One query of one head at a time, from the definitions in the docstring of ``attention``."""
     (batch, heads, queries, width), keys = query.shape, key.shape[2]
+    back = _distances(queries, keys, query_offset, cu_seqlens, cu_seqlens_k)
     if attn_mask is not None:
         attn_mask = attn_mask.expand(batch, heads, queries, keys)
     rows = []
@@ -47,7 +49,7 @@ def naive(
                 seen = [
                     j
                     for j in range(keys)
-                    if _sees(i, j, b, h, attn_mask, is_causal, window, query_offset, cu_seqlens)
+                    if _sees(i, j, b, h, attn_mask, is_causal, window, back[i, j])
                 ]
                 if not seen:
                     used = [query, key, value] + ([] if sinks is None else [sinks])
@@ -58,7 +60,7 @@ def naive(
                 if softcap is not None:
                     x = softcap * torch.tanh(x / softcap)
                 if alibi_slopes is not None:
-                    distances = torch.tensor([abs(i + query_offset - j) for j in seen])
+                    distances = torch.tensor([abs(back[i, j]) for j in seen])
                     x = x - alibi_slopes[h] * distances
                 if attn_mask is not None and attn_mask.dtype != torch.bool:
                     x = x + attn_mask[b, h, i, seen]
@@ -73,9 +75,22 @@ def naive(
     return torch.stack(rows).view(batch, heads, queries, -1)
 
 
-def _sees(i, j, b, h, mask, is_causal, window, query_offset, cu_seqlens) -> bool:
-    back = i + query_offset - j
-    if is_causal and back < 0:
+def _distances(queries, keys, query_offset, cu_seqlens, cu_seqlens_k) -> dict:
+    """How far query i is beyond key j, or None where they are of two documents."""
+    sides = []
+    for count, starts in ((queries, cu_seqlens), (keys, cu_seqlens_k)):
+        starts = [0, count] if cu_seqlens is None else cu_seqlens if starts is None else starts
+        documents = enumerate(pairwise(starts))
+        sides.append([(n, i - int(a)) for n, (a, b) in documents for i in range(a, b)])
+    return {
+        (i, j): p + query_offset - q if document == other else None
+        for i, (document, p) in enumerate(sides[0])
+        for j, (other, q) in enumerate(sides[1])
+    }
+
+
+def _sees(i, j, b, h, mask, is_causal, window, back) -> bool:
+    if back is None or (is_causal and back < 0):
         return False
     if isinstance(window, int) and back >= window:
         return False
@@ -83,8 +98,6 @@ def _sees(i, j, b, h, mask, is_causal, window, query_offset, cu_seqlens) -> bool
         left, right = window
         if (left is not None and back > left) or (right is not None and back < -right):
             return False
-    if cu_seqlens is not None and any(min(i, j) < start <= max(i, j) for start in cu_seqlens):
-        return False
     if mask is None:
         return True
     return bool(mask[b, h, i, j]) if mask.dtype == torch.bool else mask[b, h, i, j] > -math.inf

@@ -86,6 +86,16 @@ FEW = {
         "query_offset": 270,
     },
 }
+# Documents of other lengths among the queries than among the keys: of one token, without queries,
+# without keys, and over the borders of tiles.
+APART = {
+    "cu_seqlens": torch.tensor([0, 1, 64, 64, 100, 150], dtype=torch.int32),
+    "cu_seqlens_k": torch.tensor([0, 70, 70, 133, 170, 230], dtype=torch.int32),
+}
+FEW_APART = {
+    "cu_seqlens": torch.tensor([0, 1, 1, 3, 8], dtype=torch.int32),
+    "cu_seqlens_k": torch.tensor([0, 200, 260, 260, 600], dtype=torch.int32),
+}
 BATCH, HEADS, QUERIES, KEYS = 2, 2, 20, 70  # of `check_mask`
 
 
@@ -270,6 +280,16 @@ def check_documents(dtype: torch.dtype, device="cpu", length=150) -> None:
         assert_within_twice(found, true, peer, 16.0)
 
 
+def check_documents_apart(dtype: torch.dtype, device="cpu") -> None:
+    """Of other lengths among the queries than among the keys, where positions count in each."""
+    terms = TERMS["all"] | {"window": (30, 9), "query_offset": 4, "is_causal": False}
+    for sizes, starts in (((150, 230), APART), ((8, 600), FEW_APART)):
+        inputs = make_inputs(1, 2, 1, *sizes, 16, 16, dtype)
+        for options in ({}, {"is_causal": True, "window": 30, "query_offset": -2}, terms):
+            found, peer, true = found_and_reference(inputs, device, **starts, **options)
+            assert_within_twice(found, true, peer, 16.0, [16.0, 1000.0])
+
+
 def check_blind_rows(dtype: torch.dtype, device="cpu") -> None:
     """Queries that see nothing give 0 and gradient 0: whole tiles of them, and some within one."""
     for offset in (-3, -70, 200):
@@ -369,11 +389,20 @@ def check_layouts(dtype: torch.dtype, device="cpu") -> None:
 
 def check_hidden_tiles(dtype: torch.dtype, device="cpu") -> None:
     """Keys, values and queries of NaN far from what anyone sees are not read, forward and back."""
-    starts = torch.tensor([0, 128, 256, 320], dtype=torch.int32)
+    starts, others, late = (
+        torch.tensor([0, *inner, 320], dtype=torch.int32)
+        for inner in ((128, 256), (64, 192), (192, 256))
+    )
     cases = [
         ({"is_causal": True, "query_offset": -192}, slice(0, 192), slice(128, 320)),
         ({"window": (10, 10), "query_offset": 128}, slice(256, 320), slice(0, 64)),
         ({"cu_seqlens": starts}, slice(128, 256), slice(128, 256)),
+        ({"cu_seqlens": starts, "cu_seqlens_k": others}, slice(128, 256), slice(64, 192)),
+        (
+            {"cu_seqlens": starts, "cu_seqlens_k": late, "is_causal": True},
+            slice(0),
+            slice(128, 192),
+        ),
     ]
     for options, queries, keys in cases:
         query, key, value, grad = make_inputs(1, 1, 1, 320, 320, 8, 8, dtype)
@@ -381,10 +410,11 @@ def check_hidden_tiles(dtype: torch.dtype, device="cpu") -> None:
         key[:, :, keys] = value[:, :, keys] = math.nan
         (*tensors, grad), options = on(device, [query, key, value, grad], options)
         found = with_gradients(ops.attention, tensors, grad, **options)
-        is_read = torch.ones(320, dtype=torch.bool)
+        is_read = torch.ones(2, 320, dtype=torch.bool)
         if "cu_seqlens" in options:  # the document of NaN
-            is_read[128:256] = False
-        assert all(x[:, :, is_read].isfinite().all() for x in found), options
+            is_read[0, queries] = is_read[1, keys] = False
+        for x, side in zip(found, (0, 0, 1, 1), strict=True):
+            assert x[:, :, is_read[side]].isfinite().all(), options
 
 
 def check_blocks_hidden_by_a_mask(dtype: torch.dtype, device="cpu") -> None:

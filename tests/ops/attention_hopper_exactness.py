@@ -32,6 +32,11 @@ EXTRAS = {
         "is_causal": True,
         "window": 90,
     },
+    "documents apart": {
+        "cu_seqlens": torch.tensor([0, 70, 70, 131, 300], dtype=torch.int32),
+        "cu_seqlens_k": torch.tensor([0, 140, 150, 150, 300], dtype=torch.int32),
+        "window": (90, 20),
+    },
     "all": {
         "softcap": 2.0,
         "sinks": torch.tensor([0.5, 3.0]),

@@ -17,7 +17,7 @@ from tests.ops.attention_cases import (
     plain,
     with_gradients,
 )
-from tests.ops.attention_exactness import POSITIONS, TERMS
+from tests.ops.attention_exactness import POSITIONS, TERMS, check_documents_apart
 
 # batch, heads, key heads, queries, keys, D, E: the smallest, odd ones, around the widths 4, 8, 16,
 # the 64 rows of a block, the 256 keys of a chunk and the 512 queries of an item.
@@ -103,6 +103,23 @@ def test_packed_documents(cpu_kernels, isa):
         true = oracle(tensors, grad, cu_seqlens=starts, **options)
         for a, b in zip(found, true, strict=True):
             torch.testing.assert_close(a.double(), b, rtol=1e-5, atol=1e-5)
+
+
+@each_isa
+def test_packed_documents_of_other_lengths_among_the_keys(cpu_kernels, isa):
+    """Positions count from each document's start; some have no queries, some no keys."""
+    with ops.use_isa(isa):
+        check_documents_apart(torch.float32)
+        *tensors, grad = make_inputs(1, 2, 2, 600, 700, 16, 16)
+        apart = {
+            "cu_seqlens": torch.tensor([0, 300, 520, 600], dtype=torch.int32),
+            "cu_seqlens_k": torch.tensor([0, 90, 600, 700], dtype=torch.int32),
+        }
+        for options in ({}, {"is_causal": True, "window": 70, "query_offset": 20}):
+            found = with_gradients(ops.attention, tensors, grad, **apart, **options)
+            true = oracle(tensors, grad, **apart, **options)
+            for a, b in zip(found, true, strict=True):
+                torch.testing.assert_close(a.double(), b, rtol=1e-5, atol=1e-5)
 
 
 @each_isa

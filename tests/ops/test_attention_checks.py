@@ -66,6 +66,26 @@ WRONG = [
         OpError,
         "query_offset is 1 with cu_seqlens",
     ),
+    ((ONE,) * 3, {"cu_seqlens_k": starts(0, 5)}, OpError, "given without cu_seqlens"),
+    ((ONE[:, :, :4], ONE, ONE), {"cu_seqlens": starts(0, 4)}, ShapeError, "pass cu_seqlens_k"),
+    (
+        (ONE[:, :, :4], ONE, ONE),
+        {"cu_seqlens": starts(0, 4), "cu_seqlens_k": starts(0, 4)},
+        OpError,
+        "cu_seqlens_k is [0, 4]",
+    ),
+    (
+        (ONE[:, :, :4], ONE, ONE),
+        {"cu_seqlens": starts(0, 2, 4), "cu_seqlens_k": starts(0, 5)},
+        ShapeError,
+        "cu_seqlens_k is (2,)",
+    ),
+    (
+        (Q, K, K),
+        {"cu_seqlens": starts(0, 3), "cu_seqlens_k": starts(0, 5)},
+        ShapeError,
+        "packed documents need batch 1",
+    ),
 ]  # fmt: skip
 
 

@@ -66,6 +66,12 @@ def test_packed_documents(dtype):
 
 
 @each_dtype
+def test_packed_documents_of_other_lengths_among_the_keys(dtype):
+    """Positions count from each document's start; some have no queries, some no keys."""
+    exactness.check_documents_apart(dtype)
+
+
+@each_dtype
 def test_a_query_that_sees_nothing_gives_zero_and_gradient_zero(dtype):
     """By its position or by a mask; whole tiles of them, and some within one."""
     exactness.check_blind_rows(dtype)

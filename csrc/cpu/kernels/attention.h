@@ -30,7 +30,8 @@ struct MaskRows {
 
 // The scores x = scale * q.k of one call, and which keys each query sees: those j with
 //   i + query_offset - left <= j <= i + query_offset + right,  and j in i's document,
-// where a bool mask is true.
+// where a bool mask is true. Where documents are of other lengths among the queries than among the
+// keys, i counts from its document's first query, and j from its first key.
 struct AttentionScores {
   Dtype dtype;             // of query, key, value, out and their gradients
   bool use_bf16_products;  // dtype is bfloat16 and the processor has AVX512_BF16
@@ -48,6 +49,7 @@ struct AttentionScores {
   int64_t query_offset;
   const int32_t* document_begin;  // (num_queries,): first key of query i's document; or null
   const int32_t* document_end;    // (num_queries,): one past its last key
+  const int32_t* document_shift;  // (num_queries,): its first key less its first query; null for 0
   // Dropout of the weights: the element (row (b * heads + h) * num_queries + i, column j) of
   // csrc/common/philox.h is dropped when its bits are < threshold, else multiplied by keep_scale.
   uint64_t seed, threshold;  // threshold 0 for no dropout

@@ -46,7 +46,7 @@ static void differentiate_chunk(const AttentionBackward& args,
   for (int64_t i = 0; i < queries; i += size) {
     const int64_t first = args.first_query + i, count = size < queries - i ? size : queries - i;
     const Span seen = intersect(keys_seen_by(args, first, first + count - 1), item.keys);
-    if (seen.end <= chunk.begin || chunk.end <= seen.begin) continue;
+    if (seen.end <= seen.begin || seen.end <= chunk.begin || chunk.end <= seen.begin) continue;
     const bool is_within = chunk.begin <= seen.begin && seen.end <= chunk.end;
     const QuerySums sums{is_within ? space.block_queries : space.grad_queries + i * space.width,
                          space.has_grad_queries[i / size]};

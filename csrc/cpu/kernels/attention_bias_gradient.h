@@ -57,10 +57,12 @@ static void add_mask_gradient(const AttentionBackward& args, const ScoreBlock& b
   }
 }
 
-// How far a query lies from the nearest of all keys.
+// How far a query lies from the nearest of all keys, or of its document's.
 DLPLUG_INLINE int64_t least_distance(const AttentionScores& args, int64_t query) {
-  const int64_t position = query + args.query_offset, behind = position - (args.num_keys - 1);
-  return position < 0 ? -position : behind > 0 ? behind : 0;
+  Span keys = {0, args.num_keys};
+  if (args.document_shift != nullptr) keys = {args.document_begin[query], args.document_end[query]};
+  const int64_t position = position_of(args, query), behind = position - (keys.end - 1);
+  return position < keys.begin ? keys.begin - position : behind > 0 ? behind : 0;
 }
 
 // The gradient of the head's slope: the score falls by slope * distance. A row's changes sum up to

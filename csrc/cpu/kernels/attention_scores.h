@@ -11,14 +11,22 @@
 
 namespace dlplug::DLPLUG_ISA {
 
+// The key that a query is beside: with no window it is the last one that a causal query sees.
+DLPLUG_INLINE int64_t position_of(const AttentionScores& args, int64_t query) {
+  const int64_t position = query + args.query_offset;
+  return args.document_shift == nullptr ? position : position + args.document_shift[query];
+}
+
 // Both ends never decrease from one query to the next, so a block sees what lies between the begin
 // of its first query and the end of its last.
 DLPLUG_INLINE Span keys_seen_by(const AttentionScores& args, int64_t query) {
-  const int64_t position = query + args.query_offset;
+  const int64_t position = position_of(args, query);
   Span span = {position - args.left, position + args.right + 1};
   const int64_t first = args.document_begin != nullptr ? args.document_begin[query] : 0;
   const int64_t last = args.document_end != nullptr ? args.document_end[query] : args.num_keys;
   if (span.begin < first) span.begin = first;
+  if (span.begin > last) span.begin = last;  // of a query beyond its document's keys
+  if (span.end < first) span.end = first;
   if (span.end > last) span.end = last;
   return span;
 }
@@ -162,7 +170,7 @@ DLPLUG_INLINE void fill_zeros(float* x, int64_t begin, int64_t end) {
 
 // |i + query_offset - j| of the vector at `column`.
 DLPLUG_INLINE Float distances(const ScoreBlock& block, int64_t row, int64_t column) {
-  const int64_t ahead = block.first + row + block.args.query_offset - block.span.begin - column;
+  const int64_t ahead = position_of(block.args, block.first + row) - block.span.begin - column;
   return abs(broadcast((float)ahead) - __builtin_convertvector(lanes(), Float));
 }
 

@@ -29,7 +29,9 @@ class Options(NamedTuple):
         attn_mask: Bool (True: seen) or float (added), broadcastable to the scores; for the
             operators of 4 axes, each of size 1 or as the scores'.
         alibi_slopes: ``(H,)``.
-        cu_seqlens: int32 ``(documents + 1,)``: where each document starts, then the length.
+        cu_seqlens: int32 ``(documents + 1,)``: where each document starts, then the length; or
+            ``(2, documents + 1)``, the queries' and the keys', whose positions then count from
+            the start of their document.
         seed: Scalar int64 of the dropout mask.
         dropout_p: Probability of dropping a weight.
         scale: Factor of the scores.
@@ -167,10 +169,8 @@ def visible(query: Tensor, key: Tensor, options: Options) -> Tensor | None:
     if options.right is not None:
         parts.append(_distance(query, key, options) >= -options.right)
     if options.cu_seqlens is not None:
-        starts = options.cu_seqlens.contiguous()
-        positions = torch.arange(key.size(-2), device=key.device, dtype=starts.dtype)
-        document = torch.searchsorted(starts, positions, right=True)
-        parts.append(document[:, None] == document)
+        of_queries, of_keys = map(_document_of, _positions(query, key), _starts(options))
+        parts.append(of_queries[:, None] == of_keys)
     return functools.reduce(torch.logical_and, parts) if parts else None
 
 
@@ -184,8 +184,28 @@ def _attend(query, key, value, sinks, options) -> tuple[Tensor, Tensor]:
 
 def _distance(query: Tensor, key: Tensor, options: Options) -> Tensor:
     """Position of query i minus position of key j, int64 ``(Q, K)``."""
-    queries, keys = (torch.arange(x.size(-2), device=x.device) for x in (query, key))
+    queries, keys = _positions(query, key)
+    if options.cu_seqlens is not None and options.cu_seqlens.dim() == 2:
+        queries, keys = (
+            x - starts[_document_of(x, starts) - 1]
+            for x, starts in zip((queries, keys), _starts(options), strict=True)
+        )
     return (queries + options.query_offset)[:, None] - keys
+
+
+def _starts(options: Options) -> tuple[Tensor, Tensor]:
+    """Where the queries' documents start, and the keys'."""
+    starts = options.cu_seqlens.contiguous()
+    return tuple(starts) if starts.dim() == 2 else (starts, starts)
+
+
+def _document_of(positions: Tensor, starts: Tensor) -> Tensor:
+    """Numbers from 1 on."""
+    return torch.searchsorted(starts, positions.to(starts.dtype), right=True)
+
+
+def _positions(*tensors: Tensor) -> tuple[Tensor, ...]:
+    return tuple(torch.arange(x.size(-2), device=x.device) for x in tensors)
 
 
 def _wide(x: Tensor) -> Tensor:

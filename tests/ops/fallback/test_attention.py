@@ -66,6 +66,32 @@ def test_packed_documents_do_not_see_each_other():
         torch.testing.assert_close(found[:, :, begin:end], alone)
 
 
+def test_documents_of_other_lengths_among_the_keys_are_each_alone():
+    """Positions count within each; one without keys gives 0."""
+    q, k, v, _ = make_inputs(1, 2, 1, 9, 11, 4, 4, torch.float64)
+    of_queries, of_keys = [0, 4, 4, 6, 9], [0, 2, 5, 5, 11]
+    starts = torch.tensor([of_queries, of_keys], dtype=torch.int32)
+    slopes = torch.tensor([0.5, 0.1])
+    options = {"right": 1, "left": 3, "query_offset": 1, "alibi_slopes": slopes}
+    found = attend(q, k, v, cu_seqlens=starts, **options)
+    for n in range(4):
+        rows, keys = (slice(x[n], x[n + 1]) for x in (of_queries, of_keys))
+        alone = attend(q[:, :, rows], k[:, :, keys], v[:, :, keys], **options)
+        torch.testing.assert_close(found[:, :, rows], alone)
+    expected = naive(
+        q,
+        k,
+        v,
+        scale=1.0,
+        window=(3, 1),
+        query_offset=1,
+        alibi_slopes=slopes,
+        cu_seqlens=of_queries,
+        cu_seqlens_k=of_keys,
+    )
+    torch.testing.assert_close(found, expected)
+
+
 @pytest.mark.parametrize(
     "shapes", [((5, 3), (6, 3)), ((2, 5, 3), (2, 6, 3)), ((2, 1, 4, 5, 3), (3, 4, 6, 3))]
 )
