@@ -56,6 +56,7 @@ constexpr unsigned char kPoison = 0xff;         // a NaN in each floating-point 
 enum class State { kReady, kAtBlock, kInWarp, kWaiting, kAtCluster, kDone };
 
 struct Thread {
+  uint3 index;
   void* stack_pointer;
   State state;
   Site site;
@@ -131,12 +132,13 @@ void prepare(unsigned number) {
   auto* top = reinterpret_cast<void**>(begin + kStack - kPage) - 2;
   top[0] = reinterpret_cast<void*>(&enter);
   std::fill_n(top - 6, 6, nullptr);
-  threads[number] = {top - 6, State::kReady, {}, nullptr, nullptr, nullptr};
+  threads[number] = {
+      index_in(blockDim, number), top - 6, State::kReady, {}, nullptr, nullptr, nullptr};
 }
 
 void resume(unsigned number) {
   current = number;
-  threadIdx = index_in(blockDim, number);
+  threadIdx = threads[number].index;
   is_in_thread = true;
   dlplug_emulation_switch(&scheduler, threads[number].stack_pointer);
   is_in_thread = false;
