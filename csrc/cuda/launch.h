@@ -67,8 +67,9 @@ inline bool is_beside(const Tensor& tensor, const Tensor& x) {
   return is_on_gpu(tensor) && tensor.get_device_index() == x.get_device_index();
 }
 
-// What a block has without asking for more.
-constexpr size_t kPlainSharedMemory = 48 << 10;
+// Of a block, in bytes: what is not dynamic, at most, and what is left for that unasked.
+constexpr size_t kStaticSharedMemory = 1024;
+constexpr size_t kPlainSharedMemory = (48 << 10) - kStaticSharedMemory;
 
 // kernel<<<grid, block, shared, stream>>>(arguments...) with clusters of this many blocks, checked.
 template <class... Parameters, class... Arguments>

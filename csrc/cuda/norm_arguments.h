@@ -88,8 +88,7 @@ struct Plan {
   int64_t part;     // columns of a block
   size_t shared;    // bytes
 
-  static constexpr int64_t kPartUnit = 64;      // columns, whose random words belong together
-  static constexpr size_t kOtherShared = 1024;  // bytes at most that are not dynamic
+  static constexpr int64_t kPartUnit = 64;  // columns, whose random words belong together
 };
 
 inline int attribute_of(cudaDeviceAttr attribute, const Tensor& tensor) {
@@ -120,7 +119,7 @@ inline Plan plan_of(const Tensor& like, int64_t width, const Shape& shape, int c
   const int64_t turn = int64_t{kVectorsPerGroup} * count * shape.threads;
   const size_t shared = static_cast<size_t>((width + turn - 1) / turn * turn) * kept;
   const int most = attribute_of(cudaDevAttrMaxSharedMemoryPerBlockOptin, like);
-  if (shared + Plan::kOtherShared <= static_cast<size_t>(most))
+  if (shared + kStaticSharedMemory <= static_cast<size_t>(most))
     return {Place::kShared, 1, width, shared};
   const int64_t part = ((width + kClusterBlocks - 1) / kClusterBlocks + Plan::kPartUnit - 1) /
                        Plan::kPartUnit * Plan::kPartUnit;

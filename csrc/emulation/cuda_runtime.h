@@ -5,9 +5,9 @@
 //
 // Found are: threads of a block or warp that do not meet at one barrier or shuffle, a shuffle from
 // a lane that takes no part, misaligned vectors, dynamic shared memory written past its end,
-// launches out of bounds; by running again in another order of threads and blocks, results that
-// depend on it (races, shared memory that was never written); with AddressSanitizer, memory out of
-// bounds.
+// launches out of bounds, more shared memory than was asked for; by running again in another order
+// of threads and blocks, results that depend on it (races, shared memory that was never written);
+// with AddressSanitizer, memory out of bounds.
 //
 // What works beside the threads (copies by the tensor memory accelerator, products of warpgroups:
 // csrc/emulation/tma.h, wgmma.h) ends as late as it may, and until then its target holds NaN.
@@ -21,6 +21,7 @@
 #include <string>
 #include <tuple>
 #include <type_traits>
+#include <unordered_map>
 
 #define __global__
 #define __device__
@@ -49,7 +50,7 @@ struct alignas(16) uint4 {
 
 using cudaError_t = int;
 using cudaStream_t = void*;
-constexpr cudaError_t cudaSuccess = 0;
+constexpr cudaError_t cudaSuccess = 0, cudaErrorInvalidValue = 1;
 enum cudaLaunchAttributeID { cudaLaunchAttributeClusterDimension };
 struct cudaLaunchAttribute {
   cudaLaunchAttributeID id;
@@ -221,9 +222,26 @@ inline cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr attribute, 
 }
 
 inline cudaError_t cudaGetLastError() { return cudaSuccess; }
-inline const char* cudaGetErrorString(cudaError_t) { return "no error"; }
-template <class Kernel>
-cudaError_t cudaFuncSetAttribute(Kernel*, cudaFuncAttribute, int) {
+inline const char* cudaGetErrorString(cudaError_t error) {
+  return error == cudaSuccess ? "no error" : "invalid argument";
+}
+
+namespace dlplug::emulation {
+
+// Bytes of dynamic shared memory that a kernel may have: those asked for, or what is left of 48 KiB
+// beside the static ones, which are not known here and taken to be 1 KiB.
+inline size_t& shared_memory_of(const void* kernel) {
+  thread_local std::unordered_map<const void*, size_t> bytes;
+  return bytes.try_emplace(kernel, size_t{47} << 10).first->second;
+}
+
+}  // namespace dlplug::emulation
+
+template <class... Parameters>
+cudaError_t cudaFuncSetAttribute(void (*kernel)(Parameters...), cudaFuncAttribute, int bytes) {
+  if (static_cast<size_t>(bytes) > dlplug::emulation::current_device().shared_memory)
+    return cudaErrorInvalidValue;
+  dlplug::emulation::shared_memory_of(reinterpret_cast<const void*>(kernel)) = bytes;
   return cudaSuccess;
 }
 
@@ -231,6 +249,9 @@ cudaError_t cudaFuncSetAttribute(Kernel*, cudaFuncAttribute, int) {
 template <class... Parameters, class... Arguments>
 cudaError_t cudaLaunchKernelEx(const cudaLaunchConfig_t* config, void (*kernel)(Parameters...),
                                Arguments&&... arguments) {
+  if (config->dynamicSmemBytes >
+      dlplug::emulation::shared_memory_of(reinterpret_cast<const void*>(kernel)))
+    return cudaErrorInvalidValue;
   const std::tuple<Parameters...> values(std::forward<Arguments>(arguments)...);
   dlplug::emulation::run(*config, [&] { std::apply(kernel, values); });
   return cudaSuccess;

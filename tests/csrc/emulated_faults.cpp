@@ -138,6 +138,7 @@ const Case cases[] = {
     {sums_of_a_cluster, {16}, {64}, dlplug::ClusterSums::kBytes, 8},
     {a_block_leaves_its_cluster, {4}, {32}, 0, 2},
     {sums_of_a_cluster, {12}, {64}, dlplug::ClusterSums::kBytes, 8},
+    {sum_of_a_block, {1}, {32}, 48 << 10},
 };
 
 }  // namespace
@@ -150,8 +151,8 @@ extern "C" __attribute__((visibility("default"))) const char* run_case(int numbe
   const cudaLaunchConfig_t config{one.grid, one.block, one.shared,
                                   nullptr,  &cluster,  one.cluster > 1};
   try {
-    cudaLaunchKernelEx(&config, one.kernel, out);
-    found.clear();
+    const cudaError_t error = cudaLaunchKernelEx(&config, one.kernel, out);
+    found = error == cudaSuccess ? "" : cudaGetErrorString(error);
   } catch (const std::runtime_error& error) {
     found = error.what();
   }

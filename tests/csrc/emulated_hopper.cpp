@@ -156,6 +156,7 @@ extern "C" __attribute__((visibility("default"))) const char* run_products(
     const Arguments args{
         map_of(first, rows, 64, swizzle), map_of(right, 128, 64, CU_TENSOR_MAP_SWIZZLE_128B),
         map_of(values, 128, 128, CU_TENSOR_MAP_SWIZZLE_128B), static_cast<Fault>(fault), out};
+    cudaFuncSetAttribute(products, cudaFuncAttributeMaxDynamicSharedMemorySize, bytes);
     cudaLaunchKernelEx(&config, products, args);
     found.clear();
   } catch (const std::runtime_error& error) {

@@ -23,6 +23,7 @@ FAULTS = {
     15: "blocks of a cluster do not meet at",
     16: "a cluster of 8 blocks of 12",
 }
+TOO_MUCH_SHARED_MEMORY = 17
 
 
 @functools.cache
@@ -48,6 +49,11 @@ def test_faults_are_found(case, order):
     """Threads that part, lanes that are not there, misaligned memory, what is out of bounds."""
     found, _ = run(case, order)
     assert found.startswith("emulated CUDA: ") and FAULTS[case] in found
+
+
+def test_shared_memory_is_asked_for():
+    """All 48 KiB of a block are too much of it: a kernel has static shared memory besides."""
+    assert run(TOO_MUCH_SHARED_MEMORY)[0] == "invalid argument"
 
 
 @pytest.mark.parametrize("order", [0, 1, 5])
