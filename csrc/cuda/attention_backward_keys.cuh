@@ -7,23 +7,6 @@
 
 namespace dlplug {
 
-// The queries that may see any of the keys [first, first + count).
-__device__ inline Span queries_of(const AttentionScores& args, int first, int count) {
-  const int end = first + count, last = (end < args.num_keys ? end : args.num_keys) - 1;
-  const auto queries = [&](int key) {
-    return args.query_begin == nullptr ? Span{0, args.num_queries}
-                                       : Span{args.query_begin[key], args.query_end[key]};
-  };
-  // The query that is beside a key.
-  const auto beside = [&](int key) {
-    const int64_t query = key - args.query_offset;
-    return args.query_shift == nullptr ? query : query + args.query_shift[key];
-  };
-  const Span of_first = queries(first), of_last = queries(last);
-  return {clamped(beside(first) - args.right, of_first.begin, of_first.end),
-          clamped(beside(last) + args.left + 1, of_last.begin, of_last.end)};
-}
-
 template <class T, int kWidth>
 __global__ void __launch_bounds__(BackwardShape<T, kWidth>::kThreads)
     attention_backward_keys(AttentionBackward args) {

@@ -9,48 +9,11 @@
 #pragma once
 
 #include "csrc/cuda/attention_hopper_copies.cuh"
+#include "csrc/cuda/attention_hopper_products.cuh"
 #include "csrc/cuda/attention_hopper_softmax.cuh"
 #include "csrc/cuda/shared_memory.cuh"
 
-// Code for other GPUs is not made: Python asks for this kernel on compute capability 9.0 alone.
-#if defined(DLPLUG_EMULATION) || defined(__CUDA_ARCH_FEAT_SM90_ALL)
-#define DLPLUG_IS_HOPPER 1
-#else
-#define DLPLUG_IS_HOPPER 0
-#endif
-
 namespace dlplug {
-
-constexpr int kHopperConsumers = 2;
-constexpr int kHopperThreads = (1 + kHopperConsumers) * warpgroup::kThreads;
-constexpr int kHopperRowsOfConsumer = 64;
-// Of the 65,536 registers, 168 for each thread at first: a thread that copies needs few.
-constexpr int kCopyingRegisters = 40, kConsumerRegisters = 232;
-
-// scores = queries * keys^T of a consumer's rows from `first` on; begins it as a group.
-template <class T, int kWidth>
-__device__ inline void multiply_keys(Sums<1, kHopperRows>& scores,
-                                     const HopperTile<kWidth>& queries, int first,
-                                     const HopperTile<kWidth>& keys) {
-  warpgroup::fence();
-#pragma unroll
-  for (int step = 0; step < kWidth / 16; ++step)
-    warpgroup::multiply_shared<T>(scores.at[0], queries.rows(first, step), keys.rows(0, step),
-                                  step > 0);
-  warpgroup::commit();
-}
-
-// sums += weights * values, likewise.
-template <class T, int kWidth>
-__device__ inline void multiply_values(Sums<1, kWidth>& sums,
-                                       const uint32_t (&weights)[kHopperRows / 16][4],
-                                       const HopperTile<kWidth>& values) {
-  warpgroup::fence();
-#pragma unroll
-  for (int step = 0; step < kHopperRows / 16; ++step)
-    warpgroup::multiply_registers<T>(sums.at[0], weights[step], values.columns(step));
-  warpgroup::commit();
-}
 
 template <int kWidth>
 __device__ inline void scale(Sums<1, kWidth>& sums, const float (&factor)[2]) {
@@ -64,15 +27,9 @@ __device__ inline void attend(const AttentionHopper& args, const HopperBlock& bl
                               const HopperMemory<kWidth>& memory) {
   using Place = Turn<HopperMemory<kWidth>::kStages>;
   auto& barriers = memory.barriers();
-  const int first = (threadIdx.x / warpgroup::kThreads - 1) * kHopperRowsOfConsumer;
-  const int lane = threadIdx.x % kWarp, g = lane / 4;
-  const int first_row = block.first_query + first + threadIdx.x % warpgroup::kThreads / kWarp * 16;
-  const Span spans[2] = {keys_of(args, first_row + g), keys_of(args, first_row + 8 + g)};
-  Span common{0, 0};  // keys that all of the warp's queries see
-  if (first_row < args.num_queries) {
-    const int end = first_row + 16, last = (end < args.num_queries ? end : args.num_queries) - 1;
-    common = {keys_of(args, last).begin, keys_of(args, first_row).end};
-  }
+  const int first = first_row_of_consumer(), lane = threadIdx.x % kWarp, g = lane / 4;
+  const int first_row = block.first_query + first_row_of_warp();
+  const WarpSpans spans(first_row, args.num_queries, [&](int row) { return keys_of(args, row); });
 
   Sums<1, kWidth> sums;
   sums.clear();
@@ -87,16 +44,15 @@ __device__ inline void attend(const AttentionHopper& args, const HopperBlock& bl
     if (n > 0) barriers.value[before.stage].wait(before.parity);
     __syncwarp();  // lanes may have parted while they waited
     Sums<1, kHopperRows> scores;
-    multiply_keys<T>(scores, memory.query(), first, memory.key(place.stage));
+    begin_dot_products<T>(scores, memory.query(), first, memory.key(place.stage));
     if (n > 0) {
-      multiply_values<T>(sums, weights, memory.value(before.stage));
+      begin_weighted_sum<T>(sums, weights, memory.value(before.stage));
       warpgroup::wait<1>(scores.at[0]);
     } else {
       warpgroup::wait<0>(scores.at[0]);
     }
     barriers.key_free[place.stage].arrive_if(lane == 0);
-    const bool sees_all = common.begin <= first_key && first_key + kHopperRows <= common.end;
-    score<kIsCapped>(scores, args, spans, sees_all, first_key);
+    score<kIsCapped>(scores, args, spans, first_key);
     softmax.turn(scores, factor);
     __syncwarp();
     warpgroup::wait<0>(sums.at[0]);
@@ -109,7 +65,7 @@ __device__ inline void attend(const AttentionHopper& args, const HopperBlock& bl
     const Place last(block.num_tiles - 1);
     barriers.value[last.stage].wait(last.parity);
     __syncwarp();
-    multiply_values<T>(sums, weights, memory.value(last.stage));
+    begin_weighted_sum<T>(sums, weights, memory.value(last.stage));
     warpgroup::wait<0>(sums.at[0]);
   }
 
@@ -135,7 +91,6 @@ __global__ void __launch_bounds__(kHopperThreads, 1)
   const HopperBlock block(args);
   if (threadIdx.x == 0) {
     auto& barriers = memory.barriers();
-    constexpr unsigned kWarpsOfConsumers = kHopperConsumers * warpgroup::kThreads / kWarp;
     barriers.query.make(1);
     for (int stage = 0; stage < HopperMemory<kWidth>::kStages; ++stage) {
       barriers.key[stage].make(1);

@@ -18,25 +18,45 @@ __device__ inline float exp_of_difference(float x) {
 #endif
 }
 
-// Products to scores; -inf where a row of the warp, first_row + g and 8 more, does not see the key.
-template <bool kIsCapped, int kKeys>
-__device__ inline void score(Sums<1, kKeys>& products, const AttentionScores& args,
-                             const Span (&spans)[2], bool sees_all, int first_key) {
+// Of the 16 rows of a warp: the columns that its own two see, g and g + 8, and those that all see.
+struct WarpSpans {
+  Span rows[2], common;
+
+  // `span_of` a row, of which both ends move on with the rows; there are `count`.
+  template <class SpanOf>
+  __device__ WarpSpans(int first_row, int count, SpanOf span_of)
+      : rows{span_of(first_row + threadIdx.x % kWarp / 4),
+             span_of(first_row + 8 + threadIdx.x % kWarp / 4)},
+        common{0, 0} {
+    if (first_row >= count) return;
+    const int end = first_row + 16, last = (end < count ? end : count) - 1;
+    common = {span_of(last).begin, span_of(first_row).end};
+  }
+
+  __device__ bool see_all(int first, int count) const {
+    return common.begin <= first && first + count <= common.end;
+  }
+};
+
+// Products to scores; -inf where a row does not see the column, of kColumns from `first` on.
+template <bool kIsCapped, int kColumns>
+__device__ inline void score(Sums<1, kColumns>& products, const AttentionScores& args,
+                             const WarpSpans& spans, int first) {
   const int t = threadIdx.x % 4;
 #pragma unroll
-  for (int n = 0; n < kKeys / 8; ++n)
+  for (int n = 0; n < kColumns / 8; ++n)
 #pragma unroll
     for (int i = 0; i < 4; ++i) {
       float& x = products.at[0][n][i];
       x = __fmul_rn(x, args.scale);
       if constexpr (kIsCapped) x = args.softcap * tanhf(x / args.softcap);
     }
-  if (sees_all) return;
+  if (spans.see_all(first, kColumns)) return;
 #pragma unroll
-  for (int n = 0; n < kKeys / 8; ++n)
+  for (int n = 0; n < kColumns / 8; ++n)
 #pragma unroll
     for (int i = 0; i < 4; ++i)
-      if (!spans[i / 2].has(first_key + 8 * n + 2 * t + i % 2)) products.at[0][n][i] = -kInfinity;
+      if (!spans.rows[i / 2].has(first + 8 * n + 2 * t + i % 2)) products.at[0][n][i] = -kInfinity;
 }
 
 // Of the rows g and g + 8: the largest score, and this thread's part of the sum of weights
@@ -91,16 +111,16 @@ struct HopperSoftmax {
   }
 };
 
-// Weights as the left matrix of a product.
-template <class T, int kKeys>
-__device__ inline void pack(const Sums<1, kKeys>& weights, uint32_t (&left)[kKeys / 16][4]) {
+// Sums as the left matrix of a product: a thread's part of 16 x 8, the n-th, and all.
+template <class T, int kSteps>
+__device__ inline void pack(const float (&part)[4], int n, uint32_t (&left)[kSteps][4]) {
 #pragma unroll
-  for (int k = 0; k < kKeys / 16; ++k)
+  for (int r = 0; r < 2; ++r) left[n / 2][n % 2 * 2 + r] = packed<T>(part[2 * r], part[2 * r + 1]);
+}
+template <class T, int kColumns>
+__device__ inline void pack(const Sums<1, kColumns>& sums, uint32_t (&left)[kColumns / 16][4]) {
 #pragma unroll
-    for (int i = 0; i < 4; ++i) {
-      const float* pair = weights.at[0][2 * k + i / 2] + i % 2 * 2;
-      left[k][i] = packed<T>(pair[0], pair[1]);
-    }
+  for (int n = 0; n < kColumns / 8; ++n) pack<T>(sums.at[0][n], n, left);
 }
 
 }  // namespace dlplug

@@ -15,10 +15,10 @@ struct AttentionHopper : AttentionForward {
   CUtensorMap query_map, key_map, value_map;
 };
 
-template <int kWidth>
+template <int kWidth, int kRows = kHopperRows>
 struct HopperTile {
   static constexpr uint32_t kColumns = 64, kRowBytes = 128;  // of a panel
-  static constexpr uint32_t kPanelBytes = kHopperRows * kRowBytes;
+  static constexpr uint32_t kPanelBytes = kRows * kRowBytes;
   static constexpr uint32_t kPanels = kWidth / kColumns, kBytes = kPanels * kPanelBytes;
   static constexpr uint32_t kGroupBytes = 8 * kRowBytes;  // over which the swizzle repeats
   unsigned char* data;
@@ -46,22 +46,26 @@ struct HopperTile {
   }
 };
 
+// Where the first tile lies in shared memory, which begins at a multiple of 16 only.
+constexpr uint32_t kTileAlignment = HopperTile<64>::kGroupBytes;
+__device__ inline unsigned char* first_tile(void* memory) {
+  return static_cast<unsigned char*>(memory) + (0u - shared_address(memory)) % kTileAlignment;
+}
+
 // Dynamic shared memory: the queries, then keys and values of kStages tiles, then the barriers.
 template <int kWidth>
 struct HopperMemory {
   using Tile = HopperTile<kWidth>;
   static constexpr int kStages = 2;
-  static constexpr uint32_t kAlignment = Tile::kGroupBytes;
   struct Barriers {
     Barrier query, key[kStages], key_free[kStages], value[kStages], value_free[kStages];
   };
-  static constexpr size_t kBytes = kAlignment + (1 + 2 * kStages) * Tile::kBytes + sizeof(Barriers);
+  static constexpr size_t kBytes =
+      kTileAlignment + (1 + 2 * kStages) * Tile::kBytes + sizeof(Barriers);
   static_assert(kBytes <= 227 << 10);
   unsigned char* begin;
 
-  // `memory` begins at a multiple of 16 only.
-  __device__ explicit HopperMemory(void* memory)
-      : begin(static_cast<unsigned char*>(memory) + (0u - shared_address(memory)) % kAlignment) {}
+  __device__ explicit HopperMemory(void* memory) : begin(first_tile(memory)) {}
 
   __device__ Tile query() const { return {begin}; }
   __device__ Tile key(int stage) const { return {begin + (1 + stage) * Tile::kBytes}; }

@@ -44,6 +44,28 @@ __device__ inline Span keys_of(const AttentionScores& args, int first, int count
   return {keys_of(args, first).begin, keys_of(args, last).end};
 }
 
+// The queries that may see any of the keys [first, first + count).
+__device__ inline Span queries_of(const AttentionScores& args, int first, int count) {
+  const int end = first + count, last = (end < args.num_keys ? end : args.num_keys) - 1;
+  const auto queries = [&](int key) {
+    return args.query_begin == nullptr ? Span{0, args.num_queries}
+                                       : Span{args.query_begin[key], args.query_end[key]};
+  };
+  // The query that is beside a key.
+  const auto beside = [&](int key) {
+    const int64_t query = key - args.query_offset;
+    return args.query_shift == nullptr ? query : query + args.query_shift[key];
+  };
+  const Span of_first = queries(first), of_last = queries(last);
+  return {clamped(beside(first) - args.right, of_first.begin, of_first.end),
+          clamped(beside(last) + args.left + 1, of_last.begin, of_last.end)};
+}
+
+// Those that see a key; none of a key that is not there.
+__device__ inline Span queries_of(const AttentionScores& args, int key) {
+  return key < args.num_keys ? queries_of(args, key, 1) : Span{0, 0};
+}
+
 // What a mask adds to a score; of a bool one -inf where it hides.
 __device__ inline float mask_value(const Mask& mask, int64_t at) {
   switch (mask.type) {

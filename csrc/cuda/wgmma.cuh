@@ -70,26 +70,45 @@ __device__ inline void give_registers() {
   asm volatile("setmaxnreg.dec.sync.aligned.u32 %0;" ::"n"(kCount));
 }
 
-#define DLPLUG_SUMS(n) "+f"(sums[n][0]), "+f"(sums[n][1]), "+f"(sums[n][2]), "+f"(sums[n][3])
+#define DLPLUG_SUMS(how, n) how(sums[n][0]), how(sums[n][1]), how(sums[n][2]), how(sums[n][3])
+#define DLPLUG_SUMS_64(how)                                                           \
+  DLPLUG_SUMS(how, 0), DLPLUG_SUMS(how, 1), DLPLUG_SUMS(how, 2), DLPLUG_SUMS(how, 3), \
+      DLPLUG_SUMS(how, 4), DLPLUG_SUMS(how, 5), DLPLUG_SUMS(how, 6), DLPLUG_SUMS(how, 7)
+#define DLPLUG_SUMS_128(how)                                                                  \
+  DLPLUG_SUMS_64(how), DLPLUG_SUMS(how, 8), DLPLUG_SUMS(how, 9), DLPLUG_SUMS(how, 10),        \
+      DLPLUG_SUMS(how, 11), DLPLUG_SUMS(how, 12), DLPLUG_SUMS(how, 13), DLPLUG_SUMS(how, 14), \
+      DLPLUG_SUMS(how, 15)
 
-#define DLPLUG_MULTIPLY_SHARED_128(type)                                                     \
-  asm volatile(                                                                              \
-      "{\n"                                                                                  \
-      ".reg .pred p;\n"                                                                      \
-      "setp.ne.b32 p, %66, 0;\n"                                                             \
-      "wgmma.mma_async.sync.aligned.m64n128k16.f32." type "." type                           \
-      " {"                                                                                   \
-      "%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, %16, %17, "     \
-      "%18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31, %32, %33, "     \
-      "%34, %35, %36, %37, %38, %39, %40, %41, %42, %43, %44, %45, %46, %47, %48, %49, "     \
-      "%50, %51, %52, %53, %54, %55, %56, %57, %58, %59, %60, %61, %62, %63"                 \
-      "}, %64, %65, p, 1, 1, 0, 0;\n"                                                        \
-      "}"                                                                                    \
-      : DLPLUG_SUMS(0), DLPLUG_SUMS(1), DLPLUG_SUMS(2), DLPLUG_SUMS(3), DLPLUG_SUMS(4),      \
-        DLPLUG_SUMS(5), DLPLUG_SUMS(6), DLPLUG_SUMS(7), DLPLUG_SUMS(8), DLPLUG_SUMS(9),      \
-        DLPLUG_SUMS(10), DLPLUG_SUMS(11), DLPLUG_SUMS(12), DLPLUG_SUMS(13), DLPLUG_SUMS(14), \
-        DLPLUG_SUMS(15)                                                                      \
-      : "l"(left), "l"(right), "r"(static_cast<int>(adds))                                   \
+#define DLPLUG_MULTIPLY_SHARED_64(type, how, adds)                                       \
+  asm volatile(                                                                          \
+      "{\n"                                                                              \
+      ".reg .pred p;\n"                                                                  \
+      "setp.ne.b32 p, %34, 0;\n"                                                         \
+      "wgmma.mma_async.sync.aligned.m64n64k16.f32." type "." type                        \
+      " {"                                                                               \
+      "%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, %16, %17, " \
+      "%18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31"             \
+      "}, %32, %33, p, 1, 1, 0, 0;\n"                                                    \
+      "}"                                                                                \
+      : DLPLUG_SUMS_64(how)                                                              \
+      : "l"(left), "l"(right), "r"(adds)                                                 \
+      : "memory")
+
+#define DLPLUG_MULTIPLY_SHARED_128(type, how, adds)                                      \
+  asm volatile(                                                                          \
+      "{\n"                                                                              \
+      ".reg .pred p;\n"                                                                  \
+      "setp.ne.b32 p, %66, 0;\n"                                                         \
+      "wgmma.mma_async.sync.aligned.m64n128k16.f32." type "." type                       \
+      " {"                                                                               \
+      "%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, %16, %17, " \
+      "%18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31, %32, %33, " \
+      "%34, %35, %36, %37, %38, %39, %40, %41, %42, %43, %44, %45, %46, %47, %48, %49, " \
+      "%50, %51, %52, %53, %54, %55, %56, %57, %58, %59, %60, %61, %62, %63"             \
+      "}, %64, %65, p, 1, 1, 0, 0;\n"                                                    \
+      "}"                                                                                \
+      : DLPLUG_SUMS_128(how)                                                             \
+      : "l"(left), "l"(right), "r"(adds)                                                 \
       : "memory")
 
 #define DLPLUG_MULTIPLY_REGISTERS_64(type)                                               \
@@ -103,39 +122,60 @@ __device__ inline void give_registers() {
       "%18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31"             \
       "}, {%32, %33, %34, %35}, %36, p, 1, 1, 1;\n"                                      \
       "}"                                                                                \
-      : DLPLUG_SUMS(0), DLPLUG_SUMS(1), DLPLUG_SUMS(2), DLPLUG_SUMS(3), DLPLUG_SUMS(4),  \
-        DLPLUG_SUMS(5), DLPLUG_SUMS(6), DLPLUG_SUMS(7)                                   \
+      : DLPLUG_SUMS_64("+f")                                                             \
       : "r"(left[0]), "r"(left[1]), "r"(left[2]), "r"(left[3]), "l"(right), "r"(1)       \
       : "memory")
 
-#define DLPLUG_MULTIPLY_REGISTERS_128(type)                                                  \
-  asm volatile(                                                                              \
-      "{\n"                                                                                  \
-      ".reg .pred p;\n"                                                                      \
-      "setp.ne.b32 p, %69, 0;\n"                                                             \
-      "wgmma.mma_async.sync.aligned.m64n128k16.f32." type "." type                           \
-      " {"                                                                                   \
-      "%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, %16, %17, "     \
-      "%18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31, %32, %33, "     \
-      "%34, %35, %36, %37, %38, %39, %40, %41, %42, %43, %44, %45, %46, %47, %48, %49, "     \
-      "%50, %51, %52, %53, %54, %55, %56, %57, %58, %59, %60, %61, %62, %63"                 \
-      "}, {%64, %65, %66, %67}, %68, p, 1, 1, 1;\n"                                          \
-      "}"                                                                                    \
-      : DLPLUG_SUMS(0), DLPLUG_SUMS(1), DLPLUG_SUMS(2), DLPLUG_SUMS(3), DLPLUG_SUMS(4),      \
-        DLPLUG_SUMS(5), DLPLUG_SUMS(6), DLPLUG_SUMS(7), DLPLUG_SUMS(8), DLPLUG_SUMS(9),      \
-        DLPLUG_SUMS(10), DLPLUG_SUMS(11), DLPLUG_SUMS(12), DLPLUG_SUMS(13), DLPLUG_SUMS(14), \
-        DLPLUG_SUMS(15)                                                                      \
-      : "r"(left[0]), "r"(left[1]), "r"(left[2]), "r"(left[3]), "l"(right), "r"(1)           \
+#define DLPLUG_MULTIPLY_REGISTERS_128(type)                                              \
+  asm volatile(                                                                          \
+      "{\n"                                                                              \
+      ".reg .pred p;\n"                                                                  \
+      "setp.ne.b32 p, %69, 0;\n"                                                         \
+      "wgmma.mma_async.sync.aligned.m64n128k16.f32." type "." type                       \
+      " {"                                                                               \
+      "%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, %16, %17, " \
+      "%18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31, %32, %33, " \
+      "%34, %35, %36, %37, %38, %39, %40, %41, %42, %43, %44, %45, %46, %47, %48, %49, " \
+      "%50, %51, %52, %53, %54, %55, %56, %57, %58, %59, %60, %61, %62, %63"             \
+      "}, {%64, %65, %66, %67}, %68, p, 1, 1, 1;\n"                                      \
+      "}"                                                                                \
+      : DLPLUG_SUMS_128("+f")                                                            \
+      : "r"(left[0]), "r"(left[1]), "r"(left[2]), "r"(left[3]), "l"(right), "r"(1)       \
       : "memory")
 
-// sums = left * right^T, or += if it adds: rows of 16 elements that lie side by side, both.
+// sums = left * right^T, or += if it adds: rows of 16 elements that lie side by side, both. What
+// does not add only writes its sums: no registers are kept for a value that they had before.
+template <class T>
+__device__ inline void multiply_shared(float (&sums)[8][4], uint64_t left, uint64_t right,
+                                       bool adds) {
+  constexpr bool kIsBFloat16 = std::is_same_v<T, __nv_bfloat16>;
+  if (adds) {
+    if constexpr (kIsBFloat16)
+      DLPLUG_MULTIPLY_SHARED_64("bf16", "+f", 1);
+    else
+      DLPLUG_MULTIPLY_SHARED_64("f16", "+f", 1);
+  } else {
+    if constexpr (kIsBFloat16)
+      DLPLUG_MULTIPLY_SHARED_64("bf16", "=f", 0);
+    else
+      DLPLUG_MULTIPLY_SHARED_64("f16", "=f", 0);
+  }
+}
 template <class T>
 __device__ inline void multiply_shared(float (&sums)[16][4], uint64_t left, uint64_t right,
                                        bool adds) {
-  if constexpr (std::is_same_v<T, __nv_bfloat16>)
-    DLPLUG_MULTIPLY_SHARED_128("bf16");
-  else
-    DLPLUG_MULTIPLY_SHARED_128("f16");
+  constexpr bool kIsBFloat16 = std::is_same_v<T, __nv_bfloat16>;
+  if (adds) {
+    if constexpr (kIsBFloat16)
+      DLPLUG_MULTIPLY_SHARED_128("bf16", "+f", 1);
+    else
+      DLPLUG_MULTIPLY_SHARED_128("f16", "+f", 1);
+  } else {
+    if constexpr (kIsBFloat16)
+      DLPLUG_MULTIPLY_SHARED_128("bf16", "=f", 0);
+    else
+      DLPLUG_MULTIPLY_SHARED_128("f16", "=f", 0);
+  }
 }
 
 // sums += left * right: 16 rows of the right matrix, whose columns lie side by side.
@@ -156,9 +196,12 @@ __device__ inline void multiply_registers(float (&sums)[16][4], const uint32_t (
     DLPLUG_MULTIPLY_REGISTERS_128("f16");
 }
 
+#undef DLPLUG_MULTIPLY_SHARED_64
 #undef DLPLUG_MULTIPLY_SHARED_128
 #undef DLPLUG_MULTIPLY_REGISTERS_64
 #undef DLPLUG_MULTIPLY_REGISTERS_128
+#undef DLPLUG_SUMS_128
+#undef DLPLUG_SUMS_64
 #undef DLPLUG_SUMS
 
 #endif

@@ -26,6 +26,7 @@ STABLE_TORCH_LIBRARY_IMPL(dlplug, CUDA, library)
   library.impl("attention_backward", TORCH_BOX(&dlplug::schema::attention_backward));
 #if defined(DLPLUG_HOPPER) || defined(DLPLUG_EMULATION)
   library.impl("attention_hopper_forward", TORCH_BOX(&dlplug::attention_hopper_forward));
+  library.impl("attention_hopper_backward", TORCH_BOX(&dlplug::attention_hopper_backward));
 #endif
   library.impl("layer_norm_forward", TORCH_BOX(&dlplug::layer_norm_forward));
   library.impl("layer_norm_backward", TORCH_BOX(&dlplug::layer_norm_backward));

@@ -1,8 +1,8 @@
 """Which kernels a call of ``attention`` takes where several can: as measured, or as asked for.
 
 ``DLPLUG_ATTENTION`` names one for every call that ``DLPLUG_BACKEND=auto`` would route: ``native``,
-dlplug's own; ``hopper``, of these the forward pass for GPUs of compute capability 9.0; ``torch``,
-PyTorch's op; or one of that op's kernels. A call that the one asked for cannot take is an error.
+dlplug's own; ``hopper``, of these the ones for GPUs of compute capability 9.0; ``torch``, PyTorch's
+op; or one of that op's kernels. A call that the one asked for cannot take is an error.
 """
 
 import os
@@ -30,7 +30,8 @@ HOPPER = (9, 0)  # compute capability
 HOPPER_WIDTHS = (64, 128)
 
 # What was the fastest for plain and causal calls on a GPU, one of `CHOICES`, by its compute
-# capability (major) and the dtype. Elsewhere PyTorch's op, which chooses among its own kernels.
+# capability (major) and the dtype; ``hopper`` takes all that it can there. Elsewhere PyTorch's
+# op, which chooses among its own kernels.
 # Nothing is measured yet; this does it:
 MEASURING = "python -m dlplug bench ops --device cuda --only attention"
 FASTEST: dict[tuple[int, torch.dtype], str] = {}
@@ -86,6 +87,8 @@ def why_torch_on_gpu(
     name = _measured(query)
     if name == "native":
         return None
+    if name == "hopper":
+        return "PyTorch's kernels take plain and causal calls that the Hopper kernel cannot take"
     if name is not None:
         return f"{name} was the fastest for plain and causal calls"
     return (
@@ -122,8 +125,6 @@ def why_not_hopper(
 ) -> str | None:
     """Why the kernel for Hopper GPUs cannot take a call, or None.
 
-    It is asked for by name alone: that it is faster than the others is not measured yet.
-
     Args:
         devices: Device types that it is built for.
     """
@@ -140,6 +141,25 @@ def why_not_hopper(
     if attn_mask is not None or alibi_slopes is not None or dropout_p != 0:
         return "the Hopper kernel has no attn_mask, alibi_slopes or dropout"
     return None
+
+
+def takes_hopper(
+    devices: set[str],
+    query: Tensor,
+    value: Tensor,
+    attn_mask: Tensor | None,
+    dropout_p: float,
+    alibi_slopes: Tensor | None,
+) -> bool:
+    """Whether, of dlplug's kernels, a call takes the one for Hopper GPUs; as `why_not_hopper`.
+
+    Where it was asked for, or measured to be the fastest.
+    """
+    if forced is not None:
+        return forced == "hopper"
+    if _measured(query) != "hopper":
+        return False
+    return why_not_hopper(devices, query, value, attn_mask, dropout_p, alibi_slopes) is None
 
 
 def cannot(choice: str, why: str) -> BackendError:

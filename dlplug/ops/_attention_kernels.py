@@ -3,6 +3,8 @@
 Query (B, H, Q, D), key (B, G, K, D), value (B, G, K, E); csrc/ops/attention.h says the rest.
 """
 
+from functools import partial
+
 import torch
 from torch import Tensor
 
@@ -49,7 +51,7 @@ def _setup_context(ctx, inputs, output):
     ctx.save_for_backward(query, key, value, sinks, attn_mask, slopes, cu_seqlens, seed, out, lse)
 
 
-def _gradients(ctx, grad_out, _):
+def _gradients(backward, ctx, grad_out, _):
     if grad_out is None:
         return *(None,) * 6, *_NO_GRADIENTS
     query, key, value, sinks, *tensors, out, lse = ctx.saved_tensors
@@ -85,29 +87,30 @@ def _gradient_of_sinks(grad_out: Tensor, out: Tensor, lse: Tensor, sinks: Tensor
     return -taken.sum((0, 2)).to(sinks.dtype)
 
 
-forward = _library.define(
-    f"attention_forward(Tensor query, Tensor key, Tensor value, Tensor? sinks, {_OPTIONS}) "
-    "-> (Tensor, Tensor)",
-    fallback=reference.attention_forward,
-    fake=_fake_forward,
-    setup_context=_setup_context,
-    backward=_gradients,
-)
-# The same where it can: csrc/cuda/attention_hopper.h says which calls. Its gradient is the other's.
-hopper_forward = _library.define(
-    f"attention_hopper_forward(Tensor query, Tensor key, Tensor value, Tensor? sinks, {_OPTIONS}) "
-    "-> (Tensor, Tensor)",
-    fallback=reference.attention_forward,
-    fake=_fake_forward,
-    setup_context=_setup_context,
-    backward=_gradients,
-)
-# Gradients of query, key and value, and of attn_mask and alibi_slopes where needs_mask and
-# needs_slopes ask for them, else of no elements. `out` and `lse` are the forward's.
-backward = _library.define(
-    "attention_backward(Tensor grad_out, Tensor query, Tensor key, Tensor value, Tensor out, "
-    f"Tensor lse, bool needs_mask, bool needs_slopes, {_OPTIONS}) "
-    "-> (Tensor, Tensor, Tensor, Tensor, Tensor)",
-    fallback=reference.attention_backward,
-    fake=_fake_backward,
-)
+def _define(name: str) -> tuple[_library.Kernel, _library.Kernel]:
+    """The forward pass, and the backward pass that gives its gradients.
+
+    Those of query, key and value, and of attn_mask and alibi_slopes where needs_mask and
+    needs_slopes ask for them, else of no elements. `out` and `lse` are the forward's.
+    """
+    backward = _library.define(
+        f"{name}_backward(Tensor grad_out, Tensor query, Tensor key, Tensor value, Tensor out, "
+        f"Tensor lse, bool needs_mask, bool needs_slopes, {_OPTIONS}) "
+        "-> (Tensor, Tensor, Tensor, Tensor, Tensor)",
+        fallback=reference.attention_backward,
+        fake=_fake_backward,
+    )
+    forward = _library.define(
+        f"{name}_forward(Tensor query, Tensor key, Tensor value, Tensor? sinks, {_OPTIONS}) "
+        "-> (Tensor, Tensor)",
+        fallback=reference.attention_forward,
+        fake=_fake_forward,
+        setup_context=_setup_context,
+        backward=partial(_gradients, backward),
+    )
+    return forward, backward
+
+
+forward, backward = _define("attention")
+# The same where they can: csrc/cuda/attention_hopper.h says which calls.
+hopper_forward, hopper_backward = _define("attention_hopper")

@@ -212,12 +212,19 @@ def _run_kernel(
         options = options._replace(cu_seqlens=options.cu_seqlens.contiguous())
     if options.attn_mask is not None and options.attn_mask.dim() != 4:
         options = options._replace(attn_mask=_four_axes(options.attn_mask))
-    forward = kernels.hopper_forward if choice.forced == "hopper" else kernels.forward
+    biases = (options.attn_mask, options.dropout_p, options.alibi_slopes)
+    is_hopper = _takes_hopper(query, value, *biases)
+    forward = kernels.hopper_forward if is_hopper else kernels.forward
     if query.dim() == 4:
         return forward(query, key, value, sinks, *options)[0]
     four = (_four_axes(x) for x in (query, key, value))
     out, _ = forward(*four, sinks, *options)
     return out.reshape(*query.shape[:-1], value.size(-1))
+
+
+def _takes_hopper(query, value, attn_mask, dropout_p, alibi_slopes) -> bool:
+    devices = kernels.hopper_forward.devices
+    return choice.takes_hopper(devices, query, value, attn_mask, dropout_p, alibi_slopes)
 
 
 def _four_axes(x: Tensor) -> Tensor:
@@ -293,6 +300,8 @@ def _decline(query, key, value, attn_mask, dropout_p, window, query_offset, *ext
         or any(extra is not None for extra in extras)
     )
     if not query.is_cpu:
+        if _takes_hopper(query, value, attn_mask, dropout_p, extras[0]):
+            return None
         return choice.why_torch_on_gpu(query, key, attn_mask, has_features)
     if has_features:
         return None
@@ -330,8 +339,12 @@ def _otherwise(
 class _Attention(_backend.Op):
     def explain(self, *args) -> _backend.Explanation:
         """As every op's, of what autocast makes of the arguments; ``hopper`` is told apart."""
-        found = super().explain(*_as_autocast(*args[:3]), *args[3:])
-        is_hopper = choice.forced == "hopper" and found.backend not in ("torch", "reference")
+        query, key, value = _as_autocast(*args[:3])
+        found = super().explain(query, key, value, *args[3:])
+        if found.backend in ("torch", "reference"):
+            return found
+        attn_mask, dropout_p, _, _, alibi_slopes, *_ = args[3:]
+        is_hopper = _takes_hopper(query, value, attn_mask, dropout_p, alibi_slopes)
         return replace(found, backend="hopper") if is_hopper else found
 
 

@@ -196,13 +196,10 @@ def check_tf32(name: str, device="cpu", sizes=(70, 150, 24, 20)) -> None:
     assert error > 20 * least
 
 
-def check_random(number: int, dtype: torch.dtype, device="cpu") -> None:
-    """A product of features drawn at random."""
-    dice = random.Random(number)
-    heads, groups = dice.choice([(1, 1), (2, 1), (3, 3), (4, 2), (6, 2)])
-    batch, queries, keys = dice.choice([1, 2]), dice.randint(1, 150), dice.randint(1, 150)
-    if dice.random() < 0.2:
-        queries, keys = dice.randint(1, 16), dice.randint(256, 700)
+def draw_positions(
+    dice: random.Random, batch: int, queries: int, keys: int
+) -> tuple[tuple[int, int, int], dict]:
+    """Which keys are seen, at random; with the sizes that documents ask for."""
     options = {"is_causal": dice.random() < 0.4}
     if dice.random() < 0.2:
         batch, queries, keys = 1, max(queries, keys), max(queries, keys)
@@ -212,6 +209,17 @@ def check_random(number: int, dtype: torch.dtype, device="cpu") -> None:
         options["window"] = (dice.choice([None, dice.randint(0, keys)]), dice.randint(0, queries))
     if "cu_seqlens" not in options and (options["is_causal"] or "window" in options):
         options["query_offset"] = dice.choice([0, keys - queries, dice.randint(-queries, keys)])
+    return (batch, queries, keys), options
+
+
+def check_random(number: int, dtype: torch.dtype, device="cpu") -> None:
+    """A product of features drawn at random."""
+    dice = random.Random(number)
+    heads, groups = dice.choice([(1, 1), (2, 1), (3, 3), (4, 2), (6, 2)])
+    batch, queries, keys = dice.choice([1, 2]), dice.randint(1, 150), dice.randint(1, 150)
+    if dice.random() < 0.2:
+        queries, keys = dice.randint(1, 16), dice.randint(256, 700)
+    (batch, queries, keys), options = draw_positions(dice, batch, queries, keys)
     width, value_width = (dice.choice([8, 33, 64, 65, 128, 200, 256]) for _ in "DE")
     extras = {
         "softcap": dice.uniform(0.5, 20.0),

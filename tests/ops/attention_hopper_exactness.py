@@ -1,13 +1,14 @@
 """What attention's kernel for Hopper GPUs must hold, on such a GPU or in the emulation."""
 
 import math
+import random
 
 import torch
 
 from dlplug import ops
 from dlplug.ops import _attention_kernels as kernels
 from tests.ops import attention_exactness as exactness
-from tests.ops.attention_cases import assert_within_twice, make_inputs
+from tests.ops.attention_cases import assert_within_twice, make_inputs, with_gradients
 
 # Batch, heads, key heads, queries, keys, D, E: around the tiles of 128 and the consumers' 64 rows,
 # one tile, two and more than there are places for.
@@ -69,6 +70,74 @@ def check_extra(name: str, dtype: torch.dtype, width: int, device="cpu") -> None
     inputs = make_inputs(1, 2, 1, *sizes, width, width, dtype)
     found, peer, true = exactness.found_and_reference(inputs, device, **options)
     assert_within_twice(found, true, peer, 16.0, [16.0])
+
+
+def check_random(number: int, dtype: torch.dtype, device="cpu", largest=200) -> None:
+    """A product of features drawn at random."""
+    dice = random.Random(number)
+    heads, groups = dice.choice([(1, 1), (2, 1), (2, 2), (3, 1)])
+    sizes = (1, dice.randint(1, largest), dice.randint(1, largest))
+    sizes, options = exactness.draw_positions(dice, *sizes)
+    width = dice.choice([64, 128])
+    extras = {
+        "softcap": dice.uniform(0.5, 20.0),
+        "scale": dice.uniform(-1.5, 1.5) / math.sqrt(width),
+        "sinks": torch.tensor([dice.uniform(-3, 3) for _ in range(heads)]),
+    }
+    options |= {name: x for name, x in extras.items() if dice.random() < 0.5}
+    batch, queries, keys = sizes
+    inputs = make_inputs(batch, heads, groups, queries, keys, width, width, dtype)
+    found, peer, true = exactness.found_and_reference(inputs, device, **options)
+    assert_within_twice(found, true, peer, 32.0, [32.0])
+
+
+def check_shared_heads(dtype: torch.dtype, device="cpu") -> None:
+    """Gradients of keys sum over all heads that share them, of both batches, tile by tile."""
+    inputs = make_inputs(2, 6, 2, 70, 20, 64, 64, dtype)
+    found, peer, true = exactness.found_and_reference(inputs, device, is_causal=True)
+    assert_within_twice(found, true, peer, 16.0)
+
+
+def check_hidden_gradients(dtype: torch.dtype, device="cpu") -> None:
+    """NaN in keys that nobody sees, or in queries that see none, changes no bit of the others'."""
+    for options, dead_queries, dead_keys in (
+        ({"is_causal": True, "query_offset": -128}, slice(0, 128), slice(128, 200)),
+        ({"window": (0, 0), "query_offset": 128}, slice(128, 200), slice(0, 128)),
+    ):
+        inputs = make_inputs(1, 1, 1, 200, 200, 64, 64, dtype)
+        results = []
+        for value in (0.0, math.nan):
+            query, key, values, grad = (x.clone() for x in inputs)
+            query[:, :, dead_queries] = grad[:, :, dead_queries] = value
+            key[:, :, dead_keys] = values[:, :, dead_keys] = value
+            tensors = [x.to(device) for x in (query, key, values, grad)]
+            results.append(with_gradients(ops.attention, tensors[:3], tensors[3], **options))
+        assert all(x.isfinite().all() for x in results[1])
+        assert all(map(torch.equal, *results))
+        assert all(x.ne(0).any() for x in results[1])
+
+
+def check_gradients_of_large_scores(dtype: torch.dtype, device="cpu") -> None:
+    """Scores of 3e6, to which a float32 cannot add the log of their number, share equally."""
+    query, key, value, grad = (x.to(device) for x in make_inputs(1, 1, 1, 20, 80, 64, 64, dtype))
+    tensors = (torch.full_like(query, 300.0), torch.full_like(key, 300.0), value)
+    *_, grad_value = with_gradients(ops.attention, tensors, grad)
+    mean = grad.sum(2, True) / 80
+    torch.testing.assert_close(grad_value, mean.expand_as(grad_value), rtol=0.01, atol=0.002)
+
+
+def check_layouts_of_gradients(dtype: torch.dtype, device="cpu") -> None:
+    """Gradients of any strides, also of steps of 0: the contiguous result's bits."""
+    *tensors, grad = (x.to(device) for x in make_inputs(1, 2, 2, 19, 37, 64, 64, dtype))
+    expected = with_gradients(ops.attention, tensors, grad)
+    heads_inside = grad.transpose(1, 2).contiguous().transpose(1, 2)
+    misaligned = torch.cat([grad.flatten()[:1], grad.flatten()])[1:].view(grad.shape)
+    for other in (heads_inside, misaligned, grad.mT.contiguous().mT):
+        assert all(map(torch.equal, with_gradients(ops.attention, tensors, other), expected))
+    one = grad[:, :, :1, :1]
+    broadcast = with_gradients(ops.attention, tensors, one.expand_as(grad))
+    repeated = with_gradients(ops.attention, tensors, one.expand_as(grad).contiguous())
+    assert all(map(torch.equal, broadcast, repeated))
 
 
 def check_blind_rows(dtype: torch.dtype, device="cpu") -> None:
@@ -155,4 +224,10 @@ CHECKS = [
     check_large_scores,
     check_not_finite,
     check_layouts,
+]
+BACKWARD_CHECKS = [
+    check_shared_heads,
+    check_hidden_gradients,
+    check_gradients_of_large_scores,
+    check_layouts_of_gradients,
 ]

@@ -60,6 +60,20 @@ def test_what_was_measured_decides(monkeypatch):
     assert choice.MEASURING in told[torch.float32]
 
 
+def test_the_hopper_kernel_can_be_the_one_that_was_measured(monkeypatch):
+    """It takes what it can; plain calls that it cannot take go to PyTorch's op."""
+    monkeypatch.setattr(choice, "_capability", lambda query: 9)
+    monkeypatch.setitem(choice.FASTEST, (9, torch.bfloat16), "hopper")
+    monkeypatch.setattr(module.kernels.hopper_forward, "devices", {"meta"})
+    wide = [x.to("meta") for x in make_inputs(1, 4, 4, 8, 8, 64, 64, torch.bfloat16)[:3]]
+    assert module.OP.decline(*wide, None, *NO_OPTIONS) is None
+    assert choice.MEASURING in module.OP.decline(*(x.half() for x in wide), None, *NO_OPTIONS)
+    narrow = module.OP.decline(*on_meta(torch.bfloat16), None, *NO_OPTIONS)
+    assert narrow.endswith("that the Hopper kernel cannot take")
+    with choice.asking_for("native"):
+        assert not module._takes_hopper(wide[0], wide[2], None, 0.0, None)
+
+
 def test_the_kernel_of_torch_that_was_measured_comes_first(monkeypatch):
     """Others that are switched on remain, for a call that it cannot take."""
     asked = []
