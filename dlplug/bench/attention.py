@@ -78,6 +78,7 @@ ON_GPU = [
     ),
     _FEATURE("causal, softcap, window 1024", is_causal=True, softcap=30.0, window=1024),
     _FEATURE("causal, dropout, window 1024", is_causal=True, dropout_p=0.1, window=1024),
+    _FEATURE("bool mask", extra="bool mask"),
     replace(_FEATURE("float mask", extra="float mask"), batch=1),
 ]
 DECODING_ON_GPU = Problem("decoding", 1, 64, 8, 1, 65536, 128, dtype=torch.bfloat16)

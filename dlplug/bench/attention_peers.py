@@ -70,7 +70,7 @@ def sdpa_by_cudnn(inputs: Inputs, dropout_p: float) -> Attention:
 
 
 def hopper(inputs: Inputs, dropout_p: float) -> Attention:
-    """dlplug's own kernel for Hopper GPUs, which is not taken unless it is asked for."""
+    """dlplug's own kernels for Hopper GPUs, which nothing takes until they are measured."""
     bias = inputs.ours.get("attn_mask")
     slopes = inputs.ours.get("alibi_slopes")
     devices = kernels.hopper_forward.devices
@@ -95,6 +95,8 @@ def flex(inputs: Inputs, dropout_p: float) -> Attention:
     from torch.nn.attention.flex_attention import create_block_mask, flex_attention
 
     def sees(batch, head, i, j):
+        if p.extra == "bool mask":
+            return inputs.mask[i, j]
         seen = i >= j
         if p.window:
             seen = seen & (i - j < p.window)
@@ -103,10 +105,8 @@ def flex(inputs: Inputs, dropout_p: float) -> Attention:
         return seen
 
     blocks = None
-    if p.is_causal:
-        blocks = create_block_mask(
-            sees, None, None, p.queries, p.keys, device=torch.get_default_device()
-        )
+    if inputs.mask is not None:
+        blocks = create_block_mask(sees, None, None, p.queries, p.keys, device=inputs.q.device)
     slopes, sinks = inputs.ours.get("alibi_slopes"), inputs.sinks
 
     def changed(score, batch, head, i, j):

@@ -10,7 +10,7 @@ from dlplug.bench import memory
 from dlplug.bench.accuracy import error
 from dlplug.bench.allocator import allocator, release, settings
 from dlplug.bench.compiled import forget_compiled
-from dlplug.bench.device import finish
+from dlplug.bench.device import current, finish, making_tensors
 from dlplug.bench.row import OURS, Contender, LeftOut, Missing, Row, Work
 from dlplug.bench.timing import medians
 
@@ -33,7 +33,7 @@ def measure(row: Row, seconds: float, has_compiled: bool = True) -> list[dict[st
         peak, by contender.
     """
     wanted = settings(row.allocators)
-    place = {"device": torch.get_default_device().type, "threads": torch.get_num_threads()}
+    place = {"device": current(), "threads": torch.get_num_threads()}
     head = [{"row": row.name} | place | {"allocator": name} for name in wanted]
     free = memory.available()
     if free is not None and row.memory > free:
@@ -52,15 +52,17 @@ def measure(row: Row, seconds: float, has_compiled: bool = True) -> list[dict[st
 
 
 def _measure(row: Row, wanted, seconds: float, has_compiled: bool) -> list[dict[str, Any]]:
-    work = row.build()
-    reference = work.reference()
+    with making_tensors():
+        work = row.build()
+        reference = work.reference()
     errors = {OURS: error(work.ours.outputs(), reference)}
     valid, others = {OURS: work.ours}, {}
     for name, peer in work.peers.items():
         try:
             if peer.is_compiled and not has_compiled:
                 raise LeftOut("it is compiled first")
-            contender = peer.build()
+            with making_tensors():
+                contender = peer.build()
             start = time.perf_counter()
             outputs = contender.outputs()
             finish()

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from dlplug.bench import updates
 from dlplug.bench.adamw import backend_of_adamw
-from dlplug.bench.device import CUDA
+from dlplug.bench.device import CUDA, current
 from dlplug.bench.limits import update_stream
 from dlplug.bench.parameter_lists import LISTS, Shapes, count
 from dlplug.bench.row import Contender, Peer, Row, Work
@@ -112,7 +112,8 @@ def _torch(params: list[torch.nn.Parameter], **options) -> Chain:
 
 
 def _ours_scaled(params: list[torch.nn.Parameter]) -> Chain:
-    optimizer = FusedAdamW(params, max_grad_norm=MAX_NORM, **updates.OPTIONS)
+    # With `fused` the scaler leaves dividing to the step.
+    optimizer = FusedAdamW(params, max_grad_norm=MAX_NORM, fused=True, **updates.OPTIONS)
     scaler = _scaler()
 
     def run():
@@ -139,7 +140,6 @@ def _torch_scaled(params: list[torch.nn.Parameter], **options) -> Chain:
 
 def _scaler() -> torch.amp.GradScaler:
     """One that has scaled a loss already, and keeps its scale."""
-    device = torch.get_default_device().type
-    scaler = torch.amp.GradScaler(device, init_scale=LOSS_SCALE, growth_interval=1 << 30)
+    scaler = torch.amp.GradScaler(current(), init_scale=LOSS_SCALE, growth_interval=1 << 30)
     scaler.scale(torch.zeros(()))
     return scaler

@@ -1,7 +1,6 @@
 """The rows of all ops, chosen by words, and a run over them."""
 
 from collections.abc import Iterable, Iterator
-from contextlib import nullcontext
 from dataclasses import replace
 from itertools import product
 from typing import Any
@@ -10,10 +9,11 @@ import torch
 
 from dlplug.bench import adamw, attention, norms, optimizer_phase
 from dlplug.bench.allocator import DEFAULT, settings
-from dlplug.bench.device import CPU, CUDA
+from dlplug.bench.device import CPU, CUDA, measuring_on
 from dlplug.bench.measure import measure
 from dlplug.bench.one_row import measure_apart
 from dlplug.bench.row import Row
+from dlplug.bench.verdict import FAILED, outcome
 
 FAMILIES = (adamw, optimizer_phase, norms, attention)
 SECONDS, QUICK_SECONDS = 1.0, 0.2  # for the rounds of a row
@@ -45,9 +45,10 @@ def chosen(only: Iterable[str] = (), is_quick: bool = False, device: str = CPU) 
 def left(
     rows: list[Row], threads: list[int], device: str, results: list[dict[str, Any]]
 ) -> list[Row]:
-    """Those of ``rows`` that ``results`` lack with any number of threads or allocator."""
+    """Those of ``rows`` that failed or are not in ``results``, with any threads or allocator."""
     keys = ("row", "device", "threads", "allocator")
-    done = {tuple(result[key] for key in keys) for result in results}
+    fine = [result for result in results if outcome(result) != FAILED]
+    done = {tuple(result[key] for key in keys) for result in fine}
 
     def wanted(row: Row) -> set[tuple]:
         allocators = (DEFAULT,) if device == CUDA else settings(row.allocators)
@@ -71,12 +72,10 @@ def run(
     """
     before = torch.get_num_threads()
     seconds = QUICK_SECONDS if is_quick else SECONDS
-    # A default device costs a call in Python for each op, so there is none for the processor.
-    place = nullcontext() if device == CPU else torch.device(device)
     try:
         for row, count in product(rows, threads):
             torch.set_num_threads(count)
-            with place:
+            with measuring_on(device):
                 first, *others = settings(row.allocators)
                 yield from measure(replace(row, allocators=(first,)), seconds, not is_quick)
                 for _ in others:

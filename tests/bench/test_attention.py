@@ -71,7 +71,9 @@ def test_flex_attention_computes_the_same(label):
     assert backward["peers"]["flex_attention"] == {"left out": why}
 
 
-@pytest.mark.parametrize("label", ["causal, softcap", "causal, ALiBi", "causal, sinks"])
+@pytest.mark.parametrize(
+    "label", ["causal, softcap", "causal, ALiBi", "causal, sinks", "bool mask"]
+)
 @pytest.mark.filterwarnings("ignore")  # flex_attention tells twice that it is not compiled
 def test_flex_attention_computes_what_is_added(label, monkeypatch):
     """A peer on GPUs; on the CPU its compiled form gives no sum for sinks."""

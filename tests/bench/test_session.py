@@ -1,6 +1,7 @@
 """Choosing rows."""
 
 from collections import Counter
+from functools import partial
 
 import pytest
 import torch
@@ -8,7 +9,7 @@ from torch.overrides import _get_current_function_mode_stack
 
 from dlplug.bench import device, one_row, session, timing
 from dlplug.bench.measure import measure
-from dlplug.bench.row import Row
+from dlplug.bench.row import Contender, Limit, Peer, Row, Work
 from tests.bench.test_measure import work
 
 
@@ -48,37 +49,61 @@ def test_the_small_set_is_a_part_of_every_family(device):
 
 
 def test_what_a_record_has_is_left_out():
-    """With every number of threads and allocator, on the same device."""
+    """With every number of threads and allocator, on the same device, unless it failed."""
     both = ("tuned", "default")
     rows = [Row("one", work, 0), Row("two", work, 0), Row("three", work, 0, allocators=both)]
     done = [("one", 2, "cpu"), ("one", 1, "cpu"), ("two", 2, "cpu"), ("three", 2, "cpu")]
-    results = [{"row": r, "threads": t, "device": d, "allocator": "tuned"} for r, t, d in done]
-    results.append({"row": "three", "threads": 2, "device": "cuda", "allocator": "default"})
+    kept = {"allocator": "tuned", "skipped": "for want of memory"}
+    results = [{"row": r, "threads": t, "device": d} | kept for r, t, d in done]
+    results.append(kept | {"row": "three", "threads": 2, "device": "cuda", "allocator": "default"})
     assert [row.name for row in session.left(rows, [2, 1], "cpu", results)] == ["two", "three"]
     assert [row.name for row in session.left(rows, [2], "cpu", results)] == ["three"]
     assert [row.name for row in session.left(rows, [2], "cuda", results)] == ["one", "two"]
+    for failed in ({"failed": "no compiler"}, {"is_exact": False}):
+        again = [{**results[0], **failed}, *results[1:]]
+        del again[0]["skipped"]
+        assert [row.name for row in session.left(rows, [2], "cpu", again)] == ["one", "three"]
 
 
-def test_rows_are_built_and_measured_on_the_device(monkeypatch):
-    """Tensors that name no device land there; afterwards the default is what it was."""
+def test_rows_are_built_on_the_device_and_timed_without_a_default():
+    """Tensors that name no device land there, but not those that an optimizer makes in a step."""
     made = []
-    monkeypatch.setattr(session, "measure", lambda *_: made.append(torch.zeros(1).device) or [])
-    assert list(session.run([Row("row", work, 0)], [1], is_quick=True, device="meta")) == []
-    assert made == [torch.device("meta")] and not _get_current_function_mode_stack()
-    assert list(session.run([Row("row", work, 0)], [1], is_quick=True)) == []
-    assert made[1:] == [torch.device("cpu")] and not _get_current_function_mode_stack()
+
+    def note(what, value=None):
+        made.append((what, torch.zeros(1).device.type, bool(_get_current_function_mode_stack())))
+        return value
+
+    def contender():
+        values = [torch.ones(1, device="cpu")]
+        timed = partial(note, "timed")
+        return Contender(timed, partial(note, "timed", values), timed)
+
+    def built():
+        peer = Peer(lambda: note("built", contender()))
+        limit = Limit({"limit": partial(note, "timed")}, 1.0)
+        ones = [torch.ones(1, device="cpu", dtype=torch.float64)]
+        parts = (note("built", contender()), {"peer": peer}, lambda: note("built", ones))
+        return Work(*parts, 1e-6, "cpu", limit, has_memory=True)
+
+    for place in ("meta", "cpu"):
+        made.clear()
+        (result,) = session.run([Row("row", built, 0)], [1], is_quick=True, device=place)
+        assert result["device"] == place and result["best"] == "peer"
+        is_mode = place == "meta"
+        assert set(made) == {("built", place, is_mode), ("timed", "cpu", False)}
+        assert not _get_current_function_mode_stack()
 
 
 def test_a_gpu_is_waited_for_in_every_turn(monkeypatch):
     """At its beginning and its end, or the time would be that of the launches."""
     calls = []
-    monkeypatch.setattr(device.torch, "get_default_device", lambda: torch.device("cuda"))
     monkeypatch.setattr(device.torch.cuda, "synchronize", lambda: calls.append("wait"))
-    timing._clock(lambda: calls.append("call"), None)(2)
-    assert calls == ["wait", "call", "call", "wait"]
-    calls.clear()
-    timing._clock(lambda: calls.append("call"), lambda: calls.append("before"))(1)
-    assert calls == ["before", "wait", "call", "wait"]
+    with device.measuring_on("cuda"):
+        timing._clock(lambda: calls.append("call"), None)(2)
+        assert calls == ["wait", "call", "call", "wait"]
+        calls.clear()
+        timing._clock(lambda: calls.append("call"), lambda: calls.append("before"))(1)
+        assert calls == ["before", "wait", "call", "wait"]
 
 
 def test_every_row_is_measured_with_every_number_of_threads(monkeypatch):

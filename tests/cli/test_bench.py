@@ -161,6 +161,22 @@ def test_a_record_is_gone_on_with(command, checkout):
     assert row["row"] == other["row"] == record["rows"][0]["row"]
 
 
+def test_a_row_that_failed_is_measured_again(command, checkout, monkeypatch):
+    """Going on with a record does not take it for done; once it is right, it is."""
+    values = iter([X + 1, X + 1, X])
+
+    def changing():
+        value = next(values)
+        ours = Contender(lambda: X, lambda: [value])
+        return Work(ours, {"torch": Peer(contender)}, lambda: [X.double()], 1e-6, "cpu")
+
+    monkeypatch.setattr(session, "rows", lambda device: iter([Row("changing", changing, 0)]))
+    words = ("bench", "ops", "--record", "here", "--resume", "--json", "--threads", "1")
+    found = [command(*words) for _ in range(4)]
+    assert [done.code for done in found] == [1, 1, 0, 0]
+    assert [len(done.json["rows"]) for done in found] == [1, 1, 1, 0]
+
+
 def test_what_is_measured_is_kept_at_once(command, checkout, monkeypatch):
     """An interruption loses the row that is being measured, and no other."""
 
