@@ -3,6 +3,7 @@
 import functools
 import os
 import sys
+import warnings
 
 import pytest
 import torch
@@ -61,3 +62,15 @@ def loads(monkeypatch):
     monkeypatch.setattr(torch, "load", load)
     yield unsafe
     assert not unsafe, f"torch.load without weights_only=True, but {unsafe}"
+
+
+@pytest.fixture
+def compiler():
+    """A fresh compiler, without its notes on profiler ranges, TorchScript and TF32."""
+    torch._dynamo.reset()
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Profiler record function", UserWarning)
+        # torch.utils.mkldnn, which the compiler imports, is still written in TorchScript.
+        warnings.filterwarnings("ignore", "`torch.jit.script_method` is dep", DeprecationWarning)
+        warnings.filterwarnings("ignore", "TensorFloat32 tensor cores for float", UserWarning)
+        yield

@@ -1,12 +1,15 @@
 """setup.py: what a source distribution holds, and what is refused before anything is compiled."""
 
 import os
+import shutil
 import subprocess
 import sys
 import tarfile
 from pathlib import Path
 
 import pytest
+
+from dlplug.ops import _library
 
 ROOT = Path(__file__).parents[1]
 
@@ -45,3 +48,14 @@ def test_a_compiler_that_does_not_exist_is_told(tmp_path, compiler):
     done = setup(tmp_path, DLPLUG_NATIVE="1", CXX=compiler)
     assert done.returncode != 0 and "Traceback" not in done.stderr
     assert f"CXX={compiler!r} is no program; give the compiler alone" in done.stderr
+
+
+def test_the_cuda_library_was_built_where_nvcc_is():
+    """Where its sources do not compile, setup.py goes on without; the record has the reason."""
+    if not (os.environ.get("CUDACXX") or shutil.which("nvcc")):
+        pytest.skip("no nvcc here to build the CUDA library with")
+    record = _library.build_info()
+    reason = record.get("reasons", {}).get("cuda", "there is no build record")
+    if not record.get("libraries") or reason == "DLPLUG_CUDA=0":
+        pytest.skip(f"nothing was to be built with nvcc: {reason}")
+    assert "cuda" in record["libraries"], reason

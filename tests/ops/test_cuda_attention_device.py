@@ -7,6 +7,7 @@ from dlplug import ops
 from tests.ops import attention_exactness as exactness
 from tests.ops.attention_cases import DTYPES, allowed_tf32, make_inputs, with_gradients
 from tests.ops.gpu import assert_replays, needs_gpu
+from tests.ops.gpu_memory import needs_memory
 
 pytestmark = needs_gpu
 each_dtype = pytest.mark.parametrize("dtype", DTYPES, ids=["float32", "bfloat16", "float16"])
@@ -136,9 +137,10 @@ def test_few_queries_give_the_same_bits_on_every_run(dtype):
     assert all(torch.equal(first, other) for other in others)
 
 
-def test_the_dropout_mask_is_the_cpu_s():
-    """For one seed both drop the same weights."""
-    query, key, value, _ = make_inputs(2, 2, 2, 70, 300, 16, 16)
+@pytest.mark.parametrize("queries", [70, 5], ids=["many", "few"])
+def test_the_dropout_mask_is_the_cpu_s(queries):
+    """For one seed both drop the same weights, by the kernel for few queries too."""
+    query, key, value, _ = make_inputs(2, 2, 2, queries, 300, 16, 16)
     seed = torch.tensor(2**62 + 12345)
     options = (seed, 0.3, 0.25, None, None, None, 0)
     forward = torch.ops.dlplug.attention_forward
@@ -186,3 +188,74 @@ def test_plain_calls_take_torchs_kernels(dtype):
         assert explained == ["torch", "torch", "cuda", "cuda"]
         expected = torch.nn.functional.scaled_dot_product_attention(query, key, value)
         assert torch.equal(ops.attention(query, key, value), expected)
+
+
+def test_in_deterministic_mode_plain_calls_give_the_same_bits():
+    """By dlplug's kernels: PyTorch's have backward passes that are not deterministic."""
+    *tensors, grad = (x.cuda() for x in make_inputs(2, 4, 4, 600, 600, 64, 64, torch.bfloat16))
+    torch.use_deterministic_algorithms(True)
+    try:
+        with ops.use_backend("auto"):
+            assert ops.explain(ops.attention, *tensors).backend == "cuda"
+            results = [with_gradients(ops.attention, tensors, grad) for _ in range(3)]
+    finally:
+        torch.use_deterministic_algorithms(False)
+    for other in results[1:]:
+        assert all(map(torch.equal, results[0], other))
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_autocast_gives_its_dtype(dtype):
+    """Plain and with extras, of float32 and of mixed inputs."""
+    query, key, value = (x.cuda() for x in make_inputs(1, 2, 2, 70, 70, 32, 32)[:3])
+    expected = torch.nn.functional.scaled_dot_product_attention(query, key, value)
+    with torch.autocast("cuda", dtype), ops.use_backend("auto"):
+        for inputs in ((query, key, value), (query, key.bfloat16(), value.half())):
+            for options in ({}, {"softcap": 1e6}):
+                found = ops.attention(*inputs, **options)
+                assert found.dtype == dtype
+                torch.testing.assert_close(found.float(), expected, rtol=0.05, atol=0.05)
+
+
+@each_dtype
+def test_opcheck_of_both_operators(dtype):
+    """Schema, fake kernel, autograd registration and tracing with dynamic shapes."""
+    query, key, value, grad = (x.cuda() for x in make_inputs(2, 4, 2, 5, 6, 8, 7, dtype))
+    bias, slopes, sinks = (torch.rand(s, device="cuda") for s in ((1, 4, 5, 1), (4,), (4,)))
+    seed = torch.tensor(4, device="cuda")
+    plain = (None, None, None, None, 0.0, 0.4, None, None, 0, 0)
+    with_all = (bias, slopes, None, seed, 0.2, 0.4, 1.5, 3, None, 1)
+    for sink, options in ((None, plain), (sinks, with_all)):
+        leaves = [x.detach().requires_grad_() for x in (query, key, value)]
+        forward = torch.ops.dlplug.attention_forward.default
+        found = torch.library.opcheck(forward, (*leaves, sink, *options))
+        assert set(found.values()) == {"SUCCESS"}
+        out, lse = forward(query, key, value, sink, *options)
+        learns = options[0] is not None
+        given = (grad, query, key, value, out, lse, learns, learns, *options)
+        found = torch.library.opcheck(torch.ops.dlplug.attention_backward.default, given)
+        assert set(found.values()) == {"SUCCESS"}
+
+
+def test_compiles_without_a_graph_break(compiler):
+    """Forward and backward equal the eager ones, with every feature that learns."""
+    tensors, grad, options = learning(torch.float32, 70, 90, 32, 32)
+    options["dropout_p"] = 0.0
+    compiled = torch.compile(ops.attention, fullgraph=True)
+    found = with_gradients(compiled, tensors, grad, **options)
+    expected = with_gradients(ops.attention, tensors, grad, **options)
+    for mine, theirs in zip(found, expected, strict=True):
+        torch.testing.assert_close(mine, theirs)
+
+
+def test_more_elements_than_32_bits_count():
+    """The last heads of 2^31 + 2^20 elements are as those alone, forward and backward."""
+    needs_memory(80)
+    few = [x.cuda() for x in make_inputs(16, 8, 8, 64, 64, 128, 128, torch.bfloat16)]
+    many = [x.repeat(2**11 + 1, 1, 1, 1) for x in few]
+    assert many[0].numel() > 2**31
+    expected, found = (
+        with_gradients(ops.attention, tensors, grad, softcap=20.0) for *tensors, grad in (few, many)
+    )
+    for once, of_all in zip(expected, found, strict=True):
+        assert torch.equal(of_all[-16:], once)

@@ -1,9 +1,6 @@
 """Fixtures of the optimizers' tests."""
 
-import warnings
-
 import pytest
-import torch
 import torch.distributed as dist
 from torch.distributed.device_mesh import init_device_mesh
 
@@ -36,14 +33,3 @@ def mesh(tmp_path_factory):
     dist.init_process_group("gloo", store=store, rank=0, world_size=1)
     yield init_device_mesh("cpu", (1,))
     dist.destroy_process_group()
-
-
-@pytest.fixture
-def compiler():
-    """A fresh compiler, without its notes on profiler ranges and TorchScript."""
-    torch._dynamo.reset()
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Profiler record function", UserWarning)
-        # torch.utils.mkldnn, which the compiler imports, is still written in TorchScript.
-        warnings.filterwarnings("ignore", "`torch.jit.script_method` is dep", DeprecationWarning)
-        yield

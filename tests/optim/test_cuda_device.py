@@ -1,5 +1,8 @@
 """The optimizers on a GPU: what the emulation's tests hold, and what only a device has."""
 
+import warnings
+from contextlib import contextmanager
+
 import pytest
 import torch
 
@@ -16,6 +19,7 @@ from tests.ops.adamw_cases import (
     make_lists,
 )
 from tests.ops.gpu import needs_gpu
+from tests.ops.gpu_memory import needs_memory
 from tests.ops.test_compact_adamw import make
 from tests.ops.test_cuda_adamw import ALL_SIZES
 from tests.ops.test_cuda_compact_adamw import SHAPES as COMPACT_SHAPES
@@ -37,9 +41,21 @@ def cuda_kernels():
 def no_waiting():
     """Whatever waits for the device is an error."""
     torch.cuda.synchronize()
-    torch.cuda.set_sync_debug_mode("error")
+    with warnings.catch_warnings():
+        # An error instead of the warning would come once the mode is set, and it would stay.
+        warnings.filterwarnings("ignore", "Synchronization debug mode is a prototype", UserWarning)
+        torch.cuda.set_sync_debug_mode("error")
     yield
     torch.cuda.set_sync_debug_mode("default")
+
+
+@contextmanager
+def capturing():
+    """Within, launches go into a graph; one does, since an empty graph is warned of."""
+    torch.cuda.synchronize()
+    with torch.cuda.graph(torch.cuda.CUDAGraph()):
+        torch.zeros(1, device="cuda")
+        yield
 
 
 def on_gpu(lists, has_device_steps):
@@ -61,6 +77,19 @@ def test_the_op_has_the_cpu_s_bits(dtype, has_device_steps, amsgrad):
         with ops.use_backend("cpu"):
             ops.adamw_(*expected, **OPTIONS, averages=others, average_weight=0.1)
     assert_same_bits([[t.cpu() for t in kind] for kind in (*found, averages)], [*expected, others])
+
+
+def test_more_elements_than_32_bits_count():
+    """The first and the last of 2^31 + 2^20 are updated as they would be alone."""
+    needs_memory(24)
+    times, (grads, starts) = 2**11 + 1, torch.randn(2, 2**20, device="cuda").bfloat16()
+    few, many = (torch.nn.Parameter(starts.repeat(count)) for count in (1, times))
+    for param, count in ((few, 1), (many, times)):
+        param.grad = grads.repeat(count)
+        FusedAdamW([param]).step()
+    assert many.numel() > 2**31 and not torch.equal(few, starts)
+    for part in (many[: 2**20], many[-(2**20) :]):
+        assert torch.equal(part, few)
 
 
 def parameters(dtype=torch.float32):
@@ -90,7 +119,6 @@ def test_a_graph_replays_steps():
     rate = torch.tensor(0.1, device="cuda")
     reference = FusedAdamW(expected, lr=0.1, fused=True, **options)
     captured = FusedAdamW(params, lr=rate, capturable=True, **options)
-    captured._warned_capturable_if_run_uncaptured = False  # PyTorch warns of the steps outside
     stream = torch.cuda.Stream()
     stream.wait_stream(torch.cuda.current_stream())
     with torch.cuda.stream(stream):
@@ -118,8 +146,7 @@ def test_a_graph_without_capturable_is_refused():
     """It would keep the step number of its capture."""
     optimizer = FusedAdamW(parameters())
     optimizer.step()
-    torch.cuda.synchronize()
-    with pytest.raises(RuntimeError, match="capturable"), torch.cuda.graph(torch.cuda.CUDAGraph()):
+    with capturing(), pytest.raises(RuntimeError, match="capturable"):
         optimizer.step()
 
 
@@ -214,20 +241,17 @@ def test_a_graph_does_not_repeat_random_bits():
     """Such a storage is refused there, unless its seeds are on the device."""
     optimizer = CompactAdamW(parameters(torch.bfloat16), storage="stochastic")
     optimizer.step()
-    torch.cuda.synchronize()
-    graph = torch.cuda.CUDAGraph()
-    with pytest.raises(BackendError, match="same random numbers"), torch.cuda.graph(graph):
+    with capturing(), pytest.raises(BackendError, match="same random numbers"):
         optimizer.step()
 
 
-def test_a_compiled_step_has_the_eager_step_s_bits():
+def test_a_compiled_step_has_the_eager_step_s_bits(compiler):
     """It is one op of the graph, with the steps on the device; the rate may be there, too."""
     number = torch.tensor(0.1).item()
     for rate in (number, torch.tensor(0.1, device="cuda")):
         expected, params = parameters(), parameters()
         reference = FusedAdamW(expected, lr=number, amsgrad=True, ema_decay=0.9, fused=True)
         optimizer = FusedAdamW(params, lr=rate, amsgrad=True, ema_decay=0.9, capturable=True)
-        optimizer._warned_capturable_if_run_uncaptured = False
         torch.compiler.reset()
         step = torch.compile(lambda optimizer=optimizer: optimizer.step(), fullgraph=True)
         for _ in range(3):
