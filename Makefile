@@ -19,7 +19,7 @@ help:
 	@echo "make sanitize  run the kernels' tests under AddressSanitizer and UBSan"
 	@echo "make cuda-all  compile the CUDA library for every supported architecture"
 	@echo "make gpu-check prove and time the CUDA kernels: where a GPU is, offline, by the python on PATH"
-	@echo "make gpu-wheels  fetch what such a machine lacks into build/gpu-wheels, to be carried there"
+	@echo "make gpu-wheels  what such a machine lacks, and a wheel to try there, into build/gpu-wheels"
 	@echo "make lint      ruff and clang-format, without changing a file; make format changes them"
 
 fit: $(VENV)/.installed

@@ -1,6 +1,7 @@
 """Packages that the machine lacks and cannot fetch: pure-Python wheels that came with the checkout.
 
-``python -m tests.gpu_check.packages FOLDER`` fetches them, on a machine that can.
+``python -m tests.gpu_check.packages FOLDER`` fetches them, on a machine that can, and builds the
+wheel of dlplug with its CPU kernels, which is to be tried under the machine's PyTorch.
 """
 
 import os
@@ -19,7 +20,8 @@ def search_path(wheels: Path, folder: Path) -> str:
     A wheel of pure Python can be imported from where it is unpacked; nothing is installed into the
     Python of the machine.
     """
-    found = sorted(wheels.glob("*.whl"))
+    # Not dlplug's own: the checkout is what is checked.
+    found = sorted(path for path in wheels.glob("*.whl") if not path.name.startswith("dlplug-"))
     site = folder / "site"
     if found and not site.exists():
         pip = [sys.executable, "-m", "pip", "install", "-q", "--no-index", "--no-deps"]
@@ -35,5 +37,15 @@ def fetch(wheels: Path) -> None:
     subprocess.run([*pip, *constraints, "-d", str(wheels), *NAMES], check=True)
 
 
+def build(wheels: Path) -> None:
+    """The wheel of this checkout, in place of those of others."""
+    for old in wheels.glob("dlplug-*.whl"):
+        old.unlink()
+    pip = [sys.executable, "-m", "pip", "wheel", "-q", "--no-build-isolation", "--no-deps"]
+    settings = {"DLPLUG_NATIVE": "1", "DLPLUG_CUDA": "0"}
+    subprocess.run([*pip, "-w", str(wheels), str(ROOT)], env=os.environ | settings, check=True)
+
+
 if __name__ == "__main__":
     fetch(Path(sys.argv[1]))
+    build(Path(sys.argv[1]))

@@ -1,177 +1,105 @@
-"""The parts of the check: each is a command, and what its output says."""
+"""The parts of the check, in their order: what a short loan of a GPU must give comes first."""
 
-import os
 import re
-import subprocess
-import sys
-import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
-OUTPUT_KEPT = 6000  # characters of a part that failed
+from tests.gpu_check.part import Context, Part, counts, python
+from tests.gpu_check.tools import tool
+
+BUILD = "build"
 TOOLS = ("memcheck", "racecheck", "initcheck", "synccheck")
 FAMILIES = {
+    "floors": [],
     "adamw": ["adamw", "optimizer phase"],
     "norms": ["norm"],
     "attention": ["attention"],
 }
-PASSED, FAILED, UNFINISHED, SKIPPED = "passed", "failed", "unfinished", "skipped"
+MARK = re.compile(r"^from tests\.ops\.gpu import .*\bneeds_gpu\b", re.MULTILINE)
 
 
-@dataclass(frozen=True)
-class Context:
-    """Where a part runs.
+def gpu_modules(root: Path) -> list[str]:
+    """The test modules that are marked ``gpu``.
 
-    Attributes:
-        root: The checkout.
-        folder: For what it leaves.
-        name: Of the record.
-        deadline: By `time.monotonic`.
-        search_path: PYTHONPATH of the commands.
+    To collect all others, too, would take packages that a machine with a GPU may lack.
     """
-
-    root: Path
-    folder: Path
-    name: str
-    deadline: float
-    search_path: str
-
-    def remaining(self) -> float:
-        """Seconds."""
-        return self.deadline - time.monotonic()
+    found = (root / "tests").rglob("test_*.py")
+    return sorted(str(path.relative_to(root)) for path in found if MARK.search(path.read_text()))
 
 
-@dataclass(frozen=True)
-class Part:
-    """One command.
-
-    Attributes:
-        name, about: For people.
-        command: Made from the context; None where this machine has no way to run it.
-        detail: One line about what was printed.
-        environment: What it sets.
-        least_seconds: Time that must be left for it to be started.
-    """
-
-    name: str
-    about: str
-    command: Callable[[Context], list[str] | None]
-    detail: Callable[[str], str] = lambda output: last_line(output)
-    environment: Mapping[str, str] = field(default_factory=dict)
-    least_seconds: float = 20.0
-
-    def run(self, context: Context) -> dict[str, Any]:
-        """Plain data: ``status``, ``seconds``, ``detail`` and, unless it passed, ``output``."""
-        command = self.command(context)
-        if command is None:
-            return {"status": SKIPPED, "seconds": 0.0, "detail": self.about}
-        log = context.folder / f"{self.name}.log"
-        begin = time.monotonic()
-        with log.open("w") as file:
-            try:
-                code = subprocess.run(
-                    command,
-                    cwd=context.root,
-                    env=os.environ | {"PYTHONPATH": context.search_path} | self.environment,
-                    stdout=file,
-                    stderr=subprocess.STDOUT,
-                    timeout=max(1.0, context.remaining()),
-                ).returncode
-            except subprocess.TimeoutExpired:
-                code = None
-        output = log.read_text(errors="replace")
-        status = PASSED if code == 0 else FAILED
-        if code is None:
-            status = UNFINISHED
-        result = {"status": status, "seconds": time.monotonic() - begin}
-        result["detail"] = self.detail(output)
-        return result if status == PASSED else result | {"output": output[-OUTPUT_KEPT:]}
+def _tests(context: Context) -> list[str]:
+    words = ("-m", "pytest", "-q", "-m", "gpu", "-p", "no:cacheprovider")
+    return python(*words, *gpu_modules(context.root))
 
 
-def last_line(output: str) -> str:
-    """What was printed last, without the bars that a table would take for its own."""
-    lines = [line.strip() for line in output.splitlines() if line.strip()]
-    return lines[-1].replace("|", "/")[:200] if lines else ""
-
-
-def counts(output: str) -> str:
-    """pytest's last line."""
-    found = re.findall(r"\d+ (?:passed|failed|skipped|errors?|deselected)", output)
-    return ", ".join(found[-5:]) or last_line(output)
-
-
-def python(*words: str) -> list[str]:
-    """A command by the Python that this one runs by."""
-    return [sys.executable, *words]
-
-
-def _sanitize(tool: str) -> Part:
+def _sanitize(name: str) -> Part:
     # Exit code 1 for what the tool finds, too; PyTorch's allocator would hide overruns.
-    flags = ["--tool", tool, "--error-exitcode", "1", "--target-processes", "all"]
+    flags = ["--tool", name, "--error-exitcode", "1", "--target-processes", "all"]
+    if name == "memcheck":  # PyTorch asks for what may fail; of ours every launch is checked
+        flags += ["--report-api-errors", "no"]
+    calls = python("-m", "tests.gpu_check.small_calls")
     return Part(
-        f"sanitize-{tool}",
-        f"small calls of every op under compute-sanitizer's {tool}",
-        lambda context: ["compute-sanitizer", *flags, *python("-m", "tests.gpu_check.small_calls")],
+        f"sanitize-{name}",
+        f"small calls of every op under compute-sanitizer's {name}",
+        lambda context: [tool("compute-sanitizer"), *flags, *calls],
         environment={"PYTORCH_NO_CUDA_MEMORY_CACHING": "1"},
         least_seconds=60.0,
+        needs=BUILD,
     )
 
 
-def _bench(family: str, words: list[str]) -> Part:
+def _bench(family: str) -> Part:
     def command(context: Context) -> list[str]:
-        only = [part for word in words for part in ("--only", word)]
-        record = ["--device", "cuda", "--record", context.name, "--resume"]
-        return python("-m", "dlplug", "bench", "ops", *record, *only)
+        path = context.folder / f"ops-{context.name}.json"
+        words = (str(path), context.sources, *FAMILIES[family])
+        return python("-m", "tests.gpu_check.times", *words)
 
     return Part(
         f"bench-{family}",
         "times beside the peers; rows are kept one by one",
         command,
-        _rows,
         least_seconds=60.0,
+        needs=BUILD,
+        goes_on=True,
     )
 
 
-def _rows(output: str) -> str:
-    lines = re.findall(r"^\[(\d+)/(\d+)\]", output, re.MULTILINE)
-    return f"{lines[-1][0]} of {lines[-1][1]} rows" if lines else last_line(output)
-
-
-def _wheel(context: Context) -> list[str] | None:
-    wheels = sorted((context.root / "dist").glob("dlplug-*.whl"))
-    if not wheels:
-        return None
-    return python("-m", "tests.gpu_check.wheel", str(wheels[-1]))
+def _wheel(context: Context) -> list[str]:
+    found = sorted(context.wheels.glob("dlplug-*.whl"))
+    if not found:
+        raise FileNotFoundError(f"{context.wheels} holds no wheel: make gpu-wheels builds it")
+    return python("-m", "tests.gpu_check.wheel", str(found[-1]))
 
 
 PARTS = (
     Part(
-        "build",
+        BUILD,
         "both libraries, for this GPU; then every op must have its kernels",
         lambda context: python("-m", "tests.gpu_check.build"),
+        is_repeated=True,  # a copy of the checkout on another machine has no library
     ),
     Part(
         "tests",
         "all tests marked gpu",
-        lambda context: python(
-            "-m", "pytest", "-q", "-m", "gpu", "-p", "no:cacheprovider", "tests"
-        ),
+        _tests,
         counts,
+        # Plugins of pytest that happen to be there warn, and warnings are errors.
+        {"DLPLUG_REQUIRE_GPU": "1", "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"},
         least_seconds=60.0,
+        needs=BUILD,
+    ),
+    _bench("floors"),
+    Part(
+        "wheel",
+        "the CPU wheel that was carried here, under this machine's PyTorch",
+        _wheel,
     ),
     Part(
         "train",
         "a small config in four precisions, beside the backend reference",
         lambda context: python("-m", "tests.gpu_check.train", str(context.folder / "runs")),
         least_seconds=60.0,
+        needs=BUILD,
     ),
     *map(_sanitize, TOOLS),
-    Part(
-        "wheel",
-        "the CPU wheel that dist/ holds, under this machine's PyTorch (skipped without one)",
-        _wheel,
-    ),
-    *(_bench(family, words) for family, words in FAMILIES.items()),
+    *(_bench(family) for family in FAMILIES if family != "floors"),
 )

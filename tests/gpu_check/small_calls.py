@@ -15,10 +15,12 @@ from dlplug.ops import _attention_choice as choice
 from dlplug.ops import _attention_kernels as kernels
 from dlplug.ops.fallback.compact_adamw import STORAGES
 from dlplug.optim import CompactAdamW, FusedAdamW
+from tests.ops.attention_cases import allowed_tf32
 
-# Up to those that Hopper keeps in shared memory, and in a cluster.
-WIDTHS = (1, 7, 8, 33, 192, 1023, 1024, 5000, 20_000, 60_000)
-LENGTHS = ((1, 1), (7, 130), (64, 64), (129, 65))
+# Up to those that Hopper keeps in shared memory, and in a cluster. Rows of 16-bit numbers of two
+# widths, backward and forward, need just less than the shared memory that needs no permission.
+WIDTHS = (1, 7, 8, 33, 192, 1023, 1024, 5000, 12_287, 20_000, 24_575, 60_000)
+LENGTHS = ((1, 1), (3, 300), (7, 130), (64, 64), (129, 65))  # few queries, many keys: split
 HEAD_WIDTHS = (33, 128, 200)
 MASKS = ((4, 33, 70), (2, 1, 33, 1), (1, 70))
 DTYPES = (torch.float32, torch.bfloat16, torch.float16)
@@ -67,6 +69,12 @@ def optimizers(device: str) -> int:
                 optimizer.found_inf = torch.full((), found_inf, device=device)
             optimizer.step()
             count += 1
+    rates = {"lr": 1e-3, "beta1": 0.9, "beta2": 0.99, "eps": 1e-8, "weight_decay": 0.01}
+    for dtype in DTYPES:  # by lists, which are read anew in each call
+        params, grads = ([leaf(*s, dtype=dtype, device=device) for s in SHAPES] for _ in range(2))
+        states = [[torch.zeros_like(param) for param in params] for _ in range(2)]
+        ops.adamw_(params, grads, *states, [], [torch.zeros(()) for _ in SHAPES], **rates)
+        count += 1
     return count
 
 
@@ -87,6 +95,10 @@ def attentions(device: str) -> int:
             attend(2, 33, 70, width, dtype, device, **given)
         attend(1, 70, 70, width, dtype, device, cu_seqlens=starts, is_causal=True)
         count += len(features) + 1
+    with allowed_tf32():
+        for queries, keys in LENGTHS:
+            attend(2, queries, keys, 64, torch.float32, device, is_causal=True)
+            count += 1
     return count
 
 
@@ -102,7 +114,7 @@ def hopper_attentions(device: str) -> int:
         for width, dtype in product(choice.HOPPER_WIDTHS, choice.HALF):
             sinks = leaf(4, dtype=dtype, device=device)
             for features in ({"window": (40, 30)}, {"softcap": 5.0, "is_causal": True}):
-                attend(2, 150, 300, width, dtype, device, sinks=sinks, **features)
+                attend(1, 150, 300, width, dtype, device, sinks=sinks, **features)
             attend(1, 300, 300, width, dtype, device, cu_seqlens=starts)
             count += 3
     return count
@@ -130,9 +142,10 @@ def leaf(*shape: int, dtype: torch.dtype, device: str) -> torch.nn.Parameter:
 
 
 def main(device: str = "cuda") -> None:
-    """All of them; says how many calls there were."""
+    """All of them; says how many calls there were. One that has no kernel is an error."""
     torch.manual_seed(0)
-    done = [part(device) for part in (norms, optimizers, attentions, hopper_attentions)]
+    with ops.use_backend(device):
+        done = [part(device) for part in (norms, optimizers, attentions, hopper_attentions)]
     if device == "cuda":
         torch.cuda.synchronize()
     print(f"{sum(done)} calls on {device}")

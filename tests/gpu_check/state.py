@@ -1,46 +1,49 @@
-"""What the parts of the check left behind, one JSON file each."""
+"""What the parts of the check gave, kept in the file that reports them."""
 
 import hashlib
 import json
-import subprocess
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-NOT_RUN = {"status": "not run", "seconds": 0.0, "detail": ""}
+from tests.gpu_check.part import FAILED, NOT_RUN, PASSED, UNFINISHED, Part
+
+NOTHING = {"status": NOT_RUN, "seconds": 0.0, "detail": ""}
 
 
 class State:
-    """Results in a folder; they count for the sources that they were made from.
+    """Results by part; they count for the sources that they were made from.
 
     Args:
-        folder: Where they are.
-        root: The checkout.
+        report: ``gpu-check-NAME.json`` of an earlier run of the check, if there was one.
+        sources: Of now, as `digest` gives them.
     """
 
-    def __init__(self, folder: Path, root: Path):
-        self.folder = folder / "parts"
-        self.folder.mkdir(exist_ok=True)
-        self.digest = digest(root)
-
-    def keep(self, name: str, result: dict[str, Any]) -> None:
-        """Write what a part gave."""
-        text = json.dumps(result | {"sources": self.digest}, indent=1)
-        (self.folder / f"{name}.json").write_text(text + "\n")
+    def __init__(self, report: Path, sources: str):
+        found = json.loads(report.read_text()) if report.exists() else {}
+        self.parts = found["parts"] if found.get("sources") == sources else {}
 
     def result(self, name: str) -> dict[str, Any]:
         """What a part gave for these sources."""
-        path = self.folder / f"{name}.json"
-        found = json.loads(path.read_text()) if path.exists() else {}
-        return found if found.get("sources") == self.digest else NOT_RUN
+        return self.parts.get(name, NOTHING)
 
     def has_passed(self, name: str) -> bool:
         """Whether the part need not be run again."""
-        return self.result(name)["status"] == "passed"
+        return self.result(name)["status"] == PASSED
 
-    def results(self, parts: Iterable[Any]) -> dict[str, dict[str, Any]]:
+    def results(self, parts: Iterable[Part]) -> dict[str, dict[str, Any]]:
         """By part, in their order."""
         return {part.name: self.result(part.name) for part in parts}
+
+    def in_turn(self, parts: Iterable[Part]) -> list[Part]:
+        """In their order, but last those that would only do again what they did before."""
+
+        def is_late(part: Part) -> bool:
+            status = self.result(part.name)["status"]
+            is_again = status == FAILED or (status == UNFINISHED and not part.goes_on)
+            return is_again and not part.is_repeated
+
+        return sorted(parts, key=is_late)
 
 
 def digest(root: Path) -> str:
@@ -52,12 +55,3 @@ def digest(root: Path) -> str:
             if is_source and path.is_file():
                 found.update(str(path.relative_to(root)).encode() + b"\0" + path.read_bytes())
     return found.hexdigest()[:16]
-
-
-def driver() -> str:
-    """Name and driver of each GPU, as ``nvidia-smi`` tells them; empty without it."""
-    query = ["nvidia-smi", "--query-gpu=name,driver_version,memory.total", "--format=csv,noheader"]
-    try:
-        return subprocess.run(query, capture_output=True, text=True, check=True).stdout.strip()
-    except (OSError, subprocess.CalledProcessError):
-        return ""
