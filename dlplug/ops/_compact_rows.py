@@ -8,6 +8,7 @@ from operator import is_
 import torch
 from torch import Tensor
 
+from dlplug.ops._alike import Check, check_like
 from dlplug.ops._memory_layout import (
     DTYPE_CODES,
     PLAIN_TYPES,
@@ -27,15 +28,18 @@ class CompactRows:
     """The tensors of one update, one parameter a row.
 
     An optimizer keeps one of these per group. What was found out about parameters and states holds
-    while they are the same objects, of the same dtypes, at the same addresses.
+    while they are the same objects, of the same dtypes and layouts, at the same addresses.
 
     Attributes:
-        are_new: Whether parameters or states are others than in the last update, or have
-            other dtypes.
+        are_new: Whether parameters or states are others than the kernel was last found fit for, or
+            have other dtypes, shapes or strides, or another storage.
     """
 
     def __init__(self):
-        self.forget()
+        self.storage = ""
+        self._known: list[Tensor] = []
+        self._addresses: list[int] = []
+        self._is_like_known: Check | None = None
         self._why: str | None = None
 
     def fill(
@@ -47,20 +51,21 @@ class CompactRows:
         averages: Sequence[Tensor] = (),
     ) -> None:
         """Take the tensors of the next update; averages of all parameters or of none."""
+        is_same_storage = storage == self.storage
         self.params, self.grads, self.states, self.storage = params, grads, states, storage
         self.averages = averages
         kept = [*params, *averages, *chain.from_iterable(state.values() for state in states)]
-        # `model.float()` gives the same parameters another dtype, which decides what states are.
-        dtypes = [tensor.dtype for tensor in kept]
-        self.are_new = dtypes != self._dtypes or not all(map(is_, kept, self._known))
-        if self.are_new and kept:
-            self._known, self._dtypes, self._addresses = kept, dtypes, []
-
-    def forget(self) -> None:
-        """Let the next tensors be new ones, because these were found to be wrong."""
-        self._known: list[Tensor] = []
-        self._dtypes: list[torch.dtype] = []
-        self._addresses: list[int] = []
+        # `model.float()` and `param.data = ...` give the same objects other dtypes and layouts, the
+        # latter at the same address, too.
+        self.are_new = not (
+            self._is_like_known is not None
+            and is_same_storage
+            and len(kept) == len(self._known)
+            and all(map(is_, kept, self._known))
+            and self._is_like_known(*kept)
+        )
+        if self.are_new:
+            self._known, self._addresses, self._is_like_known = kept, [], None
 
     def refusal(self) -> str | None:
         """Why the kernel, which walks over memory, cannot take these rows, or None."""
@@ -71,6 +76,7 @@ class CompactRows:
             self._addresses, self._why = addresses, self._examine()
             if self._why is None:
                 self._fixed = self._columns()
+                self._is_like_known = check_like(self._known)
         return self._why or self._take_grads()
 
     def table(self) -> Tensor:
@@ -104,6 +110,8 @@ class CompactRows:
                 return "a parameter's strides leave gaps or overlap"
             like_it = [state[name] for name in LIKE_PARAM if name in state]
             like_it += self.averages[i : i + 1]
+            if not all([tensor.shape == param.shape for tensor in like_it]):
+                return "a state has another shape than its parameter"
             if not all([is_laid_out_as(tensor, param) for tensor in like_it]):
                 return "a state has other strides than its parameter"
         if overlapping((t.data_ptr(), t.data_ptr() + t.nbytes, i) for i, t in enumerate(kept)):

@@ -86,8 +86,8 @@ def compact_adamw_(
             a seed, that one counts, and ``seed`` is what the next step's is larger by.
     Raises:
         InvalidValueError: No such storage, or a seed that is out of range or for another storage.
-        DtypeError: A parameter that the storage is not for, a state that is not its, or a gradient
-            or average of another dtype.
+        DtypeError: A parameter that the storage is not for, a state that is not its, a gradient
+            or average of another dtype, or a sparse gradient.
         ShapeError: Lists of different lengths, or a gradient, state or average of another shape.
         BackendError: The backend asked for cannot take the call.
     Numerics: with ``remainder`` the bits of :func:`adamw_` in float32. Deterministic for any thread
@@ -107,15 +107,12 @@ def compact_adamw_(
         rows = compact_rows_for(params)()
     rows.fill(params, grads, states, storage, averages)
     if rows.are_new:
-        try:
-            _check_states(params, states, storage)
-            check_averages("compact_adamw_", averages, params)
-        except Exception:
-            rows.forget()
-            raise
+        _check_states(params, states, storage)
+        check_averages("compact_adamw_", averages, params)
+    check_layouts(grads)
     _check_grads(params, grads)
     is_drawn = seed is None and storage == "stochastic"
-    drawn = draw_seed() if is_drawn else torch.tensor(seed or 0, dtype=torch.int64)
+    drawn = draw_seed() if is_drawn else torch.tensor(seed or 0, dtype=torch.int64, device="cpu")
     numbers = (lr, beta1, beta2, eps, weight_decay)
     is_native = OP.route(params[0], rows) == "native"
     is_on_device = is_native and isinstance(rows, CompactDeviceRows)
@@ -217,6 +214,20 @@ def _check_states(params: Sequence[Tensor], states: Sequence[State], storage: st
             known=", ".join(f"{name} {facts[0]} {facts[1]}" for name, facts in expected.items()),
             fix="make it with compact_state(param, storage)",
         )
+
+
+def check_layouts(grads: Sequence[Tensor]) -> None:
+    """Every gradient has an element for each of its parameter's.
+
+    Raises:
+        DtypeError: One is sparse.
+    """
+    for i, grad in enumerate(grads):
+        if grad.layout is not torch.strided:
+            raise DtypeError(
+                f"compact_adamw_: grads[{i}] is {grad.layout}, and every element takes a step",
+                fix="make it dense, as nn.Embedding(sparse=False) does",
+            )
 
 
 def _check_grads(params: Sequence[Tensor], grads: Sequence[Tensor]) -> None:

@@ -31,8 +31,18 @@ def total_norm(tensors: Sequence[Tensor]) -> Tensor:
     loses small elements; elsewhere PyTorch's, whose squares overflow above 1e19. Deterministic for
     any thread count.
     """
+    return total_norm_by(DeviceTable(), tensors)
+
+
+def total_norm_by(kept: DeviceTable, tensors: Sequence[Tensor]) -> Tensor:
+    """The same for those who ask step by step.
+
+    Args:
+        kept: From step to step, where the tensors are on a device.
+        tensors: As for `total_norm`.
+    """
     if not tensors:
-        return torch.zeros(())
+        return torch.zeros((), dtype=torch.float32, device="cpu")
     try:
         route = OP.route(tensors[0], tensors)
     except BackendError:
@@ -40,7 +50,7 @@ def total_norm(tensors: Sequence[Tensor]) -> Tensor:
         raise
     if route == "native":
         with torch.no_grad():
-            return _norm(_table(tensors)).to(torch.float32)
+            return _norm(_table(kept, tensors)).to(torch.float32)
     _check(tensors)
     return reference.total_norm(tensors)
 
@@ -118,13 +128,13 @@ def _refuse(first: Tensor, tensors: Sequence[Tensor]) -> str | None:
     return None
 
 
-def _table(tensors: Sequence[Tensor]) -> Tensor:
+def _table(kept: DeviceTable, tensors: Sequence[Tensor]) -> Tensor:
     addresses = [tensor.data_ptr() for tensor in tensors]
     numels = [tensor.numel() for tensor in tensors]
     dtypes = [DTYPE_CODES[tensor.dtype] for tensor in tensors]
     numbers = array("q", addresses + numels + dtypes)
     if _device_table.is_on_device(tensors[0]):
-        return DeviceTable().holding(COUNTER + numbers, tensors[0].device)
+        return kept.holding(COUNTER + numbers, tensors[0].device)
     return torch.frombuffer(numbers, dtype=torch.int64)
 
 

@@ -10,7 +10,7 @@ from dlplug.ops._adamw_device import DeviceRows
 from dlplug.ops._adamw_rows import Rows
 from dlplug.ops._device_table import DeviceTable
 from dlplug.ops._memory_layout import PLAIN_TYPES
-from dlplug.ops.total_norm import norm_of_columns, norm_on_device, total_norm
+from dlplug.ops.total_norm import norm_of_columns, norm_on_device, total_norm_by
 
 Groups = tuple["torch.distributed.ProcessGroup", ...]
 """Process groups that each have parts of a tensor: one for each axis of its mesh that splits it."""
@@ -55,24 +55,28 @@ def norms_of_rows(
             table = tables.setdefault((device, groups), DeviceTable())
             norm = norm_on_device(own, table, device)
         else:
-            norm = torch.tensor(norm_of_columns(own), dtype=torch.float64)
+            norm = torch.tensor(norm_of_columns(own), dtype=torch.float64, device="cpu")
         norms.append((device, _of_all_parts(norm, groups)))
     return _joined(norms)
 
 
 def norms_of_tensors(
-    grads: Iterable[tuple[Tensor, Groups]],
+    grads: Iterable[tuple[Tensor, Groups]], tables: Tables
 ) -> dict[torch.device, Tensor]:
-    """The same of gradients without rows: plain ones with the groups of what they are parts of."""
+    """The same of gradients without rows: plain ones with the groups of what they are parts of.
+
+    Args:
+        grads: Each with its groups.
+        tables: Kept from step to step.
+    """
     parts: dict[tuple[torch.device, Groups], list[Tensor]] = {}
     for grad, groups in grads:
         parts.setdefault((grad.device, groups), []).append(grad)
-    return _joined(
-        [
-            (device, _of_all_parts(total_norm(own).double(), groups))
-            for (device, groups), own in parts.items()
-        ]
-    )
+    norms = []
+    for key, own in parts.items():
+        norm = total_norm_by(tables.setdefault(key, DeviceTable()), own).double()
+        norms.append((key[0], _of_all_parts(norm, key[1])))
+    return _joined(norms)
 
 
 def _chosen(columns: tuple, groups: Sequence[Groups], key: Groups) -> tuple:

@@ -1,6 +1,7 @@
 """The parts of distributed tensors that lie on this process."""
 
 import sys
+from collections.abc import Sequence
 
 from torch import Tensor
 
@@ -32,6 +33,24 @@ def local_lists(lists: tuple[list[Tensor], ...]) -> tuple[list[Tensor], ...]:
                 if kind:
                     kind[i] = kind[i].to_local()
     return local
+
+
+def redistribute_gradients(params: Sequence[Tensor]) -> None:
+    """Split gradients as their parameters are; summands of several processes are added up.
+
+    Args:
+        params: Plain or distributed, each with a gradient.
+    """
+    if set(map(type, params)) <= PLAIN_TYPES:
+        return
+    module = sys.modules.get("torch.distributed.tensor")
+    if module is None:
+        return
+    for param in params:
+        grad = param.grad
+        are_distributed = type(grad) is module.DTensor and type(param) is module.DTensor
+        if are_distributed and not _is_split_as(grad, param, module.DTensor):
+            param.grad = grad.redistribute(param.device_mesh, param.placements)
 
 
 def local(tensor: Tensor) -> Tensor:

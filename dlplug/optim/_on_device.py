@@ -54,7 +54,7 @@ class OnDevice:
             return False
         if self.max_grad_norm is not None and params:
             grads = [local(param.grad) for param in params]
-            self._norms = norms_of_tensors(zip(grads, groups, strict=True))
+            self._norms = norms_of_tensors(zip(grads, groups, strict=True), self._norm_tables)
         return True
 
     def _update_on_device(self, group: dict, rows: DeviceRows) -> None:

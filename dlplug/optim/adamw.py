@@ -12,12 +12,13 @@ from dlplug.optim._averaging import Averaging, check_decay
 from dlplug.optim._by_torch import ByTorch, Lists, asks_for_torch
 from dlplug.optim._gradient_norm import groups_with_parts
 from dlplug.optim._lean_step import LeanZeroGrad, lean_step
+from dlplug.optim._loading import Loading
 from dlplug.optim._local_tensors import local_lists
 from dlplug.optim._on_device import OnDevice, groups_of, parts_by_device, subset
 from dlplug.optim._scaling import Scaling
 
 
-class FusedAdamW(LeanZeroGrad, Averaging, Scaling, ByTorch, OnDevice, torch.optim.AdamW):
+class FusedAdamW(LeanZeroGrad, Loading, Averaging, Scaling, ByTorch, OnDevice, torch.optim.AdamW):
     """``torch.optim.AdamW`` whose step updates a whole parameter group in one compiled call.
 
     Same arguments, same state, same checkpoints: a ``state_dict`` of either class loads into the
@@ -110,9 +111,8 @@ class FusedAdamW(LeanZeroGrad, Averaging, Scaling, ByTorch, OnDevice, torch.opti
         own = {name: vars(self)[name] for name in names if name in vars(self)}
         return {**super().__getstate__(), **own}
 
-    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
-        """Continue from a state of this class or of ``torch.optim.AdamW``."""
-        super().load_state_dict(state_dict)
+    def _take(self, state_dict: Mapping[str, Any], groups: list[dict[str, Any]]) -> None:
+        """Of a state of this class or of ``torch.optim.AdamW``, which has no averages."""
         self._load_averages(state_dict)
 
     def why_not_averaging(self) -> str | None:

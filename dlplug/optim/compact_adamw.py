@@ -12,12 +12,15 @@ from dlplug.errors import CheckpointError, InvalidValueError
 from dlplug.ops import _device_table
 from dlplug.ops._compact_device import CompactDeviceRows, compact_rows_for, update_table
 from dlplug.ops._compact_rows import CompactRows
-from dlplug.ops._memory_layout import PLAIN_TYPES
-from dlplug.ops.compact_adamw import check_storage, compact_adamw_, compact_state
-from dlplug.ops.fallback.compact_adamw import OF_BFLOAT16, STORAGES, read, write
+from dlplug.ops.adamw import count_versions
+from dlplug.ops.compact_adamw import check_layouts, check_storage, compact_adamw_, compact_state
+from dlplug.ops.fallback.compact_adamw import OF_BFLOAT16, STORAGES
 from dlplug.optim._averaging import KEY, Averaging
+from dlplug.optim._compact_states import PLAIN_NAMES, from_plain, loaded, local_state, values_of
+from dlplug.optim._gradient_norm import groups_with_parts
 from dlplug.optim._lean_step import LeanZeroGrad, lean_step
-from dlplug.optim._local_tensors import local
+from dlplug.optim._loading import Loading
+from dlplug.optim._local_tensors import local, redistribute_gradients
 from dlplug.optim._on_device import OnDevice
 from dlplug.optim._scaling import Scaling
 
@@ -25,7 +28,7 @@ from dlplug.optim._scaling import Scaling
 NEXT_SEED = 0x9E3779B97F4A7C15
 
 
-class CompactAdamW(LeanZeroGrad, Averaging, Scaling, OnDevice, Optimizer):
+class CompactAdamW(LeanZeroGrad, Loading, Averaging, Scaling, OnDevice, Optimizer):
     """AdamW with parameters or states in fewer bytes than float32; see ``compact_adamw_``.
 
     Bytes for each bfloat16 parameter, without its gradient (plain AdamW in float32: 12):
@@ -34,6 +37,11 @@ class CompactAdamW(LeanZeroGrad, Averaging, Scaling, OnDevice, Optimizer):
     ``stochastic`` rounds by a seed of its own (``seed`` in a group, part of the state, another in
     each step), which begins as ``torch.initial_seed()``: processes that were given the same seed
     round alike, whatever else each of them draws.
+
+    Distributed parameters are updated by the shards of each process, after their gradients were
+    split as they are; all storages but ``8bit``, whose blocks are of the whole parameter, take
+    shards (FSDP2). ``load_state_dict`` takes states of the same storage and of AdamW with plain
+    ones.
 
     Args:
         params: Parameters, or groups of them.
@@ -54,7 +62,9 @@ class CompactAdamW(LeanZeroGrad, Averaging, Scaling, OnDevice, Optimizer):
     Raises:
         InvalidValueError: A value out of range; in the first step, a storage for bfloat16 while
             all parameters are float32.
-        DtypeError: in the first step, a parameter that the storage is not for.
+        DtypeError: in the first step, a parameter that the storage is not for; in any, a sparse
+            gradient.
+        CheckpointError: in ``load_state_dict``, a state of another storage.
     References: see :func:`dlplug.ops.compact_adamw_`.
     """
 
@@ -101,7 +111,13 @@ class CompactAdamW(LeanZeroGrad, Averaging, Scaling, OnDevice, Optimizer):
         super().__init__(params, defaults)
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
-        """As of any optimizer; a group that rounds by chance gets its first seed."""
+        """As of any optimizer; a group that rounds by chance gets its first seed.
+
+        Raises:
+            InvalidValueError: No such storage.
+        """
+        if "storage" in param_group:
+            check_storage(param_group["storage"])
         super().add_param_group(param_group)
         index = len(self.param_groups) - 1
         group = self.param_groups[index]
@@ -137,18 +153,21 @@ class CompactAdamW(LeanZeroGrad, Averaging, Scaling, OnDevice, Optimizer):
                 loss = closure()
         if not self.state:
             self.check_dtypes()
-        grads = [param.grad for param in self._all_params() if param.grad is not None]
+        with_grad = [param for param in self._all_params() if param.grad is not None]
+        grads = [param.grad for param in with_grad]
+        check_layouts(grads)
         are_on_device = bool(grads) and all(
             _device_table.is_on_device(grad) and grad.device.type in update_table.devices
             for grad in grads
         )
         if not are_on_device and self._is_skipped():
             return loss
+        redistribute_gradients(with_grad)
         self._unscale_where_rows_cannot()
         grad_scale = grad_factor = 1.0
         if not are_on_device:
             grad_scale, grad_factor = self._scale(), self._clip()
-        elif not self._clip_grads_on_device([p for p in self._all_params() if p.grad is not None]):
+        elif not self._clip_grads_on_device(with_grad):
             grad_factor = self._clip()
         try:
             for index, group in enumerate(self.param_groups):
@@ -205,10 +224,11 @@ class CompactAdamW(LeanZeroGrad, Averaging, Scaling, OnDevice, Optimizer):
         factors = self._factors_on(params[0].device) if are_on_device else None
         if isinstance(seed, Tensor):
             factors, seed = replace(factors, seed=seed), NEXT_SEED % 2**63
+        own = [local(param) for param in params]
         compact_adamw_(
-            [local(param) for param in params],
+            own,
             [local(param.grad) for param in params],
-            [_local_state(state) for state in states],
+            [local_state(state) for state in states],
             storage=group["storage"],
             lr=lr if isinstance(lr, Tensor) and _device_table.is_on_device(lr) else float(lr),
             beta1=beta1,
@@ -226,6 +246,7 @@ class CompactAdamW(LeanZeroGrad, Averaging, Scaling, OnDevice, Optimizer):
         )
         if averages:
             self._moved(params)
+        count_versions([p for p, part in zip(params, own, strict=True) if part is not p])
 
     def _rows_for(self, index: int, first: int, params: list[Tensor]) -> CompactRows:
         kind = compact_rows_for([local(params[0])])
@@ -258,7 +279,7 @@ class CompactAdamW(LeanZeroGrad, Averaging, Scaling, OnDevice, Optimizer):
         """The state; its step on the parameter's device where that decides about skipping."""
         state = self.state[param]
         if not state:
-            if storage == "8bit" and local(param) is not param:
+            if storage == "8bit" and groups_with_parts(param) != ():
                 raise InvalidValueError(
                     "optimizer compact_adamw: storage '8bit' has blocks of the whole parameter, and"
                     " this one is sharded",
@@ -277,45 +298,34 @@ class CompactAdamW(LeanZeroGrad, Averaging, Scaling, OnDevice, Optimizer):
                 group["seed"] = int(group["seed"])
         return state
 
-    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
-        """Continue from a state of this class, or of AdamW with plain states.
-
-        Every state keeps its dtype (torch's own loading gives them that of the parameter).
+    def _check_given(self, state_dict: Mapping[str, Any]) -> None:
+        """It is of this class with the same storage, or of AdamW with plain states.
 
         Raises:
             CheckpointError: The state has another storage.
         """
-        own = [group["storage"] for group in self.param_groups]
-        seeds = [group.get("seed") for group in self.param_groups]
-        are_capturable = [group["capturable"] for group in self.param_groups]
-        saved = [group.get("storage") for group in state_dict["param_groups"]]
-        for ours, theirs in zip(own, saved, strict=False):
-            if theirs not in (None, ours):
+        for ours, theirs in zip(self.param_groups, state_dict["param_groups"], strict=False):
+            own, saved = ours["storage"], theirs.get("storage")
+            if saved not in (None, own):
                 raise CheckpointError(
-                    f"the optimizer's state has storage {theirs!r}, this one is {ours!r}",
+                    f"the optimizer's state has storage {saved!r}, this one is {own!r}",
                     known=", ".join(STORAGES),
-                    fix=f"set optimizer.storage: {theirs}",
+                    fix=f"set optimizer.storage: {saved}",
                 )
-        super().load_state_dict(state_dict)
-        numbers = [n for group in state_dict["param_groups"] for n in group["params"]]
-        params = [p for group in self.param_groups for p in group["params"]]
-        storages = [s for s, g in zip(own, self.param_groups, strict=True) for _ in g["params"]]
-        for group, storage, seed, is_capturable in zip(
-            self.param_groups, own, seeds, are_capturable, strict=True
-        ):
-            group["storage"] = storage
-            group.setdefault("capturable", is_capturable)
-            if seed is not None:  # those of plain AdamW have none
-                group.setdefault("seed", seed)
-        for number, param, storage in zip(numbers, params, storages, strict=True):
-            given = state_dict["state"].get(number)
-            if given and saved[0] is None:
-                self.state[param] = _from_plain(param, given, storage)
-            elif given:
-                self.state[param] = {
-                    name: t.clone() if name == "step" else t.to(param.device, copy=True)
-                    for name, t in given.items()
-                }
+
+    def _take(self, state_dict: Mapping[str, Any], groups: list[dict[str, Any]]) -> None:
+        """States with their dtypes (PyTorch's own loading gives them that of the parameter)."""
+        for group, own in zip(self.param_groups, groups, strict=True):
+            group["storage"] = own["storage"]
+            for name in own.keys() & {"capturable", "seed"}:  # plain AdamW has no seed
+                group.setdefault(name, own[name])
+        for group, theirs in zip(self.param_groups, state_dict["param_groups"], strict=True):
+            for number, param in zip(theirs["params"], group["params"], strict=True):
+                given = state_dict["state"].get(number)
+                if given and theirs.get("storage") is None:
+                    self.state[param] = from_plain(param, given, group["storage"])
+                elif given:
+                    self.state[param] = loaded(param, given)
         self._load_averages(state_dict)
 
     def plain_state_dict(self) -> dict[str, Any]:
@@ -332,7 +342,7 @@ class CompactAdamW(LeanZeroGrad, Averaging, Scaling, OnDevice, Optimizer):
                 continue
             values = self.float32_values(param)
             plain.state[param] = {name: state[name] for name in ("step", KEY) if name in state}
-            plain.state[param] |= {name: values[name] for name in ("exp_avg", "exp_avg_sq")}
+            plain.state[param] |= {name: values[name] for name in PLAIN_NAMES}
         return plain.state_dict()
 
     def float32_values(self, param: Tensor) -> dict[str, Tensor]:
@@ -348,13 +358,7 @@ class CompactAdamW(LeanZeroGrad, Averaging, Scaling, OnDevice, Optimizer):
             g["storage"] for g in self.param_groups if any(param is p for p in g["params"])
         )
         state = self.state.get(param) or compact_state(param, storage)
-        values = read(param.detach(), state, storage)
-        return {
-            name: torch.empty_like(param, dtype=torch.float32).copy_(
-                value.as_strided(param.shape, param.stride())
-            )
-            for name, value in zip(("param", "exp_avg", "exp_avg_sq"), values, strict=True)
-        }
+        return values_of(param, state, storage)
 
 
 def _by_device(params: list[Tensor]) -> list[tuple[int, list[Tensor]]]:
@@ -367,23 +371,3 @@ def _by_device(params: list[Tensor]) -> list[tuple[int, list[Tensor]]]:
         parts.append((first, own))
         first += len(own)
     return parts
-
-
-def _local_state(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """What the op keeps of a parameter's state."""
-    if KEY not in state and all([type(tensor) in PLAIN_TYPES for tensor in state.values()]):
-        return state
-    return {name: local(tensor) for name, tensor in state.items() if name != KEY}
-
-
-def _from_plain(param: Tensor, given: Mapping[str, Tensor], storage: str) -> dict[str, Tensor]:
-    """The state that stores m and v of plain AdamW."""
-    state = compact_state(param, storage)
-    flat = [
-        torch.empty_like(param, dtype=torch.float32).copy_(given[n])
-        for n in ("exp_avg", "exp_avg_sq")
-    ]
-    m, v = (t.as_strided((t.numel(),), (1,)) for t in flat)
-    write(param.detach().clone(), state, storage, (read(param.detach(), state, storage)[0], m, v))
-    state["step"].fill_(float(given["step"]))
-    return state

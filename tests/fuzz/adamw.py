@@ -4,9 +4,14 @@ import torch
 from torch import Tensor
 
 from dlplug import ops
+from dlplug.ops._adamw_rows import Rows
+from dlplug.ops._averages import average_dtype
+from dlplug.ops.adamw import OP, update
+from dlplug.ops.fallback.adamw import move_averages
 from tests.fuzz.call import Call, Results
 from tests.fuzz.dice import DTYPES, Dice, Placed, placed_with
-from tests.ops.adamw_cases import Lists, copy_of, run_fused_torch, run_reference
+from tests.fuzz.former import former_of, give, objects_of, turned, undone
+from tests.ops.adamw_cases import OPTIONS, Lists, copy_of, run_fused_torch, run_reference
 
 NAME = "adamw_"
 NAMES = ("param", "grad", "m", "v", "u")
@@ -17,21 +22,40 @@ FLUSHED = torch.finfo(torch.float32).tiny
 def draw(dice: Dice) -> Call:
     """Lists of none to five parameters of any dtypes, layouts and ages, before any step."""
     dtype, is_mixed, amsgrad = dice.choice(DTYPES), dice.chance(0.3), dice.chance(0.4)
+    has_averages = dice.chance(0.4)
+    weight = draw_weight(dice) if has_averages else 0.0
     if dice.chance(0.03):
         dtype = torch.float64
     placed: list[list[Placed]] = [[], [], [], [], [], []]
+    averages: list[Placed] = []
     for _ in range(dice.randint(0, 5)):
         row = _row(dice, dice.choice(DTYPES) if is_mixed else dtype, amsgrad)
         for kind, x in zip(placed, row, strict=True):
             kind.extend([] if x is None else [x])
+        if has_averages:
+            averages.append(draw_average(dice, row[0].tensor))
     lists = [[x.tensor for x in kind] for kind in placed]
     options = draw_options(dice)
     maximize = dice.chance(0.3)
-    written = [x for i, kind in enumerate(placed) if i != 1 for x in kind]
+    written = [x for i, kind in enumerate(placed) if i != 1 for x in kind] + averages
+    inputs = [x for kind in placed for x in kind] + averages
+    averaged = [x.tensor for x in averages]
+    former = None
+    if lists[0] and dice.chance(0.3):
+        former = [former_of(dice, param, DTYPES) for param in lists[0]]
 
     def run() -> Results:
-        ops.adamw_(*lists, **options, maximize=maximize)
-        return _results(lists)
+        moving = dict(averages=averaged, average_weight=weight)
+        if former is None or not _run_after_another_step(
+            [*lists, averaged], former, inputs, (*options.values(), maximize), weight
+        ):
+            ops.adamw_(*lists, **options, maximize=maximize, **moving)
+        return _results(lists, averaged)
+
+    def with_averages(others: Lists) -> Results:
+        own = [x.to(torch.promote_types(x.dtype, others[0][0].dtype), copy=True) for x in averaged]
+        move_averages(own, others[0], weight)
+        return _results(others, own)
 
     def peers(_) -> list[Results]:
         loop, fused = copy_of(lists), copy_of(lists)
@@ -40,20 +64,20 @@ def draw(dice: Dice) -> Call:
             contiguous = [[x.contiguous() for x in kind] for kind in fused]
             run_fused_torch(contiguous, maximize, **options)
             fused = contiguous
-        return [_results(loop), _results(fused)]
+        return [with_averages(loop), with_averages(fused)]
 
     def oracle(_) -> Results:
         wide = copy_of(lists, torch.float64)
         run_reference(wide, maximize, **options)
-        return _results(wide)
+        return with_averages(wide)
 
     return Call(
         run=run,
         peers=peers,
         oracle=oracle,
-        inputs=[x for kind in placed for x in kind],
+        inputs=inputs,
         written=written,
-        roundings=lambda _: _roundings(lists, options),
+        roundings=lambda _: _roundings(lists, averaged, options),
         wrong=_wrong(lists, options),
     )
 
@@ -67,6 +91,53 @@ def draw_options(dice: Dice) -> dict[str, float]:
         "eps": dice.power(-10, -4),
         "weight_decay": dice.choice((0.0, 0.01, 0.1, dice.random())),
     }
+
+
+def draw_average(dice: Dice, param: Tensor) -> Placed:
+    """What some steps may have left behind, near the parameter or not."""
+    dtype = average_dtype(param)
+    values = dice.values(tuple(param.shape), dtype, dice.kind("special", "huge"))
+    return placed_like(dice, values + param * dice.choice((0, 1)), param)
+
+
+def draw_weight(dice: Dice) -> float:
+    """Of the new parameter in its average."""
+    return dice.choice((0.0, 0.001, 0.1, 0.9, 1.0, dice.random()))
+
+
+def _run_after_another_step(
+    lists: Lists, formers: list[Tensor | None], inputs: list[Placed], options: tuple, weight: float
+) -> bool:
+    """A step with rows that were kept from one of other contents; whether the kernel took it."""
+    params, grads, *states, steps, averages = lists
+    rows, old = Rows(), [[] for _ in lists]
+    for i, former in enumerate(formers):
+        param = turned(params[i]) if former is None else former
+        for kind, own in zip(lists, old, strict=True):
+            if kind and kind is steps:
+                own.append(torch.zeros(()))
+            elif kind and former is None:
+                own.append(turned(kind[i]))
+            elif kind:
+                own.append(torch.zeros_like(param))
+        if averages:
+            old[-1][-1] = old[-1][-1].to(average_dtype(param))
+        old[0][-1] = param
+    old[1] = [torch.ones_like(param) for param in old[0]]
+    objects = [objects_of(kind) for kind in old]
+    with undone(inputs):
+        params, grads, *states, steps, averages = objects
+        rows.fill(params, grads, *states, steps, averages)
+        if OP.route(params[0], rows) == "native":
+            update(rows, *OPTIONS.values(), False, average_weight=0.5)
+        rows.release()
+    for kind, contents in zip(objects, lists, strict=True):
+        give(kind, contents)
+    rows.fill(*objects)
+    is_native = OP.route(params[0], rows) == "native"
+    if is_native:
+        update(rows, *options, average_weight=weight)
+    return is_native
 
 
 def _row(dice: Dice, dtype: torch.dtype, amsgrad: bool) -> list[Placed | None]:
@@ -92,23 +163,27 @@ def placed_like(dice: Dice, x: Tensor, param: Tensor) -> Placed:
     return placed_with(x, param.stride(), x.numel(), dice.randint(0, 5))
 
 
-def _results(lists: Lists) -> Results:
+def _results(lists: Lists, averages: list[Tensor]) -> Results:
     """Everything that was written, by row."""
     results = {}
     for name, kind in zip((*NAMES, "step"), lists, strict=True):
         if name != "grad":
             results |= {f"{name} {i}": x.clone() for i, x in enumerate(kind)}
-    return results
+    return results | {f"average {i}": x.clone() for i, x in enumerate(averages)}
 
 
-def _roundings(lists: Lists, options: dict[str, float]) -> dict[str, float]:
+def _roundings(lists: Lists, averages: list[Tensor], options: dict[str, float]) -> dict[str, float]:
     """A step may cancel what a parameter was; states that are flushed are as good as 0."""
     flushed = {name: FLUSHED for name in NAMES} | {"param": largest_step(FLUSHED, options)}
-    return {
+    roundings = {
         f"{name} {i}": largest_of(x) * torch.finfo(x.dtype).eps + flushed[name]
         for name, kind in zip(NAMES, lists[:5], strict=True)
         for i, x in enumerate(kind)
     }
+    for i, x in enumerate(averages):
+        own = largest_of(x) * torch.finfo(x.dtype).eps
+        roundings[f"average {i}"] = own + roundings[f"param {i}"]
+    return roundings
 
 
 def largest_step(m: float, options: dict[str, float]) -> float:

@@ -6,12 +6,23 @@ import torch
 from torch import Tensor
 
 from dlplug import ops
+from dlplug.ops._compact_rows import CompactRows
 from dlplug.ops.fallback import adamw, philox
 from dlplug.ops.fallback import compact_adamw as reference
-from tests.fuzz.adamw import FLUSHED, draw_options, largest_of, largest_step, placed_like
+from tests.fuzz.adamw import (
+    FLUSHED,
+    draw_average,
+    draw_options,
+    draw_weight,
+    largest_of,
+    largest_step,
+    placed_like,
+)
 from tests.fuzz.call import Call, Results
 from tests.fuzz.dice import Dice, Placed
+from tests.fuzz.former import former_of, give, objects_of, turned, undone
 from tests.fuzz.running import num_threads
+from tests.ops.adamw_cases import OPTIONS
 
 NAME = "compact_adamw_"
 NAMES = ("param", "m", "v")
@@ -23,55 +34,129 @@ def draw(dice: Dice) -> Call:
     dtypes = [torch.bfloat16, torch.float32]
     if storage not in reference.OF_BFLOAT16:
         dtypes.append(torch.float16)
-    params, grads, states = [], [], []
+    scale, factor = _draw_factors(dice)
+    has_averages = dice.chance(0.4)
+    weight = draw_weight(dice) if has_averages else 0.0
+    params, grads, states, averages = [], [], [], []
     for _ in range(dice.randint(1, 4)):
         dtype = dice.choice(dtypes)
         shape = dice.shape(40_000 if dice.chance(0.05) else 2500)
         kind = dice.kind("special", "huge", "denormal", "tiny")
         params.append(dice.placed(dice.values(shape, dtype, kind), is_dense=True))
-        grads.append(dice.placed(dice.values(shape, dtype, dice.kind("special", "huge"))))
+        grad = dice.values(shape, dtype, dice.kind("special", "huge"))
+        grads.append(dice.placed(grad, may_expand=scale == 1.0))  # else it is written
         states.append(_state(dice, params[-1].tensor, storage))
+        if has_averages:
+            averages.append(draw_average(dice, params[-1].tensor))
     lists = (
         [x.tensor for x in params],
         [x.tensor for x in grads],
         [{name: x.tensor for name, x in state.items()} for state in states],
+        [x.tensor for x in averages],
     )
     options, maximize = draw_options(dice), dice.chance(0.3)
-    written = [*params, *(x for state in states for x in state.values())]
+    factors = dict(grad_scale=scale, grad_factor=factor, average_weight=weight)
+    written = [*params, *(x for state in states for x in state.values()), *averages]
+    written += grads if scale != 1.0 else []
+    inputs = [*written, *(grads if scale == 1.0 else [])]
+    formers = [former_of(dice, param, dtypes) for param in lists[0]] if dice.chance(0.3) else None
 
     def run() -> Results:
-        ops.compact_adamw_(*lists, storage=storage, **options, maximize=maximize)
+        given, rows = lists, CompactRows()
+        if formers is not None:
+            with undone(inputs):
+                given = _after_another_step(lists, formers, storage, rows)
+        ops.compact_adamw_(
+            *given[:3],
+            storage=storage,
+            **options,
+            maximize=maximize,
+            averages=given[3],
+            **factors,
+            rows=rows,
+        )
         return _results(lists, storage)
 
     def peers(index: int) -> list[Results]:
         torch.manual_seed(index)
         seed = philox.draw_seed() if storage == "stochastic" else torch.zeros((), dtype=torch.int64)
         others = copy.deepcopy(lists)
-        reference.compact_adamw_(*others, storage, seed, *options.values(), maximize)
+        reference.compact_adamw_(
+            *others[:3], storage, seed, *options.values(), maximize, scale, factor
+        )
+        adamw.move_averages(others[3], others[0], weight)
         return [_results(others, storage)]
 
     def oracle(_) -> Results:
         results = {}
-        for i, (param, grad, state) in enumerate(zip(*lists, strict=True)):
+        for i, (param, grad, state) in enumerate(zip(*lists[:3], strict=True)):
             dense, own = reference.side_by_side(param, state)
             theta, m, v = (x.double() for x in reference.read(dense, own, storage))
-            grad = _in_memory_order(grad, dense).double()
+            results[f"grad {i}"] = grad.double() / scale
+            grad = _in_memory_order(grad, dense).double() / scale * factor
             step = state["step"].clone()
             adamw.adamw_([theta], [grad], [m], [v], [], [step], *options.values(), maximize)
             for name, x in zip(NAMES, (theta, m, v), strict=True):
                 results[f"{name} {i}"] = x
             results[f"step {i}"] = step
+            if has_averages:
+                theta = theta.as_strided(dense.shape, dense.stride())
+                results[f"average {i}"] = lists[3][i].double().lerp(theta, weight)
         return results
 
     return Call(
         run=run,
         peers=peers,
         oracle=oracle,
-        inputs=[*written, *grads],
+        inputs=inputs,
         written=written,
         roundings=lambda _: _roundings(lists, storage, options),
         wrong=_wrong(lists, storage, options),
     )
+
+
+def _draw_factors(dice: Dice) -> tuple[float, float]:
+    """What gradients are divided by, and what the step multiplies the quotients by.
+
+    As scalers and clipping have them: less than 1 would enlarge what the kernel takes for 0.
+    """
+    scale = dice.choice((1.0, 1.0, 2.0 ** dice.randint(0, 14), dice.power(0, 3)))
+    return scale, dice.choice((1.0, 1.0, 0.5, dice.random()))
+
+
+def _after_another_step(lists, formers: list[Tensor | None], storage: str, rows: CompactRows):
+    """The lists as objects that have been in a step of the former contents with these rows."""
+    params, grads, states, averages = [], [], [], []
+    for i, (param, _, state) in enumerate(zip(*lists[:3], strict=True)):
+        is_turned = formers[i] is None
+        former = turned(param) if is_turned else formers[i]
+        params += objects_of([former])
+        grads.append(torch.ones_like(former))
+        old = reference.new_state(former, storage)
+        if is_turned:
+            old = {n: turned(x) if x.shape == param.shape else x for n, x in state.items()}
+        states.append(dict(zip(old, objects_of(list(old.values())), strict=True)))
+        if lists[3]:
+            old = torch.zeros_like(former, dtype=torch.float32)
+            averages += objects_of([turned(lists[3][i]) if is_turned else old])
+    ops.compact_adamw_(
+        params,
+        grads,
+        states,
+        storage=storage,
+        **OPTIONS,
+        averages=averages,
+        seed=1 if storage == "stochastic" else None,
+        rows=rows,
+    )
+    give(params, lists[0])
+    for objects, state in zip(states, lists[2], strict=True):
+        for name, tensor in state.items():
+            objects.setdefault(name, tensor).data = tensor
+        for name in objects.keys() - state.keys():
+            del objects[name]
+    give(averages, lists[3])
+    return params, lists[1], states, averages
 
 
 def _state(dice: Dice, param: Tensor, storage: str) -> dict[str, Placed]:
@@ -106,11 +191,13 @@ def _in_memory_order(grad: Tensor, param: Tensor) -> Tensor:
 def _results(lists, storage: str) -> Results:
     """What is stored, as the numbers that it stands for."""
     results = {}
-    for i, (param, _, state) in enumerate(zip(*lists, strict=True)):
+    for i, (param, grad, state) in enumerate(zip(*lists[:3], strict=True)):
         with num_threads(1):  # the last place of PyTorch's powers depends on where threads begin
             values = reference.read(*reference.side_by_side(param, state), storage)
         results |= {f"{name} {i}": x for name, x in zip(NAMES, values, strict=True)}
         results[f"step {i}"] = state["step"].clone()
+        results[f"grad {i}"] = grad.clone()
+    results |= {f"average {i}": average.clone() for i, average in enumerate(lists[3])}
     return results
 
 
@@ -118,15 +205,18 @@ def _roundings(lists, storage: str, options: dict[str, float]) -> dict[str, floa
     """A step may cancel what a parameter was; states that are flushed are as good as 0."""
     eps, roundings = torch.finfo(torch.float32).eps, {}
     flushed = {"param": largest_step(FLUSHED, options), "m": FLUSHED, "v": FLUSHED}
-    for i, (param, _, state) in enumerate(zip(*lists, strict=True)):
+    for i, (param, _, state) in enumerate(zip(*lists[:3], strict=True)):
         values = reference.read(*reference.side_by_side(param, state), storage)
         for name, x in zip(NAMES, values, strict=True):
             roundings[f"{name} {i}"] = largest_of(x) * eps + flushed[name]
+        roundings[f"grad {i}"] = FLUSHED
+    for i, average in enumerate(lists[3]):
+        roundings[f"average {i}"] = largest_of(average) * eps + roundings[f"param {i}"]
     return roundings
 
 
 def _wrong(lists, storage: str, options: dict[str, float]) -> dict:
-    params, grads, states = lists
+    params, grads, states, _ = lists
 
     def call(*others, storage=storage):
         return lambda: ops.compact_adamw_(*others, storage=storage, **options)
@@ -135,7 +225,7 @@ def _wrong(lists, storage: str, options: dict[str, float]) -> dict:
     lacking = [{k: v for k, v in state.items() if k != "exp_avg"} for state in states]
     integers = [state | {"exp_avg": state["exp_avg"].to(torch.int64)} for state in states]
     calls = {
-        "an unknown storage": call(*lists, storage="4bit"),
+        "an unknown storage": call(*lists[:3], storage="4bit"),
         "a grad too few": call(params, grads[:-1], states),
         "a state too few": call(params, grads, states[:-1]),
         "a grad of another shape": call(params, [other] * len(params), states),

@@ -7,7 +7,6 @@ import torch
 
 from dlplug import ops
 from dlplug.errors import BackendError, DtypeError, InvalidValueError, ShapeError
-from dlplug.ops._compact_rows import CompactRows
 from dlplug.ops.fallback import compact_adamw as reference
 from dlplug.ops.fallback.compact_adamw import BLOCK, STORAGES
 from tests.ops.adamw_cases import OPTIONS, SIZES, each_isa, in_memory_order
@@ -290,28 +289,6 @@ def test_a_gradient_without_memory_goes_to_the_reference():
     ops.compact_adamw_(*lists, storage="kahan", **OPTIONS)
     ops.compact_adamw_(*expected, storage="kahan", **OPTIONS)
     torch.testing.assert_close(lists[0], expected[0])
-
-
-def test_kept_rows_notice_other_dtypes_and_refuse_each_time():
-    """``Module.float`` leaves the objects; the states of bfloat16 are none of float32."""
-    params, grads, states = make("kahan", shapes=[(40,), (7,)])
-    rows = CompactRows()
-    ops.compact_adamw_(params, grads, states, storage="kahan", rows=rows, **OPTIONS)
-    for param in params:
-        param.data = param.data.float()
-    wide = [grad.float() for grad in grads]
-    for _ in range(2):
-        with pytest.raises(DtypeError, match=r"states\[0\] is no state of the storage 'kahan'"):
-            ops.compact_adamw_(params, wide, states, storage="kahan", rows=rows, **OPTIONS)
-
-
-def test_kept_rows_refuse_wrong_averages_each_time():
-    """A check that fails is made again."""
-    lists, rows = make("kahan", shapes=[(4,)]), CompactRows()
-    averages = [torch.ones(4, dtype=torch.float64)]
-    for _ in range(2):
-        with pytest.raises(DtypeError, match=r"averages\[0\] is torch.float64"):
-            ops.compact_adamw_(*lists, storage="kahan", averages=averages, rows=rows, **OPTIONS)
 
 
 def test_wrong_calls_are_refused():

@@ -7,7 +7,6 @@ import pytest
 import torch
 from sklearn.datasets import load_digits
 from torch import nn
-from torch.distributed.fsdp import fully_shard
 
 from dlplug import config
 from dlplug.errors import CheckpointError, DtypeError, InvalidValueError
@@ -254,21 +253,27 @@ def test_what_makes_no_sense_is_refused():
         optimizer.step()
 
 
-@pytest.mark.parametrize("storage", ["remainder", "kahan", "float32_states"])
-def test_shards_are_updated_as_the_whole(storage, mesh):
-    """A sharded model takes the steps of one that is not; 8-bit blocks are refused."""
+@pytest.mark.parametrize("max_grad_norm", [None, 1.0])
+def test_a_sparse_gradient_is_refused_before_anything_changes(max_grad_norm):
+    """In whatever group it is, and with other gradients beside it."""
+    first, second = model(torch.float32), nn.Embedding(10, 4, sparse=True)
+    groups = [{"params": first.parameters()}, {"params": second.parameters()}]
+    optimizer = CompactAdamW(groups, max_grad_norm=max_grad_norm)
+    for param in first.parameters():
+        param.grad = torch.ones_like(param)
+    before = copy.deepcopy(first.state_dict())
+    second(torch.tensor([1, 2])).sum().backward()
+    with pytest.raises(DtypeError, match=r"is torch.sparse_coo, and every element takes a step"):
+        optimizer.step()
+    torch.testing.assert_close(first.state_dict(), before, rtol=0, atol=0)
+    assert not optimizer.state
 
-    def sharded():
-        network = model()
-        for part in (network[0], network[2], network):
-            fully_shard(part, mesh=mesh)
-        return network
 
-    network, whole = sharded(), model()
-    for one in (network, whole):
-        train(one, CompactAdamW(one.parameters(), lr=3e-3, storage=storage), 3)
-    for ours, theirs in zip(network.parameters(), whole.parameters(), strict=True):
-        assert torch.equal(ours.full_tensor(), theirs)
-    network = sharded()
-    with pytest.raises(InvalidValueError, match="this one is sharded"):
-        train(network, CompactAdamW(network.parameters(), storage="8bit"), 1)
+def test_a_group_of_an_unknown_storage_is_refused():
+    """When it is added, as the optimizer's own is."""
+    with pytest.raises(InvalidValueError, match="no storage '4bit'"):
+        CompactAdamW([{"params": model().parameters(), "storage": "4bit"}])
+    optimizer = CompactAdamW(model().parameters())
+    with pytest.raises(InvalidValueError, match="no storage '4bit'"):
+        optimizer.add_param_group({"params": model().parameters(), "storage": "4bit"})
+    assert len(optimizer.param_groups) == 1

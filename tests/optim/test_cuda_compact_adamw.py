@@ -7,6 +7,7 @@ import torch
 
 from dlplug import ops
 from dlplug.errors import BackendError
+from dlplug.ops import _device_table
 from dlplug.ops.fallback.compact_adamw import STORAGES
 from dlplug.optim import CompactAdamW, compact_adamw
 from tests.ops.emulation import emulated, needs_emulation, needs_fma
@@ -42,6 +43,21 @@ def steps(backend, storage, scale=None, skipped=(), groups=1, num_steps=3, **opt
                 optimizer.found_inf = torch.tensor(float(step in skipped))
             optimizer.step()
     return optimizer, params
+
+
+@each_storage
+def test_tables_are_written_once(storage, monkeypatch):
+    """With gradients where they were, a step writes nothing but what it updates."""
+    optimizer, params = steps(emulated, storage, max_grad_norm=0.5)
+    written = []
+    with emulated(), monkeypatch.context() as patched:
+        write = _device_table._write.op
+        patched.setattr(_device_table._write, "op", lambda *a: written.append(a) or write(*a))
+        optimizer.step()
+        assert not written
+        params[0].grad = params[0].grad.clone()
+        optimizer.step()
+        assert len(written) == 2  # of the update, and of the norm
 
 
 @needs_fma

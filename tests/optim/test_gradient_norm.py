@@ -1,5 +1,6 @@
 """Tests of dlplug/optim/_gradient_norm.py: clipping by the norm of what several processes have."""
 
+import itertools
 import multiprocessing
 from contextlib import nullcontext
 
@@ -47,11 +48,16 @@ def be_one_of_two(rank, store, is_emulated, answers):
     dist.init_process_group("gloo", f"file://{store}", rank=rank, world_size=2)
     mesh = init_device_mesh("cpu", (2,))
     found = []
-    for optimizer_class, options in cases():
+    for (optimizer_class, options), are_summands in itertools.product(cases(), (False, True)):
+        if are_summands and is_emulated:  # PyTorch has no sums on a device that is none
+            continue
         params, grads = (
             [distribute_tensor(t, mesh, [p]) for t, p in zip(kind, PLACEMENTS, strict=True)]
             for kind in drawn()
         )
+        if are_summands:
+            share = (0.25, 0.75)[rank]
+            grads = [DTensor.from_local(t * share, mesh, [Partial()]) for t in drawn()[1]]
         params = [torch.nn.Parameter(param) for param in params]
         with emulated() if is_emulated else nullcontext():
             stepped(optimizer_class, params, grads, **options)
@@ -64,7 +70,7 @@ def be_one_of_two(rank, store, is_emulated, answers):
     "is_emulated", [False, pytest.param(True, marks=needs_emulation)], ids=["cpu", "cuda"]
 )
 def test_two_processes_clip_by_the_norm_of_the_whole(is_emulated, tmp_path):
-    """Whether a parameter is split, along which axis, or lies on both."""
+    """Whether a parameter is split, along which axis, or lies on both; or its gradient is a sum."""
     context = multiprocessing.get_context("spawn")
     answers = context.Queue()
     arguments = (tmp_path / "store", is_emulated, answers)
@@ -74,7 +80,8 @@ def test_two_processes_clip_by_the_norm_of_the_whole(is_emulated, tmp_path):
     heard = [answers.get(timeout=120) for _ in processes]
     for process in processes:
         process.join()
-    for case, (optimizer_class, options) in enumerate(cases()):
+    of_case = [case for case in cases() for _ in range(1 if is_emulated else 2)]
+    for case, (optimizer_class, options) in enumerate(of_case):
         params, grads = drawn()
         expected = stepped(optimizer_class, list(map(torch.nn.Parameter, params)), grads, **options)
         for found in heard:

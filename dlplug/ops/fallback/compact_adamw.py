@@ -68,9 +68,9 @@ def new_state(param: Tensor, storage: str) -> dict[str, Tensor]:
     state = {}
     for name, (dtype, shape) in state_layout(param, storage).items():
         if name == "step":  # on the CPU, where it costs no waiting to read it
-            state[name] = torch.zeros(())
+            state[name] = torch.zeros((), dtype=dtype, device="cpu")
         elif name.endswith("_scale"):
-            state[name] = torch.zeros(shape, device=param.device)
+            state[name] = torch.zeros(shape, dtype=dtype, device=param.device)
         else:
             state[name] = torch.zeros_like(param, dtype=dtype)
     return state
@@ -169,11 +169,14 @@ def compact_adamw_(
 
 
 def side_by_side(param: Tensor, state: State) -> tuple[Tensor, State]:
-    """Themselves where element by element they lie alike and without gaps, else copies that do."""
+    """Themselves where element by element they lie alike and without gaps, else copies that do.
+
+    The copies lie in the order of the states, since blocks that share scales follow it.
+    """
     like_it = {name: t for name, t in state.items() if t.shape == param.shape and name != "step"}
     if is_dense(param) and all(is_laid_out_as(tensor, param) for tensor in like_it.values()):
         return param, state
-    dense = torch.empty_like(param).copy_(param)
+    dense = torch.empty_like(state["exp_avg"], dtype=param.dtype).copy_(param)
     copies = {name: torch.empty_like(dense, dtype=t.dtype).copy_(t) for name, t in like_it.items()}
     return dense, {**state, **copies}
 
