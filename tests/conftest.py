@@ -4,6 +4,7 @@ import functools
 import os
 import sys
 import warnings
+from collections import Counter
 
 import pytest
 import torch
@@ -20,6 +21,13 @@ SETTINGS = (
     "DLPLUG_CPU_ISA",
     "DLPLUG_TRACEBACK",
 )
+
+
+def pytest_collection_modifyitems(items):
+    """Modules with slow tests first, then those with many, so that no process ends alone."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    sizes = Counter(item.path for item in items)
+    items.sort(key=lambda item: (item.path not in slow, -sizes[item.path]))
 
 
 INHERITED = ("HOME", "PATH", "PYTHONPATH", "TMPDIR", "XDG_CACHE_HOME", *SETTINGS)
