@@ -124,6 +124,13 @@ def _call(placed, grad, needed, options) -> Call:
         with ops.use_backend("reference"):
             return results(dtype)
 
+    def roundings(index: int) -> dict[str, float]:
+        found = _roundings(views, grad.tensor, options)
+        if "sinks" in needed and found:
+            output = by_reference(index, torch.float64)["output 0"]
+            found["gradient of sinks"] += _lost_by_sinks(views, grad.tensor, options, output)
+        return found
+
     def changed(**others):
         return lambda: ops.attention(**{**views, **options, **others})
 
@@ -132,7 +139,7 @@ def _call(placed, grad, needed, options) -> Call:
         peers=lambda index: [by_reference(index)],
         oracle=lambda index: by_reference(index, torch.float64),
         inputs=[*placed.values(), grad],
-        roundings=lambda _: _roundings(views, grad.tensor, options),
+        roundings=roundings,
         wrong=_wrong(views, options, changed),
     )
 
@@ -172,6 +179,21 @@ def _roundings(views: dict[str, Tensor], grad: Tensor, options: dict) -> dict[st
     eps = torch.finfo(views["query"].dtype).eps + torch.finfo(torch.float32).eps * scores
     # AVX-512's products of bfloat16 take denormals for 0.
     return {name: term * eps + FLUSHED for name, term in terms.items()}
+
+
+def _lost_by_sinks(views: dict[str, Tensor], grad: Tensor, options: dict, output: Tensor) -> float:
+    """How far the gradient of a sink is off as the output, which it is made of, is rounded.
+
+    Sum over the rows of weight of the sink * ((rounded output - output) . grad_out), in float64:
+    where rows are alike their roundings do not cancel, and denormals are rounded by much.
+    """
+    with ops.use_backend("reference"):
+        doubled = {n: x.double() if x.is_floating_point() else x for n, x in views.items()}
+        doubled["value"] = torch.ones_like(doubled["value"][..., :1])
+        seen = ops.attention(**doubled, **options | {"dropout_p": 0.0})  # what the keys weigh
+    change = (output.to(views["query"].dtype).double() - output) * grad.double()
+    lost = ((1 - seen) * change).sum((-2, -1)).reshape(-1, seen.shape[-3]).sum(0)
+    return max(lost[lost.isfinite()].abs().tolist(), default=0.0)
 
 
 def _wrong(views: dict[str, Tensor], options: dict, changed) -> dict:

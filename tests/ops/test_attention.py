@@ -221,3 +221,24 @@ def test_slopes_learn_from_queries_far_from_all_keys(cpu_kernels, isa, dtype, of
     torch.manual_seed(3)
     *_, true = oracle(tensors, grad, **options[name], **given)
     assert (found - true).abs().max() <= 2 * torch.finfo(torch.bfloat16).eps * true.abs().max()
+
+
+@each_isa
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("size", [1.0, 1e-5])
+def test_sinks_learn_from_the_output_as_it_was_returned(cpu_kernels, isa, dtype, size):
+    """-weight of the sink * (out . grad_out): float16's denormals, values of 1e-5, lose no more.
+
+    Within a rounding of the gradient, and of float32 for its terms, of which half cancel.
+    """
+    query, key, value, grad = make_inputs(2, 3, 1, 245, 2, 16, 64, dtype)
+    tensors, sinks = (query, key, value * size), torch.tensor([-2.0, 0.1, 0.9])
+    given = {"sinks": sinks, "enable_gqa": True}
+    with ops.use_isa(isa):
+        out, *_, found = with_gradients(ops.attention, tensors, grad, **given)
+    ones = value.new_ones(2, 1, 2, 1)
+    weight = 1 - oracle((query, key, ones), grad[..., :1], **given)[0]  # what is left to the sink
+    terms = weight * out.double() * grad.double()
+    allowed = terms.abs().sum((0, 2, 3)) * 4 * torch.finfo(torch.float32).eps
+    error = (found.double() + terms.sum((0, 2, 3))).abs()
+    assert (error <= allowed + torch.finfo(found.dtype).eps * found.abs()).all()
