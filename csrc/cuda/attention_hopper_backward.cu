@@ -56,8 +56,9 @@ std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor> attention_hopper_backward(
     launch_pass<T, kWidth, false, kIsCapped>(call);
     launch_pass<T, kWidth, true, kIsCapped>(call);
   });
-  const Tensor none = empty(query, {0}, ScalarType::Float);  // there is no mask, and are no slopes
-  return {call.grad_query, call.grad_key, call.grad_value, none, none};
+  // There is no mask, and are no slopes.
+  const auto none = [&] { return empty(query, {0}, ScalarType::Float); };
+  return {call.grad_query, call.grad_key, call.grad_value, none(), none()};
 }
 
 }  // namespace dlplug

@@ -10,7 +10,8 @@
 // transpose) a thread's weights always lie as the next product wants its left matrix, in registers.
 //
 // While the tensor cores multiply the gradients of the output with the values, a consumer turns
-// scores into weights; while they add these up, weights into gradients of the scores.
+// scores into weights; where it owns keys, weights into gradients of the scores while they add the
+// weights up.
 #pragma once
 
 #include "csrc/cuda/attention_hopper_backward_copies.cuh"

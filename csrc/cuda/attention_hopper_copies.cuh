@@ -1,5 +1,5 @@
-// What a block of the Hopper kernel copies: its queries, then the keys and values that any of them
-// sees, a tile after the other.
+// What a block of the forward pass on a Hopper copies: its queries, then the keys and values that
+// any of them sees, a tile after the other.
 #pragma once
 
 #include "csrc/cuda/attention_hopper_tile.cuh"

@@ -43,9 +43,9 @@ __device__ inline void begin_dot_products(Sums<1, kRows>& sums, const HopperTile
 
 // sums += weights * rows, likewise.
 template <class T, int kWidth, int kRows>
-__device__ inline void begin_weighted_sum(Sums<1, kWidth>& sums,
-                                          const uint32_t (&weights)[kRows / 16][4],
+__device__ inline void begin_weighted_sum(Sums<1, kWidth>& sums, uint32_t (&weights)[kRows / 16][4],
                                           const HopperTile<kWidth, kRows>& rows) {
+  warpgroup::keep(weights);  // else the compiler may write them behind the fence
   warpgroup::fence();
 #pragma unroll
   for (int step = 0; step < kRows / 16; ++step)

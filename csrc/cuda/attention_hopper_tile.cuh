@@ -8,9 +8,9 @@
 
 namespace dlplug {
 
-constexpr int kHopperRows = 128;  // queries, and keys, of a tile
+constexpr int kHopperRows = 128;  // of a tile, where its kernel does not say another number
 
-// What the kernel is given: boxes of the maps are a panel.
+// What the forward pass is given: boxes of the maps are a panel.
 struct AttentionHopper : AttentionForward {
   CUtensorMap query_map, key_map, value_map;
 };

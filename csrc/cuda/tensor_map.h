@@ -41,8 +41,8 @@ inline Tensor mappable(const Tensor& x) {
   bool is_fitting = x.stride(3) == 1 && rows_of_heads(x).is_regular;
   for (int axis = 0; axis < 3; ++axis) is_fitting &= x.size(axis) == 1 || x.stride(axis) > 0;
   if (is_fitting) return x;
-  // `contiguous` alone gives back what is contiguous at an odd address.
-  return torch::stable::clone(torch::stable::contiguous(x));
+  // What is contiguous, at an odd address for example, `contiguous` gives back as it is.
+  return x.is_contiguous() ? torch::stable::clone(x) : torch::stable::contiguous(x);
 }
 
 // Boxes of `rows` rows of one head and kBoxColumns of their 16-bit elements, swizzled.

@@ -28,6 +28,7 @@ CHOICES = (*OWN, *OF_TORCH)
 HALF = (torch.bfloat16, torch.float16)
 HOPPER = (9, 0)  # compute capability
 HOPPER_WIDTHS = (64, 128)
+FEW_QUERIES, MANY_KEYS = 16, 256  # as in csrc/cuda/attention_few.h
 
 # What was the fastest for plain and causal calls on a GPU, one of `CHOICES`, by its compute
 # capability (major) and the dtype; ``hopper`` takes all that it can there. Elsewhere PyTorch's
@@ -146,6 +147,7 @@ def why_not_hopper(
 def takes_hopper(
     devices: set[str],
     query: Tensor,
+    key: Tensor,
     value: Tensor,
     attn_mask: Tensor | None,
     dropout_p: float,
@@ -153,11 +155,14 @@ def takes_hopper(
 ) -> bool:
     """Whether, of dlplug's kernels, a call takes the one for Hopper GPUs; as `why_not_hopper`.
 
-    Where it was asked for, or measured to be the fastest.
+    Where it was asked for, or measured to be the fastest; not for few queries beside many keys,
+    whose keys the other kernel splits between blocks.
     """
     if forced is not None:
         return forced == "hopper"
     if _measured(query) != "hopper":
+        return False
+    if query.size(-2) <= FEW_QUERIES and key.size(-2) >= MANY_KEYS:
         return False
     return why_not_hopper(devices, query, value, attn_mask, dropout_p, alibi_slopes) is None
 

@@ -213,7 +213,7 @@ def _run_kernel(
     if options.attn_mask is not None and options.attn_mask.dim() != 4:
         options = options._replace(attn_mask=_four_axes(options.attn_mask))
     biases = (options.attn_mask, options.dropout_p, options.alibi_slopes)
-    is_hopper = _takes_hopper(query, value, *biases)
+    is_hopper = _takes_hopper(query, key, value, *biases)
     forward = kernels.hopper_forward if is_hopper else kernels.forward
     if query.dim() == 4:
         return forward(query, key, value, sinks, *options)[0]
@@ -222,9 +222,9 @@ def _run_kernel(
     return out.reshape(*query.shape[:-1], value.size(-1))
 
 
-def _takes_hopper(query, value, attn_mask, dropout_p, alibi_slopes) -> bool:
+def _takes_hopper(query, key, value, attn_mask, dropout_p, alibi_slopes) -> bool:
     devices = kernels.hopper_forward.devices
-    return choice.takes_hopper(devices, query, value, attn_mask, dropout_p, alibi_slopes)
+    return choice.takes_hopper(devices, query, key, value, attn_mask, dropout_p, alibi_slopes)
 
 
 def _four_axes(x: Tensor) -> Tensor:
@@ -300,7 +300,7 @@ def _decline(query, key, value, attn_mask, dropout_p, window, query_offset, *ext
         or any(extra is not None for extra in extras)
     )
     if not query.is_cpu:
-        if _takes_hopper(query, value, attn_mask, dropout_p, extras[0]):
+        if _takes_hopper(query, key, value, attn_mask, dropout_p, extras[0]):
             return None
         return choice.why_torch_on_gpu(query, key, attn_mask, has_features)
     if has_features:
@@ -344,7 +344,7 @@ class _Attention(_backend.Op):
         if found.backend in ("torch", "reference"):
             return found
         attn_mask, dropout_p, _, _, alibi_slopes, *_ = args[3:]
-        is_hopper = _takes_hopper(query, value, attn_mask, dropout_p, alibi_slopes)
+        is_hopper = _takes_hopper(query, key, value, attn_mask, dropout_p, alibi_slopes)
         return replace(found, backend="hopper") if is_hopper else found
 
 

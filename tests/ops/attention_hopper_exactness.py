@@ -127,12 +127,18 @@ def check_gradients_of_large_scores(dtype: torch.dtype, device="cpu") -> None:
 
 
 def check_layouts_of_gradients(dtype: torch.dtype, device="cpu") -> None:
-    """Gradients of any strides, also of steps of 0: the contiguous result's bits."""
+    """Of any strides, those of the gradient also of steps of 0: the contiguous result's bits."""
     *tensors, grad = (x.to(device) for x in make_inputs(1, 2, 2, 19, 37, 64, 64, dtype))
     expected = with_gradients(ops.attention, tensors, grad)
-    heads_inside = grad.transpose(1, 2).contiguous().transpose(1, 2)
+    inside = [x.transpose(1, 2).contiguous().transpose(1, 2) for x in (*tensors, grad)]
+    odd_rows = [torch.cat([x, x[..., :1]], -1)[..., :-1] for x in tensors]
+    for layout in (inside[:3], odd_rows):
+        leaves = [x.detach().requires_grad_() for x in layout]
+        out = ops.attention(*leaves)
+        found = [out, *torch.autograd.grad(out, leaves, grad)]
+        assert all(map(torch.equal, found, expected))
     misaligned = torch.cat([grad.flatten()[:1], grad.flatten()])[1:].view(grad.shape)
-    for other in (heads_inside, misaligned, grad.mT.contiguous().mT):
+    for other in (inside[3], misaligned, grad.mT.contiguous().mT):
         assert all(map(torch.equal, with_gradients(ops.attention, tensors, other), expected))
     one = grad[:, :, :1, :1]
     broadcast = with_gradients(ops.attention, tensors, one.expand_as(grad))

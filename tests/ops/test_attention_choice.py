@@ -71,7 +71,18 @@ def test_the_hopper_kernel_can_be_the_one_that_was_measured(monkeypatch):
     narrow = module.OP.decline(*on_meta(torch.bfloat16), None, *NO_OPTIONS)
     assert narrow.endswith("that the Hopper kernel cannot take")
     with choice.asking_for("native"):
-        assert not module._takes_hopper(wide[0], wide[2], None, 0.0, None)
+        assert not module._takes_hopper(*wide, None, 0.0, None)
+
+
+def test_decoding_is_left_to_the_kernel_that_splits_the_keys(monkeypatch):
+    """The Hopper kernel, measured with long calls, would give each head one block."""
+    monkeypatch.setattr(choice, "_capability", lambda query: 9)
+    monkeypatch.setitem(choice.FASTEST, (9, torch.bfloat16), "hopper")
+    monkeypatch.setattr(module.kernels.hopper_forward, "devices", {"meta"})
+    for queries, is_taken in ((16, False), (17, True)):
+        sizes = (1, 4, 4, queries, 256, 64, 64)
+        tensors = [x.to("meta") for x in make_inputs(*sizes, torch.bfloat16)[:3]]
+        assert module._takes_hopper(*tensors, None, 0.0, None) is is_taken
 
 
 def test_the_kernel_of_torch_that_was_measured_comes_first(monkeypatch):

@@ -102,3 +102,12 @@ def test_no_queries_or_no_keys():
             kernels.hopper_backward(*given, *options), (query, key, value), strict=False
         ):
             assert found.shape == like.shape and found.eq(0).all()
+
+
+def test_no_two_outputs_are_one_tensor():
+    """As the operator's schema says, of the gradients that there are none of, too."""
+    options = (None, None, None, None, 0.0, 1.0, None, None, None, 0)
+    query, key, value, grad = make_inputs(1, 1, 1, 5, 6, 64, 64, torch.float16)
+    out, lse = kernels.hopper_forward(query, key, value, None, *options)
+    found = kernels.hopper_backward(grad, query, key, value, out, lse, False, False, *options)
+    assert len({x.untyped_storage()._cdata for x in found}) == 5
