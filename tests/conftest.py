@@ -21,6 +21,7 @@ SETTINGS = (
     "DLPLUG_CPU_ISA",
     "DLPLUG_TRACEBACK",
 )
+INHERITED = ("HOME", "PATH", "PYTHONPATH", "TMPDIR", "XDG_CACHE_HOME", *SETTINGS)
 
 
 def pytest_collection_modifyitems(items):
@@ -28,9 +29,6 @@ def pytest_collection_modifyitems(items):
     slow = {item.path for item in items if item.get_closest_marker("slow")}
     sizes = Counter(item.path for item in items)
     items.sort(key=lambda item: (item.path not in slow, -sizes[item.path]))
-
-
-INHERITED = ("HOME", "PATH", "PYTHONPATH", "TMPDIR", "XDG_CACHE_HOME", *SETTINGS)
 
 
 @pytest.fixture(autouse=True, scope="module")

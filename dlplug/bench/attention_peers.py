@@ -70,7 +70,7 @@ def sdpa_by_cudnn(inputs: Inputs, dropout_p: float) -> Attention:
 
 
 def hopper(inputs: Inputs, dropout_p: float) -> Attention:
-    """dlplug's own kernels for Hopper GPUs, which nothing takes until they are measured."""
+    """dlplug's own kernels for Hopper GPUs, which no call takes unasked until measured."""
     bias = inputs.ours.get("attn_mask")
     slopes = inputs.ours.get("alibi_slopes")
     devices = kernels.hopper_forward.devices

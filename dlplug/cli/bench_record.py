@@ -55,7 +55,9 @@ def keep(path: Path, record: dict[str, Any]) -> None:
         record: Machine, versions, ``rows``.
     """
     old = json.loads(path.read_text()) if path.exists() else None
-    path.write_text(json.dumps(merged(old, record), indent=1) + "\n")
+    part = path.with_name(f"{path.name}.part")  # what is killed while it writes leaves the old one
+    part.write_text(json.dumps(merged(old, record), indent=1) + "\n")
+    part.replace(path)
 
 
 def write_page() -> None:

@@ -94,7 +94,13 @@ def attentions(device: str) -> int:
         for given in features:
             attend(2, 33, 70, width, dtype, device, **given)
         attend(1, 70, 70, width, dtype, device, cu_seqlens=starts, is_causal=True)
-        count += len(features) + 1
+        for queries, keys in ((70, 110), (5, 300)):
+            ends = {"cu_seqlens": (0, 2, 2, queries), "cu_seqlens_k": (0, 60, 90, keys)}
+            apart = {
+                name: torch.tensor(x, dtype=torch.int32, device=device) for name, x in ends.items()
+            }
+            attend(1, queries, keys, width, dtype, device, **apart)
+        count += len(features) + 3
     with allowed_tf32():
         for queries, keys in LENGTHS:
             attend(2, queries, keys, 64, torch.float32, device, is_causal=True)

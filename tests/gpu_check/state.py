@@ -49,9 +49,11 @@ class State:
 def digest(root: Path) -> str:
     """Of everything that can change a result; a copy of a checkout need not have its history."""
     found = hashlib.sha256()
+    paths = [root / "CMakeLists.txt", root / "setup.py"]  # which have the compilers' options
     for folder in ("csrc", "dlplug", "tests"):
-        for path in sorted((root / folder).rglob("*")):
-            is_source = path.suffix in (".py", ".cpp", ".h", ".cu", ".cuh", ".yaml")
-            if is_source and path.is_file():
-                found.update(str(path.relative_to(root)).encode() + b"\0" + path.read_bytes())
+        paths += sorted((root / folder).rglob("*"))
+    for path in paths:
+        is_source = path.suffix in (".py", ".cpp", ".h", ".cu", ".cuh", ".yaml", ".txt")
+        if is_source and path.is_file():
+            found.update(str(path.relative_to(root)).encode() + b"\0" + path.read_bytes())
     return found.hexdigest()[:16]

@@ -17,7 +17,16 @@ from tests.gpu_check.parts import PARTS, gpu_modules
 ROOT = Path(__file__).parents[2]
 NAMED = {part.name: part for part in PARTS}
 # What some tests import and an image with PyTorch lacks.
-LACKING = ("jsonschema", "kornia", "datasets", "jsonargparse", "mlxtend", "sktime", "xdist")
+LACKING = (
+    "jsonschema",
+    "kornia",
+    "datasets",
+    "jsonargparse",
+    "mlxtend",
+    "sktime",
+    "xdist",
+    "hypothesis",
+)
 
 
 def test_names_are_unique():

@@ -20,6 +20,8 @@ def test_what_passed_counts_until_the_sources_change(tmp_path):
     (tmp_path / "csrc" / "a.cu").write_text("two")
     after = digest(tmp_path)
     assert State(report, after).result("build") == NOTHING and after != before
+    (tmp_path / "CMakeLists.txt").write_text("option")
+    assert digest(tmp_path) != after
 
 
 def test_what_was_never_run_comes_before_what_failed(tmp_path):

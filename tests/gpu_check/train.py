@@ -10,7 +10,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-CONFIG = Path(__file__).with_name("digits.yaml")
+CONFIG, ROOT = Path(__file__).with_name("digits.yaml"), Path(__file__).parents[2]
 # Largest relative difference of the first epoch's loss, some 20 steps: roundings of the dtype.
 TOLERANCE = {"32-true": 1e-3, "bf16-mixed": 2e-2, "16-mixed": 1e-2, "bf16-true": 5e-2}
 
@@ -36,12 +36,17 @@ def main(folder: str, accelerator: str = "gpu", backend: str = "cuda") -> int:
     return 0 if is_good else 1
 
 
-def losses(folder: Path, precision: str, accelerator: str, backend: str) -> list[float]:
-    """Of each epoch."""
+def losses(
+    folder: Path, precision: str, accelerator: str, backend: str, *words: str
+) -> list[float]:
+    """Of each epoch; ``words`` are more options of ``fit``."""
     command = [sys.executable, "-m", "dlplug", "fit", "--config", str(CONFIG), "--name", "check"]
-    command += ["--trainer.precision", precision, "--trainer.accelerator", accelerator]
+    command += ["--trainer.precision", precision, "--trainer.accelerator", accelerator, *words]
     folder.mkdir(parents=True, exist_ok=True)
-    subprocess.run(command, cwd=folder, env=os.environ | {"DLPLUG_BACKEND": backend}, check=True)
+    # Before what the check itself has put there.
+    paths = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
+    settings = {"DLPLUG_BACKEND": backend, "PYTHONPATH": paths}
+    subprocess.run(command, cwd=folder, env=os.environ | settings, check=True)
     newest = max((folder / "runs" / "check").glob("[0-9]*"), key=lambda path: int(path.name))
     rows = map(json.loads, (newest / "metrics.jsonl").read_text().splitlines())
     return [row["train_loss"] for row in rows if "train_loss" in row]

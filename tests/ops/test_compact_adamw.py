@@ -10,7 +10,7 @@ from dlplug.errors import BackendError, DtypeError, InvalidValueError, ShapeErro
 from dlplug.ops.fallback import compact_adamw as reference
 from dlplug.ops.fallback.compact_adamw import BLOCK, STORAGES
 from tests.ops.adamw_cases import OPTIONS, SIZES, each_isa, in_memory_order
-from tests.ops.norm_properties import needs_kernels
+from tests.ops.norm_cases import needs_kernels
 
 BFLOAT16, FLOAT32 = torch.bfloat16, torch.float32
 # Each storage with a dtype of parameters that it is for.

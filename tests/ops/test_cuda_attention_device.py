@@ -54,6 +54,7 @@ def test_masks_round_at_most_twice_as_much(dtype, kind):
     "check",
     [
         exactness.check_documents,
+        exactness.check_documents_apart,
         exactness.check_blind_rows,
         exactness.check_large_scores,
         exactness.check_equal_large_scores,
