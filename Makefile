@@ -28,7 +28,7 @@ fit: $(VENV)/.installed
 # One thread for each of two workers: more threads than cores wait for each other. In the order of
 # tests/conftest.py: pytest-xdist would run the modules of few tests, some of them slow, last.
 test: $(VENV)/.installed $(VENV)/.timm/.installed lint
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder --durations=25
 
 lint: $(VENV)/.installed
 	$(BIN)/ruff check .
