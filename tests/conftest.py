@@ -75,8 +75,10 @@ def compiler():
     """A fresh compiler, without its notes on profiler ranges, TorchScript and TF32."""
     torch._dynamo.reset()
     with warnings.catch_warnings():
+        # It leaves out the ranges that an optimizer's step marks for a profiler, and says so.
         warnings.filterwarnings("ignore", "Profiler record function", UserWarning)
         # torch.utils.mkldnn, which the compiler imports, is still written in TorchScript.
         warnings.filterwarnings("ignore", "`torch.jit.script_method` is dep", DeprecationWarning)
+        # A GPU has them, and these tests compare in float32.
         warnings.filterwarnings("ignore", "TensorFloat32 tensor cores for float", UserWarning)
         yield
