@@ -6,10 +6,11 @@
 
 namespace dlplug {
 
-enum class Isa : int64_t { kScalar = 0, kAvx2 = 1, kAvx512 = 2 };
+// AMX is AVX-512 (with AVX512_BF16) whose kernels of attention multiply bfloat16 by tiles.
+enum class Isa : int64_t { kScalar = 0, kAvx2 = 1, kAvx512 = 2, kAmx = 3 };
 
 // The best level of this machine: CPUID for the instructions, XCR0 for the registers that the
-// operating system saves.
+// operating system saves, and its leave for those that it saves only of who asks.
 Isa best_isa();
 
 Isa current_isa();
@@ -21,6 +22,7 @@ bool select_isa(Isa isa);
 template <class Function>
 Function* select_kernel(Function* scalar, Function* avx2, Function* avx512) {
   switch (current_isa()) {
+    case Isa::kAmx:
     case Isa::kAvx512:
       return avx512;
     case Isa::kAvx2:

@@ -113,6 +113,7 @@ Args args_of(const Tensor& query, const Tensor& key, const Tensor& value,
   args.key = rows_of_heads(key);
   args.value = rows_of_heads(value);
   args.use_bf16_products = args.dtype == Dtype::kBFloat16 && has_bf16_products();
+  args.use_tiles = args.use_bf16_products && current_isa() >= Isa::kAmx;
 
   args.scale = static_cast<float>(options.scale);
   args.softcap = static_cast<float>(options.softcap.value_or(0.0));

@@ -20,8 +20,8 @@
 // Nothing is written in place and no output aliases an input.
 // Float32 is multiplied as it is, unless allow_tf32 on a GPU: then factors are rounded to 11 binary
 // digits (TF32), and sums are float32; the few queries of a decoder are not.
-// Where the processor multiplies bfloat16 itself (AVX512_BF16), denormals of query, key, value, of
-// the weights and of their gradients count as 0, as in those instructions.
+// Where the processor multiplies bfloat16 itself (AVX512_BF16, AMX), denormals of query, key,
+// value, of the weights and of their gradients count as 0, as in those instructions.
 #pragma once
 
 #include "csrc/common/tensor.h"

@@ -10,7 +10,7 @@ from dlplug.errors import BackendError, suggestion
 from dlplug.ops import _library
 
 # In the order of csrc/common/isa.h; each needs what the ones before it need.
-ISAS = ("scalar", "avx2", "avx512")
+ISAS = ("scalar", "avx2", "avx512", "amx")
 
 _library.define_query("best_cpu_isa() -> int")
 _library.define_query("cpu_isa(int level) -> int")
@@ -48,7 +48,7 @@ def use_isa(name: str) -> Iterator[None]:
     """Run the CPU kernels with another instruction set inside a ``with`` block.
 
     Args:
-        name: ``scalar``, ``avx2`` or ``avx512``, as DLPLUG_CPU_ISA.
+        name: ``scalar``, ``avx2``, ``avx512`` or ``amx``, as DLPLUG_CPU_ISA.
     Raises:
         BackendError: Unknown, not supported by this machine, or nothing is compiled.
     """

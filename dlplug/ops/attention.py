@@ -85,9 +85,9 @@ def attention(
         OpError: A number out of its range, or arguments that contradict each other.
         BackendError: The backend asked for cannot take the call.
     Numerics: at most twice PyTorch's own rounding error; half precision sums in float32. float16
-    is multiplied in float32, bfloat16 too unless the processor multiplies it itself (AVX512_BF16),
-    which takes denormals, smaller than 1.2e-38, for 0. On a GPU 16-bit ones are multiplied by its
-    tensor cores, weights and their gradients rounded to the dtype, and float32 by itself; where
+    is multiplied in float32, bfloat16 too unless the processor multiplies it itself (AVX512_BF16,
+    AMX), which takes denormals, smaller than 1.2e-38, for 0. On a GPU 16-bit ones are multiplied by
+    its tensor cores, weights and their gradients rounded to the dtype, and float32 by itself; where
     ``torch.backends.cuda.matmul.fp32_precision`` is ``tf32``, float32 factors and weights are
     rounded to float16's 11 binary digits instead (TF32), each by at most 1/2048 of itself.
     Differentiable twice where the kernels take the call, not where PyTorch's own op does (small

@@ -13,6 +13,8 @@ OBJECTS = sorted((ROOT / "build" / "native").glob("CMakeFiles/kernels_*.dir/**/*
 # Headers whose functions are static, or that declare only.
 SHARED = {"simd.h", "memory.h", "math.h", "philox.h", "types.h", "isa.h"}
 SYSTEM = {"stddef.h", "stdint.h", "immintrin.h"}
+# Declares only, and for tests alone.
+EMULATED = "csrc/emulation/tiles.h"
 
 
 def includes(path: Path) -> list[str]:
@@ -23,7 +25,7 @@ def includes(path: Path) -> list[str]:
 def test_kernels_include_no_torch_and_no_standard_library(path):
     """An inline function of such a header, compiled with AVX-512, could serve the whole library."""
     allowed = {f"csrc/common/{name}" for name in SHARED} | SYSTEM
-    allowed |= {f"csrc/cpu/kernels/{header.name}" for header in KERNELS}
+    allowed |= {f"csrc/cpu/kernels/{header.name}" for header in KERNELS} | {EMULATED}
     assert set(includes(path)) <= allowed
 
 
@@ -32,6 +34,15 @@ def test_shared_headers_include_no_more(name):
     """The headers that kernels may include keep the same rule."""
     allowed = {f"csrc/common/{name}" for name in SHARED} | SYSTEM
     assert set(includes(ROOT / "csrc" / "common" / name)) <= allowed
+
+
+def test_the_emulation_is_for_tests():
+    """Its header keeps the rule, and a kernel includes it where a test's build asks for it."""
+    assert set(includes(ROOT / EMULATED)) <= SYSTEM
+    guarded = f'#if defined(DLPLUG_EMULATED_TILES)\n#include "{EMULATED}"\n#endif\n'
+    including = [path for path in KERNELS if EMULATED in includes(path)]
+    assert [path.name for path in including] == ["amx.h"]
+    assert guarded in including[0].read_text()
 
 
 @pytest.mark.skipif(not OBJECTS, reason="the kernels were not compiled in this checkout")

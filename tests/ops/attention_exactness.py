@@ -1,4 +1,4 @@
-"""What attention's CUDA kernels must hold, on a GPU or in the emulation: one check a property.
+"""What attention's kernels must hold, on a GPU or in an emulation: one check a property.
 
 Each runs the backend that is selected, on tensors of ``device``, beside the reference.
 """

@@ -133,7 +133,7 @@ DLPLUG_INLINE void fetch_head(const AttentionForward& args, const ForwardItem& i
 template <class T, class Element>
 static void attend_item(const AttentionForward& args, const ForwardScratch<Element>& space,
                         const ForwardItem& item, const ForwardItem& next, Trickle& ahead) {
-  const int64_t first = item.first, count = item.count, size = block_size(count);
+  const int64_t first = item.first, count = item.count, size = block_size(args, count);
   const Span seen = item.seen;
   start(space.softmax, count);
   for (int64_t i = 0; i * size < count; ++i) space.is_started[i] = false;
@@ -204,8 +204,10 @@ void attention_forward(const AttentionForward& args, int64_t begin, int64_t end,
       return attend<Half, float>(args, begin, end, scratch, scratch_bytes);
     case Dtype::kBFloat16:
 #if defined(__AVX512F__)
-      if (args.use_bf16_products)
+      if (args.use_bf16_products) {
+        const TilesOfThread tiles(args.use_tiles && begin < end);
         return attend<BFloat16, uint32_t>(args, begin, end, scratch, scratch_bytes);
+      }
 #endif
       return attend<BFloat16, float>(args, begin, end, scratch, scratch_bytes);
   }

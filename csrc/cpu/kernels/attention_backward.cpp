@@ -42,7 +42,7 @@ static void differentiate_chunk(const AttentionBackward& args,
                                 const BackwardScratch<T, Element>& space, const Item& item,
                                 const Head& at, Span chunk, ChunkAhead<T>& ahead,
                                 PackedChunk<Element>& packed, const KeySums& key_sums) {
-  const int64_t queries = args.last_query - args.first_query, size = block_size(queries);
+  const int64_t queries = args.last_query - args.first_query, size = block_size(args, queries);
   for (int64_t i = 0; i < queries; i += size) {
     const int64_t first = args.first_query + i, count = size < queries - i ? size : queries - i;
     const Span seen = intersect(keys_seen_by(args, first, first + count - 1), item.keys);
@@ -67,7 +67,7 @@ static void differentiate_head(const AttentionBackward& args,
                                const Head& at, const Head& next, PackedChunk<Element>& packed,
                                Trickle& trickle) {
   const int64_t batch = at.batch, head = at.head, group = args.heads / args.kv_heads;
-  const int64_t queries = args.last_query - args.first_query, size = block_size(queries);
+  const int64_t queries = args.last_query - args.first_query, size = block_size(args, queries);
   const Span keys = item.keys;
   for (int64_t i = 0; i * size < queries; ++i) space.has_grad_queries[i] = false;
   if (args.grad_slopes != nullptr)
@@ -169,8 +169,10 @@ void attention_backward(const AttentionBackward& args, int64_t begin, int64_t en
       return differentiate_items<Half, float>(args, begin, end, scratch, scratch_bytes);
     case Dtype::kBFloat16:
 #if defined(__AVX512F__)
-      if (args.use_bf16_products)
+      if (args.use_bf16_products) {
+        const TilesOfThread tiles(args.use_tiles && begin < end);
         return differentiate_items<BFloat16, uint32_t>(args, begin, end, scratch, scratch_bytes);
+      }
 #endif
       return differentiate_items<BFloat16, float>(args, begin, end, scratch, scratch_bytes);
   }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "csrc/common/simd.h"
+#include "csrc/cpu/kernels/amx.h"
 #include "csrc/cpu/kernels/attention.h"
 
 #if defined(__SANITIZE_ADDRESS__)
@@ -35,10 +36,12 @@ constexpr int64_t spread(int64_t columns) { return ((columns + kWidth - 1) / kWi
 // Query blocks: at most this many rows of scores at a time, 64 x 256 floats in the L2 cache.
 constexpr int64_t kMaxBlock = 64;
 
-// `count` shared out evenly among as few blocks as possible.
-constexpr int64_t block_size(int64_t count) {
+// `count` queries shared out evenly among as few blocks as possible; tiles are filled, as one of 2
+// rows takes about as long as one of 16.
+DLPLUG_INLINE int64_t block_size(const AttentionScores& args, int64_t count) {
   const int64_t blocks = (count + kMaxBlock - 1) / kMaxBlock;
-  return blocks == 0 ? 1 : (count + blocks - 1) / blocks;
+  const int64_t rows = blocks == 0 ? 1 : (count + blocks - 1) / blocks;
+  return args.use_tiles ? (rows + kTileRows - 1) / kTileRows * kTileRows : rows;
 }
 
 // 0, n - 1, 1, n - 2, ...: with a causal mask the work grows from the first range to the last, and
