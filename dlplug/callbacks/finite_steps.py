@@ -8,7 +8,6 @@ import lightning
 import torch
 from lightning.pytorch.callbacks import Callback
 from torch import Tensor, nn
-from torch.distributed.tensor import DTensor
 
 from dlplug.callbacks.numbers.late_reading import LateReading
 from dlplug.callbacks.numbers.non_finite import origin, own_values
@@ -70,8 +69,10 @@ class FiniteSteps(Callback):
         Raises:
             RunError: too many in a row.
         """
-        flag, self._loss_flag = self._flag(trainer, optimizer), None
-        if getattr(trainer.precision_plugin, "scaler", None) is not None or flag is None:
+        has_scaler = getattr(trainer.precision_plugin, "scaler", None) is not None
+        flag = None if has_scaler else self._flag(trainer, optimizer)
+        self._loss_flag = None
+        if flag is None:
             return
         if flag.device.type == "cuda" and getattr(optimizer, "_step_supports_amp_scaling", False):
             self._skip_on_device(trainer, pl_module, optimizer, flag)
@@ -124,14 +125,15 @@ class FiniteSteps(Callback):
         gradients = [p.grad for p in parameters if p.grad is not None]
         if not gradients:
             return None
-        is_sharded = isinstance(gradients[0], DTensor)
         # Not finite if anything is, on a GPU also above 1e19; the maximum takes six times as long.
         flag = ~torch.isfinite(total_norm([own_values(gradient) for gradient in gradients]))
+        if self._loss_flag is not None:
+            flag = flag | self._loss_flag
         if trainer.world_size == 1:
-            return flag if self._loss_flag is None else flag | self._loss_flag
-        if is_sharded:  # otherwise the processes have the same, reduced gradients
-            flag = flag.float()
-            torch.distributed.all_reduce(flag, torch.distributed.ReduceOp.MAX)
+            return flag
+        # Reduced gradients are the same everywhere; losses and shards are each process's own.
+        flag = flag.float()
+        torch.distributed.all_reduce(flag, torch.distributed.ReduceOp.MAX)
         return flag.bool()
 
     def _skip_on_device(self, trainer, pl_module, optimizer, flag: Tensor) -> None:

@@ -10,6 +10,8 @@ from dlplug.callbacks.finite_steps import FiniteSteps
 from dlplug.callbacks.numbers.non_finite import origin
 from dlplug.errors import InvalidValueError, RunError
 from dlplug.losses.cross_entropy import cross_entropy
+from tests.callbacks.conftest import make_task, train
+from tests.callbacks.two_processes import PAIR, in_two_processes
 
 
 class Spoil(lightning.Callback):
@@ -58,6 +60,58 @@ def test_a_bad_batch_changes_nothing(task, fit, capsys, value):
     assert text in capsys.readouterr().err
     logged = trainer.callback_metrics
     assert logged["skipped_steps"] == 1 and torch.isfinite(logged["train_loss"])
+
+
+class Forbidding(nn.Module):
+    """Gives a class that is forbidden the score -inf: its loss is infinite, no gradient is."""
+
+    def __init__(self):
+        super().__init__()
+        self.linear = nn.Linear(64, 10)
+        self.forbidden = None
+
+    def forward(self, x):
+        scores = self.linear(x.flatten(1))
+        if self.forbidden is None or not self.training:
+            return scores
+        return scores.masked_fill(torch.arange(10) == self.forbidden, -torch.inf)
+
+
+class Forbid(lightning.Callback):
+    """Forbid the class of the first record of a batch, in the first process."""
+
+    def __init__(self):
+        self.losses = []
+
+    def on_train_batch_start(self, trainer, pl_module, batch, batch_idx):
+        is_bad = trainer.is_global_zero and trainer.current_epoch == 1 and batch_idx == 3
+        pl_module.architecture.forbidden = int(batch[1][0]) if is_bad else None
+
+    def on_before_backward(self, trainer, pl_module, loss):
+        self.losses.append(float(loss.detach()))
+
+    def on_after_backward(self, trainer, pl_module):
+        assert all(bool(p.grad.isfinite().all()) for p in pl_module.parameters())
+
+
+def train_with_a_forbidden_class(folder):
+    """In one of two: weights and states after each batch, the losses, and what is left out."""
+    watch, finite, forbid = Watch(), FiniteSteps(), Forbid()
+    train(folder, make_task(Forbidding()), forbid, finite, watch, **PAIR)
+    return {"seen": watch.seen, "losses": forbid.losses, "skipped": finite.skipped}
+
+
+@pytest.mark.slow
+def test_a_loss_that_is_not_finite_in_one_process_counts_in_all(tmp_path):
+    """Though every gradient is finite: both leave the step out, and stay equal."""
+    both = in_two_processes(train_with_a_forbidden_class, tmp_path)
+    infinite = [[i for i, loss in enumerate(one["losses"]) if loss == torch.inf] for one in both]
+    assert infinite == [[8], []]
+    assert [one["skipped"] for one in both] == [1, 1]
+    for one in both:
+        assert all(torch.equal(a, b) for a, b in zip(one["seen"][7], one["seen"][8], strict=True))
+    for first, second in zip(*(one["seen"] for one in both), strict=True):
+        assert all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
 
 
 def test_the_step_of_an_accumulation_is_left_out_whole(task, fit):
