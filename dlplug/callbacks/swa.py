@@ -3,19 +3,22 @@
 from typing import Any
 
 import torch
+from lightning.pytorch.trainer.states import RunningStage
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from dlplug.callbacks.implicit.random_state import capture, restore
 from dlplug.callbacks.network.weight_average import WeightAverage
 from dlplug.errors import InvalidValueError
+from dlplug.ops._averages import average_dtype
 
 
 class SWA(WeightAverage):
     """Validate, keep and test the mean of the weights after each of the last epochs.
 
-    The running statistics of BatchNorm are taken anew from the training data, without random
-    transforms, before the mean is validated; that is one more forward pass for each such epoch.
+    The running statistics of BatchNorm are taken anew from the training data of all processes,
+    without random transforms, before the mean is validated; that is one more forward pass for each
+    such epoch.
     Until ``start`` the weights are used as they are. The learning rate is the scheduler's: it
     should stay high (``constant``) or fall and rise (``cosine_cycles``).
 
@@ -77,10 +80,16 @@ class SWA(WeightAverage):
 
     def on_train_epoch_end(self, trainer, pl_module) -> None:
         """Where nothing was validated the statistics are still to be taken."""
-        if self._is_stale and norms_with_statistics(pl_module):
-            super().on_validation_epoch_start(trainer, pl_module)
+        if not self._is_stale or not norms_with_statistics(pl_module):
+            return
+        super().on_validation_epoch_start(trainer, pl_module)
+        # As within a validation: a data module transforms the batches of the stage of training.
+        stage, trainer.state.stage = trainer.state.stage, RunningStage.VALIDATING
+        try:
             self._refresh(trainer, pl_module)
-            self.on_validation_epoch_end(trainer, pl_module)
+        finally:
+            trainer.state.stage = stage
+        self.on_validation_epoch_end(trainer, pl_module)
 
     def state_dict(self) -> dict[str, Any]:
         """Number of epochs in the mean; the weights are in `on_save_checkpoint`."""
@@ -116,7 +125,10 @@ def norms_with_statistics(task: nn.Module) -> list[_BatchNorm]:
 
 
 def take_statistics(trainer, task) -> None:
-    """Let each BatchNorm's running statistics be the mean over the batches of the training data."""
+    """Let each BatchNorm's running statistics be the mean over the batches of the training data.
+
+    Those of all processes, which have the same number of batches.
+    """
     norms = {norm: norm.momentum for norm in norms_with_statistics(task)}
     modes = {module: module.training for module in task.modules()}
     task.eval()
@@ -134,5 +146,8 @@ def take_statistics(trainer, task) -> None:
             task(batch[0] if is_pair else batch)
     for norm, momentum in norms.items():
         norm.momentum = momentum
+        for statistic in (norm.running_mean, norm.running_var):
+            own = statistic.to(average_dtype(statistic), copy=True)
+            statistic.copy_(trainer.strategy.reduce(own, reduce_op="mean"))
     for module, mode in modes.items():
         module.training = mode

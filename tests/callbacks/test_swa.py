@@ -12,7 +12,8 @@ from dlplug.callbacks.swa import SWA
 from dlplug.data.digits import Digits
 from dlplug.errors import InvalidValueError
 from dlplug.run.quiet import quiet
-from tests.callbacks.conftest import load_and_test
+from tests.callbacks.conftest import load_and_test, make_task, train
+from tests.callbacks.two_processes import PAIR, in_two_processes
 
 
 class Watch(lightning.Callback):
@@ -117,6 +118,66 @@ def test_statistics_are_taken_without_a_validation_too(task, fit):
     fit(task(with_norm()), SWA(0), keep, max_epochs=2, limit_val_batches=0)
     found = torch.load(keep.last_model_path, weights_only=True)["state_dict"]
     assert found["architecture.1.num_batches_tracked"] == 5
+
+
+class Counted:
+    """A transform that changes nothing, and counts the batches that it has got."""
+
+    def __init__(self):
+        self.count = 0
+
+    def __call__(self, inputs):
+        self.count += 1
+        return inputs
+
+
+@pytest.mark.parametrize("validated", [0, 2])
+def test_statistics_are_taken_without_transforms(task, fit, validated):
+    """Whether the epochs are validated or not; the batches that are trained on have them all."""
+    transform, keep = Counted(), Checkpoint(monitor="train_loss")
+    data = Digits(transforms=[transform])
+    fit(task(with_norm()), SWA(0), keep, data=data, max_epochs=3, limit_val_batches=validated)
+    found = torch.load(keep.last_model_path, weights_only=True)["state_dict"]
+    assert found["architecture.1.num_batches_tracked"] == 5
+    assert transform.count == 3 * 5
+
+
+class Read(lightning.Callback):
+    """Mean and variance of each batch that statistics are taken from."""
+
+    def __init__(self):
+        self.means, self.variances = [], []
+
+    def on_fit_start(self, trainer, pl_module):
+        pl_module.architecture[1].register_forward_pre_hook(self.note)
+
+    def note(self, norm, inputs):
+        if norm.momentum is None:
+            self.means.append(inputs[0].mean(dim=0))
+            self.variances.append(inputs[0].var(dim=0))
+
+
+def average_in_a_process(folder):
+    """In one of two processes: what the statistics were taken from, and what they are."""
+    module, read = make_task(with_norm()), Read()
+    train(folder, module, SWA(0), read, **PAIR)
+    own = {"means": torch.stack(read.means), "variances": torch.stack(read.variances)}
+    norm = module.architecture[1]
+    return own | {"mean": norm.running_mean, "variance": norm.running_var}
+
+
+@pytest.mark.slow
+def test_statistics_are_of_the_batches_of_all_processes(tmp_path):
+    """Both validate and keep the same ones, though each has seen other batches."""
+    both = in_two_processes(average_in_a_process, tmp_path)
+    assert [len(one["means"]) for one in both] == [5, 5]
+    own = [one["means"].mean(dim=0) for one in both]
+    assert not torch.allclose(*own, rtol=0.01)
+    for found, batches in (("mean", "means"), ("variance", "variances")):
+        assert torch.equal(both[0][found], both[1][found])
+        # Sums in another order, in float32.
+        expected = torch.cat([one[batches] for one in both]).mean(dim=0)
+        torch.testing.assert_close(both[0][found], expected, rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize("at", [1, 3])
