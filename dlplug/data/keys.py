@@ -2,17 +2,15 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta, timezone
+from datetime import date
 
 import numpy as np
 
 from dlplug.data.split import SPLIT_NAMES
+from dlplug.data.times import EXAMPLES, read_time
 from dlplug.errors import DataError
 
 NAMES = {name: split for split, names in SPLIT_NAMES.items() for name in names}
-START = datetime(1970, 1, 1)
-MICROSECOND = timedelta(microseconds=1)
-EXAMPLES = "numbers, or dates such as 2024-05-31 or 2024-05-31T08:00"
 
 
 @dataclass(frozen=True)
@@ -75,13 +73,14 @@ class Keys:
         texts = self.texts("time")
         # Records of one day share their text: each is read once.
         read = {text: read_time(text) for text in dict.fromkeys(texts)}
-        kinds = list(dict.fromkeys(kind for kind, _ in read.values()))
+        kind_of = {text: time and time.kind for text, time in read.items()}
+        kinds = list(dict.fromkeys(kind_of.values()))
         if kinds and (len(kinds) > 1 or kinds[0] is None):
-            record = next(i for i, t in enumerate(texts) if read[t][0] in (None, *kinds[1:]))
-            kind = read[texts[record]][0]
+            record = next(i for i, t in enumerate(texts) if kind_of[t] in (None, *kinds[1:]))
+            kind = kind_of[texts[record]]
             what = f"a {kind}, and the first time is a {kinds[0]}" if kind else "no time"
             raise self._bad(record, f"{texts[record]!r} is {what}", EXAMPLES)
-        return np.array([read[text][1] for text in texts])
+        return np.array([read[text].moment for text in texts])
 
     def faults(self, by: str) -> dict[int, DataError]:
         """What is wrong with which records, each by itself.
@@ -103,27 +102,3 @@ class Keys:
 
 
 READ = {"column": Keys.splits, "group": lambda keys: keys.texts("group"), "time": Keys.times}
-
-
-def read_time(text: str) -> tuple[str | None, float | int]:
-    """What kind of time a text is, and what it is sorted by; the kind is None where it is none.
-
-    Times with a zone are of another kind than those without: nobody knows which is earlier.
-    """
-    try:
-        number = float(text)
-    except ValueError:
-        return _date(text)
-    # float() also takes 1_000, nan and infinity.
-    return ("number", number) if np.isfinite(number) and "_" not in text else (None, 0)
-
-
-def _date(text: str) -> tuple[str | None, int]:
-    try:
-        # Python 3.10 does not know Z.
-        found = datetime.fromisoformat(text.removesuffix("Z") + "+00:00" * text.endswith("Z"))
-    except ValueError:
-        return None, 0
-    if found.tzinfo is None:
-        return "date", (found - START) // MICROSECOND
-    return "date with a time zone", (found - START.replace(tzinfo=timezone.utc)) // MICROSECOND

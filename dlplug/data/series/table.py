@@ -4,12 +4,13 @@ import csv
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 
 import numpy as np
 
+from dlplug.data.keys import Keys
 from dlplug.data.text.token_data import read_text
+from dlplug.data.times import read_time
 from dlplug.errors import DataError, suggestion
 
 MISSING = ("", "na", "nan", "null", "none", "?")
@@ -26,7 +27,8 @@ class Table:
     Args:
         values: Shape ``(T, F)``, float64; NaN where a value is missing.
         lines: Where each row stands, as an editor counts, from 1.
-        times: Seconds of each row, shape ``(T,)``; or its numbers; None without a column of time.
+        times: Of each row, shape ``(T,)``: seconds since 1970 as a clock at the place shows them,
+            or numbers; None without a column of time.
         is_dated: Whether the times are dates.
         texts: Of the column of texts, one for each row; empty without one.
     """
@@ -46,7 +48,8 @@ def read_table(
     Args:
         path: A file of UTF-8.
         columns: In the order in which they are wanted.
-        time: Column of dates (ISO 8601, also with ``/``) or numbers, which must rise evenly.
+        time: Column of dates (ISO 8601, also with ``/``) or numbers, which must rise evenly: dates
+            with a time zone in UTC, through any change of the clocks, others as they stand.
         text: Column of anything, to be read as it stands.
     Raises:
         DataError: names file, line and column of what is missing or no number.
@@ -87,7 +90,7 @@ def calendar_features(times: np.ndarray, periods: Sequence[str]) -> np.ndarray:
     """Where each time stands in a day, a week or a year, as sine and cosine.
 
     Args:
-        times: Seconds since 1970, shape ``(T,)``.
+        times: Seconds since 1970 as a clock at the place shows them, shape ``(T,)``.
         periods: Of ``day``, ``week``, ``year``.
     Returns:
         Shape ``(T, 2 * len(periods))``.
@@ -119,14 +122,7 @@ def _number(word: str, where: str, column: str) -> float:
 
 
 def _times(words: list[str], lines: list[int], path: Path, column: str) -> tuple[np.ndarray, bool]:
-    found, is_dated = [], False
-    for word, line in zip(words, lines, strict=True):
-        try:
-            found.append(float(word))
-        except ValueError:
-            found.append(_seconds(word, f"{path}, line {line}, column {column!r}"))
-            is_dated = True
-    times = np.array(found)
+    times = Keys(words, lambda row: f"{path}, line {lines[row]}, column {column!r}").times()
     steps = np.diff(times)
     for i in np.flatnonzero(steps <= 0)[:1]:
         raise DataError(
@@ -141,17 +137,7 @@ def _times(words: list[str], lines: list[int], path: Path, column: str) -> tuple
             fix="add the rows that are missing, with empty values, and set data.fill to forward;"
             " or delete data.time to take the rows as evenly spaced",
         )
-    return times, is_dated
-
-
-def _seconds(word: str, where: str) -> float:
-    try:
-        date = datetime.fromisoformat(word.replace("/", "-"))
-    except ValueError as error:
-        raise DataError(
-            f"{where}: {word!r} is no time",
-            known="ISO 8601, such as 2012-01-31 or 2012-01-31T18:00, or numbers",
-        ) from error
-    # Times without a zone are taken as they stand: no hour is left out or doubled in summer.
-    start = datetime(1970, 1, 1, tzinfo=date.tzinfo)
-    return (date - start).total_seconds()
+    read = [read_time(word) for word in words]
+    is_dated = read[0].kind != "number"
+    # The calendar is the place's: people get up at seven in summer, too.
+    return np.array([time.clock for time in read]) / (1e6 if is_dated else 1), is_dated
