@@ -117,12 +117,19 @@ class Star(threading.Thread):
 
     def _listen(self, connection: socket.socket) -> None:
         if connection is self.server:
-            self._add(connection.accept()[0])
+            with suppress(OSError):  # it is gone already
+                self._add(connection.accept()[0])
             return
         line = self._lines[connection]
         messages = line.read()
         for message in messages or ():
-            self._hear(line, message)
+            try:
+                self._hear(line, message)
+            except (KeyError, TypeError, ValueError):  # no process of this training says that
+                messages = None
+            # After a farewell, or a stranger's first word, there is nobody to hear.
+            if messages is None or connection not in self._lines:
+                break
         if messages is None and connection in self._lines:
             self._drop(line)
             if line.peer is not None:
@@ -191,7 +198,7 @@ class _Line:
         *whole, self._rest = (self._rest + data).split(b"\n")
         try:
             messages = [json.loads(text) for text in whole]
-        except ValueError:
+        except (ValueError, RecursionError):
             return None
         is_sound = data and len(self._rest) <= LONGEST
         return messages if is_sound and all(isinstance(m, dict) for m in messages) else None

@@ -131,10 +131,15 @@ def test_progress_reaches_the_first(stars):
         b'{"secret": "guess", "hello": {}}\n',
         b"[]\n",
         b"GET / HTTP/1.1\r\n\n",
+        b"{}\n{}\n",
+        b'{"secret": "\\ud800"}\n',
+        b"[" * 30_000 + b"\n",
+        json.dumps({"secret": SECRET}).encode() + b"\n",
+        json.dumps({"secret": SECRET, "hello": {"rank": 1}}).encode() + b"\n",
     ],
 )
 def test_strangers_are_not_heard(stars, words):
-    """Without the secret of this training the connection is closed, and nothing else happens."""
+    """Without the words of this training the connection is closed, and nothing else happens."""
     first, second, _ = stars()
     with socket.create_connection(first.server.getsockname(), timeout=SECONDS) as stranger:
         stranger.sendall(words)
