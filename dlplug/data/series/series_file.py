@@ -7,10 +7,9 @@ from pathlib import Path
 import numpy as np
 
 from dlplug.data.bad_rows import BadRows
+from dlplug.data.missing import MISSING
 from dlplug.data.text.token_data import read_text
 from dlplug.errors import DataError
-
-MISSING = ("?", "NaN", "nan", "")
 
 
 @dataclass(frozen=True)

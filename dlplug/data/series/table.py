@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 
 from dlplug.data.keys import Keys
+from dlplug.data.missing import MISSING
 from dlplug.data.text.token_data import read_text
 from dlplug.data.times import read_time
 from dlplug.errors import DataError, suggestion
 
-MISSING = ("", "na", "nan", "null", "none", "?")
 DELIMITERS = (",", ";", "\t")
 # Months differ by a tenth of their length, a step left out is twice as long.
 GAP = 1.5
@@ -110,7 +110,7 @@ def _place(name: str, names: list[str], path: Path) -> int:
 
 
 def _number(word: str, where: str, column: str) -> float:
-    if word.lower() in MISSING:
+    if word in MISSING:
         return math.nan
     try:
         value = float(word)

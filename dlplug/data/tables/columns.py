@@ -7,7 +7,8 @@ import pyarrow
 import pyarrow.compute as pc
 
 from dlplug.data.bad_rows import BadRows
-from dlplug.data.tables.source import MISSING, Source
+from dlplug.data.missing import MISSING
+from dlplug.data.tables.source import Source
 from dlplug.errors import DataError
 
 # A column is one of numbers when at least this share of its known cells are numbers: the others

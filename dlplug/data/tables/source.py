@@ -11,10 +11,6 @@ if TYPE_CHECKING:
     import pyarrow
 
 
-# Cells that mean "nothing is known", after blanks around them are taken away.
-MISSING = ("", "NA", "N/A", "n/a", "NaN", "nan", "NULL", "null", "None", "?")
-
-
 @dataclass(frozen=True)
 class Source:
     """A table that was read.

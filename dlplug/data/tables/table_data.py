@@ -11,10 +11,11 @@ from torch import Tensor
 
 from dlplug.data.division import WAYS
 from dlplug.data.keys import Keys
+from dlplug.data.missing import MISSING
 from dlplug.data.records import ArrayRecords, Records
 from dlplug.data.spec import DataSpec
 from dlplug.data.split_data import SplitData
-from dlplug.data.tables.source import MISSING, Source
+from dlplug.data.tables.source import Source
 from dlplug.errors import InvalidValueError
 
 if TYPE_CHECKING:

@@ -174,7 +174,7 @@ def _kind_of(columns: Columns, names: tuple[str, ...]) -> str:
 
 
 def _refuse_missing(columns: Columns, name: str, is_missing: np.ndarray) -> None:
-    fix = "delete the records without a target"
+    fix = "delete the records without a target, or take the word of a class out of data.missing"
     columns.refuse(is_missing, name, lambda row: "the target is missing", fix)
 
 
