@@ -41,7 +41,7 @@ def renewed(config: Node, registry: Registry, is_settled: bool = False) -> Node:
     Raises:
         InvalidValueError: an argument stands there under both of its names.
     """
-    return renewal(config, registry, is_settled)[0] if registry.renames else config
+    return renewal(config, registry, is_settled)[0]
 
 
 def renewed_plain(config: Mapping[str, Any], registry: Registry, source: str) -> dict[str, Any]:

@@ -401,7 +401,11 @@ COMPONENTS: dict[str, dict[str, tuple]] = {
 # ``dlplug.renamed_parameters``: "KIND.OLD_NAME" -> new name.
 RENAMED: dict[str, str] = {}
 # "KIND.COMPONENT.OLD_PARAMETER" -> new name.
-RENAMED_PARAMETERS: dict[str, str] = {}
+RENAMED_PARAMETERS: dict[str, str] = {
+    "schedulers.one_cycle.end_factor": "final_div_factor",
+    "schedulers.one_cycle.start_factor": "div_factor",
+    "schedulers.one_cycle.warmup": "pct_start",
+}
 
 TABLE = tuple(
     Row(kind, name, *rest) for kind, rows in COMPONENTS.items() for name, rest in rows.items()

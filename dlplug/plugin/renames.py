@@ -47,9 +47,6 @@ class Renames:
         for plugin in plugins:
             self._read(plugin)
 
-    def __bool__(self) -> bool:
-        return bool(self._names or self._parameters)
-
     def successors(self, kind: str, name: str) -> list[str]:
         """Ids of what ``name`` (short, or ``distribution:name``) of ``kind`` (plural) now is."""
         owner, short = split_id(name)

@@ -31,22 +31,22 @@ class OneCycle(OneCycleLR):
 def one_cycle(
     optimizer: Optimizer,
     total_steps: int,
-    warmup: float = 0.3,
-    start_factor: float = 25.0,
-    end_factor: float = 1e4,
+    pct_start: float = 0.3,
+    div_factor: float = 25.0,
+    final_div_factor: float = 1e4,
     anneal: str = "cos",
     cycle_momentum: bool = True,
     min_momentum: float = 0.85,
     max_momentum: float = 0.95,
 ) -> OneCycleLR:
-    """Rise from ``lr / start_factor`` to ``lr``, then fall to that start over ``end_factor``.
+    """Rise from ``lr / div_factor`` to ``lr``, then fall to that start over ``final_div_factor``.
 
     Args:
         optimizer: Whose learning rates are the highest ones.
         total_steps: Optimizer steps of the whole training.
-        warmup: Share of the steps in which the rate rises, in ``(0, 1)``.
-        start_factor: > 0.
-        end_factor: > 0.
+        pct_start: Share of the steps in which the rate rises, in ``(0, 1)``.
+        div_factor: The highest rate by the first one, > 0.
+        final_div_factor: The first rate by the last one, > 0.
         anneal: ``cos`` or ``linear``.
         cycle_momentum: Whether the momentum, or Adam's beta1, moves against the rate.
         min_momentum: While the rate is highest, in ``[0, 1)``.
@@ -57,11 +57,11 @@ def one_cycle(
         InvalidValueError: a value out of range, or an optimizer without momentum.
     References: Smith, Topin 2018, arXiv:1708.07120.
     """
-    if not 0 < warmup < 1:
-        raise InvalidValueError(f"scheduler: warmup = {warmup} is not a share in (0, 1)")
-    if start_factor <= 0 or end_factor <= 0:
+    if not 0 < pct_start < 1:
+        raise InvalidValueError(f"scheduler: pct_start = {pct_start} is not a share in (0, 1)")
+    if div_factor <= 0 or final_div_factor <= 0:
         raise InvalidValueError(
-            f"scheduler: start_factor = {start_factor}, end_factor = {end_factor};"
+            f"scheduler: div_factor = {div_factor}, final_div_factor = {final_div_factor};"
             " both must be above 0"
         )
     if anneal not in ANNEALING:
@@ -77,16 +77,16 @@ def one_cycle(
             fix="set scheduler.cycle_momentum to false",
         )
     # torch would divide 0 by 0 in a rise of a single step.
-    is_single = warmup * total_steps == 1
+    is_single = pct_start * total_steps == 1
     return OneCycle(
         optimizer,
         max_lr=[group["lr"] for group in optimizer.param_groups],
         total_steps=total_steps,
-        pct_start=math.nextafter(warmup, 1) if is_single else warmup,
+        pct_start=math.nextafter(pct_start, 1) if is_single else pct_start,
         anneal_strategy=anneal,
         cycle_momentum=cycle_momentum,
         base_momentum=min_momentum,
         max_momentum=max_momentum,
-        div_factor=start_factor,
-        final_div_factor=end_factor,
+        div_factor=div_factor,
+        final_div_factor=final_div_factor,
     )

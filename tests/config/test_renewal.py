@@ -188,11 +188,12 @@ def test_a_false_word_of_the_authors_is_named(fake_distribution, config):
             load([path], registry=Registry.discover())
 
 
-def test_nothing_is_renewed_when_nothing_was_renamed():
-    """The very same tree."""
-    tree = from_plain({"architecture": "mlp"}, Origin("x"))
+def test_nothing_is_renewed_where_no_name_is_old(capsys):
+    """An equal tree, and not a word."""
+    tree = from_plain({"architecture": "mlp", "scheduler": {"warmup": 0.1}}, Origin("x"))
     registry = Registry.discover(distributions=[])
-    assert renewed(tree, registry) is tree
+    assert renewed(tree, registry) == tree
+    assert capsys.readouterr().err == ""
 
 
 def test_a_config_is_upgraded_in_its_text(registry, config):

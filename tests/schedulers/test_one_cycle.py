@@ -1,16 +1,18 @@
 """one_cycle: the learning rate at every step."""
 
+import inspect
 import math
 
 import pytest
 import torch
 
+from dlplug.config import load
 from dlplug.errors import InvalidValueError
 from dlplug.optim import FusedAdamW
 from dlplug.schedulers.one_cycle import one_cycle
 from tests.schedulers.curves import advance, rates, resumed_rates, sgd
 
-ARGUMENTS = {"total_steps": 11, "warmup": 5 / 11, "start_factor": 20, "end_factor": 10}
+ARGUMENTS = {"total_steps": 11, "pct_start": 5 / 11, "div_factor": 20, "final_div_factor": 10}
 
 
 def momentum_sgd():
@@ -29,6 +31,26 @@ def test_it_equals_the_formula():
     expected = [*EXPECTED, 0.01, 0.01]
     assert rates(one_cycle, 13, momentum_sgd, **ARGUMENTS) == pytest.approx(expected)
     assert resumed_rates(one_cycle, 13, 6, momentum_sgd, **ARGUMENTS) == pytest.approx(expected)
+
+
+def test_its_arguments_are_named_as_in_torch():
+    """And mean the same there."""
+    arguments = dict(ARGUMENTS, max_lr=2.0)
+    names = inspect.signature(torch.optim.lr_scheduler.OneCycleLR).parameters
+    assert ARGUMENTS.keys() <= names.keys()
+    theirs = rates(torch.optim.lr_scheduler.OneCycleLR, 11, momentum_sgd, **arguments)
+    assert rates(one_cycle, 11, momentum_sgd, **ARGUMENTS) == pytest.approx(theirs)
+
+
+def test_old_names_are_renewed(tmp_path):
+    """Of configs from before they were torch's."""
+    path = tmp_path / "old.yaml"
+    old = "{name: one_cycle, warmup: 0.25, start_factor: 20, end_factor: 10}"
+    path.write_text(f"data: digits\narchitecture: mlp\nscheduler: {old}\n")
+    scheduler = load([path], [("scheduler.end_factor", "30")]).resolved["scheduler"]
+    expected = {"pct_start": 0.25, "div_factor": 20.0, "final_div_factor": 30.0}
+    assert {name: scheduler[name] for name in expected} == expected
+    assert not {"warmup", "start_factor", "end_factor"} & scheduler.keys()
 
 
 def test_a_resumed_training_may_be_longer():
@@ -55,8 +77,8 @@ def test_adams_first_beta_moves_against_the_rate():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"warmup": 1.0}, "warmup = 1.0"),
-        ({"start_factor": 0}, "start_factor = 0"),
+        ({"pct_start": 1.0}, "pct_start = 1.0"),
+        ({"div_factor": 0}, "div_factor = 0"),
         ({"anneal": "step"}, "anneal = 'step'"),
         ({"min_momentum": 0.99}, "min_momentum = 0.99"),
     ],
@@ -75,9 +97,10 @@ def test_an_optimizer_without_momentum_is_refused():
     one_cycle(optimizer, total_steps=10, cycle_momentum=False)
 
 
-@pytest.mark.parametrize(("warmup", "total_steps"), [(0.1, 10), (0.25, 4), (0.5, 2)])
-def test_a_rise_of_one_step(warmup, total_steps):
+@pytest.mark.parametrize(("pct_start", "total_steps"), [(0.1, 10), (0.25, 4), (0.5, 2)])
+def test_a_rise_of_one_step(pct_start, total_steps):
     """It starts at the start; torch's own divides by zero."""
-    found = rates(one_cycle, total_steps, momentum_sgd, total_steps=total_steps, warmup=warmup)
+    arguments = {"total_steps": total_steps, "pct_start": pct_start}
+    found = rates(one_cycle, total_steps, momentum_sgd, **arguments)
     assert found[0] == pytest.approx(2 / 25) and found[-1] == pytest.approx(2 / 25 / 1e4)
     assert found[1:] == sorted(found[1:], reverse=True)
