@@ -9,7 +9,9 @@ from torch import Tensor
 from dlplug.ops import _library
 
 LINE = 64  # bytes
-SIZE_OF_TENSOR = 192  # of what C++ keeps of a tensor, bytes
+# Of Python's object, of what C++ keeps of a tensor and of its storage, as far as it is looked at;
+# bytes. None of them begins with a line.
+SIZE_OF_OBJECT, SIZE_OF_TENSOR, SIZE_OF_STORAGE = 32, 192, 96
 
 prefetch = _library.define_by_address("prefetch(Tensor addresses) -> ()", instead="adamw_")
 
@@ -24,6 +26,11 @@ def lines_of(tensors: Iterable[Tensor]) -> Tensor:
     """
     addresses = []
     for tensor in tensors:
-        addresses += [id(tensor), tensor.untyped_storage()._cdata]
-        addresses += [tensor._cdata + offset for offset in range(0, SIZE_OF_TENSOR, LINE)]
+        addresses += _lines(id(tensor), SIZE_OF_OBJECT)
+        addresses += _lines(tensor._cdata, SIZE_OF_TENSOR)
+        addresses += _lines(tensor.untyped_storage()._cdata, SIZE_OF_STORAGE)
     return torch.frombuffer(array("q", addresses), dtype=torch.int64)
+
+
+def _lines(start: int, size: int) -> range:
+    return range(start - start % LINE, start + size, LINE)
