@@ -13,7 +13,7 @@ CONFIG = Path(__file__).parents[1] / "configs/mnist_vit.yaml"
 KERNELS = {
     "dlplug::attention_forward",
     "dlplug::attention_backward",
-    "dlplug::adamw_table_",
+    "dlplug::adamw_tables_",
 }
 
 

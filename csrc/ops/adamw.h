@@ -24,16 +24,18 @@ void adamw_(std::vector<Tensor> params, std::vector<Tensor> grads, std::vector<T
             std::vector<Tensor> steps, std::vector<Tensor> averages, const Tensor& numbers,
             bool maximize);
 
-// The same by address. `table` is int64, on the CPU, and begins with eleven numbers: is_amsgrad,
-// has_averages, maximize; as the bits of float64 lr, beta1, beta2, eps, weight_decay, grad_scale,
-// grad_factor, average_weight. (As arguments of their own they would take as long to pass as a
-// small network takes to update.) Then come columns of one number per row: params, exp_avgs,
-// exp_avg_sqs, max_exp_avg_sqs (left out without is_amsgrad), averages (left out without
-// has_averages), steps, numbers of elements, dtypes (csrc/common/types.h), grads. Nothing can be
-// checked here: the caller has checked, and keeps the tensors alive. With grad_scale s != 1 each
-// gradient is first divided by s, and keeps the quotient; the update then takes grad_factor times
-// that, as clipping asks for, which is not kept.
-void adamw_table_(const Tensor& table);
+// The same by address, of several groups. A table is int64, on the CPU, and begins with eleven
+// numbers: is_amsgrad, has_averages, maximize; as the bits of float64 lr, beta1, beta2, eps,
+// weight_decay, grad_scale, grad_factor, average_weight. (As arguments of their own they would take
+// as long to pass as a small network takes to update.) Then come columns of one number per row:
+// params, exp_avgs, exp_avg_sqs, max_exp_avg_sqs (left out without is_amsgrad), averages (left out
+// without has_averages), steps, numbers of elements, dtypes (csrc/common/types.h), grads. Nothing
+// can be checked here: the caller has checked, and keeps the tensors alive. With grad_scale s != 1
+// each gradient is first divided by s, and keeps the quotient; the update then takes grad_factor
+// times that, which is not kept. With max_norm > 0, grad_factor is instead what scales the
+// gradients of all tables, as they are before they are divided, down to that norm together; 1 where
+// they have less.
+void adamw_tables_(std::vector<Tensor> tables, double max_norm);
 
 // The same on a GPU. `table` is int64, on the device, and begins with a counter, 0; then come
 // columns of one number per row: params, exp_avgs, exp_avg_sqs, max_exp_avg_sqs (0 without

@@ -5,7 +5,7 @@
 //   exp_avg_sqs, extras, exp_avg_scales, exp_avg_sq_scales (addresses; 0 where a storage has none),
 //   averages (or 0), steps, numbers of elements, dtypes (csrc/common/types.h), storages
 //   (kernels/compact_adamw.h), grads. Nothing can be checked here: the caller has checked, and
-//   keeps the tensors alive. grad_scale, grad_factor and average_weight are those of adamw_table_.
+//   keeps the tensors alive. grad_scale, grad_factor and average_weight are those of adamw_tables_.
 // seed: of the random bits of stochastic rounding; those of a row follow from its place in the
 //   table. Deterministic for any number of threads.
 #pragma once

@@ -27,7 +27,7 @@ int64_t cpu_isa(int64_t level) {
 
 STABLE_TORCH_LIBRARY_IMPL(dlplug, CPU, library) {
   library.impl("adamw_", TORCH_BOX(&dlplug::adamw_));
-  library.impl("adamw_table_", TORCH_BOX(&dlplug::adamw_table_));
+  library.impl("adamw_tables_", TORCH_BOX(&dlplug::adamw_tables_));
   library.impl("add_layer_norm_forward", TORCH_BOX(&dlplug::add_layer_norm_forward));
   library.impl("add_layer_norm_backward", TORCH_BOX(&dlplug::add_layer_norm_backward));
   library.impl("add_rms_norm_forward", TORCH_BOX(&dlplug::add_rms_norm_forward));

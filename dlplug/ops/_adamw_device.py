@@ -14,7 +14,7 @@ from dlplug.ops import _device_table, _library
 from dlplug.ops._adamw_row import Row
 from dlplug.ops._adamw_rows import Rows
 from dlplug.ops._device_table import DeviceTable, is_capturing
-from dlplug.ops._memory_layout import DTYPE_CODES
+from dlplug.ops._memory_layout import DTYPE_CODES, addresses_of
 
 # Elements that one block of threads updates; a multiple of the blocks of 8-bit states.
 CHUNK = 8192
@@ -259,10 +259,6 @@ def on(device: torch.device, lr: float | Tensor) -> Tensor | None:
 def address(tensor: Tensor | None) -> int:
     """0 for none."""
     return 0 if tensor is None else tensor.data_ptr()
-
-
-def addresses_of(tensors: Sequence[Tensor]) -> list[int]:
-    return [tensor.data_ptr() for tensor in tensors]
 
 
 def as_tensor(numbers: list[int]) -> Tensor:

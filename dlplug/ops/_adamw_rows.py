@@ -7,9 +7,10 @@ from struct import Struct
 import torch
 from torch import Tensor
 
+from dlplug.ops._adamw_gradients import RowGradients
 from dlplug.ops._adamw_row import Row, refusal_of_grad
 from dlplug.ops._alike import Check, check_like
-from dlplug.ops._memory_layout import DTYPE_CODES, PLAIN_TYPES, is_laid_out_as, overlapping
+from dlplug.ops._memory_layout import DTYPE_CODES, addresses_of, overlapping
 from dlplug.ops._prefetch import lines_of, prefetch
 
 # Bytes of elements from which on the tensors' own objects are not in a cache by the next step.
@@ -17,16 +18,10 @@ CACHE = 2**20
 # With which a table begins: two facts about the rows; maximize; lr, beta1, beta2, eps,
 # weight_decay, grad_scale, grad_factor, average_weight.
 NUMBERS = Struct("=3q8d")
-# Of a list of tensors, map() calls these in half of the time that a comprehension takes.
-_addresses_of = torch._C.TensorBase.data_ptr
 _nbytes_of = torch._C.TensorBase.nbytes.__get__
-_numel_of = torch._C.TensorBase.numel
-_is_contiguous = torch._C.TensorBase.is_contiguous
-_dtype_of = torch._C.TensorBase.dtype.__get__
-_is_on_cpu = torch._C.TensorBase.is_cpu.__get__
 
 
-class Rows:
+class Rows(RowGradients):
     """The tensors of one update, one parameter a row.
 
     An optimizer keeps one of these per group and fills it each step. What was found out about
@@ -79,6 +74,19 @@ class Rows:
         if self._lines is not None:
             prefetch(self._lines)
 
+    def take_if_like_last(self, kept: Sequence[Tensor], grads: Sequence[Tensor]) -> bool:
+        """Whether these need no look of their own, after an update by the kernel; then ``table``
+        is theirs, and nothing is held.
+
+        Args:
+            kept: All but the gradients, in the order of the table's columns.
+            grads: One for each row.
+        """
+        if not self._is_known(kept) or self._has_refused:
+            return False
+        is_like = self._is_like_known_grads
+        return is_like is not None and is_like(*grads) and self._have_memory(grads)
+
     def refusal(self) -> str | None:
         """Why the kernel cannot take these rows, or None."""
         if torch.compiler.is_compiling():
@@ -108,21 +116,9 @@ class Rows:
             maximize: Go up the gradient.
             *numbers: lr, beta1, beta2, eps, weight_decay, grad_scale, grad_factor, average_weight.
         """
-        facts = bool(self.states[2]), bool(self.averages), maximize
-        NUMBERS.pack_into(self._memory, 0, *facts, *numbers)
+        NUMBERS.pack_into(self._memory, 0, *self._has, maximize, *numbers)
         self._memory[self._first_grad :] = array("q", self._grad_addresses)
         return self._table
-
-    def grad_columns(self) -> tuple[array, array, array]:
-        """Addresses of the gradients, numbers of elements, codes of dtypes; as for ``table``."""
-        count = len(self._grad_addresses)
-        fixed = self._fixed
-        return array("q", self._grad_addresses), fixed[-2 * count : -count], fixed[-count:]
-
-    def copy_grads_back(self) -> None:
-        """After a call that has changed gradients: change those that were copied for it, too."""
-        for grad, copy in self._copies:
-            grad.copy_(copy)
 
     def lists_for_torch_fused(self) -> tuple[Sequence[Tensor], ...] | None:
         """What PyTorch's fused CPU kernel may be given for these rows, or None for nothing.
@@ -160,19 +156,14 @@ class Rows:
         # In the order of the table's columns.
         m, v, u = self.states
         kept = [*self.params, *m, *v, *u, *self.averages, *self.steps]
-        if (
-            self._is_like_known is not None
-            and len(kept) == len(self._addresses)
-            and self._is_like_known(*kept)
-            and list(map(_addresses_of, kept)) == self._addresses
-        ):
+        if self._is_known(kept):
             return
         self._is_like_known = self._is_like_known_grads = None
         rows = self._rows()
         self._is_regular = not any(row.refusal_of_layout() for row in rows)
         self._whys = [row.refusal() for row in rows]
         if self._is_regular:
-            self._addresses = list(map(_addresses_of, kept))
+            self._addresses = addresses_of(kept)
             self._is_like_known = check_like(kept)
             self._numels = [param.numel() for param in self.params]
             self._dtypes = [param.dtype for param in self.params]
@@ -191,55 +182,21 @@ class Rows:
             # The rows are looked at for PyTorch's fused kernel, too, where there is no library.
             self._lines = lines_of(kept) if is_large and "cpu" in prefetch.devices else None
 
+    def _is_known(self, kept: Sequence[Tensor]) -> bool:
+        """Whether they lie where and as those lay that were looked at."""
+        return (
+            self._is_like_known is not None
+            and len(kept) == len(self._addresses)
+            and self._is_like_known(*kept)
+            and addresses_of(kept) == self._addresses
+        )
+
     def _make_table(self) -> None:
+        self._has = bool(self.states[2]), bool(self.averages)
         self._memory = array("q", bytes(NUMBERS.size)) + self._fixed
         self._first_grad = len(self._memory)
         self._memory.extend([0] * len(self.params))
         self._table = torch.frombuffer(self._memory, dtype=torch.int64)
-
-    def _take_grads(self) -> bool:
-        """Look at the gradients; copy those whose elements are not where the parameter's are."""
-        if self._are_grads_fit is None:
-            self._are_grads_fit = self._look_at_grads()
-        return self._are_grads_fit
-
-    def _look_at_grads(self) -> bool:
-        grads = self.grads
-        try:
-            addresses = list(map(_addresses_of, grads))
-        except RuntimeError:  # a sparse one
-            return False
-        self._grad_addresses = addresses
-        if 0 in addresses and addresses.count(0) > self._numels.count(0):
-            return False
-        self._copies = []
-        if self._is_like_known_grads is not None and self._is_like_known_grads(*grads):
-            return True
-        self._is_like_known_grads = None
-        if not (
-            set(map(type, grads)) <= PLAIN_TYPES
-            and list(map(_dtype_of, grads)) == self._dtypes
-            and list(map(_numel_of, grads)) == self._numels
-            and self._are_beside(grads)
-        ):
-            return False
-        if self._are_contiguous and all(map(_is_contiguous, grads)):
-            self._is_like_known_grads = check_like(grads)
-        else:
-            self._copy_grads(addresses)
-        return True
-
-    def _are_beside(self, grads: Sequence[Tensor]) -> bool:
-        """Whether they are where the kernel takes parameters from."""
-        return all(map(_is_on_cpu, grads))
-
-    def _copy_grads(self, addresses: list[int]) -> None:
-        """Give each gradient whose elements are not where its parameter's are a copy that is."""
-        for i, (grad, param) in enumerate(zip(self.grads, self.params, strict=True)):
-            if not is_laid_out_as(grad, param) or grad.is_neg():
-                copy = torch.empty_like(param).copy_(grad.detach())
-                self._copies.append((grad, copy))
-                addresses[i] = copy.data_ptr()
 
 
 def _naming(i: int, why: str) -> str:

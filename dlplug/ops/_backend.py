@@ -135,6 +135,13 @@ def is_auto() -> bool:
     return _STATE.mode == "auto"
 
 
+def is_undisturbed(device: str) -> bool:
+    """Whether a plain tensor of a device goes to the kernel of an op that takes it."""
+    is_chosen = _STATE.mode in ("auto", device)
+    is_watched = torch._C._are_functorch_transforms_active() or forward_ad._current_level >= 0
+    return is_chosen and not is_watched and not torch.compiler.is_compiling()
+
+
 def register(op: Op) -> Op:
     OPS[op.name] = op
     return op

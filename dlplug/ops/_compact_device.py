@@ -10,7 +10,6 @@ from dlplug.errors import BackendError
 from dlplug.ops import _device_table, _library
 from dlplug.ops._adamw_device import (
     DeviceFactors,
-    addresses_of,
     as_tensor,
     chunks_of,
     pack,
@@ -18,7 +17,7 @@ from dlplug.ops._adamw_device import (
 )
 from dlplug.ops._compact_rows import EXTRAS, CompactRows
 from dlplug.ops._device_table import DeviceTable, is_capturing
-from dlplug.ops._memory_layout import DTYPE_CODES
+from dlplug.ops._memory_layout import DTYPE_CODES, addresses_of
 from dlplug.ops.fallback.compact_adamw import STORAGES, storage_for
 
 update_table = _library.define_by_address(

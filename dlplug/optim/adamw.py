@@ -11,6 +11,7 @@ from dlplug.ops.adamw import OP, Rows, count_versions, update
 from dlplug.optim._averaging import Averaging, check_decay
 from dlplug.optim._by_torch import ByTorch, Lists, asks_for_torch
 from dlplug.optim._gradient_norm import groups_with_parts
+from dlplug.optim._known_step import KnownStep
 from dlplug.optim._lean_step import LeanZeroGrad, lean_step
 from dlplug.optim._loading import Loading
 from dlplug.optim._local_tensors import local_lists
@@ -18,7 +19,9 @@ from dlplug.optim._on_device import OnDevice, groups_of, parts_by_device, subset
 from dlplug.optim._scaling import Scaling
 
 
-class FusedAdamW(LeanZeroGrad, Loading, Averaging, Scaling, ByTorch, OnDevice, torch.optim.AdamW):
+class FusedAdamW(
+    LeanZeroGrad, Loading, Averaging, Scaling, KnownStep, ByTorch, OnDevice, torch.optim.AdamW
+):
     """``torch.optim.AdamW`` whose step updates a whole parameter group in one compiled call.
 
     Same arguments, same state, same checkpoints: a ``state_dict`` of either class loads into the
@@ -137,6 +140,8 @@ class FusedAdamW(LeanZeroGrad, Loading, Averaging, Scaling, ByTorch, OnDevice, t
         if not torch.compiler.is_compiling():
             for rows in self._rows.values():
                 rows.prefetch()
+        if self._step_as_known():
+            return loss
         self._unscale_where_rows_cannot()
         try:
             groups = self._groups_for_kernel()

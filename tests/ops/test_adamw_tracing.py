@@ -50,10 +50,10 @@ def test_the_op_guards_itself():
         with pytest.raises(RuntimeError, match=words):
             torch.ops.dlplug.adamw_(*lists, averages, numbers(), False)
     with pytest.raises(RuntimeError, match="contiguous int64 table that begins with 11 numbers"):
-        torch.ops.dlplug.adamw_table_(torch.zeros(6, dtype=torch.int64))
+        torch.ops.dlplug.adamw_tables_([torch.zeros(6, dtype=torch.int64)], 0.0)
     with_averages = torch.tensor([0, 1, *[0] * 9, *[0] * 7])
     with pytest.raises(RuntimeError, match="expected 8 columns"):
-        torch.ops.dlplug.adamw_table_(with_averages)
+        torch.ops.dlplug.adamw_tables_([with_averages], 0.0)
 
 
 @pytest.mark.parametrize("amsgrad", [False, True])

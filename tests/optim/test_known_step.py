@@ -1,0 +1,136 @@
+"""A step of the very tensors of the last one: what it gives, and when it is not taken."""
+
+import pytest
+import torch
+from torch.autograd import forward_ad
+
+from dlplug import ops
+from dlplug.optim import FusedAdamW
+from tests.optim.adamw_cases import give_gradients, make, needs_kernels, take_steps
+
+pytestmark = needs_kernels
+
+
+@pytest.fixture
+def taken(monkeypatch):
+    """Of each step, whether it was one of known tensors."""
+    seen, step = [], FusedAdamW._step_as_known
+    monkeypatch.setattr(
+        FusedAdamW, "_step_as_known", lambda own: seen.append(step(own)) or seen[-1]
+    )
+    return seen
+
+
+def two_groups(**options):
+    """Parameters in two groups with other options; the first group has none without gradients."""
+    params, _ = make(FusedAdamW)
+    groups = [{"params": params[:2]}, {"params": params[2:], "lr": 0.1, "weight_decay": 0.3}]
+    return params, FusedAdamW(groups, lr=0.05, **options)
+
+
+def everything(params, optimizer):
+    """All that steps have written."""
+    states = [tensor for state in optimizer.state.values() for tensor in state.values()]
+    return [*[param.detach() for param in params], *states]
+
+
+@pytest.mark.parametrize("max_grad_norm", [None, 0.1, 1e9, float("inf")])
+@pytest.mark.parametrize("amsgrad", [False, True])
+@pytest.mark.parametrize("ema_decay", [None, 0.9])
+def test_it_has_the_bits_of_any_step(max_grad_norm, amsgrad, ema_decay, taken, monkeypatch):
+    """Of two groups, clipped together or not; the first step makes the states."""
+    options = dict(max_grad_norm=max_grad_norm, amsgrad=amsgrad, ema_decay=ema_decay)
+    known, other = two_groups(**options), two_groups(**options)
+    take_steps(known)
+    assert taken == [False, True, True, True, True]
+    monkeypatch.setattr(FusedAdamW, "_step_as_known", lambda own: False)
+    take_steps(other)
+    for a, b in zip(everything(*known), everything(*other), strict=True):
+        assert torch.equal(a, b)
+
+
+def test_gradients_that_are_not_numbers_spoil_all(taken):
+    """As by PyTorch's clip_grad_norm_, whose factor is then NaN."""
+    params, optimizer = two_groups(max_grad_norm=1.0)
+    take_steps((params, optimizer), seeds=range(2))
+    params[0].grad[0, 0] = float("nan")
+    optimizer.step()
+    assert taken[-1]
+    assert all([param.isnan().all() for param in params])
+
+
+def test_a_parameter_without_a_gradient(taken):
+    """It is left alone, step by step, but its average goes on towards it."""
+    params, optimizer = make(FusedAdamW, ema_decay=0.5)
+    take_steps((params, optimizer), seeds=range(2))
+    state, kept = optimizer.state[params[0]], params[0].detach().clone()
+    for seed in range(2, 5):
+        give_gradients(seed, params)
+        params[0].grad = None
+        expected = state["ema"].lerp(kept, 0.5)
+        optimizer.step()
+        torch.testing.assert_close(state["ema"], expected)
+    assert taken[2:] == [False, True, True]
+    assert state["step"] == 2
+    assert torch.equal(params[0], kept)
+
+
+def test_autograd_notices_it(taken):
+    """What a graph has saved of a parameter is not there any more."""
+    params, optimizer = make(FusedAdamW)
+    take_steps((params, optimizer), seeds=range(2))
+    loss = (params[0] * params[0]).sum()
+    optimizer.step()
+    assert taken[-1]
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        loss.backward()
+
+
+DISTURBANCES = {
+    "a scaler": lambda params, optimizer: setattr(optimizer, "grad_scale", torch.tensor(2.0)),
+    "a found inf": lambda params, optimizer: setattr(optimizer, "found_inf", torch.tensor(0.0)),
+    "an average": lambda params, optimizer: optimizer.average_in_next_step(
+        {id(param): param.detach().clone() for param in params}, 0.5
+    ),
+    "an option": lambda params, optimizer: optimizer.param_groups[0].update(foreach=True),
+    "a state": lambda params, optimizer: optimizer.state[params[0]].clear(),
+    "a sparse gradient": lambda params, optimizer: setattr(
+        params[0], "grad", params[0].grad.to_sparse()
+    ),
+    "a released gradient": lambda params, optimizer: setattr(
+        params[0], "grad", torch._efficientzerotensor(params[0].shape)
+    ),
+    "another layout": lambda params, optimizer: setattr(
+        params[0], "grad", params[0].grad.T.contiguous().T
+    ),
+    "another group": lambda params, optimizer: optimizer.add_param_group(
+        {"params": [torch.nn.Parameter(torch.ones(2))]}
+    ),
+}
+
+
+@pytest.mark.parametrize("disturbance", DISTURBANCES)
+def test_what_has_to_be_looked_at_is_not_known(disturbance, taken):
+    """Nothing is changed before that is noticed."""
+    params, optimizer = make(FusedAdamW)
+    take_steps((params, optimizer), seeds=range(2))
+    assert taken == [False, True]
+    before = [tensor.clone() for tensor in everything(params, optimizer)]
+    optimizer.param_groups[0]["params"][1].grad = torch.ones(5)
+    DISTURBANCES[disturbance](params, optimizer)
+    assert not optimizer._step_as_known()
+    if disturbance != "a state":
+        for a, b in zip(before, everything(params, optimizer), strict=True):
+            assert torch.equal(a, b)
+
+
+def test_other_modes_are_not_known(taken):
+    """The reference backend, and forward-mode differentiation, which the kernel has not."""
+    pair = make(FusedAdamW)
+    take_steps(pair, seeds=range(2))
+    with ops.use_backend("reference"):
+        assert not pair[1]._step_as_known()
+    with forward_ad.dual_level():
+        assert not pair[1]._step_as_known()
+    with ops.use_backend("cpu"):
+        assert pair[1]._step_as_known()
