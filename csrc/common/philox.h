@@ -42,66 +42,88 @@ DLPLUG_INLINE Product multiply(UInt a, uint32_t b) {
 #endif
 }
 
-// Fills bits[0 .. 64) for the columns 64 * block .. 64 * block + 63 of a row.
+// The key of each round.
+struct RandomKeys {
+  uint32_t of[10][2];
+};
+
+DLPLUG_INLINE RandomKeys random_keys(uint64_t seed) {
+  RandomKeys keys;
+#pragma GCC unroll 10
+  for (uint32_t round = 0; round < 10; ++round) {
+    keys.of[round][0] = (uint32_t)seed + round * 0x9e3779b9u;
+    keys.of[round][1] = (uint32_t)(seed >> 32) + round * 0xbb67ae85u;
+  }
+  return keys;
+}
+
+// Fills bits[0 .. 64 * kBlocks) for the columns of a row from 64 * block on. Each round waits for
+// the one before: with two blocks the processor is less idle, with three the registers run out.
 #if defined(__AVX512F__)
-DLPLUG_INLINE void random_block(uint64_t seed, int64_t row, int64_t block, uint32_t* bits) {
+template <int kBlocks>
+DLPLUG_INLINE void random_blocks(const RandomKeys& keys, int64_t row, int64_t block,
+                                 uint32_t* bits) {
   // Even and odd counters in 64-bit lanes of their own: a product is both halves of the next round,
   // and what stands above a lane's lower 32 bits is never read.
+  constexpr int kVectors = 2 * kBlocks;
   const __m512i m0 = _mm512_set1_epi64(0xd2511f53), m1 = _mm512_set1_epi64(0xcd9e8d57);
-  __m512i c0[2], c1[2], c2[2], c3[2];
+  __m512i c0[kVectors], c1[kVectors], c2[kVectors], c3[kVectors];
   const __m512i column =
       _mm512_add_epi64(_mm512_set1_epi64(16 * block), _mm512_set_epi64(14, 12, 10, 8, 6, 4, 2, 0));
-  for (int odd = 0; odd < 2; ++odd) {
-    c0[odd] = _mm512_add_epi64(column, _mm512_set1_epi64(odd));
-    c1[odd] = _mm512_set1_epi64(row);
-    c2[odd] = _mm512_set1_epi64((int64_t)((uint64_t)row >> 32));
-    c3[odd] = _mm512_setzero_si512();
+  for (int i = 0; i < kVectors; ++i) {
+    c0[i] = _mm512_add_epi64(column, _mm512_set1_epi64(16 * (i / 2) + i % 2));
+    c1[i] = _mm512_set1_epi64(row);
+    c2[i] = _mm512_set1_epi64((int64_t)((uint64_t)row >> 32));
+    c3[i] = _mm512_setzero_si512();
   }
-  uint32_t k0 = (uint32_t)seed, k1 = (uint32_t)(seed >> 32);
 #pragma GCC unroll 10
   for (int round = 0; round < 10; ++round) {
-    const __m512i key0 = _mm512_set1_epi32((int)k0), key1 = _mm512_set1_epi32((int)k1);
-#pragma GCC unroll 2
-    for (int odd = 0; odd < 2; ++odd) {
-      const __m512i p0 = _mm512_mul_epu32(c0[odd], m0), p1 = _mm512_mul_epu32(c2[odd], m1);
-      c0[odd] = _mm512_ternarylogic_epi64(_mm512_srli_epi64(p1, 32), c1[odd], key0, 0x96);
-      c1[odd] = p1;
-      c2[odd] = _mm512_ternarylogic_epi64(_mm512_srli_epi64(p0, 32), c3[odd], key1, 0x96);
-      c3[odd] = p0;
+    const __m512i key0 = _mm512_set1_epi32((int)keys.of[round][0]);
+    const __m512i key1 = _mm512_set1_epi32((int)keys.of[round][1]);
+#pragma GCC unroll 4
+    for (int i = 0; i < kVectors; ++i) {
+      const __m512i p0 = _mm512_mul_epu32(c0[i], m0), p1 = _mm512_mul_epu32(c2[i], m1);
+      c0[i] = _mm512_ternarylogic_epi32(_mm512_srli_epi64(p1, 32), c1[i], key0, 0x96);
+      c1[i] = p1;
+      c2[i] = _mm512_ternarylogic_epi32(_mm512_srli_epi64(p0, 32), c3[i], key1, 0x96);
+      c3[i] = p0;
     }
-    k0 += 0x9e3779b9u;
-    k1 += 0xbb67ae85u;
   }
   const __m512i* words[4] = {c0, c1, c2, c3};
-#pragma GCC unroll 4
-  for (int word = 0; word < 4; ++word) {
-    const __m512i whole =
-        _mm512_mask_blend_epi32(0xaaaa, words[word][0], _mm512_slli_epi64(words[word][1], 32));
-    __builtin_memcpy(bits + 16 * word, &whole, sizeof(whole));
+#pragma GCC unroll 8
+  for (int i = 0; i < 4 * kBlocks; ++i) {
+    const __m512i* word = words[i % 4] + i / 4 * 2;
+    const __m512i whole = _mm512_mask_blend_epi32(0xaaaa, word[0], _mm512_slli_epi64(word[1], 32));
+    __builtin_memcpy(bits + 16 * i, &whole, sizeof(whole));
   }
 }
 #else
-DLPLUG_INLINE void random_block(uint64_t seed, int64_t row, int64_t block, uint32_t* bits) {
-  for (int batch = 0; batch < 16; batch += kWidth) {
-    UInt c0 = (UInt)lanes() + (uint32_t)(16 * block + batch);
+template <int kBlocks>
+DLPLUG_INLINE void random_blocks(const RandomKeys& keys, int64_t row, int64_t block,
+                                 uint32_t* bits) {
+  for (int first = 0; first < 16 * kBlocks; first += kWidth) {
+    UInt c0 = (UInt)lanes() + (uint32_t)(16 * block + first);
     UInt c1 = UInt{} + (uint32_t)row, c2 = UInt{} + (uint32_t)((uint64_t)row >> 32), c3 = {};
-    uint32_t k0 = (uint32_t)seed, k1 = (uint32_t)(seed >> 32);
 #pragma GCC unroll 10
     for (int round = 0; round < 10; ++round) {
       const Product p0 = multiply(c0, 0xd2511f53u), p1 = multiply(c2, 0xcd9e8d57u);
-      c0 = p1.high ^ c1 ^ k0;
+      c0 = p1.high ^ c1 ^ keys.of[round][0];
       c1 = p1.low;
-      c2 = p0.high ^ c3 ^ k1;
+      c2 = p0.high ^ c3 ^ keys.of[round][1];
       c3 = p0.low;
-      k0 += 0x9e3779b9u;
-      k1 += 0xbb67ae85u;
     }
     const UInt words[4] = {c0, c1, c2, c3};
+    uint32_t* own = bits + first / 16 * kRandomBlock + first % 16;
     for (int word = 0; word < 4; ++word)
-      __builtin_memcpy(bits + 16 * word + batch, &words[word], sizeof(UInt));
+      __builtin_memcpy(own + 16 * word, &words[word], sizeof(UInt));
   }
 }
 #endif
+
+// Fills bits[0 .. 64) for the columns 64 * block .. 64 * block + 63 of a row.
+DLPLUG_INLINE void random_block(uint64_t seed, int64_t row, int64_t block, uint32_t* bits) {
+  random_blocks<1>(random_keys(seed), row, block, bits);
+}
 
 // `value * scale` where the bits are >= threshold, else 0 (also for an infinite or NaN value).
 // 1 <= threshold <= 2^32. `bits` holds at least kWidth values.

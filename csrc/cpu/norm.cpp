@@ -87,7 +87,7 @@ void run_backward(NormBackwardKernel* kernel, const NormBackward& args, int64_t 
   const int64_t total = sums == nullptr ? 0 : has_bias ? 2 * width : width;
   torch::stable::parallel_for(
       0, blocks, grain_of(rows * width / blocks), [&](int64_t begin, int64_t end) {
-        const Floats scratch(norm_scratch_words(width)), few(total);
+        const Floats few(total);
         NormBackward part = args;
         if (total > 0) part.grad_weight = few.data();
         if (total > width) part.grad_bias = few.data() + width;
@@ -96,7 +96,7 @@ void run_backward(NormBackwardKernel* kernel, const NormBackward& args, int64_t 
           const int64_t first = rows * block / blocks, last = rows * (block + 1) / blocks;
           for (int64_t row = first; row < last; row += kRowsPerSum) {
             std::fill_n(few.data(), total, 0.0f);
-            kernel(part, row, std::min(row + kRowsPerSum, last), scratch.data());
+            kernel(part, row, std::min(row + kRowsPerSum, last));
             if (row == first)
               std::copy_n(few.data(), total, own);
             else
@@ -179,7 +179,7 @@ NormOutputs norm_forward(NormForwardKernel* kernel, bool is_centered, const Tens
   args.dropout = dropout_of(dropout_p, seed);
   args.is_streaming = residual ? should_stream({&y, &h}) : should_stream({&y});
   torch::stable::parallel_for(0, rows.count, grain_of(rows.width), [&](int64_t begin, int64_t end) {
-    const Floats scratch(norm_scratch_words(args.width));
+    const Floats scratch(norm_scratch_floats(args.width));
     kernel(args, begin, end, scratch.data());
   });
   return {y, h, stats};

@@ -33,7 +33,7 @@ class ResidualProperties(NormProperties):
     @each_dtype
     def test_dropout_equals_the_reference_s_for_the_same_seed(self, isa, dtype):
         """With torch.manual_seed kernel and reference drop the same elements, forward and back."""
-        for shape in [(4, 3), (7, 64), (3, 5, 100), (300, 192)]:
+        for shape in [(4, 3), (7, 64), (3, 5, 100), (5, 320), (300, 192)]:
             inputs = self.norm.draw(shape, dtype)
             results = []
             for mode in ("cpu", "reference"):

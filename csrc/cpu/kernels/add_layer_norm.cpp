@@ -6,8 +6,8 @@ void add_layer_norm_forward(const NormForward& args, int64_t begin, int64_t end,
   add_norm_forward<true>(args, begin, end, scratch);
 }
 
-void add_layer_norm_backward(const NormBackward& args, int64_t begin, int64_t end, float* scratch) {
-  add_norm_backward<true>(args, begin, end, scratch);
+void add_layer_norm_backward(const NormBackward& args, int64_t begin, int64_t end) {
+  add_norm_backward<true>(args, begin, end);
 }
 
 }  // namespace dlplug::DLPLUG_ISA

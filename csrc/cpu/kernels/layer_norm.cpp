@@ -6,8 +6,8 @@ void layer_norm_forward(const NormForward& args, int64_t begin, int64_t end, flo
   norm_forward<true>(args, begin, end, scratch);
 }
 
-void layer_norm_backward(const NormBackward& args, int64_t begin, int64_t end, float* scratch) {
-  norm_backward<true>(args, begin, end, scratch);
+void layer_norm_backward(const NormBackward& args, int64_t begin, int64_t end) {
+  norm_backward<true>(args, begin, end);
 }
 
 }  // namespace dlplug::DLPLUG_ISA

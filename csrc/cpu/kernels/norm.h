@@ -54,20 +54,18 @@ struct NormBackward {
 // Rows that a forward kernel sweeps over together.
 static constexpr int kMaxRows = 4;
 
-// 4-byte words of a row of scratch memory, and of all that a kernel needs, aligned to 64 bytes:
-// some rows as floats, and one row of random bits.
-static constexpr int64_t scratch_row_words(int64_t width) { return (width + 63) / 64 * 64; }
-static constexpr int64_t norm_scratch_words(int64_t width) {
-  return scratch_row_words(width) * (kMaxRows + 1);
+// Floats of a row of scratch memory, and of all that a forward kernel needs, aligned to 64 bytes.
+static constexpr int64_t scratch_row_floats(int64_t width) { return (width + 63) / 64 * 64; }
+static constexpr int64_t norm_scratch_floats(int64_t width) {
+  return scratch_row_floats(width) * kMaxRows;
 }
 
 }  // namespace dlplug
 
-#define DLPLUG_DECLARE_NORM(name)                                                              \
-  DLPLUG_DECLARE_KERNEL(name##_forward, const NormForward& args, int64_t begin, int64_t end,   \
-                        float* scratch)                                                        \
-  DLPLUG_DECLARE_KERNEL(name##_backward, const NormBackward& args, int64_t begin, int64_t end, \
-                        float* scratch)
+#define DLPLUG_DECLARE_NORM(name)                                                            \
+  DLPLUG_DECLARE_KERNEL(name##_forward, const NormForward& args, int64_t begin, int64_t end, \
+                        float* scratch)                                                      \
+  DLPLUG_DECLARE_KERNEL(name##_backward, const NormBackward& args, int64_t begin, int64_t end)
 
 DLPLUG_DECLARE_NORM(layer_norm)
 DLPLUG_DECLARE_NORM(rms_norm)

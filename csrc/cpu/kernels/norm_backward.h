@@ -36,13 +36,14 @@ struct BackwardRow {
 
 template <class X, class H, bool kCentered, bool kGradH, bool kGradX, bool kDropout, bool kStream>
 static void norm_backward_inputs(const NormBackward& args, int64_t row, const BackwardRow<H>& at,
-                                 int64_t rows_ahead, uint32_t* bits) {
+                                 int64_t rows_ahead) {
   const int64_t width = args.width;
   const float* weights = args.weight;
   const H* grad_h = kGradH ? (const H*)args.grad_h + row * args.grad_h_stride : nullptr;
   H* grad_input = (H*)args.grad_input + row * width;
   X* grad_x = kGradX ? (X*)args.grad_x + row * width : nullptr;
-  if constexpr (kDropout) random_row(args.dropout.seed, row, width, bits);
+  [[maybe_unused]] DropoutRow drawn;
+  if constexpr (kDropout) drawn.keys = random_keys(args.dropout.seed);
   // For narrow types as one linear function of h and g.
   const float slope = -at.mean_g_xhat * at.rstd * at.rstd;
   const float offset = -at.mean * slope - at.mean_g * at.rstd;
@@ -73,19 +74,14 @@ static void norm_backward_inputs(const NormBackward& args, int64_t row, const Ba
     }
     emit<kStream>(grad_input + j, grads, part);
     if constexpr (kGradX) {
-      if constexpr (kDropout) {
-#pragma GCC unroll 2
-        for (int i = 0; i < part.kVectors; ++i)
-          grads[i] = dropped_out(grads[i], bits + j + i * kWidth, args.dropout.threshold,
-                                 args.dropout.scale);
-      }
+      if constexpr (kDropout) drop_out(args.dropout, row, width, j, drawn, grads);
       emit<kStream>(grad_x + j, grads, part);
     }
   });
 }
 
 template <int kRows, class X, class H, bool kCentered, bool kAdd, bool kWeights, bool kStream>
-static void norm_backward_group(const NormBackward& args, int64_t row, uint32_t* bits) {
+static void norm_backward_group(const NormBackward& args, int64_t row) {
   const int64_t width = args.width;
   const float inverse_width = 1.0f / (float)width;
   const int64_t row_bytes = width * (int64_t)sizeof(H);
@@ -150,7 +146,7 @@ static void norm_backward_group(const NormBackward& args, int64_t row, uint32_t*
   for (int r = 0; r < kRows; ++r) {
     if constexpr (!kAdd) {
       norm_backward_inputs<X, H, kCentered, false, false, false, kStream>(args, row + r, at[r],
-                                                                          rows_ahead, bits);
+                                                                          rows_ahead);
     } else {
       // Without grad_x there is no dropout.
       const bool has_dropout = args.grad_x != nullptr && args.dropout.threshold != 0;
@@ -159,7 +155,7 @@ static void norm_backward_group(const NormBackward& args, int64_t row, uint32_t*
           with_flag(has_dropout, [&](auto drops) __attribute__((always_inline)) {
             norm_backward_inputs<X, H, kCentered, grad_h.value, grad_x.value,
                                  grad_x.value && drops.value, kStream>(args, row + r, at[r],
-                                                                       rows_ahead, bits);
+                                                                       rows_ahead);
           });
         });
       });
@@ -168,41 +164,36 @@ static void norm_backward_group(const NormBackward& args, int64_t row, uint32_t*
 }
 
 template <class X, class H, bool kCentered, bool kAdd, bool kWeights, bool kStream>
-static void norm_backward_rows(const NormBackward& args, int64_t begin, int64_t end,
-                               uint32_t* bits) {
+static void norm_backward_rows(const NormBackward& args, int64_t begin, int64_t end) {
   int64_t row = begin;
   for (; row + kGroup<H> <= end; row += kGroup<H>)
-    norm_backward_group<kGroup<H>, X, H, kCentered, kAdd, kWeights, kStream>(args, row, bits);
+    norm_backward_group<kGroup<H>, X, H, kCentered, kAdd, kWeights, kStream>(args, row);
   for (; row < end; ++row)
-    norm_backward_group<1, X, H, kCentered, kAdd, kWeights, kStream>(args, row, bits);
+    norm_backward_group<1, X, H, kCentered, kAdd, kWeights, kStream>(args, row);
   if constexpr (kStream) fence();
 }
 
 template <class X, class H, bool kCentered, bool kAdd>
-DLPLUG_INLINE void norm_backward_flags(const NormBackward& args, int64_t begin, int64_t end,
-                                       float* scratch) {
+DLPLUG_INLINE void norm_backward_flags(const NormBackward& args, int64_t begin, int64_t end) {
   with_flag(args.grad_weight != nullptr, [&](auto weights) __attribute__((always_inline)) {
     with_flag(args.is_streaming, [&](auto streams) __attribute__((always_inline)) {
-      norm_backward_rows<X, H, kCentered, kAdd, weights.value, streams.value>(args, begin, end,
-                                                                              (uint32_t*)scratch);
+      norm_backward_rows<X, H, kCentered, kAdd, weights.value, streams.value>(args, begin, end);
     });
   });
 }
 
 template <bool kCentered>
-DLPLUG_INLINE void norm_backward(const NormBackward& args, int64_t begin, int64_t end,
-                                 float* scratch) {
+DLPLUG_INLINE void norm_backward(const NormBackward& args, int64_t begin, int64_t end) {
   with_dtype(args.x_dtype, [&](auto x) __attribute__((always_inline)) {
     using X = decltype(x);
-    norm_backward_flags<X, X, kCentered, false>(args, begin, end, scratch);
+    norm_backward_flags<X, X, kCentered, false>(args, begin, end);
   });
 }
 
 template <bool kCentered>
-DLPLUG_INLINE void add_norm_backward(const NormBackward& args, int64_t begin, int64_t end,
-                                     float* scratch) {
+DLPLUG_INLINE void add_norm_backward(const NormBackward& args, int64_t begin, int64_t end) {
   with_dtypes(args.x_dtype, args.dtype, [&](auto x, auto h) __attribute__((always_inline)) {
-    norm_backward_flags<decltype(x), decltype(h), kCentered, true>(args, begin, end, scratch);
+    norm_backward_flags<decltype(x), decltype(h), kCentered, true>(args, begin, end);
   });
 }
 

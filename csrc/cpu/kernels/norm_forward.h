@@ -7,18 +7,12 @@
 // Bytes per element: size of x + size of y, with residual also those of residual and h.
 #pragma once
 
-#include "csrc/common/philox.h"
 #include "csrc/cpu/kernels/norm.h"
+#include "csrc/cpu/kernels/norm_dropout.h"
 #include "csrc/cpu/kernels/norm_dtypes.h"
 #include "csrc/cpu/kernels/row_parts.h"
 
 namespace dlplug::DLPLUG_ISA {
-
-// Random bits of one row, for whole vectors past the last column.
-static void random_row(uint64_t seed, int64_t row, int64_t width, uint32_t* bits) {
-  for (int64_t block = 0; block * kRandomBlock < width; ++block)
-    random_block(seed, row, block, bits + block * kRandomBlock);
-}
 
 DLPLUG_INLINE float total(const Float (&sums)[2]) { return sum(sums[0] + sums[1]); }
 DLPLUG_INLINE float total(const Float (&sums)[4]) {
@@ -61,7 +55,7 @@ struct Moments {
 // The first sweep over a row: reads it, writes h (and a copy as floats to `own`), and returns the
 // moments; of float32 the mean alone, since the deviations from it need another sweep.
 template <class X, class H, bool kCentered, bool kAdd, bool kDropout, bool kStream>
-static Moments read_row(const NormForward& args, int64_t row, float* own, uint32_t* bits) {
+static Moments read_row(const NormForward& args, int64_t row, float* own) {
   constexpr bool kInOneSweep = sizeof(H) == 2 || !kCentered;
   const int64_t width = args.width;
   const bool is_asking = !asks_while_writing<H, kAdd>(width);
@@ -70,18 +64,17 @@ static Moments read_row(const NormForward& args, int64_t row, float* own, uint32
   const X* x = (const X*)args.x + row * args.x_stride;
   const H* residual = kAdd ? (const H*)args.residual + row * args.residual_stride : nullptr;
   H* h = kAdd ? (H*)args.h + row * width : nullptr;
-  if constexpr (kDropout) random_row(args.dropout.seed, row, width, bits);
+  [[maybe_unused]] DropoutRow drawn;
+  if constexpr (kDropout) drawn.keys = random_keys(args.dropout.seed);
 
   auto read = [&](int64_t j, auto part, auto& values) __attribute__((always_inline)) {
     load(x + j, part, values);
     if constexpr (kAdd) {
       Float others[part.kVectors];
       load(residual + j, part, others);
+      if constexpr (kDropout) drop_out(args.dropout, row, width, j, drawn, values);
 #pragma GCC unroll 2
       for (int i = 0; i < part.kVectors; ++i) {
-        if constexpr (kDropout)
-          values[i] = dropped_out(values[i], bits + j + i * kWidth, args.dropout.threshold,
-                                  args.dropout.scale);
         // The statistics are those of what the next layer reads.
         values[i] = rounded_to(values[i] + others[i], H{});
       }
@@ -187,13 +180,12 @@ static void write_row(const NormForward& args, int64_t row, const T* values, flo
 // X: type of x. H: type of residual, h and y; X and H are the same without residual.
 template <int kRows, class X, class H, bool kCentered, bool kAdd, bool kDropout, bool kStream>
 static void norm_forward_group(const NormForward& args, int64_t first, float* scratch) {
-  const int64_t row_words = scratch_row_words(args.width);
-  uint32_t* bits = (uint32_t*)(scratch + kRows * row_words);
+  const int64_t row_floats = scratch_row_floats(args.width);
   Moments of[kRows];
 #pragma GCC unroll 1
   for (int r = 0; r < kRows; ++r) {
-    float* own = scratch + r * row_words;
-    of[r] = read_row<X, H, kCentered, kAdd, kDropout, kStream>(args, first + r, own, bits);
+    float* own = scratch + r * row_floats;
+    of[r] = read_row<X, H, kCentered, kAdd, kDropout, kStream>(args, first + r, own);
     if constexpr (kCentered && sizeof(H) == 4) {
       const float* x = (const float*)args.x + (first + r) * args.x_stride;
       of[r] = moments_near(kAdd ? own : x, args.width, of[r].mean);
@@ -209,7 +201,7 @@ static void norm_forward_group(const NormForward& args, int64_t first, float* sc
   for (int r = 0; r < kRows; ++r) {
     const int64_t row = first + r;
     if constexpr (kAdd)
-      write_row<float, H, kCentered, kAdd, kStream>(args, row, scratch + r * row_words, of[r].mean,
+      write_row<float, H, kCentered, kAdd, kStream>(args, row, scratch + r * row_floats, of[r].mean,
                                                     rstd[r]);
     else
       write_row<X, H, kCentered, kAdd, kStream>(args, row, (const X*)args.x + row * args.x_stride,

@@ -6,8 +6,8 @@ void rms_norm_forward(const NormForward& args, int64_t begin, int64_t end, float
   norm_forward<false>(args, begin, end, scratch);
 }
 
-void rms_norm_backward(const NormBackward& args, int64_t begin, int64_t end, float* scratch) {
-  norm_backward<false>(args, begin, end, scratch);
+void rms_norm_backward(const NormBackward& args, int64_t begin, int64_t end) {
+  norm_backward<false>(args, begin, end);
 }
 
 }  // namespace dlplug::DLPLUG_ISA
