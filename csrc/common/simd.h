@@ -94,4 +94,34 @@ DLPLUG_INLINE float sum(Float a) {
   return (q[0] + q[2]) + (q[1] + q[3]);
 }
 
+#if defined(__AVX512F__)
+// The lower half of each added to its upper half: a's, then b's.
+DLPLUG_INLINE Float halves(Float a, Float b) {
+  return (Float)_mm512_maskz_shuffle_f32x4(0xffff, (__m512)a, (__m512)b, 0x44) +
+         (Float)_mm512_maskz_shuffle_f32x4(0xffff, (__m512)a, (__m512)b, 0xee);
+}
+#endif
+
+// The sums of up to four vectors, each as by sum(); 0 in the lanes of the result that are left.
+template <int kCount>
+DLPLUG_INLINE Float4 sums(const Float (&of)[kCount]) {
+  static_assert(kCount <= 4);
+#if defined(__AVX512F__)
+  if constexpr (kCount == 4) {
+    const Float half0 = halves(of[0], of[1]), half1 = halves(of[2], of[3]);
+    const Float even =
+        (Float)_mm512_maskz_shuffle_f32x4(0xffff, (__m512)half0, (__m512)half1, 0x88);
+    const Float odd = (Float)_mm512_maskz_shuffle_f32x4(0xffff, (__m512)half0, (__m512)half1, 0xdd);
+    Float q = even + odd;  // a quarter of the register for each
+    q += (Float)_mm512_maskz_permute_ps(0xffff, (__m512)q, 0x4e);
+    q += (Float)_mm512_maskz_permute_ps(0xffff, (__m512)q, 0xb1);
+    const UInt from = (UInt)lanes() << 2;
+    return quarter((Float)_mm512_maskz_permutexvar_ps(0xffff, (__m512i)from, (__m512)q), 0);
+  }
+#endif
+  Float4 result = {};
+  for (int i = 0; i < kCount; ++i) result[i] = sum(of[i]);
+  return result;
+}
+
 }  // namespace dlplug::DLPLUG_ISA

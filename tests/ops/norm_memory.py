@@ -106,6 +106,28 @@ class NormMemory:
         for other in results[1:]:
             assert all(torch.equal(a, b) for a, b in zip(results[0], other, strict=True))
 
+    @needs_kernels
+    @each_dtype
+    @each_isa
+    @pytest.mark.parametrize("width", [5, 48, 192, 520, 1100], ids="width {}".format)
+    def test_rows_alone_have_the_same_bits(self, isa, dtype, width):
+        """Whether rows go through in groups or one by one, outputs and gradients are the same."""
+        inputs = self.norm.draw((7, width), dtype)
+
+        def results(rows: slice):
+            leaves = [t[rows] if t.dim() == 2 else t for t in inputs]
+            leaves = [t.detach().requires_grad_() for t in leaves]
+            outputs = outputs_of(self.norm.ours(*leaves, eps=EPS))
+            grads = torch.autograd.grad(outputs, leaves, [t.detach().cos() for t in outputs])
+            return [t for t in (*outputs, *grads) if t.dim() == 2]
+
+        with ops.use_backend("cpu"), ops.use_isa(isa):
+            together = results(slice(None))
+            for row in range(7):
+                alone = results(slice(row, row + 1))
+                for of_all, of_one in zip(together, alone, strict=True):
+                    assert torch.equal(of_all[row : row + 1], of_one)
+
     def test_outputs_are_contiguous_on_every_route(self):
         """Transposed inputs give contiguous outputs, whoever computes them."""
         for dtype in (torch.float32, torch.float64):

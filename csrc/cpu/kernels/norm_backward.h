@@ -90,7 +90,7 @@ static void norm_backward_group(const NormBackward& args, int64_t row) {
   const float* weights = args.weight;
   float *grad_weights = args.grad_weight, *grad_biases = args.grad_bias;
   BackwardRow<H> at[kRows];
-  Float sum_g[kRows] = {}, sum_g_xhat[kRows] = {}, all_g[kRows] = {}, all_g_xhat[kRows] = {};
+  Float sum_g[kRows][1] = {}, sum_g_xhat[kRows][1] = {}, all_g[kRows] = {}, all_g_xhat[kRows] = {};
   for (int r = 0; r < kRows; ++r) {
     at[r].grad_y = (const H*)args.grad_y + (row + r) * args.grad_y_stride;
     at[r].h = (const H*)args.h + (row + r) * args.h_stride;
@@ -117,9 +117,9 @@ static void norm_backward_group(const NormBackward& args, int64_t row) {
       for (int i = 0; i < kVectors; ++i) {
         const Float xhat = normalised<kCentered>(values[i], at[r].mean, at[r].rstd);
         const Float g = grads[i] * row_weights[i];
-        if constexpr (kCentered) sum_g[r] += g;
+        if constexpr (kCentered) sum_g[r][0] += g;
         // Lanes past the last column hold g = 0, but 0 * infinity would be NaN.
-        sum_g_xhat[r] = fma(g, used(xhat, part), sum_g_xhat[r]);
+        sum_g_xhat[r][0] = fma(g, used(xhat, part), sum_g_xhat[r][0]);
         if constexpr (kWeights) grad_weight[i] = fma(grads[i], xhat, grad_weight[i]);
         if constexpr (kWeights && kCentered) grad_bias[i] += grads[i];
       }
@@ -134,13 +134,16 @@ static void norm_backward_group(const NormBackward& args, int64_t row) {
                                     __attribute__((always_inline)) { sweep(begin + j, part); });
       },
       [&]() __attribute__((always_inline)) {
-        if constexpr (kCentered) add_part(all_g, sum_g);
-        add_part(all_g_xhat, sum_g_xhat);
+        if constexpr (kCentered) add_parts(all_g, sum_g);
+        add_parts(all_g_xhat, sum_g_xhat);
       });
 
+  Float4 mean_g = {};
+  if constexpr (kCentered) mean_g = sums(all_g) * inverse_width;
+  const Float4 mean_g_xhat = sums(all_g_xhat) * inverse_width;
   for (int r = 0; r < kRows; ++r) {
-    at[r].mean_g = kCentered ? sum(all_g[r]) * inverse_width : 0.0f;
-    at[r].mean_g_xhat = sum(all_g_xhat[r]) * inverse_width;
+    at[r].mean_g = mean_g[r];
+    at[r].mean_g_xhat = mean_g_xhat[r];
   }
 #pragma GCC unroll 1
   for (int r = 0; r < kRows; ++r) {

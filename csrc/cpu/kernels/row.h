@@ -95,4 +95,26 @@ DLPLUG_INLINE void emit(T* to, const Float (&values)[kVectors], Part part) {
     store(to, values, part);
 }
 
+// Stores results at `copy` too, and gives the values back as they are read there.
+template <bool kStream, class T, class Part, int kVectors>
+DLPLUG_INLINE void emit_twice(T* to, T* copy, Float (&values)[kVectors], Part part) {
+  if constexpr (sizeof(T) == 4) {
+    emit<kStream>(to, values, part);
+    store(copy, values, part);
+    return;
+  }
+  store(copy, values, part);
+  if constexpr (sizeof(T) == 2) load(copy, part, values);
+  if constexpr (sizeof(T) == 2 && __is_same(Part, Pair)) {
+    Float both;  // the bits of a pair
+    __builtin_memcpy(&both, copy, sizeof(both));
+    if constexpr (kStream)
+      stream((float*)to, both);
+    else
+      __builtin_memcpy(to, &both, sizeof(both));
+  } else {
+    emit<kStream>(to, values, part);
+  }
+}
+
 }  // namespace dlplug::DLPLUG_ISA

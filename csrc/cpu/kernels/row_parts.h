@@ -20,12 +20,16 @@ DLPLUG_INLINE void over_parts(int64_t width, int vectors, Body body, PutBy put_b
   }
 }
 
-// Adds the sums of a part to those of the row, and begins anew.
-template <int kCount>
-DLPLUG_INLINE void add_part(Float (&sums)[kCount], Float (&part)[kCount]) {
-  for (int i = 0; i < kCount; ++i) {
-    sums[i] += part[i];
-    part[i] = Float{};
+DLPLUG_INLINE Float added(const Float (&of)[1]) { return of[0]; }
+DLPLUG_INLINE Float added(const Float (&of)[2]) { return of[0] + of[1]; }
+DLPLUG_INLINE Float added(const Float (&of)[4]) { return (of[0] + of[1]) + (of[2] + of[3]); }
+
+// Adds the accumulators of each row's part to its sum, and begins anew.
+template <int kRows, int kCount>
+DLPLUG_INLINE void add_parts(Float (&row_sums)[kRows], Float (&parts)[kRows][kCount]) {
+  for (int r = 0; r < kRows; ++r) {
+    row_sums[r] += added(parts[r]);
+    for (int i = 0; i < kCount; ++i) parts[r][i] = Float{};
   }
 }
 

@@ -1,0 +1,215 @@
+// The sweeps of the norms' forward pass over a group of rows. What is read next is asked for while
+// rows are read; but for rows that wait for memory most, while they are written: memory then reads
+// and writes at the same time instead of in turns.
+#pragma once
+
+#include "csrc/cpu/kernels/norm.h"
+#include "csrc/cpu/kernels/norm_dropout.h"
+#include "csrc/cpu/kernels/row_parts.h"
+
+namespace dlplug::DLPLUG_ISA {
+
+// Rows of float32: narrow ones are over before memory could idle.
+DLPLUG_INLINE bool is_wide(int64_t width) { return width >= 512; }
+
+// RMSNorm of 16 bits reads with so little work that it would ask for all rows at once.
+template <class H, bool kCentered, bool kAdd>
+DLPLUG_INLINE bool asks_while_writing(int64_t width) {
+  return !kAdd && (sizeof(H) == 4 ? is_wide(width) : !kCentered);
+}
+
+// Elements that are asked for ahead of those which are handled: 8 KiB of x, or of x and residual
+// together, and at least the rows at hand. Narrow rows in the L3 cache take 1.3 times as long with
+// a quarter of that (bfloat16), 1.4 times with half (float32).
+template <class H, bool kAdd>
+DLPLUG_INLINE int64_t distance(int64_t elements) {
+  constexpr int64_t kLeast = 8192 / sizeof(H) / (kAdd ? 2 : 1);
+  return elements < kLeast ? kLeast : elements;
+}
+
+// Past the end is harmless.
+template <class T, class Part>
+DLPLUG_INLINE void prefetch(const T* from, Part) {
+  __builtin_prefetch(from);
+  if constexpr (sizeof(T) == 4 && Part::kVectors == 2) __builtin_prefetch(from + kWidth);
+}
+
+// In this form a row of equal numbers gives exactly 0: value * rstd - mean * rstd would not, with
+// an rstd that eps alone bounds.
+template <bool kCentered>
+DLPLUG_INLINE Float normalised(Float value, float mean, float rstd) {
+  if constexpr (!kCentered)
+    return value * rstd;
+  else
+    return (value - mean) * rstd;
+}
+
+// One row of a group.
+template <class X, class H>
+struct ForwardRow {
+  const X* x;
+  const H *residual, *kept;  // kept: what the later sweeps read, x or the copy of h
+  H *h, *copy, *y;
+};
+
+template <bool kAdd, class X, class H, int kRows>
+DLPLUG_INLINE void set_rows(const NormForward& args, int64_t first, float* scratch,
+                            ForwardRow<X, H> (&at)[kRows]) {
+  const int64_t width = args.width;
+#pragma GCC unroll 4
+  for (int r = 0; r < kRows; ++r) {
+    const int64_t row = first + r;
+    at[r].x = (const X*)args.x + row * args.x_stride;
+    at[r].y = (H*)args.y + row * width;
+    if constexpr (kAdd) {
+      at[r].residual = (const H*)args.residual + row * args.residual_stride;
+      at[r].h = (H*)args.h + row * width;
+      at[r].copy = (H*)(scratch + r * scratch_row_floats(width));
+      at[r].kept = at[r].copy;
+    } else {
+      at[r].kept = at[r].x;
+    }
+  }
+}
+
+// One lane per row.
+struct Moments {
+  Float4 mean, variance;  // RMSNorm: 0 and the mean square
+};
+
+// The first sweep: reads the rows, writes h, and returns the moments; of float32 the mean alone,
+// since the deviations from it need another sweep.
+template <class X, class H, bool kCentered, bool kAdd, bool kDropout, bool kStream, int kRows>
+DLPLUG_INLINE Moments read_rows(const NormForward& args, int64_t first,
+                                const ForwardRow<X, H> (&at)[kRows]) {
+  constexpr bool kInOneSweep = sizeof(H) == 2 || !kCentered;
+  const int64_t width = args.width;
+  const bool is_asking = !asks_while_writing<H, kCentered, kAdd>(width);
+  const int64_t ahead = distance<H, kAdd>(kRows * width);
+  const float inverse_width = 1.0f / (float)width;
+  [[maybe_unused]] DropoutRow drawn[kRows];
+  if constexpr (kDropout)
+    for (int r = 0; r < kRows; ++r) drawn[r].keys = random_keys(args.dropout.seed);
+
+  auto read = [&](int r, int64_t j, auto part, auto& values) __attribute__((always_inline)) {
+    load(at[r].x + j, part, values);
+    if constexpr (kAdd) {
+      Float others[part.kVectors];
+      load(at[r].residual + j, part, others);
+      if constexpr (kDropout) drop_out(args.dropout, first + r, width, j, drawn[r], values);
+#pragma GCC unroll 2
+      for (int i = 0; i < part.kVectors; ++i) values[i] += others[i];
+    }
+  };
+
+  // Deviations from the mean of a few of the row's numbers: it is at most sqrt(width / kWidth)
+  // standard deviations from the row's own, so that the variance keeps more digits than H has.
+  Float4 near = {};
+  if constexpr (kInOneSweep && kCentered) {
+    Float few[kRows];
+#pragma GCC unroll 4
+    for (int r = 0; r < kRows; ++r) {
+      Float values[1];
+      if (width >= kWidth)
+        read(r, 0, Whole{}, values);
+      else
+        read(r, 0, Tail{(int)width}, values);
+      few[r] = values[0];
+    }
+    near = sums(few) * (width < kWidth ? inverse_width : 1.0f / kWidth);
+  }
+
+  Float row_sums[kRows][2] = {}, squares[kRows][2] = {}, all_sums[kRows] = {},
+        all_squares[kRows] = {};
+  auto sweep = [&](int64_t j, auto part) __attribute__((always_inline)) {
+#pragma GCC unroll 4
+    for (int r = 0; r < kRows; ++r) {
+      Float values[part.kVectors];
+      if (is_asking) prefetch(at[r].x + j + ahead, part);
+      if constexpr (kAdd) prefetch(at[r].residual + j + ahead, part);
+      read(r, j, part, values);
+      // The statistics are those of what the next layer reads.
+      if constexpr (kAdd) emit_twice<kStream>(at[r].h + j, at[r].copy + j, values, part);
+#pragma GCC unroll 2
+      for (int i = 0; i < part.kVectors; ++i) {
+        const Float value = used(kInOneSweep && kCentered ? values[i] - near[r] : values[i], part);
+        if constexpr (kCentered) row_sums[r][i] += value;
+        if constexpr (kInOneSweep) squares[r][i] = fma(value, value, squares[r][i]);
+      }
+    }
+  };
+  over_parts(
+      width, 2,
+      [&](int64_t begin, int64_t end) __attribute__((always_inline)) {
+        over_pairs(end - begin, [&](int64_t j, auto part)
+                                    __attribute__((always_inline)) { sweep(begin + j, part); });
+      },
+      [&]() __attribute__((always_inline)) {
+        if constexpr (kCentered) add_parts(all_sums, row_sums);
+        if constexpr (kInOneSweep) add_parts(all_squares, squares);
+      });
+  if constexpr (!kCentered) return {Float4{}, sums(all_squares) * inverse_width};
+  const Float4 mean = sums(all_sums) * inverse_width;
+  return {mean + near, sums(all_squares) * inverse_width - mean * mean};
+}
+
+// Of rows of float32 with about these means.
+template <class X, class H, int kRows>
+DLPLUG_INLINE Moments moments_near(int64_t width, const ForwardRow<X, H> (&at)[kRows],
+                                   Float4 mean) {
+  const float inverse_width = 1.0f / (float)width;
+  // The deviations' own sum takes back the rounding error of the first mean.
+  Float deviations[kRows][4] = {}, squares[kRows][4] = {}, all_deviations[kRows] = {},
+        all_squares[kRows] = {};
+  auto sweep = [&](int64_t j, int u, auto part) __attribute__((always_inline)) {
+#pragma GCC unroll 4
+    for (int r = 0; r < kRows; ++r) {
+      const Float deviation = used(load(at[r].kept + j, part) - mean[r], part);
+      deviations[r][u] += deviation;
+      squares[r][u] = fma(deviation, deviation, squares[r][u]);
+    }
+  };
+  over_parts(
+      width, 4,
+      [&](int64_t begin, int64_t end) __attribute__((always_inline)) {
+        over_row<4>(end - begin, [&](int64_t j, int u, auto part)
+                                     __attribute__((always_inline)) { sweep(begin + j, u, part); });
+      },
+      [&]() __attribute__((always_inline)) {
+        add_parts(all_deviations, deviations);
+        add_parts(all_squares, squares);
+      });
+  const Float4 shift = sums(all_deviations) * inverse_width;
+  return {mean + shift, sums(all_squares) * inverse_width - shift * shift};
+}
+
+// The last sweep: writes y.
+template <class X, class H, bool kCentered, bool kAdd, bool kStream, int kRows>
+DLPLUG_INLINE void write_rows(const NormForward& args, const ForwardRow<X, H> (&at)[kRows],
+                              Float4 mean, Float4 rstd) {
+  const bool is_asking = asks_while_writing<H, kCentered, kAdd>(args.width);
+  const int64_t ahead = distance<H, kAdd>(kRows * args.width);
+  const float *weight = args.weight, *bias = args.bias;
+  over_pairs(args.width, [&](int64_t j, auto part) __attribute__((always_inline)) {
+    Float weights[part.kVectors], biases[part.kVectors];
+    load(weight + j, part, weights);
+    if constexpr (kCentered) load(bias + j, part, biases);
+#pragma GCC unroll 4
+    for (int r = 0; r < kRows; ++r) {
+      Float values[part.kVectors];
+      if (is_asking) prefetch(at[r].kept + j + ahead, part);
+      load(at[r].kept + j, part, values);
+#pragma GCC unroll 2
+      for (int i = 0; i < part.kVectors; ++i) {
+        const Float xhat = normalised<kCentered>(values[i], mean[r], rstd[r]);
+        if constexpr (kCentered)
+          values[i] = fma(xhat, weights[i], biases[i]);
+        else
+          values[i] = xhat * weights[i];
+      }
+      emit<kStream>(at[r].y + j, values, part);
+    }
+  });
+}
+
+}  // namespace dlplug::DLPLUG_ISA
