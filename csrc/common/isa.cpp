@@ -67,6 +67,15 @@ Isa best_isa() {
 
 Isa current_isa() { return selected().load(std::memory_order_relaxed); }
 
+bool has_bf16() {
+#if defined(__x86_64__)
+  static const bool has = __builtin_cpu_supports("avx512bf16");
+  return has && current_isa() >= Isa::kAvx512;
+#else
+  return false;
+#endif
+}
+
 bool select_isa(Isa isa) {
   if (isa < Isa::kScalar || isa > best_isa()) return false;
   selected().store(isa, std::memory_order_relaxed);

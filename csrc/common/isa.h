@@ -15,6 +15,9 @@ Isa best_isa();
 
 Isa current_isa();
 
+// Whether the processor has AVX512_BF16 beside AVX-512, and the latter is the level in use.
+bool has_bf16();
+
 // Returns false, and changes nothing, when this machine does not support `isa`.
 bool select_isa(Isa isa);
 

@@ -28,15 +28,6 @@ inline int64_t chunk_of(int64_t count) {
   return round_up(divide_up(count, divide_up(count, kMaxChunk)), kChunkStep);
 }
 
-inline bool has_bf16_products() {
-#if defined(__x86_64__)
-  static const bool has = __builtin_cpu_supports("avx512bf16");
-  return has && current_isa() >= Isa::kAvx512;
-#else
-  return false;
-#endif
-}
-
 inline HeadRows rows_of_heads(const Tensor& x) {
   // The kernels write only to what is theirs.
   return {const_cast<void*>(x.const_data_ptr()), x.stride(0), x.stride(1), x.stride(2)};
@@ -112,7 +103,7 @@ Args args_of(const Tensor& query, const Tensor& key, const Tensor& value,
   args.query = rows_of_heads(query);
   args.key = rows_of_heads(key);
   args.value = rows_of_heads(value);
-  args.use_bf16_products = args.dtype == Dtype::kBFloat16 && has_bf16_products();
+  args.use_bf16_products = args.dtype == Dtype::kBFloat16 && has_bf16();
   args.use_tiles = args.use_bf16_products && current_isa() >= Isa::kAmx;
 
   args.scale = static_cast<float>(options.scale);

@@ -43,3 +43,21 @@ def test_rounding_is_to_nearest_even_as_in_torch(isa, dtype):
     with ops.use_isa(isa):
         found = through_kernel(bias, dtype)
     torch.testing.assert_close(found, bias.to(dtype), rtol=0, atol=0, equal_nan=True)
+
+
+@needs_kernels
+@each_isa
+@pytest.mark.parametrize("dtype", NARROW, ids=["bfloat16", "float16"])
+def test_sums_are_rounded_as_in_torch(isa, dtype):
+    """What the next layer reads, x + residual, in groups of rows: ties, denormals, 0, infinity."""
+    numbers = torch.Generator().manual_seed(0)
+    x, residual = (
+        torch.randint(-(2**15), 2**15, (9, 1000), generator=numbers, dtype=torch.int16).view(dtype)
+        for _ in range(2)
+    )
+    residual[::2] = x[::2].roll(1, 1)  # of near sizes, so that both terms count
+    x[1, :40], x[2, 32:96] = 0, 1e-40
+    residual[1, :40], residual[2, 32:96] = 0, -3e-40
+    with ops.use_backend("cpu"), ops.use_isa(isa):
+        _, h = ops.add_layer_norm(x, residual)
+    torch.testing.assert_close(h, x + residual, rtol=0, atol=0, equal_nan=True)

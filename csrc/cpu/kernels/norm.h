@@ -20,6 +20,7 @@ struct NormForward {
   Dtype x_dtype;         // of x
   Dtype dtype;           // of residual, h and y: x_dtype, or float32
   bool is_streaming;     // write h and y past the caches; their rows are aligned to 64 bytes
+  bool has_bf16;         // the processor has AVX512_BF16
   const void* x;         // row stride x_stride
   const void* residual;  // row stride residual_stride; null in the ops without residual
   const float* weight;   // (width,)
@@ -36,7 +37,7 @@ struct NormForward {
 // Gradients of the above with respect to x, residual, and the sums for weight and bias.
 struct NormBackward {
   Dtype x_dtype, dtype;
-  bool is_streaming;
+  bool is_streaming, has_bf16;
   const void* grad_y;   // of `dtype`, row stride grad_y_stride
   const void* grad_h;   // of `dtype`, row stride grad_h_stride: what else reaches h; or null
   const void* h;        // of `dtype`, row stride h_stride; x in the ops without residual

@@ -187,7 +187,7 @@ DLPLUG_INLINE void norm_backward_flags(const NormBackward& args, int64_t begin, 
 
 template <bool kCentered>
 DLPLUG_INLINE void norm_backward(const NormBackward& args, int64_t begin, int64_t end) {
-  with_dtype(args.x_dtype, [&](auto x) __attribute__((always_inline)) {
+  with_dtype(args.x_dtype, args.has_bf16, [&](auto x) __attribute__((always_inline)) {
     using X = decltype(x);
     norm_backward_flags<X, X, kCentered, false>(args, begin, end);
   });
@@ -195,9 +195,10 @@ DLPLUG_INLINE void norm_backward(const NormBackward& args, int64_t begin, int64_
 
 template <bool kCentered>
 DLPLUG_INLINE void add_norm_backward(const NormBackward& args, int64_t begin, int64_t end) {
-  with_dtypes(args.x_dtype, args.dtype, [&](auto x, auto h) __attribute__((always_inline)) {
-    norm_backward_flags<decltype(x), decltype(h), kCentered, true>(args, begin, end);
-  });
+  with_dtypes(args.x_dtype, args.dtype, args.has_bf16,
+              [&](auto x, auto h) __attribute__((always_inline)) {
+                norm_backward_flags<decltype(x), decltype(h), kCentered, true>(args, begin, end);
+              });
 }
 
 }  // namespace dlplug::DLPLUG_ISA

@@ -1,7 +1,7 @@
 // From the dtypes and flags in a kernel's arguments to types: body(float{}), body(Flag<true>{}).
 #pragma once
 
-#include "csrc/common/memory.h"
+#include "csrc/cpu/kernels/native_bfloat16.h"
 
 namespace dlplug::DLPLUG_ISA {
 
@@ -18,12 +18,16 @@ DLPLUG_INLINE void with_flag(bool flag, Body body) {
     body(Flag<false>{});
 }
 
+// is_native: the processor has AVX512_BF16.
 template <class Body>
-DLPLUG_INLINE void with_dtype(Dtype dtype, Body body) {
+DLPLUG_INLINE void with_dtype(Dtype dtype, [[maybe_unused]] bool is_native, Body body) {
   switch (dtype) {
     case Dtype::kFloat32:
       return body(float{});
     case Dtype::kBFloat16:
+#if defined(__AVX512BW__)
+      if (is_native) return body(NativeBFloat16{});
+#endif
       return body(BFloat16{});
     case Dtype::kFloat16:
       return body(Half{});
@@ -32,11 +36,11 @@ DLPLUG_INLINE void with_dtype(Dtype dtype, Body body) {
 
 // `wide` is `narrow`, or float32 (a residual stream that is kept in float32).
 template <class Body>
-DLPLUG_INLINE void with_dtypes(Dtype narrow, Dtype wide, Body body) {
+DLPLUG_INLINE void with_dtypes(Dtype narrow, Dtype wide, bool is_native, Body body) {
   if (wide == Dtype::kFloat32)
-    with_dtype(narrow, [&](auto x) __attribute__((always_inline)) { body(x, float{}); });
+    with_dtype(narrow, false, [&](auto x) __attribute__((always_inline)) { body(x, float{}); });
   else
-    with_dtype(narrow, [&](auto x) __attribute__((always_inline)) {
+    with_dtype(narrow, is_native, [&](auto x) __attribute__((always_inline)) {
       if constexpr (!__is_same(decltype(x), float)) body(x, x);
     });
 }
