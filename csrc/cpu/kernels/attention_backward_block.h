@@ -69,10 +69,9 @@ static void multiply_keys_of(const AttentionBackward& args,
   for (int64_t row = 0; row < block.count; ++row)  // the products end with the keys
     store(space.weights + row * space.columns + block.columns - kWidth, Float{});
   pack_queries(query, args.query.row, block.count, args.width, space.queries);
-  const Ahead nothing(keys, args.key.row, args.width, 0);
   multiply_in_place(block.count, space.queries, row_of<Element>(args.width), keys, args.key.row,
                     block.span.end - block.span.begin, args.width, space.last_keys, space.weights,
-                    space.columns, nothing, nothing);
+                    space.columns, [](int64_t, int64_t) {});
 }
 
 // The sums of a block's queries.

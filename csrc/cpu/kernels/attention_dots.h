@@ -3,23 +3,65 @@
 // the keys into the layout of attention_product.h first.
 #pragma once
 
-#include "csrc/cpu/kernels/attention_ahead.h"
 #include "csrc/cpu/kernels/attention_mask.h"
 #include "csrc/cpu/kernels/attention_pairs.h"
 #include "csrc/cpu/kernels/attention_product.h"
 
 namespace dlplug::DLPLUG_ISA {
 
+// Of each quarter of a vector, 128 bits, and the same of another one.
+#if defined(__AVX512F__)
+#define DLPLUG_QUARTERS_LOW 0, 16, 1, 17, 4, 20, 5, 21, 8, 24, 9, 25, 12, 28, 13, 29
+#define DLPLUG_QUARTERS_HIGH 2, 18, 3, 19, 6, 22, 7, 23, 10, 26, 11, 27, 14, 30, 15, 31
+#define DLPLUG_QUARTERS_LEFT 0, 1, 16, 17, 4, 5, 20, 21, 8, 9, 24, 25, 12, 13, 28, 29
+#define DLPLUG_QUARTERS_RIGHT 2, 3, 18, 19, 6, 7, 22, 23, 10, 11, 26, 27, 14, 15, 30, 31
+#elif defined(__AVX2__)
+#define DLPLUG_QUARTERS_LOW 0, 8, 1, 9, 4, 12, 5, 13
+#define DLPLUG_QUARTERS_HIGH 2, 10, 3, 11, 6, 14, 7, 15
+#define DLPLUG_QUARTERS_LEFT 0, 1, 8, 9, 4, 5, 12, 13
+#define DLPLUG_QUARTERS_RIGHT 2, 3, 10, 11, 6, 7, 14, 15
+#else
+#define DLPLUG_QUARTERS_LOW 0, 4, 1, 5
+#define DLPLUG_QUARTERS_HIGH 2, 6, 3, 7
+#define DLPLUG_QUARTERS_LEFT 0, 1, 4, 5
+#define DLPLUG_QUARTERS_RIGHT 2, 3, 6, 7
+#endif
+
+// The sums of four rows' lanes, quarter by quarter: lane 4 * q + i holds that of quarter q of row
+// i. This way the shuffles stay within quarters, where they are cheapest.
+DLPLUG_INLINE Float sums_of_quarters(Float a, Float b, Float c, Float d) {
+  const Float ab = __builtin_shufflevector(a, b, DLPLUG_QUARTERS_LOW) +
+                   __builtin_shufflevector(a, b, DLPLUG_QUARTERS_HIGH);
+  const Float cd = __builtin_shufflevector(c, d, DLPLUG_QUARTERS_LOW) +
+                   __builtin_shufflevector(c, d, DLPLUG_QUARTERS_HIGH);
+  return __builtin_shufflevector(ab, cd, DLPLUG_QUARTERS_LEFT) +
+         __builtin_shufflevector(ab, cd, DLPLUG_QUARTERS_RIGHT);
+}
+
+// The sum of row i in lane i, from `fours`[i / 4] of sums_of_quarters.
+DLPLUG_INLINE Float sums_of_fours(const Float (&fours)[kWidth / 4]) {
+#if defined(__AVX512F__)
+#define DLPLUG_ADD_QUARTERS(a, b)                                                            \
+  (__builtin_shufflevector(a, b, 0, 1, 2, 3, 8, 9, 10, 11, 16, 17, 18, 19, 24, 25, 26, 27) + \
+   __builtin_shufflevector(a, b, 4, 5, 6, 7, 12, 13, 14, 15, 20, 21, 22, 23, 28, 29, 30, 31))
+  const Float low = DLPLUG_ADD_QUARTERS(fours[0], fours[1]);
+  const Float high = DLPLUG_ADD_QUARTERS(fours[2], fours[3]);
+  return DLPLUG_ADD_QUARTERS(low, high);
+#elif defined(__AVX2__)
+  return __builtin_shufflevector(fours[0], fours[1], 0, 1, 2, 3, 8, 9, 10, 11) +
+         __builtin_shufflevector(fours[0], fours[1], 4, 5, 6, 7, 12, 13, 14, 15);
+#else
+  return fours[0];
+#endif
+}
+
 // The sum of rows[i] in lane i.
-DLPLUG_INLINE Float sums_of(Float (&rows)[kWidth]) {
+DLPLUG_INLINE Float sums_of(const Float (&rows)[kWidth]) {
+  Float fours[kWidth / 4];
 #pragma GCC unroll 4
-  for (int count = kWidth / 2; count > 0; count /= 2) {
-#pragma GCC unroll 8
-    for (int i = 0; i < count; ++i)
-      rows[i] = __builtin_shufflevector(rows[i], rows[i + count], DLPLUG_ZIP_LOW) +
-                __builtin_shufflevector(rows[i], rows[i + count], DLPLUG_ZIP_HIGH);
-  }
-  return rows[0];
+  for (int i = 0; i < kWidth / 4; ++i)
+    fours[i] = sums_of_quarters(rows[4 * i], rows[4 * i + 1], rows[4 * i + 2], rows[4 * i + 3]);
+  return sums_of_fours(fours);
 }
 
 // (rows, width) packed as the first factor of a product over the width, zeros behind it.
@@ -49,45 +91,80 @@ DLPLUG_INLINE Float multiply_depth(UInt a, const uint32_t* b, Float c) {
 }
 #endif
 
-// kRows queries, packed as a first factor with zeros up to whole vectors, times kWidth / kRows
-// keys. Lane row * (kWidth / kRows) + key.
-template <int kRows, class T, class Element>
-DLPLUG_INLINE Float multiply_keys(const Element* queries, int64_t query_stride, const T* keys,
-                                  int64_t key_stride, int64_t width) {
-  constexpr int kKeys = kWidth / kRows, kEntries = kWidth * 4 / (__is_same(Element, float) ? 4 : 2);
-  Float sums[kWidth] = {};
-  for (int64_t column = 0; column < width; column += kEntries) {
-#pragma GCC unroll 16
-    for (int key = 0; key < kKeys; ++key) {
-      const auto entries = load_depth(keys + key * key_stride + column, width - column, Element{});
-#pragma GCC unroll 4
-      for (int row = 0; row < kRows; ++row) {
-        Float& sum = sums[row * kKeys + key];
-        sum =
-            multiply_depth(entries, queries + row * query_stride + column * kWidth / kEntries, sum);
-      }
-    }
-  }
-  return sums_of(sums);
+// How far behind a row of keys or values the one lies that is brought in with it, in rows: 6 KiB.
+// With less the memory has not answered by then; what comes too early leaves the first cache again.
+DLPLUG_INLINE int64_t rows_ahead_of(int64_t row_bytes) {
+  constexpr int64_t kBytes = 6144, kLeast = 16;
+  return row_bytes > kBytes / kLeast ? kLeast : kBytes / (row_bytes > 0 ? row_bytes : 1);
 }
 
-// The key that is brought in with each: the memory has answered by the time it is read. With 64
-// floats a key this reads 26 GB/s where the processor by itself reads 22, of 31.
-constexpr int64_t kKeysAhead = 64;
+// Brings in what lies there, or nothing where that is beyond the tensor: no address is a fault.
+DLPLUG_INLINE void fetch(const void* at) { __builtin_prefetch(at, 0, 3); }
+
+// kRows queries, packed as a first factor with zeros up to whole vectors, times kWidth / kRows
+// keys. Lane row * (kWidth / kRows) + key. Few keys at a time are read, each from its begin to its
+// end, which is how the processor expects it. For one query the memory is what takes time: with
+// every line the one `ahead` entries further on is brought in, as many at once would be too many.
+template <int kRows, class T, class Element>
+DLPLUG_INLINE Float multiply_keys(const Element* queries, int64_t query_stride, const T* keys,
+                                  int64_t key_stride, int64_t width, int64_t ahead) {
+  constexpr int kKeys = kWidth / kRows, kEntries = kWidth * 4 / (__is_same(Element, float) ? 4 : 2);
+  constexpr int kTaken = kKeys < 4 ? kKeys : 4, kBlocks = kKeys / kTaken;
+  constexpr bool kFetch = kRows == 1;
+  constexpr int kLine = 16 / kWidth, kParts = kRows > 1 ? 1 : kLine > 2 ? kLine : 2;  // vectors
+  Float fours[kWidth / 4];
+#pragma GCC unroll 4
+  for (int block = 0; block < kBlocks; ++block) {
+    Float sums[kRows * kTaken] = {};
+    const T* rows = keys + block * kTaken * key_stride;
+    const auto add = [&](int64_t column, int key, int64_t count) __attribute__((always_inline)) {
+      const auto entries = load_depth(rows + key * key_stride + column, count, Element{});
+#pragma GCC unroll 4
+      for (int row = 0; row < kRows; ++row) {
+        const Element* factors = queries + row * query_stride + column * kWidth / kEntries;
+        Float& sum = sums[row * kTaken + key];
+        sum = multiply_depth(entries, factors, sum);
+      }
+    };
+    int64_t column = 0;
+    for (; column + kParts * kEntries <= width; column += kParts * kEntries) {
+#pragma GCC unroll 4
+      for (int key = 0; key < kTaken; ++key) {
+#pragma GCC unroll 4
+        for (int part = 0; part < kParts; ++part) {
+          const int64_t at = column + part * kEntries;
+          if (kFetch && part % kLine == 0) fetch(rows + key * key_stride + at + ahead);
+          add(at, key, kEntries);
+        }
+      }
+    }
+    for (; column < width; column += kEntries) {
+#pragma GCC unroll 4
+      for (int key = 0; key < kTaken; ++key) {
+        if (kFetch) fetch(rows + key * key_stride + column + ahead);
+        add(column, key, width - column);
+      }
+    }
+#pragma GCC unroll 4
+    for (int i = 0; i < kRows * kTaken / 4; ++i)
+      fours[i * kBlocks + block] =
+          sums_of_quarters(sums[4 * i], sums[4 * i + 1], sums[4 * i + 2], sums[4 * i + 3]);
+  }
+  return sums_of_fours(fours);
+}
 
 // Products of kRows queries with all keys, rows of `to`; kWidth columns at a time are written.
-// `last_keys` is space for kWidth keys of the width.
-template <int kRows, class T, class Element>
+// `last_keys` is space for kWidth keys of the width. `before`, if it counts, is called with the
+// first of each few keys and their number.
+template <int kRows, class T, class Element, class Before>
 static void multiply_all_keys(const Element* queries, int64_t query_stride, const T* keys,
                               int64_t key_stride, int64_t num_keys, int64_t width, T* last_keys,
-                              float* to, int64_t to_stride, const Ahead& next_keys,
-                              const Ahead& values) {
+                              float* to, int64_t to_stride, bool before_counts,
+                              const Before& before) {
   constexpr int kKeys = kWidth / kRows;
+  const int64_t ahead = rows_ahead_of(width * (int64_t)sizeof(T)) * key_stride;
   for (int64_t key = 0; key < num_keys; key += kKeys) {
-    for (int64_t i = key; i < key + kKeys && i < num_keys; ++i) {
-      next_keys.fetch(i);
-      values.fetch(i);
-    }
+    if (before_counts) before(key, kKeys);
     const T* rows = keys + key * key_stride;
     int64_t stride = key_stride;
     if (key + kKeys > num_keys) {
@@ -98,7 +175,7 @@ static void multiply_all_keys(const Element* queries, int64_t query_stride, cons
       stride = width;
     }
     const Float products =
-        multiply_keys<kRows, T, Element>(queries, query_stride, rows, stride, width);
+        multiply_keys<kRows, T, Element>(queries, query_stride, rows, stride, width, ahead);
 #pragma GCC unroll 4
     for (int row = 0; row < kRows; ++row)
       __builtin_memcpy(to + row * to_stride + key, (const float*)&products + row * kKeys,
@@ -106,20 +183,18 @@ static void multiply_all_keys(const Element* queries, int64_t query_stride, cons
   }
 }
 
-// Products of any number of queries.
-template <class T, class Element>
+// Products of any number of queries; `before` counts with the first ones.
+template <class T, class Element, class Before>
 static void multiply_in_place(int64_t rows, const Element* queries, int64_t query_stride,
                               const T* keys, int64_t key_stride, int64_t num_keys, int64_t width,
-                              T* last_keys, float* to, int64_t to_stride, Ahead next_keys,
-                              Ahead values) {
-  while (rows > 0) {
+                              T* last_keys, float* to, int64_t to_stride, const Before& before) {
+  for (bool is_first = true; rows > 0; is_first = false) {
     const int64_t taken = rows >= 4 ? 4 : rows >= 2 ? 2 : 1;
-    const auto multiply = taken == 4   ? multiply_all_keys<4, T, Element>
-                          : taken == 2 ? multiply_all_keys<2, T, Element>
-                                       : multiply_all_keys<1, T, Element>;
+    const auto multiply = taken == 4   ? multiply_all_keys<4, T, Element, Before>
+                          : taken == 2 ? multiply_all_keys<2, T, Element, Before>
+                                       : multiply_all_keys<1, T, Element, Before>;
     multiply(queries, query_stride, keys, key_stride, num_keys, width, last_keys, to, to_stride,
-             next_keys, values);
-    next_keys.count = values.count = 0;  // the first queries have brought them
+             is_first, before);
     rows -= taken;
     queries += taken * query_stride;
     to += taken * to_stride;

@@ -6,9 +6,11 @@
 // of the first head, of the second, ...
 // Floor: the bytes of keys and values through the memory's bandwidth.
 #include "csrc/cpu/kernels/attention.h"
+#include "csrc/cpu/kernels/attention_ahead.h"
 #include "csrc/cpu/kernels/attention_dots.h"
 #include "csrc/cpu/kernels/attention_output.h"
 #include "csrc/cpu/kernels/attention_product.h"
+#include "csrc/cpu/kernels/attention_values.h"
 
 namespace dlplug::DLPLUG_ISA {
 
@@ -22,7 +24,7 @@ struct FewScratch {
   Element* queries;  // (rows, query_stride)
   T* last_keys;      // (kWidth, D)
   float* values;     // (chunk, width), where they cannot be read as they lie
-  float* scores;     // (rows, columns)
+  float* scores;     // (2, rows, columns): of a chunk, and the weights of the one before
   float* rows;       // (rows,)
   float* sums;       // (rows, width)
   Softmax softmax;   // (rows,)
@@ -36,7 +38,7 @@ struct FewScratch {
         queries(scratch.take<Element>(num_rows * query_stride)),
         last_keys(scratch.take<T>(kWidth * args.width)),
         values(scratch.take<float>(width == args.value_width ? 0 : args.chunk * width)),
-        scores(scratch.take<float>(num_rows * columns)),
+        scores(scratch.take<float>(2 * num_rows * columns)),
         rows(scratch.take<float>(num_rows)),
         sums(scratch.take<float>(num_rows * width)),
         softmax{scratch.take<float>(num_rows), scratch.take<float>(num_rows),
@@ -68,6 +70,61 @@ static bool is_hidden(const AttentionForward& args, int64_t batch, int64_t first
   return true;
 }
 
+// Of several queries the keys that lie so far ahead are brought into the second cache: 16 KiB.
+constexpr int64_t kBytesAhead = 16384;
+
+namespace {
+
+// The weights of a chunk and the values that they are multiplied with. Those of one row are, slice
+// by slice, while the next chunk's keys are: this way keys and values come from memory all the
+// time. Of several rows the multiplications take longer than the memory, and want long slices.
+template <class T, class Element>
+struct WeightedValues {
+  const AttentionForward& args;
+  const FewScratch<T, Element>& space;
+  const float* weights = nullptr;  // (rows, columns)
+  const T* values = nullptr;
+  int64_t count = 0, done = 0;  // keys
+  bool has_sums = false;
+
+  void begin(const float* chunk_weights, const T* chunk_values, int64_t num_keys) {
+    weights = chunk_weights;
+    values = chunk_values;
+    count = num_keys;
+    done = 0;
+  }
+
+  void add_slice(int64_t most) { add(count - done < most ? count - done : most); }
+  void add_rest() { add(count - done); }
+
+ private:
+  void add(int64_t keys) {
+    if (keys == 0) return;
+    const T* rows = values + done * args.value.row;
+    if (space.width == args.value_width) {
+      multiply(keys, rows, args.value.row);
+    } else {
+      copy_rows(rows, args.value.row, keys, args.value_width, space.values);
+      multiply(keys, (const float*)space.values, space.width);
+    }
+    has_sums = true;
+    done += keys;
+  }
+
+  template <class Value>
+  void multiply(int64_t keys, const Value* rows, int64_t stride) const {
+    const int64_t vectors = space.width / kWidth;
+    const float* factors = weights + done;
+    if (space.num_rows == 1)
+      add_rows(factors, keys, rows, stride, vectors, space.sums, has_sums);
+    else
+      DLPLUG_ISA::multiply<false>(space.num_rows, vectors, keys, factors, space.columns, rows,
+                                  stride, space.sums, space.width, has_sums);
+  }
+};
+
+}  // namespace
+
 template <class T, class Element>
 static void attend_few(const AttentionForward& args, const FewScratch<T, Element>& space,
                        int64_t item) {
@@ -80,43 +137,49 @@ static void attend_few(const AttentionForward& args, const FewScratch<T, Element
     pack_queries(rows_at<T>(args.query, batch, kv_head * group + i, 0), args.query.row, queries,
                  args.width, space.queries + i * queries * space.query_stride);
 
-  bool is_started = false;
+  WeightedValues<T, Element> weighted{args, space};
+  float *scores = space.scores, *others = scores + rows * space.columns;
   const Span seen = intersect(keys_seen_by(args, 0, queries - 1), keys_of_range(args, range));
   for (int64_t key = seen.begin / args.chunk * args.chunk; key < seen.end; key += args.chunk) {
     Span chunk = intersect(seen, {key, key + args.chunk});
     chunk.begin = chunk.begin / kWidth * kWidth;
     const int64_t num_keys = chunk.end - chunk.begin;
     if (is_hidden(args, batch, kv_head * group, group, chunk)) continue;
-    const T* values = rows_at<T>(args.value, batch, kv_head, chunk.begin);
     const T* keys = rows_at<T>(args.key, batch, kv_head, chunk.begin);
-    const int64_t left = args.num_keys - chunk.begin - kKeysAhead;
-    const Ahead next_keys(left > 0 ? keys + kKeysAhead * args.key.row : keys, args.key.row,
-                          args.width, left);
+    const T* values = rows_at<T>(args.value, batch, kv_head, chunk.begin);
+    const int64_t next = kBytesAhead / (1 + args.width * (int64_t)sizeof(T));
+    const Ahead keys_ahead(keys + next * args.key.row, args.key.row, args.width,
+                           args.num_keys - chunk.begin - next);
+    const Ahead values_ahead(values, args.value.row, args.value_width, num_keys);
     multiply_in_place(rows, space.queries, space.query_stride, keys, args.key.row, num_keys,
-                      args.width, space.last_keys, space.scores, space.columns, next_keys,
-                      Ahead(values, args.value.row, args.value_width, num_keys));
+                      args.width, space.last_keys, scores, space.columns,
+                      [&](int64_t first, int64_t count) {
+                        if (rows == 1) return weighted.add_slice(count);
+                        for (int64_t i = first; i < first + count; ++i) {
+                          keys_ahead.fetch(i);
+                          values_ahead.fetch(i);
+                        }
+                      });
+    weighted.add_rest();
     for (int64_t i = 0; i < group; ++i) {
       const ScoreBlock block(args, batch, kv_head * group + i, 0, queries, chunk, space.columns);
       soften_head(block, chunk, space.softmax.from(i * queries),
-                  space.scores + i * queries * space.columns, space.rows);
+                  scores + i * queries * space.columns, space.rows);
     }
-    for (int64_t row = 0; is_started && row < rows; ++row)
+    for (int64_t row = 0; weighted.has_sums && row < rows; ++row)
       if (space.softmax.shrink[row] != 1.0f)
         write_rows(space.sums + row * space.width, 0, 1, space.width, space.softmax.shrink[row],
                    space.sums + row * space.width, 0);
-    if (space.width == args.value_width) {
-      multiply<false>(rows, space.width / kWidth, num_keys, space.scores, space.columns, values,
-                      args.value.row, space.sums, space.width, is_started);
-    } else {
-      copy_rows(values, args.value.row, num_keys, args.value_width, space.values);
-      multiply<false>(rows, space.width / kWidth, num_keys, space.scores, space.columns,
-                      (const float*)space.values, space.width, space.sums, space.width, is_started);
-    }
-    is_started = true;
+    weighted.begin(scores, values, num_keys);
+    if (rows > 1) weighted.add_rest();
+    float* const free = others;
+    others = scores;
+    scores = free;
   }
+  weighted.add_rest();
   for (int64_t i = 0; i < group; ++i)
     put_out<T>(args, batch, kv_head * group + i, range, 0, queries,
-               is_started ? space.sums + i * queries * space.width : nullptr, space.width,
+               weighted.has_sums ? space.sums + i * queries * space.width : nullptr, space.width,
                space.softmax.from(i * queries));
 }
 
