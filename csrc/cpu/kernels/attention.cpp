@@ -104,15 +104,17 @@ struct ForwardItem {
   }
 };
 
-// Brings what the next block reads into the cache: its queries, from `query` on, and a part of the
-// next chunk's keys and values.
+// Brings the mask of a block into the cache, and what the next block reads: its queries, from
+// `query` on, and a part of the next chunk's keys and values.
 template <class T>
-DLPLUG_INLINE void fetch_next(const AttentionForward& args, const ForwardItem& of_keys,
-                              Portions& keys, const ForwardItem& of_queries, int64_t query,
-                              int64_t size, Trickle& ahead) {
+DLPLUG_INLINE void fetch_next(const AttentionForward& args, const ScoreBlock& block,
+                              const ForwardItem& of_keys, Portions& keys,
+                              const ForwardItem& of_queries, int64_t query, int64_t size,
+                              Trickle& ahead) {
   const Span rows = keys.next();
   const Span queries = intersect(of_queries.queries(), {query, query + size});
   const Ahead tensors[] = {
+      mask_ahead(args.mask, block),
       rows_ahead<T>(args.key, of_keys.batch, of_keys.kv_head, rows, args.width),
       rows_ahead<T>(args.value, of_keys.batch, of_keys.kv_head, rows, args.value_width),
       rows_ahead<T>(args.query, of_queries.batch, of_queries.head, queries, args.width)};
@@ -157,7 +159,7 @@ static void attend_item(const AttentionForward& args, const ForwardScratch<Eleme
       if (block.is_empty()) continue;
       if (!ForwardItem::is_whole_head(args)) {
         const int64_t query = first + i + size;
-        fetch_next<T>(args, then, keys, query < first + count ? item : then,
+        fetch_next<T>(args, block, then, keys, query < first + count ? item : then,
                       query < first + count ? query : then.first, size, ahead);
       }
       if (values.data == nullptr) {

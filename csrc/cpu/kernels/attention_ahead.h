@@ -4,6 +4,7 @@
 #pragma once
 
 #include "csrc/cpu/kernels/attention_mask.h"
+#include "csrc/cpu/kernels/attention_scores.h"
 #include "csrc/cpu/kernels/attention_scratch.h"
 
 namespace dlplug::DLPLUG_ISA {
@@ -47,11 +48,24 @@ static Ahead head_ahead(const HeadRows& x, int64_t batch, int64_t head, int64_t 
   return rows_ahead<T>(x, batch, head, {0, rows < most ? rows : most}, width);
 }
 
+// Those of a mask, or of its gradient's share that begins `offset` elements on, that a block meets.
+DLPLUG_INLINE Ahead mask_ahead(const MaskRows& mask, const ScoreBlock& block, int64_t offset = 0) {
+  Ahead rows;
+  with_mask_type(mask.type, [&](auto entry) {
+    const auto* first = (const decltype(entry)*)mask.data + offset + block.batch * mask.batch +
+                        block.head * mask.head + block.first * mask.row +
+                        block.span.begin * mask.key;
+    rows = Ahead(first, mask.row, mask.key == 0 ? 1 : block.span.end - block.span.begin,
+                 mask.row == 0 ? 1 : block.count);
+  });
+  return rows;
+}
+
 // Rows of several tensors, brought in a few at a time between the tiles of products: all at once
 // they are more than the processor keeps waiting for, and it stands still. The tensors take turns,
 // which for heads of 64 rows is 10 % faster than one after the other.
 struct Trickle {
-  static constexpr int kMost = 8;
+  static constexpr int kMost = 10;
 
   Ahead tensors[kMost];
   int count = 0;
@@ -63,12 +77,13 @@ struct Trickle {
   void begin(const Ahead (&next)[kCount], int64_t rows_at_a_time) {
     static_assert(kCount <= kMost);
     finish();
+    count = 0;
     row = rows = 0;
     step = rows_at_a_time;
-    count = kCount;
-    for (int i = 0; i < kCount; ++i) {
-      tensors[i] = next[i];
-      if (next[i].count > rows) rows = next[i].count;
+    for (const Ahead& each : next) {
+      if (each.count <= 0) continue;
+      tensors[count++] = each;
+      if (each.count > rows) rows = each.count;
     }
   }
   void advance() {

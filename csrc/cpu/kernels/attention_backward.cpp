@@ -53,7 +53,7 @@ static void differentiate_chunk(const AttentionBackward& args,
     const ScoreBlock block(args, at.batch, at.head, first, count, chunk, space.columns);
     if (!block.is_empty()) {
       packed.hold(args, space, at, chunk);
-      ahead.begin_block(i, count);
+      ahead.begin_block(block, item.share);
       differentiate_block<T>(args, space, item, block, chunk, packed.key_rows, ahead.trickle, sums,
                              key_sums);
     }

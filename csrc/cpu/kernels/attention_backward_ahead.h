@@ -67,13 +67,15 @@ struct ChunkAhead {
     return intersect({begin, begin + args.chunk}, seen);
   }
 
-  // Before the block of `count` queries from row `first` of the pass on.
-  void begin_block(int64_t first, int64_t count) {
+  // Before a block of queries, whose mask and its gradient's share are fetched as well.
+  __attribute__((always_inline)) void begin_block(const ScoreBlock& block, int64_t share) {
     if (is_off) return;
-    const int64_t query = all.begin + first + count;
-    const Span near = intersect(all, {query, query + count}), key_rows = keys.next();
+    const int64_t query = block.first + block.count;
+    const Span near = intersect(all, {query, query + block.count}), key_rows = keys.next();
     const Span far = is_last ? queries.next() : Span{};
     const Ahead tensors[] = {
+        mask_ahead(args.mask, block),
+        mask_ahead(args.grad_mask, block, share * args.mask_share),
         rows_ahead<T>(args.query, at.batch, at.head, near, args.width),
         rows_ahead<T>(args.out, at.batch, at.head, near, args.value_width),
         rows_ahead<T>(args.grad_out, at.batch, at.head, near, args.value_width),
