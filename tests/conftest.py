@@ -1,6 +1,7 @@
 """Fixtures of all tests: what a shell may have set is taken away, and every load is watched."""
 
 import functools
+import gc
 import os
 import sys
 import warnings
@@ -29,6 +30,12 @@ def pytest_collection_modifyitems(items):
     slow = {item.path for item in items if item.get_closest_marker("slow")}
     sizes = Counter(item.path for item in items)
     items.sort(key=lambda item: (item.path not in slow, -sizes[item.path]))
+
+
+def pytest_collection_finish():
+    """What the imports have made stays: no collection of garbage goes through it again."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True, scope="module")
