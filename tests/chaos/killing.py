@@ -10,8 +10,9 @@ from pathlib import Path
 
 from dlplug.run.folder import Run
 from tests.chaos import journal
-from tests.chaos.fork_server import ForkServer
 from tests.chaos.journal import Line
+from tests.chaos.processes import start
+from tests.forked.client import Forked
 
 # Shares of the moments that kills aim at; the rest of a training is much shorter.
 SHARES = {"start-up": 2, "training": 4, "validation": 2, "saving": 2, "test": 2}
@@ -63,9 +64,9 @@ class Kill:
 
 
 def kill_training(
-    server: ForkServer,
     arguments: list[str],
     folder: Path,
+    cache: Path,
     num_kills: int,
     num_steps: int,
     randomness: random.Random,
@@ -73,9 +74,9 @@ def kill_training(
     """Start a training, kill it, start it again with the same words, until it has finished.
 
     Args:
-        server: Starts it.
         arguments: Of ``dlplug``; with ``--resume auto`` and a `Journal` among the callbacks.
         folder: In which it runs.
+        cache: Folder for what the starts remember.
         num_kills: To aim at. Fewer fire when the training ends before its kill.
         num_steps: Of the whole training.
         randomness: Draws the moments.
@@ -88,7 +89,7 @@ def kill_training(
         reached = max((end.step for end in ends), default=0)
         journal.write(Line("start-up", reached, reached), folder)
         aim = Aim.draw(randomness, reached, num_steps) if len(ends) < num_kills else None
-        status = _follow(server, server.start(arguments, folder), folder, aim)
+        status = _follow(start(arguments, folder, cache), folder, aim)
         if status not in (0, -signal.SIGKILL):
             output = (folder / "output.txt").read_text()
             raise RuntimeError(f"a training ended with {status}:\n{output[-3000:]}")
@@ -99,24 +100,24 @@ def kill_training(
     return [Kill(end.phase, lost[i], end.step - end.settled) for i, end in enumerate(ends)]
 
 
-def _follow(server: ForkServer, pid: int, folder: Path, aim: Aim | None) -> int:
+def _follow(training: Forked, folder: Path, aim: Aim | None) -> int:
     """Kill the whole process group at the moment aimed at; returns how the process ended."""
     deadline = time.monotonic() + PATIENCE
     while time.monotonic() < deadline:
-        status = server.status(POLL)
+        status = training.wait(POLL)
         if status is not None:
             return status
         line = journal.read(folder)[-1]
         if aim is not None and line.phase == aim.phase and line.step >= aim.step:
             # The delay is part of the random moment; nothing is waited for.
-            status = server.status(aim.delay)
+            status = training.wait(aim.delay)
             if status is not None:
                 return status
             with suppress(ProcessLookupError):
-                os.killpg(pid, signal.SIGKILL)
+                os.killpg(training.pid, signal.SIGKILL)
             aim = None
-    os.killpg(pid, signal.SIGKILL)
-    server.status(PATIENCE)
+    os.killpg(training.pid, signal.SIGKILL)
+    training.wait(PATIENCE)
     raise RuntimeError(f"a training has not ended after {PATIENCE} s")
 
 

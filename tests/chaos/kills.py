@@ -12,9 +12,9 @@ from pathlib import Path
 
 from dlplug.run.folder import Run
 from tests.chaos.fingerprint import difference, fingerprint
-from tests.chaos.fork_server import ForkServer, environment
 from tests.chaos.killing import SHARES, Kill, kill_training
 from tests.chaos.outcome import Outcome
+from tests.chaos.processes import environment
 from tests.chaos.progress import report
 
 SAVE_INTERVAL = 5  # optimizer steps; an epoch has 20, and a validation after every 10
@@ -51,22 +51,22 @@ def inject(count: int, folder: Path) -> Outcome:
     kills: list[Kill] = []
     differences: set[str] = set()
     contained = num_trainings = 0
-    with ForkServer(folder / "cache") as server:
-        for index, num_workers in enumerate(NUM_WORKERS):
-            whole = folder / f"whole-{num_workers}"
-            expected = undisturbed(whole, num_workers, server if index else None)
-            goal = len(kills) + (count + 1 - index) // 2
-            while len(kills) < goal:
-                num_trainings += 1
-                place = folder / f"killed-{num_trainings}"
-                arguments = prepare(place, num_workers)
-                planned = min(goal - len(kills), randomness.choice(KILLS_PER_TRAINING))
-                fired = kill_training(server, arguments, place, planned, STEPS, randomness)
-                found = difference(fingerprint(newest(place)), expected)
-                contained += sum(not found and is_cheap(kill) for kill in fired)
-                kills += fired
-                differences.update(found)
-                report(len(kills))
+    cache = folder / "cache"
+    for index, num_workers in enumerate(NUM_WORKERS):
+        whole = folder / f"whole-{num_workers}"
+        expected = undisturbed(whole, num_workers, cache, is_fresh=index == 0)
+        goal = len(kills) + (count + 1 - index) // 2
+        while len(kills) < goal:
+            num_trainings += 1
+            place = folder / f"killed-{num_trainings}"
+            arguments = prepare(place, num_workers)
+            planned = min(goal - len(kills), randomness.choice(KILLS_PER_TRAINING))
+            fired = kill_training(arguments, place, cache, planned, STEPS, randomness)
+            found = difference(fingerprint(newest(place)), expected)
+            contained += sum(not found and is_cheap(kill) for kill in fired)
+            kills += fired
+            differences.update(found)
+            report(len(kills))
     phases = Counter(kill.phase for kill in kills)
     measured = {f"kills in {phase}": phases[phase] for phase in SHARES}
     measured |= {
@@ -94,25 +94,26 @@ def prepare(folder: Path, num_workers: int) -> list[str]:
     return ["fit", "--config", "config.yaml", "--resume", "auto", *trust, *workers]
 
 
-def undisturbed(folder: Path, num_workers: int, server: ForkServer | None) -> dict[str, str]:
+def undisturbed(folder: Path, num_workers: int, cache: Path, is_fresh: bool) -> dict[str, str]:
     """Train without a kill; returns the fingerprint.
 
     Args:
         folder: New.
         num_workers: Of the loader.
-        server: Starts the training; None for a fresh process, with the command of a user.
+        cache: Folder for what trainings remember.
+        is_fresh: In a process of its own, with the command of a user, instead of a forked one.
     """
     arguments = prepare(folder, num_workers)
-    if server is not None:
-        kill_training(server, arguments, folder, 0, STEPS, random.Random())
-    else:
+    if is_fresh:
         subprocess.run(
             [sys.executable, "-m", "dlplug", *arguments],
             cwd=folder,
-            env=environment(folder.parent / "cache"),
+            env=environment(cache),
             capture_output=True,
             check=True,
         )
+    else:
+        kill_training(arguments, folder, cache, 0, STEPS, random.Random())
     return fingerprint(newest(folder))
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from dlplug.run.folder import Run
 from dlplug.storage.checkpoint import read_checkpoint
 from tests.chaos.fingerprint import difference, fingerprint
-from tests.chaos.fork_server import environment
+from tests.chaos.processes import environment
 from tests.chaos.rank_fault import FAULT, FIRED
 
 STEPS_PER_EPOCH = 12

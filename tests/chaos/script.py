@@ -3,10 +3,11 @@
 import json
 import os
 import subprocess
-import sys
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
+
+from tests import forked
 
 ROOT = Path(__file__).parents[2]
 PATIENCE = 240  # seconds
@@ -26,7 +27,7 @@ def answers(source: str, folder: Path) -> list[Any]:
     # What Lightning has told this process of others is not for the new ones.
     environment = {k: v for k, v in os.environ.items() if not k.startswith(("PL_", "MASTER_"))}
     environment |= {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
-    command = [sys.executable, str(script)]
+    command = [forked.python(), str(script)]
     done = subprocess.run(
         command, capture_output=True, text=True, timeout=PATIENCE, env=environment
     )

@@ -9,8 +9,8 @@ from pathlib import Path
 from dlplug.run.folder import Run
 from dlplug.storage.checkpoint import read_checkpoint
 from tests.chaos.fingerprint import difference, fingerprint
-from tests.chaos.fork_server import ForkServer
 from tests.chaos.outcome import Outcome
+from tests.chaos.processes import start
 from tests.chaos.progress import report
 from tests.chaos.signal_fault import FAULT, FIRED
 
@@ -48,23 +48,22 @@ SIGNALS = ("SIGTERM", "SIGINT")
 def inject(count: int, folder: Path) -> Outcome:
     """Send ``count`` signals, of both kinds in turn, in all phases."""
     fired = contained = 0
-    with ForkServer(folder / "cache") as server:
-        expected = None
-        for index in range(count):
-            name = SIGNALS[index % 2]
-            phase, step, times = CASES[index // 2 % len(CASES)]
-            if expected is None:
-                whole = folder / "whole"
-                assert train(server, whole, None) == 0
-                expected = fingerprint(run_in(whole))
-            place = folder / f"told-{index}"
-            code = train(server, place, f"{name}, {phase}, {step}, {times}")
-            fired += (place / FIRED).exists()
-            holds = code == goal(name, times) and is_saved(place, phase, times)
-            # What is left of the training, with the same words.
-            holds = holds and train(server, place, None) == 0
-            contained += holds and not difference(fingerprint(run_in(place)), expected)
-            report(index + 1)
+    expected = None
+    for index in range(count):
+        name = SIGNALS[index % 2]
+        phase, step, times = CASES[index // 2 % len(CASES)]
+        if expected is None:
+            whole = folder / "whole"
+            assert train(whole, None) == 0
+            expected = fingerprint(run_in(whole))
+        place = folder / f"told-{index}"
+        code = train(place, f"{name}, {phase}, {step}, {times}")
+        fired += (place / FIRED).exists()
+        holds = code == goal(name, times) and is_saved(place, phase, times)
+        # What is left of the training, with the same words.
+        holds = holds and train(place, None) == 0
+        contained += holds and not difference(fingerprint(run_in(place)), expected)
+        report(index + 1)
     return Outcome(fired, contained)
 
 
@@ -85,15 +84,14 @@ def is_saved(place: Path, phase: str, times: int) -> bool:
     return run.status["status"] == "interrupted" and saved == (30 if is_over else step + 1)
 
 
-def train(server: ForkServer, place: Path, fault: str | None) -> int:
+def train(place: Path, fault: str | None) -> int:
     """Train, or go on, until the end or the fault; gives the exit code."""
     place.mkdir(exist_ok=True)
     (place / "told.yaml").write_text(CONFIG)
     (place / FAULT).unlink(missing_ok=True)
     if fault:
         (place / FAULT).write_text(fault)
-    server.start(FIT, place)
-    return server.status(PATIENCE)
+    return start(FIT, place, place.parent / "cache").wait(PATIENCE)
 
 
 def run_in(place: Path) -> Run:

@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from dlplug.plugin.choices import choices_file
+from tests import forked
 
 ROOT = Path(__file__).parents[2]
 SOURCE = '''"""A network of my own."""
@@ -205,7 +206,7 @@ def test_every_process_and_every_worker_has_the_file(files):
     given = ["--config", "tiny.yaml", "--plugin", "my_model.py", "--json"]
     given += ["--trainer.devices", "2", "--trainer.strategy", "ddp"]
     done = subprocess.run(
-        [sys.executable, "-m", "dlplug", "fit", *given],
+        [forked.python(), "-m", "dlplug", "fit", *given],
         capture_output=True,
         text=True,
         cwd=files,

@@ -17,6 +17,7 @@ import pytest
 
 from dlplug.plugin.names import distribution_name
 from dlplug.plugin.requirements import missing_requirements
+from tests import forked
 
 ROOT = Path(__file__).parents[2]
 # Read as text: tomllib came with Python 3.11 only. Strings and lists of them are all that is there.
@@ -48,6 +49,10 @@ class Package:
     def libraries(self) -> Path:
         """Where a library lies that the other tests must not see; need not exist."""
         return Path(sys.prefix, f".{self.name.removeprefix('dlplug-')}")
+
+    def python(self) -> str:
+        """The interpreter: a real one where libraries of its own change what imports see."""
+        return sys.executable if self.libraries.exists() else forked.python()
 
     def require(self) -> None:
         """Skip the test where a library that the plugin requires is not installed."""

@@ -13,6 +13,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from tests import forked
+
 REPOSITORY = Path(__file__).parents[2]
 
 
@@ -20,7 +22,7 @@ def run_groups(root: Path, config: Path, groups: list) -> list[list[int]]:
     """Run one group after the other; returns the exit codes of the processes of each."""
     environment = {k: v for k, v in os.environ.items() if not k.startswith(("PL_", "MASTER_"))}
     done = subprocess.run(
-        [sys.executable, "-W", "error", __file__, str(root), str(config), json.dumps(groups)],
+        [forked.python(), "-W", "error", __file__, str(root), str(config), json.dumps(groups)],
         capture_output=True,
         text=True,
         timeout=240,

@@ -17,6 +17,7 @@ from dlplug.loggers.metrics_file import read_metrics
 from dlplug.run import verbs
 from dlplug.run.folder import Run
 from dlplug.run.strategies import FullyShardedStrategy, strategy_of
+from tests import forked
 
 ROOT = Path(__file__).parents[2]
 SCRIPT = Path(__file__).with_name("fit_script.py")
@@ -47,13 +48,13 @@ def alone(path, tmp_path_factory):
     return verbs.fit(experiment, root=tmp_path_factory.mktemp("alone"), progress=False)
 
 
-def fit(path, root, *overrides, script=SCRIPT):
-    """Train in two processes of half the batch."""
+def fit(path, root, *overrides, script=SCRIPT, python=None):
+    """Train in two processes of half the batch, both forked unless an interpreter is given."""
     environment = {k: v for k, v in os.environ.items() if not k.startswith(("PL_", "MASTER_"))}
     environment |= {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     two = ["data.batch_size=16", "trainer.devices=2", "trainer.max_epochs=3", *overrides]
     return subprocess.run(
-        [sys.executable, "-W", "error", str(script), str(root), str(path), *two],
+        [python or forked.python(), "-W", "error", str(script), str(root), str(path), *two],
         capture_output=True,
         text=True,
         timeout=240,
@@ -86,6 +87,7 @@ def assert_close(ours, theirs):
 def test_two_processes_train_what_one_does(path, alone, tmp_path, strategy):
     """Losses, weights, averages and test agree, through a SIGTERM and a resume in the same folder.
 
+    One of the four trainings starts as a user's does; the others find the imports done.
     A test counts every record once: with torch's own sampler the accuracy would differ.
     Tolerance: sums over two half batches round differently, and AdamW divides by small roots.
     """
@@ -96,7 +98,8 @@ def test_two_processes_train_what_one_does(path, alone, tmp_path, strategy):
     assert stopped.returncode == 143, stopped.stderr
     assert run.status["status"] == "interrupted"
     assert torch.load(run.last, weights_only=True)["global_step"] == 14
-    done = fit(path, tmp_path, f"trainer.strategy={strategy}")
+    real = sys.executable if strategy == "ddp" else None
+    done = fit(path, tmp_path, f"trainer.strategy={strategy}", python=real)
     assert done.returncode == 0, done.stderr
     (line,) = done.stdout.splitlines()
     result = json.loads(line)
@@ -189,7 +192,7 @@ def test_two_processes_predict_each_input_once(path, alone, tmp_path):
     )
     environment = {k: v for k, v in os.environ.items() if not k.startswith(("PL_", "MASTER_"))}
     done = subprocess.run(
-        [sys.executable, str(script), str(run.path), str(images), str(tmp_path / "2.csv")],
+        [forked.python(), str(script), str(run.path), str(images), str(tmp_path / "2.csv")],
         capture_output=True,
         text=True,
         timeout=240,

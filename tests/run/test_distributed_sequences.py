@@ -3,7 +3,6 @@
 import json
 import os
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -12,6 +11,7 @@ import torch
 from dlplug import config
 from dlplug.run import verbs
 from dlplug.run.folder import Run
+from tests import forked
 
 ROOT = Path(__file__).parents[2]
 SHARED = """
@@ -78,7 +78,7 @@ def test_two_processes_measure_what_one_does(tmp_path):
     paths = written(tmp_path)
     environment = {k: v for k, v in os.environ.items() if not k.startswith(("PL_", "MASTER_"))}
     done = subprocess.run(
-        [sys.executable, "-W", "error", str(script), str(tmp_path), *map(str, paths)],
+        [forked.python(), "-W", "error", str(script), str(tmp_path), *map(str, paths)],
         capture_output=True,
         text=True,
         timeout=240,

@@ -3,10 +3,11 @@
 import os
 import socket
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+
+from tests import forked
 
 ROOT = Path(__file__).parents[2]
 CONFIG = """
@@ -50,7 +51,7 @@ def test_processes_with_different_plugins_do_not_train(tmp_path):
         own = {"PYTHONPATH": f"{tmp_path / version}:{ROOT}", "RANK": str(rank)}
         started.append(
             subprocess.Popen(
-                [sys.executable, "-m", "dlplug", "fit", "--config", "tiny.yaml"],
+                [forked.python(), "-m", "dlplug", "fit", "--config", "tiny.yaml"],
                 cwd=tmp_path,
                 env=os.environ | common | own | {"LOCAL_RANK": str(rank)},
                 stderr=subprocess.PIPE,

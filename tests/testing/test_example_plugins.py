@@ -1,7 +1,6 @@
 """The plugins in the folder ``plugins`` keep the rules."""
 
 import subprocess
-import sys
 
 import pytest
 
@@ -14,7 +13,7 @@ def test_a_plugin_keeps_every_rule(package, tmp_path):
     """Installed as its pyproject says, each component and module of hooks."""
     package.require()
     done = subprocess.run(
-        [sys.executable, "-m", "dlplug", "plugins", "check", package.name],
+        [package.python(), "-m", "dlplug", "plugins", "check", package.name],
         cwd=tmp_path,
         env=package.install(tmp_path / "site"),
         capture_output=True,
