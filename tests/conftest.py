@@ -11,8 +11,9 @@ import pytest
 import torch
 
 from tests.plugin.fakes import fake_distribution, private_memory
+from tests.testing.forked_report import forked_report
 
-__all__ = ["fake_distribution", "private_memory"]
+__all__ = ["fake_distribution", "forked_report", "private_memory"]
 
 SETTINGS = (
     "DLPLUG_ALLOW",

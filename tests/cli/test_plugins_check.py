@@ -4,6 +4,8 @@ from textwrap import dedent
 
 import pytest
 
+# What its imports cost is asked by the tests of dlplug/testing/imports.py.
+pytestmark = pytest.mark.usefixtures("forked_report")
 NET = '''
     from torch import nn
 

@@ -16,6 +16,8 @@ from dlplug.testing.check import check_distribution
 from dlplug.testing.verdict import report_text
 from tests.plugin.packages import entry_points_of
 
+# What its imports cost is asked by the tests of dlplug/testing/imports.py.
+pytestmark = pytest.mark.usefixtures("forked_report")
 ROOT = Path(__file__).parents[2]
 SHORT, LONG = "ab", "-".join(["abcdefghi"] * 3)
 RULES = "E,F,I,UP,B,SIM,RUF"

@@ -9,6 +9,9 @@ from dlplug.plugin import Registry
 from dlplug.testing.check import check_distribution, components_of
 from dlplug.testing.example import FILE, Example, examples_of, read_examples
 
+# What its imports cost is asked by the tests of dlplug/testing/imports.py.
+pytestmark = pytest.mark.usefixtures("forked_report")
+
 
 @pytest.fixture
 def components(fake_distribution):

@@ -14,6 +14,8 @@ name = "acme-lost"
 [project.entry-points."dlplug.losses"]
 new_loss = "acme_lost:Loss"
 """
+# What its imports cost is asked by the tests of dlplug/testing/imports.py.
+pytestmark = pytest.mark.usefixtures("forked_report")
 
 
 @pytest.fixture
