@@ -64,28 +64,30 @@ class SequenceLabelling(Task):
         return {"sequence": (batch[1] != IGNORED).nonzero()[:, 0]}
 
     def predict_step(self, batch: Any, batch_idx: int) -> Tensor:
-        """Token, class and its probability at each position: ``(B, T, 3)`` float64.
+        """Token, and the probability of each class, at each position: ``(B, T, 1 + C)`` float64.
 
-        T is the data's sequence length, so that batches fit together; padding is token 0.
+        T is the data's sequence length, so that batches fit together; padding is token 0. All of
+        it has a mean over several models, which see the same tokens.
         """
         is_pair = isinstance(batch, (tuple, list)) and len(batch) == 2
         tokens = batch[0] if is_pair else batch
         output = self(tokens)
         check_positions(output, tokens)
-        probability, best = probabilities(output).max(dim=-1)
-        rows = torch.stack([tokens.double(), best.double(), probability.double()], dim=-1)
+        rows = torch.cat([tokens.double()[..., None], probabilities(output).double()], dim=-1)
         length = self.data_spec.sequence_length or tokens.shape[1]
         return F.pad(rows, (0, 0, 0, length - tokens.shape[1])).cpu()
 
     def prediction_table(self, predictions: Tensor) -> tuple[list[str], Iterable[list]]:
-        """One row for each token."""
+        """One row for each token, with its most probable class."""
         return ["sequence", "position", "token", "predicted", "probability"], self._rows(
             predictions
         )
 
     def _rows(self, predictions: Tensor) -> Iterable[list]:
         classes, tokenizer = self.data_spec.class_names, self._tokenizer()
-        for sequence, rows in enumerate(predictions.tolist()):
+        tokens, (largest, labels) = predictions[..., 0], predictions[..., 1:].max(dim=-1)
+        told = torch.stack([tokens, labels.to(tokens.dtype), largest], dim=-1)
+        for sequence, rows in enumerate(told.tolist()):
             for position, (token, best, probability) in enumerate(rows):
                 if token == PADDING:
                     continue

@@ -18,6 +18,7 @@ from dlplug.losses.focal import FocalLoss
 from dlplug.metrics.f1 import F1
 from dlplug.metrics.token_accuracy import TokenAccuracy
 from dlplug.optim import FusedAdamW
+from dlplug.run.prediction import mean_of
 from dlplug.run.quiet import quiet
 from dlplug.tasks.sequence_labelling import SequenceLabelling
 
@@ -94,7 +95,7 @@ def test_the_table_has_a_row_for_each_token():
     """Of batches of different widths; padding has none; tokens by name where it is known."""
     module = task().eval()
     rows = torch.cat([module.predict_step(BATCH, 0), module.predict_step(BATCH[0][:, :2], 1)])
-    assert rows.shape == (4, 5, 3)
+    assert rows.shape == (4, 5, 1 + 3)
     columns, table = module.prediction_table(rows)
     table = list(table)
     assert columns == ["sequence", "position", "token", "predicted", "probability"]
@@ -107,6 +108,21 @@ def test_the_table_has_a_row_for_each_token():
     preparation = {"tokenizer": {"kind": "word", "symbols": list("wxyz")}}
     named = task(spec=DataSpec(**SPEC.to_dict() | {"preparation": preparation}))
     assert [row[2] for row in named.prediction_table(rows)[1]][:4] == list("wxyz")
+
+
+def test_several_models_predict_by_the_mean_of_their_probabilities():
+    """One says A, one says C: C by the mean, not B, whose number lies between theirs."""
+    parts = []
+    for shares in ([0.6, 0.3, 0.1], [0.1, 0.2, 0.7]):
+        module = task().eval()
+        module.architecture.weight.data[:] = torch.tensor(shares).log()
+        parts.append(module.predict_step(BATCH, 0))
+    alone = [list(module.prediction_table(part)[1]) for part in parts]
+    assert [{row[3] for row in rows} for rows in alone] == [{"A"}, {"C"}]
+    rows = list(module.prediction_table(mean_of(parts))[1])
+    assert [row[:3] for row in rows] == [row[:3] for row in alone[0]]
+    assert [row[3] for row in rows] == ["C"] * 4
+    assert [row[4] for row in rows] == pytest.approx([0.4] * 4)
 
 
 @pytest.mark.parametrize(
