@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from dlplug.errors import CheckpointError
 from dlplug.ops._adamw_device import DeviceRows, rows_for
 from dlplug.ops.adamw import OP, Rows, count_versions, update
 from dlplug.optim._averaging import Averaging, check_decay
@@ -17,6 +18,8 @@ from dlplug.optim._loading import Loading
 from dlplug.optim._local_tensors import local_lists
 from dlplug.optim._on_device import OnDevice, groups_of, parts_by_device, subset
 from dlplug.optim._scaling import Scaling
+
+PLAIN_STORAGE = "float32_states"  # the one of CompactAdamW that is a state of AdamW as it is
 
 
 class FusedAdamW(
@@ -59,6 +62,8 @@ class FusedAdamW(
         ValueError, RuntimeError: What ``torch.optim.AdamW`` refuses, in its words; sparse
             gradients among it.
         BackendError: The backend that was asked for cannot take a group.
+        CheckpointError: in ``load_state_dict``, a state of ``CompactAdamW`` with a storage other
+            than ``float32_states``; its ``plain_state_dict()`` is taken.
     Numerics: as ``dlplug.ops.adamw_``. Within ``torch.compile`` the step is one op of the graph,
     with ``fullgraph=True`` too.
     References: Loshchilov, Hutter 2019, arXiv:1711.05101, algorithm 2.
@@ -113,6 +118,21 @@ class FusedAdamW(
         names = ("max_grad_norm", "ema_decay", "_step_supports_amp_scaling")
         own = {name: vars(self)[name] for name in names if name in vars(self)}
         return {**super().__getstate__(), **own}
+
+    def _check_given(self, state_dict: Mapping[str, Any]) -> None:
+        """Its m and v are values, not what a storage of ``CompactAdamW`` makes of them.
+
+        Raises:
+            CheckpointError: The state has such a storage.
+        """
+        for group in state_dict["param_groups"]:
+            storage = group.get("storage", PLAIN_STORAGE)
+            if storage != PLAIN_STORAGE:
+                raise CheckpointError(
+                    f"the optimizer's state has storage {storage!r} of CompactAdamW, and FusedAdamW"
+                    " takes plain states",
+                    fix="load it into such a CompactAdamW, and its plain_state_dict() here",
+                )
 
     def _take(self, state_dict: Mapping[str, Any], groups: list[dict[str, Any]]) -> None:
         """Of a state of this class or of ``torch.optim.AdamW``, which has no averages."""

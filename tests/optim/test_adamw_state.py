@@ -10,8 +10,9 @@ import torch
 from torch import nn
 
 from dlplug import ops
-from dlplug.errors import BackendError
-from dlplug.optim import FusedAdamW
+from dlplug.errors import BackendError, CheckpointError
+from dlplug.ops.fallback.compact_adamw import STORAGES
+from dlplug.optim import CompactAdamW, FusedAdamW
 from tests.optim.adamw_cases import (
     BOTH,
     assert_equal_params,
@@ -42,6 +43,29 @@ def test_checkpoints_load_both_ways(first, second, options):
     other.load_state_dict(saved["optimizer"])
     take_steps((resumed, other), seeds=range(5, 10))
     assert_equal_params(resumed, params, 0 if first is second else 32)
+
+
+@pytest.mark.parametrize("storage", STORAGES)
+def test_a_compact_state_is_taken_where_its_m_and_v_are_values(storage):
+    """Codes would be read as numbers; ``plain_state_dict()`` gives any of them as such."""
+    weights = torch.linspace(-1, 1, 6).bfloat16()
+    param, other = nn.Parameter(weights), nn.Parameter(weights.float())
+    compact, plain = CompactAdamW([param], storage=storage), FusedAdamW([other])
+    param.grad = torch.linspace(0.5, 3, 6).bfloat16()
+    compact.step()
+    if storage == "float32_states":
+        plain.load_state_dict(compact.state_dict())
+    else:
+        with pytest.raises(CheckpointError, match=f"has storage '{storage}' of CompactAdamW") as e:
+            plain.load_state_dict(compact.state_dict())
+        assert "plain_state_dict()" in e.value.fix and not plain.state
+        plain.load_state_dict(compact.plain_state_dict())
+    values = compact.float32_values(param)
+    for name in ("exp_avg", "exp_avg_sq"):
+        assert torch.equal(plain.state[other][name], values[name])
+    other.grad = param.grad.float()
+    plain.step()
+    assert plain.state[other]["step"] == 2
 
 
 def test_state_dicts_have_one_layout():
