@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from dlplug.config import load
 from dlplug.config.document import parse
+from dlplug.diagnostics.direction import is_better_when_larger, monitor_of
 from dlplug.diagnostics.picture import MAIN, MARK, QUIET, clean, figure
 from dlplug.diagnostics.variants import BASE, Variant, distinct
 from dlplug.errors import ConfigError, InvalidValueError, suggestion
@@ -21,11 +22,10 @@ from dlplug.run.metrics import best_epoch, metrics_of_epoch
 if TYPE_CHECKING:
     from dlplug.config.experiment import Experiment
 
-# Two-sided 95 % points of Student's t by degrees of freedom; beyond, the normal's.
+# Two-sided 95 % points of Student's t by degrees of freedom, then the normal's, from which those of
+# more degrees follow.
 STUDENT = (12.71, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228)
-NORMAL = 1.96
-# Metrics that are better when larger; a loss or an error is better when smaller.
-SMALLER_IS_BETTER = ("loss", "error", "mae", "mse", "rmse", "perplexity", "deviation", "pinball")
+NORMAL = 1.959964
 
 
 @dataclass
@@ -111,15 +111,16 @@ def ablate(
             made = load([], overrides, experiment.registry, trust=trust)
             planned.append((variant, seed, made))
     metric = metric or default_metric(experiment)
+    is_larger = is_better_when_larger(experiment, metric)
     outcomes = {variant.name: Outcome(variant.name) for variant, _, _ in planned}
     for number, (variant, seed, made) in enumerate(planned, 1):
         progress(f"[{number}/{len(planned)}] {variant.name}, seed {seed}")
         run, is_new = trained(made, root)
-        value = value_of(run, metric, *monitor_of(made))
+        value = value_of(run, metric, *(monitor_of(made) or ()))
         outcome = outcomes[variant.name]
         outcome.values[seed], outcome.runs[seed] = value, str(run.path)
         progress(f"    {metric} {value:.4f}  {run.path}{'' if is_new else ' (finished before)'}")
-    return summary(metric, list(outcomes.values()))
+    return summary(metric, is_larger, list(outcomes.values()))
 
 
 def default_metric(experiment: "Experiment") -> str:
@@ -148,14 +149,6 @@ def trained(experiment: "Experiment", root: Path) -> tuple[Run, bool]:
     return Run(result.run), True
 
 
-def monitor_of(experiment: "Experiment") -> tuple[str, str]:
-    """By what an epoch is the best, and whether smaller is: as the callback checkpoint says."""
-    for callback in experiment.resolved.get("callbacks") or []:
-        if isinstance(callback, dict) and str(callback.get("name")).endswith(":checkpoint"):
-            return callback.get("monitor", "val_loss"), callback.get("mode", "min")
-    return "val_loss", "min"
-
-
 def value_of(run: Run, metric: str, monitor: str = "val_loss", mode: str = "min") -> float:
     """The metric in the best epoch.
 
@@ -178,9 +171,8 @@ def value_of(run: Run, metric: str, monitor: str = "val_loss", mode: str = "min"
     return values[metric]
 
 
-def summary(metric: str, outcomes: list[Outcome]) -> Ablation:
+def summary(metric: str, larger_is_better: bool, outcomes: list[Outcome]) -> Ablation:
     """Fill in means, spreads and the paired differences to the first outcome."""
-    larger = not any(word in metric for word in SMALLER_IS_BETTER)
     base = outcomes[0]
     for outcome in outcomes:
         values = list(outcome.values.values())
@@ -192,13 +184,22 @@ def summary(metric: str, outcomes: list[Outcome]) -> Ablation:
         outcome.difference = mean(pairs)
         if len(pairs) > 1:
             outcome.uncertainty = student(len(pairs) - 1) * stdev(pairs) / math.sqrt(len(pairs))
-        outcome.verdict = verdict(outcome.difference, outcome.uncertainty, larger)
-    return Ablation(metric, larger, outcomes)
+        outcome.verdict = verdict(outcome.difference, outcome.uncertainty, larger_is_better)
+    return Ablation(metric, larger_is_better, outcomes)
 
 
 def student(freedom: int) -> float:
-    """95 % point of Student's t."""
-    return STUDENT[freedom - 1] if freedom <= len(STUDENT) else NORMAL
+    """95 % point of Student's t, to four digits.
+
+    References: Abramowitz, Stegun 1964, 26.7.5, for more degrees of freedom than the table has.
+    """
+    if freedom <= len(STUDENT):
+        return STUDENT[freedom - 1]
+    z, n = NORMAL, freedom
+    first = (z**3 + z) / 4
+    second = (5 * z**5 + 16 * z**3 + 3 * z) / 96
+    third = (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / 384
+    return z + first / n + second / n**2 + third / n**3
 
 
 def verdict(difference: float, uncertainty: float | None, larger_is_better: bool) -> str:

@@ -112,6 +112,10 @@ class SequenceToSequence(Task):
         more = {f"{stage}_exact_match", f"{stage}_bleu"} if is_written else set()
         return super().logged_names(stage) | more
 
+    def is_better_when_larger(self, name: str) -> bool | None:
+        """See `Task.is_better_when_larger`."""
+        return True if name in ("exact_match", "bleu") else super().is_better_when_larger(name)
+
     def validation_step(self, batch: Any, batch_idx: int) -> None:
         """Count a validation batch; write the targets of the first few."""
         super().validation_step(batch, batch_idx)

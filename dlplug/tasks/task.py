@@ -92,6 +92,17 @@ class Task(Optimization, CarriedStates):
         own = {f"{stage}_loss"} | ({"train_loss_step"} if stage == "train" else set())
         return own | set(self.counters[f"{stage}_"].keys())
 
+    def is_better_when_larger(self, name: str) -> bool | None:
+        """The direction of what is logged as ``<stage>_<name>``; a subclass knows that of its own.
+
+        Returns:
+            What the metric's ``higher_is_better`` says; None where it says nothing, or there is no
+            such metric.
+        """
+        if name == "loss":
+            return False
+        return getattr(self.metrics.get(name), "higher_is_better", None)
+
     def count(self, target: Any) -> int | Tensor:
         """Over how many records, or positions, the loss of a batch is a mean.
 
