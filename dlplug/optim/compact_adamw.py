@@ -64,7 +64,7 @@ class CompactAdamW(LeanZeroGrad, Loading, Averaging, Scaling, OnDevice, Optimize
             all parameters are float32.
         DtypeError: in the first step, a parameter that the storage is not for; in any, a sparse
             gradient.
-        CheckpointError: in ``load_state_dict``, a state of another storage.
+        CheckpointError: in ``load_state_dict``, a state of another storage or of AMSGrad.
     References: see :func:`dlplug.ops.compact_adamw_`.
     """
 
@@ -83,18 +83,12 @@ class CompactAdamW(LeanZeroGrad, Loading, Averaging, Scaling, OnDevice, Optimize
         ema_decay: float | None = None,
         capturable: bool = False,
     ):
-        check_storage(storage)
-        checks = {
-            f"lr = {lr}": lr >= 0,
-            f"betas = {tuple(betas)}": all(0 <= beta < 1 for beta in betas),
-            f"eps = {eps}": eps >= 0,
-            f"weight_decay = {weight_decay}": weight_decay >= 0,
-            f"max_grad_norm = {max_grad_norm}": max_grad_norm is None or max_grad_norm > 0,
-            f"ema_decay = {ema_decay}": ema_decay is None or 0 <= ema_decay < 1,
-        }
-        for text, is_fine in checks.items():
-            if not is_fine:
-                raise InvalidValueError(f"optimizer compact_adamw: {text} is out of range")
+        _refuse_out_of_range(
+            {
+                f"max_grad_norm = {max_grad_norm}": max_grad_norm is None or max_grad_norm > 0,
+                f"ema_decay = {ema_decay}": ema_decay is None or 0 <= ema_decay < 1,
+            }
+        )
         self._rows: dict[tuple[int, str], CompactRows] = {}
         self._forget_tables()
         self.max_grad_norm, self.ema_decay = max_grad_norm, ema_decay
@@ -114,10 +108,10 @@ class CompactAdamW(LeanZeroGrad, Loading, Averaging, Scaling, OnDevice, Optimize
         """As of any optimizer; a group that rounds by chance gets its first seed.
 
         Raises:
-            InvalidValueError: No such storage.
+            InvalidValueError: No such storage, a value out of range, or an option of AdamW that
+                this class does not have.
         """
-        if "storage" in param_group:
-            check_storage(param_group["storage"])
+        _check_group({**self.defaults, **param_group})
         super().add_param_group(param_group)
         index = len(self.param_groups) - 1
         group = self.param_groups[index]
@@ -302,8 +296,15 @@ class CompactAdamW(LeanZeroGrad, Loading, Averaging, Scaling, OnDevice, Optimize
         """It is of this class with the same storage, or of AdamW with plain states.
 
         Raises:
-            CheckpointError: The state has another storage.
+            CheckpointError: The state has another storage, or is AMSGrad's.
         """
+        groups, states = state_dict["param_groups"], state_dict["state"].values()
+        if any(g.get("amsgrad") for g in groups) or any("max_exp_avg_sq" in s for s in states):
+            raise CheckpointError(
+                "the optimizer's state is that of AMSGrad, whose largest averages of squares"
+                " compact_adamw does not keep",
+                fix="go on with optimizer adamw and amsgrad: true, or begin anew",
+            )
         for ours, theirs in zip(self.param_groups, state_dict["param_groups"], strict=False):
             own, saved = ours["storage"], theirs.get("storage")
             if saved not in (None, own):
@@ -359,6 +360,32 @@ class CompactAdamW(LeanZeroGrad, Loading, Averaging, Scaling, OnDevice, Optimize
         )
         state = self.state.get(param) or compact_state(param, storage)
         return values_of(param, state, storage)
+
+
+def _check_group(group: Mapping[str, Any]) -> None:
+    """Its storage and numbers; nothing is accepted and ignored."""
+    check_storage(group["storage"])
+    for name in ("amsgrad", "differentiable", "foreach"):
+        if group.get(name):
+            raise InvalidValueError(
+                f"optimizer compact_adamw has no {name}, which a group sets",
+                fix=f"leave it out, or take adamw, which has {name}",
+            )
+    lr, betas, eps, decay = (group[name] for name in ("lr", "betas", "eps", "weight_decay"))
+    _refuse_out_of_range(
+        {
+            f"lr = {lr}": lr >= 0,
+            f"betas = {tuple(betas)}": all(0 <= beta < 1 for beta in betas),
+            f"eps = {eps}": eps >= 0,
+            f"weight_decay = {decay}": decay >= 0,
+        }
+    )
+
+
+def _refuse_out_of_range(checks: Mapping[str, bool]) -> None:
+    for text, is_fine in checks.items():
+        if not is_fine:
+            raise InvalidValueError(f"optimizer compact_adamw: {text} is out of range")
 
 
 def _by_device(params: list[Tensor]) -> list[tuple[int, list[Tensor]]]:

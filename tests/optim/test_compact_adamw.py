@@ -277,3 +277,39 @@ def test_a_group_of_an_unknown_storage_is_refused():
     with pytest.raises(InvalidValueError, match="no storage '4bit'"):
         optimizer.add_param_group({"params": model().parameters(), "storage": "4bit"})
     assert len(optimizer.param_groups) == 1
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ({"lr": -1.0}, "lr = -1.0 is out of range"),
+        ({"betas": (2, 3)}, r"betas = \(2, 3\) is out of range"),
+        ({"eps": -1e-8}, "eps = -1e-08 is out of range"),
+        ({"weight_decay": -0.1}, "weight_decay = -0.1 is out of range"),
+        ({"amsgrad": True}, "has no amsgrad"),
+        ({"differentiable": True}, "has no differentiable"),
+        ({"foreach": True}, "has no foreach"),
+    ],
+)
+def test_a_group_is_checked_as_the_optimizer_is(values, words):
+    """In the constructor and when it is added, before anything changes."""
+    with pytest.raises(InvalidValueError, match=words):
+        CompactAdamW([{"params": model().parameters(), **values}])
+    optimizer = CompactAdamW(model().parameters())
+    with pytest.raises(InvalidValueError, match=words):
+        optimizer.add_param_group({"params": model().parameters(), **values})
+    assert len(optimizer.param_groups) == 1
+    plain = {"amsgrad": False, "foreach": None, "initial_lr": 1e-3}
+    optimizer.add_param_group({"params": model().parameters(), **plain})
+
+
+@each_storage
+def test_a_state_of_amsgrad_is_refused(storage):
+    """Its largest averages of squares would be dropped, and the steps be others."""
+    plain = model(torch.float32)
+    theirs = torch.optim.AdamW(plain.parameters(), amsgrad=True)
+    train(plain, theirs, 2)
+    optimizer = CompactAdamW(model().parameters(), storage=storage)
+    with pytest.raises(CheckpointError, match="that of AMSGrad") as error:
+        optimizer.load_state_dict(theirs.state_dict())
+    assert "amsgrad: true" in error.value.fix and not optimizer.state
