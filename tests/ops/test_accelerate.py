@@ -426,6 +426,14 @@ def test_fx_sees_the_same_leaves():
     assert [node.op for node in nodes] == ["placeholder", "call_module", "call_module", "output"]
 
 
+def test_the_report_says_which_calls_of_attention_take_the_op():
+    """Those that ask for no weights: PyTorch's default asks for them."""
+    module = nn.MultiheadAttention(E, H)
+    report = ops.accelerate(module)
+    assert report[""].ops == ("attention",)
+    assert report[""].reason == "in calls with need_weights=False, which is not the default"
+
+
 def test_the_report_tells_of_each_kind():
     """Rows of equal modules are one, with the first names."""
     report = ops.accelerate(nn.Sequential(encoder(dropout=0.1), Doubled(E)))
@@ -433,8 +441,8 @@ def test_the_report_tells_of_each_kind():
         "   2 TransformerEncoderLayer -> add_layer_norm: with gradients; else PyTorch's fast path"
         " may come\n"
         "       0.layers.0, 0.layers.1\n"
-        "   2 MultiheadAttention -> attention: in training its dropout of attention weights is"
-        " PyTorch's own\n"
+        "   2 MultiheadAttention -> attention: in calls with need_weights=False, which is not the"
+        " default; in training its dropout of attention weights is PyTorch's own\n"
         "       0.layers.0.self_attn, 0.layers.1.self_attn\n"
         "   5 LayerNorm -> layer_norm\n"
         "       0.layers.0.norm1, 0.layers.0.norm2, 0.layers.1.norm1 and 2 more\n"

@@ -41,6 +41,7 @@ TORCH_CLASSES = {
 RMS_NORM_FORMS = ("9635bcd843f309a0", "eef4e978a32aa4a4")
 CONTAINERS = (torch.nn.ModuleList, torch.nn.ModuleDict, torch.nn.Sequential)
 LOOKS_CONCERNED = re.compile(r"norm|atten|attn", re.IGNORECASE)
+ASKS_NO_WEIGHTS = "in calls with need_weights=False, which is not the default"
 DROPS_WEIGHTS = "in training its dropout of attention weights is PyTorch's own"
 
 
@@ -140,9 +141,16 @@ def _shape_refusal(module: torch.nn.Module) -> str | None:
 def _condition(module: torch.nn.Module) -> str:
     if isinstance(module, torch.nn.TransformerEncoderLayer):
         return "with gradients; else PyTorch's fast path may come"
+    conditions = [ASKS_NO_WEIGHTS] if isinstance(module, torch.nn.MultiheadAttention) else []
+    if _drops_weights(module):
+        conditions.append(DROPS_WEIGHTS)
+    return "; ".join(conditions)
+
+
+def _drops_weights(module: torch.nn.Module) -> bool:
     for name in ("dropout", "attention_dropout", "attn_drop", "attn_dropout"):
         given = getattr(module, name, 0)
         probability = getattr(given, "p", given)
         if isinstance(probability, float) and probability > 0:
-            return DROPS_WEIGHTS
-    return ""
+            return True
+    return False
