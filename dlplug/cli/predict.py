@@ -21,7 +21,12 @@ EXAMPLES = ("--run latest --input images.npy", "--run latest --output prediction
 OPTIONS = (
     RUN,
     Option("ckpt_path", "another checkpoint than the best; of several, the mean", "FILE", True),
-    Option("input", "array of raw inputs; without it, the test split", "FILE.npy"),
+    Option(
+        "input",
+        "raw inputs as the data reads them: an array (.npy), a table (CSV, Parquet), JSON lines, a"
+        " text, an image or a folder of images; without it, the test split",
+        "PATH",
+    ),
     Option("output", "where to write; without it, a new file in the run's folder", "FILE.csv"),
     *SHARED,
 )

@@ -31,6 +31,14 @@ def test_a_verbs_page_names_options_and_slots(command, verb):
         assert f"  python -m dlplug {verb} {example}\n" in done.out
 
 
+def test_predict_names_the_forms_of_its_inputs(command):
+    """Not arrays alone: each form that a built-in data module reads."""
+    text = " ".join(command("predict", "--help").out.split())
+    said = text.partition("--input PATH ")[2].partition(" --output")[0]
+    for form in (".npy", "CSV", "Parquet", "JSON lines", "text", "image", "folder"):
+        assert form in said
+
+
 def test_installed_plugins_stand_on_the_page(command, fake_distribution):
     """As soon as pip has installed them."""
     fake_distribution("acme", entry_points={"dlplug.losses": {"acme_dice": "acme.acme_dice:Dice"}})
