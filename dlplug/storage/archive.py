@@ -1,6 +1,7 @@
 """The form of torch's archives: what torch never writes is refused before anything is read."""
 
 import os
+from collections import Counter
 from pathlib import PurePosixPath
 from zipfile import ZIP_STORED, BadZipFile, ZipFile
 
@@ -20,8 +21,8 @@ def malformation(path: str | os.PathLike) -> str | None:
     tops = {PurePosixPath(name).parts[:1] for name in names}
     if len(tops) != 1 or any(".." in PurePosixPath(name).parts for name in names):
         return "its parts do not stand in one folder"
-    twice = next((name for name in names if names.count(name) > 1), None)
-    if twice is not None:
+    if len(set(names)) < len(names):
+        twice = Counter(names).most_common(1)[0][0]
         return f"it has two parts {twice}"
     packed = next((part.filename for part in parts if part.compress_type != ZIP_STORED), None)
     if packed is not None:
