@@ -1,8 +1,10 @@
 """What ``validate`` and ``test`` do: measure trained weights on one split."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from dlplug.cli.verb import (
+    ANY_SPLIT,
     CKPT_PATH,
     RUN,
     SHARED,
@@ -12,10 +14,11 @@ from dlplug.cli.verb import (
     read_arguments,
     report,
     require_weights,
+    spec_of_checkpoint,
 )
 from dlplug.plugin import Registry
 
-OPTIONS = (RUN, CKPT_PATH, *SHARED)
+OPTIONS = (RUN, CKPT_PATH, ANY_SPLIT, *SHARED)
 EXAMPLES = ("--run latest", "--config configs/digits_mlp.yaml --ckpt_path best.ckpt")
 
 
@@ -33,10 +36,13 @@ def measure(verb: str, about: str, arguments: Sequence[str], registry: Registry)
         return 0
     require_weights(verb, parsed)
     run = chosen_run(parsed)
-    experiment = load_experiment(parsed, registry, run)
+    checkpoint = parsed.get("ckpt_path") or run.weights
+    experiment = load_experiment(parsed, registry, run, spec_of_checkpoint(Path(checkpoint)))
     if parsed.get("print_config"):
         return print_config(parsed, experiment)
     from dlplug.run import verbs
 
     evaluate = {"validate": verbs.validate, "test": verbs.test}[verb]
-    return report(parsed, evaluate(experiment, run=run, ckpt_path=parsed.get("ckpt_path")))
+    any_split = parsed.get("any_split", False)
+    result = evaluate(experiment, run=run, ckpt_path=parsed.get("ckpt_path"), any_split=any_split)
+    return report(parsed, result)

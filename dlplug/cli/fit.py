@@ -1,8 +1,12 @@
 """``dlplug fit``: train."""
 
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
 from dlplug.cli.notes import shown_notes
 from dlplug.cli.options import LOCK_FILE, LOCKED, RESUME, Option
 from dlplug.cli.verb import (
+    ANY_SPLIT,
     CKPT_PATH,
     RUN,
     SHARED,
@@ -10,9 +14,14 @@ from dlplug.cli.verb import (
     print_config,
     read_arguments,
     report,
+    spec_of_checkpoint,
 )
-from dlplug.errors import ConfigError
+from dlplug.errors import CheckpointError, ConfigError
 from dlplug.plugin import Registry
+
+if TYPE_CHECKING:
+    from dlplug.data.spec import DataSpec
+    from dlplug.run.folder import Run
 
 ABOUT = "Train from a config, in a new folder runs/NAME/NUMBER/, then test the best weights once."
 EXAMPLES = (
@@ -27,6 +36,7 @@ OPTIONS = (
     Option(RUN.name, f"go on with this run, under its own config: {RUN.summary}", RUN.value),
     RESUME,
     Option(CKPT_PATH.name, "start a new run from the state in this checkpoint", CKPT_PATH.value),
+    ANY_SPLIT,
     LOCKED,
     LOCK_FILE,
 )
@@ -46,6 +56,12 @@ def main(arguments: list[str], registry: Registry) -> int:
             fix="--run goes on with a run under its own config, --resume under the one given here,"
             " --ckpt_path starts a new run; keep one",
         )
+    if parsed.get("any_split") and not starts:
+        raise ConfigError(
+            "--any_split is for a training that goes on, and this one begins",
+            where="command line",
+            fix="leave it out, or name what goes on by --run, --resume or --ckpt_path",
+        )
     checks = [f"--{name}" for name in ("locked", "lock") if parsed.get(name) is not None]
     if checks and parsed.get("print_config"):
         raise ConfigError(
@@ -59,7 +75,7 @@ def main(arguments: list[str], registry: Registry) -> int:
         from dlplug.run.folder import Run
 
         continued = Run.find(run or resume)
-    experiment = load_experiment(parsed, registry, continued)
+    experiment = load_experiment(parsed, registry, continued, _learned(continued))
     if parsed.get("print_config"):
         return print_config(parsed, experiment)
     from dlplug.cli.plugins_lock import lock_command
@@ -74,7 +90,19 @@ def main(arguments: list[str], registry: Registry) -> int:
             resume=str(continued.path) if continued else resume,
             ckpt_path=parsed.get("ckpt_path"),
             locked=locked,
+            any_split=parsed.get("any_split", False),
             relock=lock_command(parsed, registry, lock, [continued.resolved] if continued else []),
             progress=True,
         )
     return report(parsed, result)
+
+
+def _learned(run: "Run | None") -> "DataSpec | None":
+    """What a run that goes on has learned from its data; None where nothing tells.
+
+    Changed data is then told to be that, instead of to contradict the run's config.
+    """
+    for path in () if run is None else (run.last, run.previous):
+        with suppress(CheckpointError):  # a damaged one is named when the training goes on
+            return spec_of_checkpoint(path)
+    return None

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from dlplug.cli.options import Option
 from dlplug.cli.verb import (
+    ANY_SPLIT,
     RUN,
     SHARED,
     chosen_run,
@@ -14,6 +15,7 @@ from dlplug.cli.verb import (
     require_weights,
     spec_of_checkpoint,
 )
+from dlplug.errors import ConfigError
 from dlplug.plugin import Registry
 
 ABOUT = "Write what the model says of each input as CSV: classes and probabilities, numbers, text."
@@ -28,6 +30,7 @@ OPTIONS = (
         "PATH",
     ),
     Option("output", "where to write; without it, a new file in the run's folder", "FILE.csv"),
+    ANY_SPLIT,
     *SHARED,
 )
 
@@ -40,8 +43,13 @@ def main(arguments: list[str], registry: Registry) -> int:
     require_weights("predict", parsed)
     run = chosen_run(parsed)
     paths = parsed.get("ckpt_path") or [run.weights]
-    spec = None if parsed.get("input") is None else spec_of_checkpoint(Path(paths[0]))
-    experiment = load_experiment(parsed, registry, run, spec)
+    if parsed.get("input") is not None and parsed.get("any_split"):
+        raise ConfigError(
+            "--input takes the place of the test split, so that --any_split would say nothing",
+            where="command line",
+            fix="leave one of them out",
+        )
+    experiment = load_experiment(parsed, registry, run, spec_of_checkpoint(Path(paths[0])))
     if parsed.get("print_config"):
         return print_config(parsed, experiment)
     from dlplug.run import verbs
@@ -52,5 +60,6 @@ def main(arguments: list[str], registry: Registry) -> int:
         ckpt_path=parsed.get("ckpt_path"),
         input=parsed.get("input"),
         output=parsed.get("output"),
+        any_split=parsed.get("any_split", False),
     )
     return report(parsed, result)

@@ -21,6 +21,9 @@ PRINT_CONFIG = Option("print_config", "print the config with every default, and 
 TRUST = Option("trust", "let class paths in the config lead into this module", "MODULE", True)
 RUN = Option("run", "runs/NAME/NUMBER, or NAME for its newest run, or latest", "RUN")
 CKPT_PATH = Option("ckpt_path", "another checkpoint than the run's best", "FILE")
+ANY_SPLIT = Option(
+    "any_split", "take the same data divided otherwise than for the training; the result says so"
+)
 PRESET = Option("preset", "a plugin's YAML, laid under --config; may be repeated", "PRESET", True)
 SHARED = (CONFIG, PRESET, PRINT_CONFIG, TRUST, JSON)
 
@@ -98,12 +101,10 @@ def spec_of_checkpoint(path: Path) -> "DataSpec | None":
     Raises:
         CheckpointError: The file is missing or damaged.
     """
-    from dlplug.data.spec import DataSpec
     from dlplug.storage.checkpoint import read_outline
-    from dlplug.tasks.checkpoint import saved_record
+    from dlplug.tasks.checkpoint import saved_spec
 
-    record = saved_record(read_outline(path), str(path))
-    return DataSpec.from_dict(record["data_spec"]) if "data_spec" in record else None
+    return saved_spec(read_outline(path), str(path))
 
 
 def print_config(parsed: Parsed, experiment: "Experiment") -> int:

@@ -56,6 +56,9 @@ class SplitData(SplitLoaders, OutsideInputs):
     split_keys: Mapping[str, str] = {}
     """What ``split_by`` names, in words, for each ``split`` that the data knows beyond fraction."""
 
+    sources: Sequence[str] = ("path",)
+    """Arguments that say where the records are: with another one, a run knows of other data."""
+
     def __init__(
         self,
         batch_size: int = 64,

@@ -39,6 +39,7 @@ class SplitLoaders(lightning.LightningDataModule):
         self.sampling = sampling
         self.quarantine = Quarantine(quarantine)
         self._datasets: Mapping[str, Dataset] | None = None
+        self._digests: dict[str, str] | None = None
         self._stage: str | None = None
 
     def setup(self, stage: str) -> None:
@@ -103,14 +104,18 @@ class SplitLoaders(lightning.LightningDataModule):
         return {name: len(self._datasets[name]) for name in SPLITS}
 
     def fingerprint(self) -> dict[str, Any]:
-        """Size of each split, and a hash of all that have a ``digest()``, one after the other."""
-        sizes = self.split_sizes
-        digests = [
-            self._datasets[s].digest() for s in SPLITS if hasattr(self._datasets[s], "digest")
-        ]
-        if not digests:
-            return {"records": sizes}
-        return {"records": sizes, "sha256": sha256("".join(digests).encode()).hexdigest()}
+        """Size of each split, and a hash of each that has a ``digest()``; taken once.
+
+        By it a run knows its records again: see `dlplug.run.trained_data`.
+        """
+        if self._digests is None:
+            self._digests = {
+                name: sha256(self._datasets[name].digest().encode()).hexdigest()
+                for name in SPLITS
+                if hasattr(self._datasets[name], "digest")
+            }
+        hashes = {"sha256": dict(self._digests)} if self._digests else {}
+        return {"records": self.split_sizes} | hashes
 
     def _evaluation(self, name: str):
         dataset = self.split(name)

@@ -11,6 +11,8 @@ from typing import Any
 
 import torch
 
+from dlplug.run.trained_data import fingerprint_of
+
 LIBRARIES = ("dlplug", "torch", "lightning", "torchmetrics", "torchdata", "pluggy", "numpy")
 
 
@@ -22,14 +24,13 @@ def environment(seed: int, data: Any) -> dict[str, Any]:
         data: The data module; its ``fingerprint()`` is recorded when it has one, and its
             ``split_seed``.
     """
-    fingerprint = getattr(data, "fingerprint", None)
     return {
         "seeds": {"training": seed, "split": getattr(data, "split_seed", None)},
         "command": sys.argv,
         "git": git_state(),
         "hardware": hardware(),
         "libraries": libraries(),
-        "data": {"name": type(data).__name__} | (fingerprint() if fingerprint else {}),
+        "data": fingerprint_of(data),
     }
 
 

@@ -18,6 +18,7 @@ from dlplug.errors import ConfigError
 from dlplug.run.folder import Run
 from dlplug.run.parts import build_data, build_task, name_of, record_of, renewed_content
 from dlplug.run.result import Result
+from dlplug.run.trained_data import adopt_data, check_split
 from dlplug.run.trainer import build_trainer
 from dlplug.storage.checkpoint import read_outline
 from dlplug.storage.files import write_text
@@ -28,7 +29,12 @@ if TYPE_CHECKING:
 
 
 def evaluate(
-    verb: str, experiment: "Experiment", run: Run | None, checkpoint: Path, progress: bool
+    verb: str,
+    experiment: "Experiment",
+    run: Run | None,
+    checkpoint: Path,
+    progress: bool,
+    any_split: bool = False,
 ) -> Result:
     """Metrics of a checkpoint on the validation or the test split.
 
@@ -38,11 +44,16 @@ def evaluate(
         run: Where a test is recorded, or None.
         checkpoint: Whose weights.
         progress: Whether to show a progress bar.
+        any_split: Whether another division of the training's data is taken.
     Raises:
-        DlplugError: the checkpoint does not fit, or there is nothing to evaluate on.
+        DlplugError: the checkpoint does not fit, there is nothing to evaluate on, or it is no
+            longer what the training kept for that.
     """
     started = time.monotonic()
+    content = read_outline(checkpoint)
+    adopt_data(experiment, content, checkpoint)
     datamodule = build_data(experiment)
+    records = check_split(verb, experiment, content, checkpoint, any_split)
     task = task_of(experiment, checkpoint)
     if verb == "test" and not has_test_data(task, datamodule):
         raise ConfigError(
@@ -62,10 +73,11 @@ def evaluate(
         raise ConfigError(f"data {name_of(experiment, 'data')} has no records to {verb} on")
     result = Result(verb, metrics, checkpoint=checkpoint, is_main=trainer.is_global_zero)
     result.quarantined = gathered(datamodule)
+    result.records = records
     if run is not None and result.is_main:
         result.run = run.path
         if verb == "test":
-            result.tests = record_test(run, checkpoint, metrics)
+            result.tests = record_test(run, checkpoint, metrics, records)
     result.seconds = round(time.monotonic() - started, 3)
     return result
 
@@ -101,11 +113,22 @@ def has_test_data(task: lightning.LightningModule, data: lightning.LightningData
     return is_known and (sizes is None or sizes["test"] > 0)
 
 
-def record_test(run: Run, checkpoint: Path | None, metrics: dict[str, float]) -> int:
-    """Write test.json and count; returns how often the run has been tested, this time included."""
+def record_test(
+    run: Run, checkpoint: Path | None, metrics: dict[str, float], records: str | None = None
+) -> int:
+    """Write test.json and count; returns how often the run has been tested, this time included.
+
+    Args:
+        run: That was tested.
+        checkpoint: Whose weights.
+        metrics: By name.
+        records: See `Result`.
+    """
     tests = run.status.get("tests", 0) + 1
     run.update(tests=tests)
     name = None if checkpoint is None else checkpoint.name
     entry = {"checkpoint": name, "tests": tests, "metrics": metrics}
+    if records is not None:
+        entry["records"] = records
     write_text(run.test, json.dumps(entry, indent=2) + "\n")
     return tests

@@ -24,6 +24,7 @@ def outcome(
     datamodule: lightning.LightningDataModule,
     run: Run | None,
     best: Checkpoint | None,
+    records: str | None = None,
 ) -> Result:
     """Test once, record and draw; called in all processes.
 
@@ -33,9 +34,10 @@ def outcome(
         datamodule: With which.
         run: Where everything is kept; None for Lightning's trial run, which keeps nothing.
         best: Knows the best weights; None for the last ones.
+        records: See `Result`.
     """
     result = Result("fit", is_main=trainer.is_global_zero)
-    result.epochs = trainer.current_epoch
+    result.epochs, result.records = trainer.current_epoch, records
     if run is None:
         result.metrics = {k: float(v) for k, v in trainer.callback_metrics.items()}
     else:
@@ -43,7 +45,7 @@ def outcome(
         tested = _test(trainer, task, datamodule, checkpoint)
         if result.is_main:
             result.run, result.checkpoint = run.path, checkpoint
-            result.tests = record_test(run, checkpoint, tested) if tested else None
+            result.tests = record_test(run, checkpoint, tested, records) if tested else None
             rows = read_metrics(run.metrics)
             monitor = (best.monitor, best.mode) if best else ("val_loss", "min")
             result.metrics = metrics_of_epoch(rows, best_epoch(rows, *monitor)) | tested

@@ -21,6 +21,8 @@ from dlplug.run.evaluation import evaluation_trainer, task_of
 from dlplug.run.folder import Run
 from dlplug.run.parts import build_data, name_of
 from dlplug.run.result import Result
+from dlplug.run.trained_data import adopt_data, check_split
+from dlplug.storage.checkpoint import read_outline
 from dlplug.storage.files import write_file, write_text
 from dlplug.tasks.task import Task, number_table
 
@@ -38,6 +40,7 @@ def predict_to_file(
     source: Path | None,
     target: Path | None,
     progress: bool,
+    any_split: bool = False,
 ) -> Result:
     """Predict and write.
 
@@ -49,16 +52,25 @@ def predict_to_file(
             With a source, no training data is loaded.
         target: CSV file, which may exist; None for a new file in the run folder.
         progress: Whether to show a progress bar.
+        any_split: Whether another division of the training's data is taken.
     Raises:
-        DlplugError: the checkpoint or the inputs do not fit, or there is no place to write to.
+        DlplugError: the checkpoint, the inputs or the test split do not fit, or there is no place
+            to write to.
     """
     started = time.monotonic()
     if target is None and run is None:
         raise ConfigError("there is no place for the predictions", fix="give --output FILE.csv")
     if target is not None and not target.absolute().parent.is_dir():
         raise ConfigError(f"{target}: the folder {target.absolute().parent} does not exist")
+    contents = [read_outline(checkpoint) for checkpoint in checkpoints]
+    adopt_data(experiment, contents[0], checkpoints[0])
     tasks = [task_of(experiment, checkpoint) for checkpoint in checkpoints]
     data = build_data(experiment) if source is None else Inputs(input_loader(experiment, source))
+    records = [
+        check_split("predict", experiment, content, checkpoint, any_split)
+        for content, checkpoint in zip(contents, checkpoints, strict=True)
+        if source is None
+    ]
     parts = []
     for task, checkpoint in zip(tasks, checkpoints, strict=True):
         trainer = evaluation_trainer(experiment, progress)
@@ -67,6 +79,7 @@ def predict_to_file(
             parts.append(in_order(batches, trainer))
     rows = mean_of(parts)
     result = Result("predict", run=run and run.path)
+    result.records = next(filter(None, records), None)
     if len(checkpoints) == 1:
         result.checkpoint = checkpoints[0]
     else:

@@ -20,6 +20,8 @@ class Result:
         arrays: The file of predicted arrays, such as masks, or None.
         tests: How often the run has been tested on the test split, this time included; None when
             that is unknown or no test took place.
+        records: ``other data`` or ``another split`` where the metrics or predictions are of other
+            records than those that the training kept apart; else None.
         epochs: Epochs trained in all, or None.
         quarantined: Records that were set aside as bad; None where there were none.
         rollbacks: How often the training went back before a spike; None without `SpikeRollback`.
@@ -36,6 +38,7 @@ class Result:
     predictions: Path | None = None
     arrays: Path | None = None
     tests: int | None = None
+    records: str | None = None
     epochs: int | None = None
     quarantined: int | None = None
     rollbacks: int | None = None

@@ -8,6 +8,7 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import lightning
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 from dlplug.callbacks.checkpoint import Checkpoint
@@ -27,7 +28,9 @@ from dlplug.run.preflight import preflight
 from dlplug.run.requeue import requeue_job
 from dlplug.run.result import Result
 from dlplug.run.start import RunStart
+from dlplug.run.trained_data import OTHER_SPLIT, adopt_data, check_split, fingerprint_of
 from dlplug.run.trainer import build_trainer
+from dlplug.storage.checkpoint import read_outline
 from dlplug.storage.files import remove_litter, storage_error
 from dlplug.storage.saver import Saver
 
@@ -48,6 +51,7 @@ class Training:
         continued: The run that goes on, or None for a new one.
         checkpoint: Where the training goes on, or None.
         progress: Whether to show a progress bar, or lines.
+        any_split: Whether to go on although the same data is divided otherwise than before.
     Raises:
         DlplugError: something does not fit; nothing has been written.
     """
@@ -60,6 +64,7 @@ class Training:
         continued: Run | None,
         checkpoint: Path | None,
         progress: bool,
+        any_split: bool = False,
     ):
         self.experiment = experiment
         self.root = root
@@ -72,10 +77,12 @@ class Training:
         self.started = time.monotonic()
         self.saver = Saver()
         self.metrics_file = MetricsFile()
-        self.datamodule = build_data(experiment)
+        self.datamodule, self.records = self._data(any_split)
         self.task = build_task(experiment)
         self.lock = lock_of(experiment.code)
-        self.record = record_of(experiment)
+        self.record = record_of(experiment) | {"data": fingerprint_of(self.datamodule)}
+        if self.records == OTHER_SPLIT:
+            self.record["data"]["mixed"] = True
         start = RunStart(self.lock, self.record, checkpoint, self._open, self._attach)
         callbacks = run_callbacks(experiment, start, self.termination, progress)
         self.best = next((c for c in callbacks if isinstance(c, Checkpoint)), None)
@@ -118,6 +125,17 @@ class Training:
                 raise
             self._end("finished")
         return result
+
+    def _data(self, any_split: bool) -> tuple[lightning.LightningDataModule, str | None]:
+        """The data, loaded, and what `check_split` says of it; a run keeps what it has learned."""
+        if self.checkpoint is None:
+            return build_data(self.experiment), None
+        content = read_outline(self.checkpoint)
+        if self.continued is not None:
+            adopt_data(self.experiment, content, self.checkpoint)
+        datamodule = build_data(self.experiment)
+        chosen = (self.experiment, content, self.checkpoint, any_split)
+        return datamodule, check_split("fit", *chosen)
 
     def _open(self) -> Run:
         """Make or reopen the folder; in the first process only."""
@@ -165,7 +183,9 @@ class Training:
     def _outcome(self) -> Result:
         """Of a training that is complete, also when its test fails."""
         try:
-            return outcome(self.trainer, self.task, self.datamodule, self.run, self.best)
+            return outcome(
+                self.trainer, self.task, self.datamodule, self.run, self.best, self.records
+            )
         except DlplugError:
             if self.run is not None and self.trainer.is_global_zero:
                 print(

@@ -33,6 +33,7 @@ def fit(
     ckpt_path: str | os.PathLike | None = None,
     locked: bool | str | os.PathLike = False,
     relock: str = WRITE,
+    any_split: bool = False,
     progress: bool = True,
     root: str | os.PathLike = ROOT,
 ) -> Result:
@@ -47,6 +48,7 @@ def fit(
         locked: A lock that the code must agree with; True for that of the run that goes on, or
             ``plugins.lock`` in the working folder.
         relock: The command that writes such a lock anew, for the message.
+        any_split: Whether to go on although the same data is divided otherwise than before.
         progress: Whether to show a progress bar, or lines where there is no terminal.
         root: Under which the runs stand.
     Raises:
@@ -78,7 +80,7 @@ def fit(
     checkpoint = Path(ckpt_path) if ckpt_path is not None else continued and _newest(continued)
     with quiet():
         lightning.seed_everything(experiment.seed, workers=True, verbose=False)
-        return Training(experiment, Path(root), name, continued, checkpoint, progress)()
+        return Training(experiment, Path(root), name, continued, checkpoint, progress, any_split)()
 
 
 def validate(
@@ -86,12 +88,13 @@ def validate(
     *,
     run: Run | None = None,
     ckpt_path: str | os.PathLike | None = None,
+    any_split: bool = False,
     progress: bool = True,
 ) -> Result:
     """Metrics on the validation split; arguments as for `test`."""
     with quiet():
         checkpoint = _checkpoint("validate", run, ckpt_path)
-        return evaluate("validate", experiment, run, checkpoint, progress)
+        return evaluate("validate", experiment, run, checkpoint, progress, any_split)
 
 
 def test(
@@ -99,6 +102,7 @@ def test(
     *,
     run: Run | None = None,
     ckpt_path: str | os.PathLike | None = None,
+    any_split: bool = False,
     progress: bool = True,
 ) -> Result:
     """Metrics on the test split; counted in the run folder.
@@ -107,13 +111,15 @@ def test(
         experiment: Names the data and the architecture.
         run: Whose best checkpoint is used, and where the test is recorded.
         ckpt_path: Another checkpoint.
+        any_split: Whether to take other records than those that the training kept apart, of the
+            same data; other data is taken anyway, prepared as the training's was.
         progress: Whether to show a progress bar.
     Raises:
         DlplugError: no checkpoint is named, or it does not fit.
     """
     with quiet():
         checkpoint = _checkpoint("test", run, ckpt_path)
-        return evaluate("test", experiment, run, checkpoint, progress)
+        return evaluate("test", experiment, run, checkpoint, progress, any_split)
 
 
 def predict(
@@ -123,6 +129,7 @@ def predict(
     ckpt_path: str | os.PathLike | Sequence[str | os.PathLike] | None = None,
     input: str | os.PathLike | None = None,
     output: str | os.PathLike | None = None,
+    any_split: bool = False,
     progress: bool = True,
 ) -> Result:
     """Write what the model says of each input as CSV; the task decides on the columns.
@@ -134,6 +141,7 @@ def predict(
         input: Raw inputs, in a form that the data module reads, which needs no training data; None
             for the test split.
         output: CSV file; None for a new file in the run folder.
+        any_split: See `test`.
         progress: Whether to show a progress bar.
     Raises:
         DlplugError: the checkpoint or the inputs do not fit.
@@ -142,7 +150,7 @@ def predict(
         chosen = ckpt_path if isinstance(ckpt_path, (list, tuple)) else [ckpt_path]
         checkpoints = [_checkpoint("predict", run, path) for path in chosen or [None]]
         source, target = (None if p is None else Path(p) for p in (input, output))
-        return predict_to_file(experiment, run, checkpoints, source, target, progress)
+        return predict_to_file(experiment, run, checkpoints, source, target, progress, any_split)
 
 
 def _who() -> str:

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from dlplug.data.spec import DataSpec
 from dlplug.errors import CheckpointError
 from dlplug.plugin import CORE
 
@@ -100,7 +101,7 @@ def saved_record(checkpoint: Mapping[str, Any], where: str | None = None) -> Map
     """
     record = checkpoint.get(KEY) or {}
     parts = record if isinstance(record, Mapping) else {"resolved": record}
-    for name in ("resolved", "data_spec"):
+    for name in ("resolved", "data_spec", "data"):
         if not isinstance(parts.get(name) or {}, Mapping):
             raise CheckpointError(
                 f"the checkpoint's record of its run has another form: {name} is a"
@@ -114,6 +115,24 @@ def saved_record(checkpoint: Mapping[str, Any], where: str | None = None) -> Map
             f"the checkpoint's record of its run names {chosen!r} as its architecture", where=where
         )
     return record
+
+
+def saved_spec(checkpoint: Mapping[str, Any], where: str | None = None) -> DataSpec | None:
+    """What a checkpoint knows of its data; None where it says nothing.
+
+    Args:
+        checkpoint: As loaded.
+        where: Its path.
+    Raises:
+        DlplugError: the entry is not what dlplug writes.
+    """
+    values = saved_record(checkpoint, where).get("data_spec")
+    try:
+        return None if values is None else DataSpec.from_dict(values)
+    except TypeError as error:
+        raise CheckpointError(
+            f"the checkpoint's record of its data has another form: {error}", where=where
+        ) from error
 
 
 def _architecture(record: Mapping[str, Any] | None) -> dict[str, Any]:

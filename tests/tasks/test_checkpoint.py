@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch import nn
 
-from dlplug.errors import CheckpointError
-from dlplug.tasks.checkpoint import KEY, check_architecture, check_plain, saved_record
+from dlplug.errors import CheckpointError, DlplugError
+from dlplug.tasks.checkpoint import KEY, check_architecture, check_plain, saved_record, saved_spec
 
 
 def record(**architecture):
@@ -112,3 +112,12 @@ def test_a_record_of_another_form_is_refused(saved, text):
         saved_record({KEY: saved}, "x.ckpt")
     assert error.value.where == "x.ckpt"
     assert saved_record({}) == {} and saved_record({KEY: {"format": 1}}) == {"format": 1}
+
+
+def test_what_a_checkpoint_knows_of_its_data():
+    """None where it says nothing; an entry of another form is one error."""
+    assert saved_spec({KEY: {"data_spec": {"num_classes": 3}}}).num_classes == 3
+    assert saved_spec({}) is None
+    for values in ({"class_names": 5, "num_classes": 3}, {"num_classes": "3"}, {"n": 3}):
+        with pytest.raises(DlplugError):
+            saved_spec({KEY: {"data_spec": values}}, "x.ckpt")

@@ -47,6 +47,7 @@ class SegmentationPairs(SplitData):
     """
 
     split_keys = dict.fromkeys(WAYS, "a regular expression with one group for the images' paths")
+    sources = ("images", "masks")
 
     def __init__(
         self,

@@ -45,6 +45,7 @@ class WebDataset(SplitData):
     split_keys = dict.fromkeys(
         WAYS, "a field of the .json files, or a regular expression with one group for the keys,"
     )
+    sources = ("shards", "validation", "test")
 
     def __init__(
         self,

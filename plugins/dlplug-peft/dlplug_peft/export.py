@@ -43,6 +43,8 @@ def write_merged(experiment: Experiment, checkpoint: Path, output: Path) -> int:
     merge(task.architecture)
     # No optimizer: its states are of the adapters, and a training goes on from the run itself.
     content = {name: saved[name] for name in WHOLE if name in saved}
-    content |= {"state_dict": task.state_dict(), KEY: merged_record(record_of(experiment))}
+    # The checkpoint's own record knows the records that it was trained on.
+    record = merged_record({**saved.get(KEY, {}), **record_of(experiment)})
+    content |= {"state_dict": task.state_dict(), KEY: record}
     write_file(output, lambda file: torch.save(content, file))
     return len(task.architecture.state_dict())

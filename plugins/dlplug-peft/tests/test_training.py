@@ -85,6 +85,10 @@ def test_from_a_plain_network_to_a_merged_one(fit, dlplug):
     merged, _ = dlplug("merge", "--run", "lora", "--output", "merged.ckpt")
     assert merged["tensors"] == 4
     assert weights("merged.ckpt").keys() == base.keys()
+    records = [
+        torch.load(p, weights_only=True)["dlplug"] for p in ("merged.ckpt", trained["checkpoint"])
+    ]
+    assert records[0]["data"] == records[1]["data"]
     plain, _ = dlplug("test", "--config", "base.yaml", "--ckpt_path", "merged.ckpt")
     assert plain["metrics"]["test_loss"] == pytest.approx(trained["metrics"]["test_loss"], rel=1e-4)
     again = {"name": "pretrained", "checkpoint": "merged.ckpt"}

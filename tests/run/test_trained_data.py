@@ -1,0 +1,228 @@
+"""Whether the data of an evaluation or a resume is that of the training, and so divided."""
+
+import json
+import shutil
+
+import pytest
+import torch
+
+from dlplug import config
+from dlplug.cli import main
+from dlplug.data.tables.csv import CSV
+from dlplug.errors import DataError
+from dlplug.run import verbs
+from dlplug.run.checkpoint_io import DurableCheckpointIO
+from dlplug.run.folder import Run
+
+CONFIG = """
+name: tiny
+architecture: {{name: mlp, hidden: [4]}}
+data: {{name: csv, path: {path}, target: kind, features: [size], batch_size: 32}}
+trainer: {{max_epochs: 1, accelerator: cpu}}
+"""
+LONGER = ("trainer.max_epochs", "2")
+
+
+def table(path, count, first=0):
+    """Two classes and a number that tells the record."""
+    rows = (f"{i},{'ab'[i % 2]},{'train' if i % 4 else 'val' if i % 8 else 'test'}" for i in count)
+    path.write_text("\n".join(["size,kind,part", *rows]) + "\n")
+    return path
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """One training on a table of 200 records, ``t.csv``."""
+    folder = tmp_path_factory.mktemp("trained")
+    (folder / "tiny.yaml").write_text(CONFIG.format(path=table(folder / "t.csv", range(200))))
+    fitted(folder)
+    return folder
+
+
+@pytest.fixture
+def file(folder):
+    """The table, which a test may change."""
+    yield folder / "t.csv"
+    table(folder / "t.csv", range(200))
+
+
+@pytest.fixture
+def trained(folder, file, tmp_path):
+    """The run, which a test may change."""
+    return Run(shutil.copytree(folder / "runs/tiny/1", tmp_path / "runs/tiny/1"))
+
+
+def fitted(folder, *overrides):
+    experiment = config.load([folder / "tiny.yaml"], overrides)
+    return Run(verbs.fit(experiment, root=folder / "runs", progress=False).run)
+
+
+def again(run, *overrides):
+    return config.load([run.resolved], overrides)
+
+
+def evaluate(verb, run, *overrides, **arguments):
+    experiment = again(run, *overrides)
+    return getattr(verbs, verb)(experiment, run=run, progress=False, **arguments)
+
+
+def records_of(path, split, **arguments):
+    """The numbers that tell a split's records."""
+    data = CSV(str(path), "kind", features=["size"], **arguments)
+    data.setup("test")
+    rows = path.read_text().splitlines()[1:]
+    return {int(rows[i].split(",")[0]) for i in data.split(split).indices.tolist()}
+
+
+@pytest.mark.parametrize("verb", ["validate", "test", "predict"])
+def test_records_that_were_added_are_refused(trained, file, verb):
+    """They move others from one split to another, so that a test would be on trained records."""
+    evaluate(verb, trained)
+    part = {"validate": "validation"}.get(verb, "test")
+    before = records_of(file, "train")
+    table(file, range(210))
+    assert before & records_of(file, part)
+    tests = trained.status["tests"]
+    with pytest.raises(DataError) as error:
+        evaluate(verb, trained)
+    count = {"validation": "20 records here, 20 there, others", "test": "42 records here, 40 there"}
+    assert error.value.what == (
+        f"the {part} split is not the one of the training ({count[part]}): the model may have"
+        " learned from what is in it"
+    )
+    assert error.value.where == str(trained.best)
+    assert error.value.known.startswith("the config is the same: records were added")
+    assert error.value.fix == (
+        "bring the records back as they were; other data is known by another data.path;"
+        " --any_split takes this all the same"
+    )
+    assert trained.status["tests"] == tests
+
+
+def test_records_in_another_order_are_refused(trained, file):
+    """As many, and others: the division goes by position."""
+    before = records_of(file, "train")
+    table(file, reversed(range(200)))
+    assert before & records_of(file, "test")
+    with pytest.raises(DataError, match=r"test split is not .*40 records here, 40 there, others"):
+        evaluate("test", trained)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "old"),
+    [("split_seed", 5, 0), ("test_fraction", 0.3, 0.2), ("validation_fraction", 0.2, 0.1)],
+)
+def test_another_division_is_refused(trained, file, capsys, key, value, old):
+    """By argument and both values, on the command line with exit code 2."""
+    before = records_of(file, "train")
+    assert before & records_of(file, "test", **{key: value})
+    assert main(["test", "--run", str(trained.path), f"--data.{key}", str(value)]) == 2
+    told = capsys.readouterr().err
+    assert "DataError: the test split is not the one of the training" in told
+    assert f"data.{key}: {value}, the training had {old}" in told
+    assert main(["test", "--run", str(trained.path), "--data.batch_size", "7"]) == 0
+
+
+def test_what_was_not_kept_apart_is_no_test(tmp_path):
+    """Of a run that trained on all records."""
+    (tmp_path / "tiny.yaml").write_text(CONFIG.format(path=table(tmp_path / "t.csv", range(200))))
+    run = fitted(tmp_path, ("data.test_fraction", "0.0"))
+    with pytest.raises(DataError, match=r"40 records here, 0 there"):
+        evaluate("test", run, ("data.test_fraction", "0.2"))
+
+
+def test_any_split_is_taken_when_it_is_asked_for(trained, capsys):
+    """And the result, its record and standard error say so."""
+    seed = ("data.split_seed", "5")
+    result = evaluate("test", trained, seed, any_split=True)
+    assert result.to_dict()["records"] == "another split"
+    assert json.loads(trained.test.read_text())["records"] == "another split"
+    assert "is not the one of the training" in capsys.readouterr().err
+    assert evaluate("predict", trained, seed, any_split=True).records == "another split"
+    assert "records" not in evaluate("test", trained).to_dict()
+    assert "records" not in json.loads(trained.test.read_text())
+
+
+def test_other_data_is_prepared_as_the_trainings(trained, tmp_path, capsys):
+    """Classes in their order, mean and deviation; of a file of its own, and it is said."""
+    table(tmp_path / "other.csv", range(501, 600))
+    experiment = again(trained, ("data.path", str(tmp_path / "other.csv")))
+    fresh = experiment.data_spec.preparation["features"]
+    result = verbs.test(experiment, run=trained, progress=False)
+    saved = torch.load(trained.best, weights_only=True)["dlplug"]["data_spec"]
+    used = experiment.datamodule.data_spec
+    assert used.preparation["features"] == saved["preparation"]["features"] != fresh
+    assert used.class_names == tuple(saved["class_names"]) == ("a", "b")
+    assert result.records == "other data"
+    assert "this is other data than" in capsys.readouterr().err
+    assert main(["test", "--run", str(trained.path), "--data.path", "other.csv"]) == 2
+    assert main(["test", "--run", str(trained.path), f"--data.path={tmp_path}/other.csv"]) == 0
+
+
+def test_a_copy_elsewhere_is_the_same_data(trained, file, tmp_path, monkeypatch, capsys):
+    """Known by its records; a path to the same file in other words is no other data."""
+    (tmp_path / "moved").mkdir()
+    table(tmp_path / "moved" / "t.csv", range(200))
+    assert evaluate("test", trained, ("data.path", str(tmp_path / "moved/t.csv"))).records is None
+    assert not capsys.readouterr().err
+    table(file, range(210))
+    monkeypatch.chdir(file.parent)
+    with pytest.raises(DataError, match="test split is not the one"):
+        evaluate("test", trained, ("data.path", "t.csv"))
+
+
+def test_a_test_split_that_stays_can_be_tested(tmp_path):
+    """Where a column says which it is, more training records change nothing in it."""
+    text = CONFIG.format(path=table(tmp_path / "t.csv", range(200)))
+    path = tmp_path / "tiny.yaml"
+    path.write_text(text.replace("batch_size", "split: column, split_by: part, batch_size"))
+    run = fitted(tmp_path)
+    expected = evaluate("test", run).metrics
+    with (tmp_path / "t.csv").open("a") as file:
+        file.write("9999,a,train\n")
+    assert evaluate("test", run).metrics == expected
+    with pytest.raises(DataError, match="train split is not the one of the training"):
+        verbs.fit(again(run, LONGER), resume=str(run.path), root=tmp_path, progress=False)
+
+
+def test_a_resume_refuses_another_division(trained, file, tmp_path, capsys):
+    """Any of the three splits; the folder stays as it was."""
+    arguments = {"resume": str(trained.path), "root": tmp_path / "runs", "progress": False}
+    before = trained.status
+    for key, value in (("split_seed", "5"), ("test_fraction", "0.3")):
+        with pytest.raises(DataError, match="test split is not the one"):
+            verbs.fit(again(trained, LONGER, (f"data.{key}", value)), **arguments)
+    assert trained.status == before
+    line = ["fit", "--run", str(trained.path), "--trainer.max_epochs", "2"]
+    table(file, range(210))
+    assert main(line) == 2
+    assert "test split is not the one of the training (42 records" in capsys.readouterr().err
+    with pytest.raises(DataError, match="test split is not the one"):
+        verbs.fit(again(trained, LONGER), ckpt_path=trained.last, root=tmp_path, progress=False)
+
+    # What has been trained on both divisions has no clean test left.
+    assert main([*line, "--any_split"]) == 0
+    assert json.loads(trained.test.read_text())["records"] == "another split"
+    saved = torch.load(trained.last, weights_only=True)["dlplug"]
+    assert saved["data"]["records"]["test"] == 42 and saved["data"]["mixed"] is True
+    capsys.readouterr()
+    assert evaluate("test", trained, ckpt_path=trained.last).records == "another split"
+    assert "was trained on several divisions" in capsys.readouterr().err
+
+
+def test_the_option_is_refused_where_it_says_nothing(trained, capsys):
+    """In a training that begins, and beside inputs from outside."""
+    assert main(["fit", "--data", "digits", "--any_split"]) == 2
+    assert "--any_split is for a training that goes on" in capsys.readouterr().err
+    line = ["predict", "--run", str(trained.path), "--input", "x.csv", "--any_split"]
+    assert main(line) == 2
+    assert "--input takes the place of the test split" in capsys.readouterr().err
+
+
+def test_a_checkpoint_from_before_goes_on_and_it_is_said(trained, capsys):
+    """Without a guess."""
+    content = torch.load(trained.best, weights_only=True)
+    assert content["dlplug"].pop("data")["records"] == {"train": 140, "validation": 20, "test": 40}
+    DurableCheckpointIO().save_checkpoint(content, trained.best)
+    assert evaluate("test", trained).records is None
+    assert capsys.readouterr().err.count("does not say which records it was trained on") == 1
