@@ -18,7 +18,7 @@ from dlplug.errors import ConfigError
 from dlplug.run.folder import Run
 from dlplug.run.parts import build_data, build_task, name_of, record_of, renewed_content
 from dlplug.run.result import Result
-from dlplug.run.trained_data import adopt_data, check_split
+from dlplug.run.trained_data import adopt_data, check_split, kept_for
 from dlplug.run.trainer import build_trainer
 from dlplug.storage.checkpoint import read_outline
 from dlplug.storage.files import write_text
@@ -58,7 +58,12 @@ def evaluate(
     if verb == "test" and not has_test_data(task, datamodule):
         raise ConfigError(
             f"data {name_of(experiment, 'data')} has no test split",
-            fix="set data.test_fraction above 0, or use the verb `validate`",
+            # Whatever would be made a test split now has been trained on.
+            fix=(
+                "divide the data as for the training"
+                if kept_for("test", content, checkpoint)
+                else "train again with data.test_fraction above 0, or use the verb `validate`"
+            ),
         )
     trainer = evaluation_trainer(experiment, progress)
     quarantine = quarantine_of(datamodule)

@@ -102,6 +102,11 @@ def check_split(
     )
 
 
+def kept_for(split: str, content: Mapping[str, Any], path: Path) -> int | None:
+    """How many records the training of a checkpoint had in a split; None where it does not say."""
+    return _count(split, saved_record(content, str(path)).get("data") or {})
+
+
 def _has_changed(split: str, known: Mapping[str, Any], data: Mapping[str, Any]) -> bool:
     """Whether a split that is not empty differs, as far as both sides tell."""
     if _count(split, data) == 0:

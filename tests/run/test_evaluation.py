@@ -83,10 +83,22 @@ def test_another_width_is_refused_by_weight(trained, digits_file):
 
 
 def test_no_test_split_is_an_error(trained):
-    """test_fraction 0 leaves nothing to test on."""
+    """test_fraction 0 leaves nothing to test on; the training had more."""
     empty = config.load([Run(trained.run).resolved], [("data.test_fraction", "0.0")])
-    with pytest.raises(ConfigError, match="data digits has no test split"):
+    with pytest.raises(ConfigError, match="data digits has no test split") as error:
         verbs.test(empty, run=Run(trained.run), progress=False)
+    assert error.value.fix == "divide the data as for the training"
+
+
+def test_a_test_split_cannot_be_made_after_the_training(digits_file, tmp_path):
+    """All records were trained on: the fix is another training, not another fraction."""
+    experiment = config.load([digits_file], [("data.test_fraction", "0.0")])
+    run = Run(verbs.fit(experiment, root=tmp_path, progress=False).run)
+    with pytest.raises(ConfigError, match="data digits has no test split") as error:
+        verbs.test(config.load([run.resolved]), run=run, progress=False)
+    assert error.value.fix == (
+        "train again with data.test_fraction above 0, or use the verb `validate`"
+    )
 
 
 def test_no_validation_split_is_an_error(trained):
