@@ -10,6 +10,7 @@ from torch import nn
 from dlplug.callbacks.ema import EMA
 from dlplug.callbacks.swa import SWA
 from dlplug.errors import CheckpointError, InvalidValueError, RunError
+from dlplug.plugin import CORE
 from dlplug.run.folder import Run
 from dlplug.run.parts import record_of, renewed_content
 from dlplug.storage.checkpoint import read_outline
@@ -17,6 +18,18 @@ from dlplug.tasks.checkpoint import check_architecture, identity, saved_record
 
 if TYPE_CHECKING:
     from dlplug.config.experiment import Experiment
+
+# What a scheduler of torch counts. Its state_dict() is all that it has, but for functions, and
+# load_state_dict() puts all of it back, arguments as well.
+COUNTERS = {
+    "base_lrs",
+    "last_epoch",
+    "lr_lambdas",
+    "_get_lr_called_within_step",
+    "_is_initial",
+    "_last_lr",
+    "_step_count",
+}
 
 
 def check_continuation(
@@ -44,6 +57,7 @@ def check_continuation(
     check_architecture(content, record, task.state_dict(), str(checkpoint))
     check_average(content, callbacks, checkpoint)
     check_optimizer(content, record, checkpoint)
+    check_scheduler(content, record, checkpoint)
     check_not_done(run, checkpoint, max_epochs)
 
 
@@ -70,16 +84,49 @@ def check_optimizer(content: Mapping[str, Any], record: Mapping[str, Any], path:
     Raises:
         InvalidValueError: one differs, and the config's value would be ignored.
     """
-    saved = (saved_record(content, str(path)).get("resolved") or {}).get("optimizer") or {}
-    ours = record["resolved"].get("optimizer") or {}
-    saved, ours = (dict(chosen, name=identity(chosen)) for chosen in (saved, ours))
+    saved, ours = (
+        _chosen("optimizer", side) for side in (saved_record(content, str(path)), record)
+    )
+    _refuse_change("optimizer", saved, ours, path)
+
+
+def check_scheduler(content: Mapping[str, Any], record: Mapping[str, Any], path: Path) -> None:
+    """The scheduler is the checkpoint's, with those arguments that its state brings along.
+
+    A state of counters alone, as that of a schedule that is a function of the step, lets the
+    config's arguments hold; and the schedulers here that count the steps of the whole training
+    take their number from the config.
+
+    Raises:
+        InvalidValueError: it is another one, or a config's value would be ignored.
+    """
+    saved, ours = (
+        _chosen("scheduler", side) for side in (saved_record(content, str(path)), record)
+    )
+    states = [state for state in content.get("lr_schedulers") or () if isinstance(state, Mapping)]
+    if all(state.keys() <= COUNTERS for state in states):
+        saved, ours = {"name": saved["name"]}, {"name": ours["name"]}
+    if str(ours["name"]).startswith(f"{CORE}:"):
+        ours.pop("total_steps", None)
+    _refuse_change("scheduler", saved, ours, path)
+
+
+def _chosen(slot: str, record: Mapping[str, Any]) -> dict[str, Any]:
+    chosen = (record.get("resolved") or {}).get(slot) or {}
+    chosen = chosen if isinstance(chosen, Mapping) else {"name": chosen}
+    return {**chosen, "name": identity(chosen)} if chosen else {"name": None}
+
+
+def _refuse_change(
+    slot: str, saved: Mapping[str, Any], ours: Mapping[str, Any], path: Path
+) -> None:
     for key in sorted(saved.keys() & ours.keys(), key=lambda key: (key != "name", key)):
         if saved[key] != ours[key]:
             raise InvalidValueError(
-                f"the config sets optimizer.{key}: {ours[key]!r}, the checkpoint continues with"
+                f"the config sets {slot}.{key}: {ours[key]!r}, the checkpoint continues with"
                 f" {saved[key]!r}",
                 where=str(path),
-                fix=f"leave optimizer.{key} as it was, or start a new training",
+                fix=f"leave {slot}.{key} as it was, or start a new training",
             )
 
 

@@ -256,6 +256,64 @@ def test_another_optimizer_is_refused_by_its_name(tmp_path, experiment):
     fit(experiment(longer), tmp_path, resume="tiny")
 
 
+STEP = ("scheduler", "{name: step, step_size: 10, gamma: 0.1}")
+LONGER = ("trainer.max_epochs", "3")
+
+
+@pytest.mark.parametrize(
+    ("scheduler", "message"),
+    [
+        ("{name: step, step_size: 2, gamma: 0.1}", "scheduler.step_size: 2, .* continues with 10"),
+        ("{name: step, step_size: 10, gamma: 0.5}", "scheduler.gamma: 0.5, .* continues with 0.1"),
+        ("warmup_cosine", "scheduler.name: 'dlplug:warmup_cosine', .* with 'dlplug:step'"),
+        ("plateau", "scheduler.name: 'dlplug:plateau', .* with 'dlplug:step'"),
+        ("null", "scheduler.name: None, .* with 'dlplug:step'"),
+    ],
+)
+def test_a_changed_scheduler_is_not_ignored(step_run, experiment, scheduler, message):
+    """Its state brings the arguments along, and does not fit another one."""
+    with pytest.raises(InvalidValueError, match=message) as error:
+        fit(experiment(LONGER, ("scheduler", scheduler)), step_run.parent.parent, resume="tiny")
+    assert error.value.where.endswith("last.ckpt")
+
+
+@pytest.fixture(scope="module")
+def step_run(digits_file, tmp_path_factory):
+    """The folder of a run whose rate falls every ten epochs."""
+    return fit(config.load([digits_file], [STEP]), tmp_path_factory.mktemp("step")).run
+
+
+def test_the_same_scheduler_goes_on(step_run, experiment, tmp_path):
+    """With the checkpoint's arguments, which are the config's."""
+    longer = experiment(LONGER, STEP)
+    assert fit(longer, tmp_path, ckpt_path=Run(step_run).last).epochs == 3
+
+
+def rate_after(run):
+    return state(Run(run).last)["lr_schedulers"][0]["_last_lr"][0]
+
+
+def test_what_a_state_does_not_hold_may_change(tmp_path, experiment):
+    """A schedule by a function of the step follows the config: it is not ignored."""
+    first = fit(experiment(), tmp_path).run
+    rates = [
+        rate_after(fit(experiment(LONGER, *more), tmp_path, ckpt_path=Run(first).last).run)
+        for more in ((), (("scheduler.min_ratio", "0.5"),))
+    ]
+    assert rates[0] < 0.001 < 0.0015 <= rates[1]
+
+
+def test_the_length_of_one_cycle_may_change(tmp_path, experiment):
+    """It is the config's; whatever else is in the state may not."""
+    cycle = ("scheduler", "{name: one_cycle, total_steps: 16}")
+    first = Run(fit(experiment(cycle), tmp_path).run).last
+    longer = ("scheduler", "{name: one_cycle, total_steps: 24}")
+    assert fit(experiment(LONGER, longer), tmp_path, ckpt_path=first).epochs == 3
+    other = ("scheduler", "{name: one_cycle, total_steps: 24, min_momentum: 0.7}")
+    with pytest.raises(InvalidValueError, match=r"scheduler.min_momentum: 0.7, .* with 0.85"):
+        fit(experiment(LONGER, other), tmp_path, ckpt_path=first)
+
+
 def test_fewer_epochs_than_are_done_are_refused(tmp_path, experiment):
     """One message instead of Lightning's exception; the run folder is as it was."""
     with pytest.raises(RuntimeError):
