@@ -39,6 +39,7 @@ def check_continuation(
     callbacks: Iterable[Callback],
     run: Run | None,
     max_epochs: int | None,
+    max_steps: int = -1,
 ) -> None:
     """The checkpoint fits what is to go on from it.
 
@@ -49,6 +50,7 @@ def check_continuation(
         callbacks: Of the training.
         run: That goes on; None for a new one from the checkpoint.
         max_epochs: Of the whole training; None or -1 for no end.
+        max_steps: Of the whole training, optimizer steps; -1 for no end.
     Raises:
         DlplugError: it is damaged, or does not fit.
     """
@@ -58,7 +60,7 @@ def check_continuation(
     check_average(content, callbacks, checkpoint)
     check_optimizer(content, record, checkpoint)
     check_scheduler(content, record, checkpoint)
-    check_not_done(run, checkpoint, max_epochs)
+    check_not_done(run, checkpoint, content, max_epochs, max_steps)
 
 
 def check_average(content: Mapping[str, Any], callbacks: Iterable[Callback], path: Path) -> None:
@@ -130,23 +132,33 @@ def _refuse_change(
             )
 
 
-def check_not_done(run: Run | None, checkpoint: Path, max_epochs: int | None) -> None:
-    """A training goes on only when there are more epochs to train.
+def check_not_done(
+    run: Run | None,
+    checkpoint: Path,
+    content: Mapping[str, Any],
+    max_epochs: int | None,
+    max_steps: int = -1,
+) -> None:
+    """A training goes on only when there are more epochs and steps to train.
 
     Args:
         run: That goes on; None for a new one from the checkpoint.
         checkpoint: Where it goes on.
+        content: Of the checkpoint.
         max_epochs: Of the whole training; None or -1 for no end.
+        max_steps: Of the whole training, optimizer steps; -1 for no end.
     Raises:
         RunError: there are none.
     """
-    if max_epochs is None or max_epochs < 0:
-        return
     is_finished = run is not None and run.status["status"] == "finished"
-    epochs = read_outline(checkpoint).get("epoch", -1) + is_finished
-    if epochs >= max_epochs:
-        what = f"{run.path} has finished its" if is_finished else f"{checkpoint} is after"
+    epochs, steps = content.get("epoch", -1) + is_finished, content.get("global_step", 0)
+    # After its last step, a training that has not finished has still to be tested.
+    is_left = run is not None and not is_finished and steps == max_steps
+    for what, count, limit in (("epochs", epochs, max_epochs), ("steps", steps, max_steps)):
+        if limit is None or limit < 0 or count < limit or (what == "steps" and is_left):
+            continue
+        done = f"{run.path} has finished its" if is_finished else f"{checkpoint} is after"
         raise RunError(
-            f"{what} {epochs} epochs, and trainer.max_epochs is {max_epochs}",
-            fix=f"raise trainer.max_epochs above {epochs} to train longer, or start a new run",
+            f"{done} {count} {what}, and trainer.max_{what} is {limit}",
+            fix=f"raise trainer.max_{what} above {count} to train longer, or start a new run",
         )

@@ -100,9 +100,8 @@ class Training:
             enable_progress_bar=progress,
         )
         if checkpoint is not None:
-            check_continuation(
-                checkpoint, experiment, self.task, callbacks, continued, self.trainer.max_epochs
-            )
+            ends = (self.trainer.max_epochs, self.trainer.max_steps)
+            check_continuation(checkpoint, experiment, self.task, callbacks, continued, *ends)
         sides = [f"{slot} {name_of(experiment, slot)}" for slot in ("architecture", "data")]
         preflight(self.task, self.datamodule, self.trainer, ", ".join(sides))
 

@@ -211,6 +211,38 @@ def test_a_finished_run_can_train_longer(tmp_path, experiment):
     assert Run(result.run).status["resumed"] == 1
 
 
+def test_a_run_that_has_done_its_steps_is_finished_too(tmp_path, experiment):
+    """It would train nothing, and be tested once more."""
+
+    def steps(count):
+        return experiment(("trainer.max_steps", count), ("trainer.max_epochs", "-1"))
+
+    first = fit(steps("5"), tmp_path)
+    for arguments in ({"resume": "tiny"}, {"ckpt_path": Run(first.run).last}):
+        with pytest.raises(RunError, match=r"5 steps, and trainer.max_steps is 5") as error:
+            fit(steps("5"), tmp_path, **arguments)
+        assert "raise trainer.max_steps above 5" in error.value.fix
+    assert Run(first.run).status["tests"] == 1
+    result = fit(steps("7"), tmp_path, resume="tiny")
+    assert state(Run(result.run).last)["global_step"] == 7 and result.tests == 2
+
+
+def test_a_run_that_ended_in_its_test_is_tested(tmp_path, experiment):
+    """After the last step there is nothing to train, and the test is still to come."""
+
+    class FailInTest(lightning.Callback):
+        def on_test_start(self, trainer, pl_module):
+            fail()
+
+    steps = (("trainer.max_steps", "5"), ("trainer.max_epochs", "-1"))
+    with pytest.raises(RuntimeError):
+        fit(experiment(*steps), tmp_path, FailInTest())
+    run = Run.find("tiny", tmp_path)
+    assert run.status["tests"] == 0 and state(run.last)["global_step"] == 5
+    assert fit(experiment(*steps), tmp_path, resume="auto").tests == 1
+    assert state(run.last)["global_step"] == 5
+
+
 def test_what_changed_since_is_kept_beside_the_original(tmp_path, experiment):
     """The resolved config of a resume does not replace the first one."""
     fit(experiment(), tmp_path)
