@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
+from lightning.fabric import Fabric
 
 from dlplug.data.text.tokenizer import tokenizer_from_plain
 from dlplug.errors import ConfigError, InvalidValueError
@@ -57,15 +58,18 @@ def generate_text(
 ) -> Generated:
     """Continue a prompt with a trained model; no training data is read.
 
+    It runs on one device of the trainer's accelerator, in the trainer's precision.
+
     Args:
         experiment: Of the run, with the data spec of its checkpoint.
         checkpoint: Whose weights.
         prompt: May be empty where the training texts were documents with a start.
         max_tokens, temperature, top_k, top_p: See `dlplug.tasks.generation.generate`.
-        seed: The same seed gives the same text.
+        seed: The same seed gives the same text on the same device.
     Raises:
         ConfigError: the run learned something else than to continue texts.
-        InvalidValueError: a value out of range, or an empty prompt.
+        InvalidValueError: a value out of range, an empty prompt, or a device or precision that this
+            machine has not.
     """
     check_sampling(max_tokens, temperature, top_k, top_p)
     spec = experiment.data_spec
@@ -81,22 +85,26 @@ def generate_text(
     if not tokens:
         raise InvalidValueError("generate: the prompt is empty", fix='give --prompt "In the"')
     task.load_state_dict(read_checkpoint(checkpoint)["state_dict"])
+    fabric = one_device(experiment)
+    # In place: what it gives has no `new_cache`.
+    fabric.setup_module(task.architecture)
     started = time.monotonic()
-    drawn = list(
-        generate(
-            task.architecture,
-            tokens,
-            max_tokens,
-            temperature=temperature,
-            top_k=top_k,
-            top_p=top_p,
-            generator=torch.Generator().manual_seed(seed),
-            end_token=spec.end_token,
-            # Of the special tokens only the end is ever written.
-            banned=(*tokenizer.special_tokens - {spec.end_token}, *spec.sentinels),
-            context=spec.sequence_length,
+    with fabric.autocast():
+        drawn = list(
+            generate(
+                task.architecture,
+                tokens,
+                max_tokens,
+                temperature=temperature,
+                top_k=top_k,
+                top_p=top_p,
+                generator=torch.Generator().manual_seed(seed),
+                end_token=spec.end_token,
+                # Of the special tokens only the end is ever written.
+                banned=(*tokenizer.special_tokens - {spec.end_token}, *spec.sentinels),
+                context=spec.sequence_length,
+            )
         )
-    )
     ended = "end" if drawn[-1] == spec.end_token else "max_tokens"
     # Decoded together with the prompt: a character may have begun in it.
     text = tokenizer.decode([*tokens, *drawn])
@@ -104,3 +112,25 @@ def generate_text(
     text = text.removeprefix(before) if text.startswith(before) else tokenizer.decode(drawn)
     seconds = round(time.monotonic() - started, 3)
     return Generated(prompt, text, len(drawn), ended, seconds, checkpoint)
+
+
+def one_device(experiment: "Experiment") -> Fabric:
+    """The first device of the trainer's accelerator, with the trainer's precision.
+
+    Raises:
+        InvalidValueError: Lightning refuses the combination.
+    """
+    chosen = experiment.trainer_arguments
+    devices = chosen.get("devices")
+    try:
+        return Fabric(
+            accelerator=chosen.get("accelerator", "auto"),
+            devices=list(devices[:1]) if isinstance(devices, (list, tuple)) else 1,
+            precision=chosen.get("precision"),
+        )
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise InvalidValueError(
+            f"generate: Lightning refuses the device or precision: {' '.join(str(error).split())}",
+            where=f"{experiment.where('trainer')}, trainer",
+            fix="--trainer.accelerator cpu --trainer.precision 32-true",
+        ) from error

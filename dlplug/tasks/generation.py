@@ -83,7 +83,7 @@ def choose(
     banned: Collection[int] = (),
 ) -> int:
     """One token drawn by its scores ``(C,)``; arguments as for `generate`."""
-    scores = scores.detach().double().cpu().clone()
+    scores = scores.detach().cpu().double().clone()
     scores[list(banned)] = -torch.inf
     if temperature == 0:
         return int(scores.argmax())

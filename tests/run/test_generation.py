@@ -3,14 +3,16 @@
 import json
 
 import pytest
+import torch
 
 from dlplug import config
 from dlplug.data.spec import DataSpec
 from dlplug.errors import ConfigError
-from dlplug.run import verbs
+from dlplug.run import generation, verbs
 from dlplug.run.folder import Run
 from dlplug.run.generation import generate_text
 from dlplug.storage.checkpoint import read_checkpoint
+from dlplug.tasks.generation import generate
 
 CONFIG = """
 name: tiny
@@ -50,6 +52,48 @@ def test_documents_begin_and_end(tmp_path):
     assert json.dumps(rest)
     cut = generate_text(experiment, run.weights, "str", temperature=0, max_tokens=2)
     assert (cut.text, cut.ended) == ("aß", "max_tokens")
+
+
+@pytest.mark.parametrize(
+    ("precision", "weights", "is_autocast"),
+    [
+        ("32-true", torch.float32, False),
+        ("bf16-true", torch.bfloat16, False),
+        ("bf16-mixed", torch.float32, True),
+    ],
+)
+def test_the_trainer_says_in_which_precision(
+    alphabet, monkeypatch, precision, weights, is_autocast
+):
+    """And on which device: it is Lightning that puts the model there."""
+    run, spec = alphabet
+    seen = []
+
+    def watched(architecture, *arguments, **options):
+        parameter = next(architecture.parameters())
+        seen.append((parameter.dtype, parameter.device.type, torch.is_autocast_enabled("cpu")))
+        return generate(architecture, *arguments, **options)
+
+    monkeypatch.setattr(generation, "generate", watched)
+    experiment = config.load([run.resolved], [("trainer.precision", precision)], data_spec=spec)
+    assert generate_text(experiment, run.weights, "str", temperature=0).text == "aße"
+    assert seen == [(weights, "cpu", is_autocast)]
+
+
+@pytest.fixture(scope="module")
+def alphabet(tmp_path_factory):
+    """A run, and what its checkpoint knows of the data."""
+    run, experiment = trained(tmp_path_factory.mktemp("alphabet"), "causal")
+    return run, experiment.data_spec
+
+
+def test_the_first_of_several_devices_is_taken(alphabet):
+    """One text is written by one device."""
+    run, spec = alphabet
+    several = [("trainer.devices", "2"), ("trainer.strategy", "ddp")]
+    experiment = config.load([run.resolved], several, data_spec=spec)
+    fabric = generation.one_device(experiment)
+    assert (fabric.world_size, fabric.device.type) == (1, "cpu")
 
 
 def test_no_sentinel_is_ever_drawn(tmp_path):
