@@ -137,7 +137,11 @@ def test_progress_reaches_the_first(stars):
         json.dumps({"secret": SECRET}).encode() + b"\n",
         json.dumps({"secret": SECRET, "hello": {"rank": 1}}).encode() + b"\n",
     ],
-)
+    ids=[
+        "no secret", "a guess", "no object", "another protocol", "two lines", "a lone surrogate",
+        "brackets", "no hello", "a hello without counts",
+    ],
+)  # fmt: skip
 def test_strangers_are_not_heard(stars, words):
     """Without the words of this training the connection is closed, and nothing else happens."""
     first, second, _ = stars()
