@@ -19,6 +19,7 @@ std::atomic<Isa> level{Isa::kAmx};
 
 Isa best_isa() { return Isa::kAmx; }
 Isa current_isa() { return level; }
+bool has_bf16() { return level >= Isa::kAvx512; }
 
 }  // namespace dlplug
 

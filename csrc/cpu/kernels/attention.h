@@ -35,7 +35,7 @@ struct MaskRows {
 struct AttentionScores {
   Dtype dtype;             // of query, key, value, out and their gradients
   bool use_bf16_products;  // dtype is bfloat16 and the processor has AVX512_BF16
-  bool use_tiles;          // and they are done by the tiles of AMX, but for few queries
+  bool use_tiles;          // and they are done by the tiles of AMX, but forward with few queries
   bool is_plain;           // scale > 0 and neither softcap, ALiBi nor dropout; there may be a mask
   bool is_few;             // queries are multiplied with keys as they lie
   bool is_streaming;       // outputs are written past the caches; their rows are whole lines

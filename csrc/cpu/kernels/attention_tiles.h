@@ -131,9 +131,9 @@ static Factor<uint32_t> transpose_pairs(Factor<uint32_t> a, int64_t rows, int64_
 
 // All of C, and of the depth `num_products` times `pairs`.
 template <bool kTransposed, class Between>
-static void multiply_depth(TileBlock& shape, int64_t rows, int64_t vectors, int64_t pairs,
-                           int64_t num_products, Factor<uint32_t> a, Factor<uint32_t> b, float* c,
-                           int64_t c_stride, bool accumulate, const Between& between) {
+static void multiply_to_depth(TileBlock& shape, int64_t rows, int64_t vectors, int64_t pairs,
+                              int64_t num_products, Factor<uint32_t> a, Factor<uint32_t> b,
+                              float* c, int64_t c_stride, bool accumulate, const Between& between) {
   constexpr int64_t kPanel = 2 * kTileRows;
   alignas(64) uint32_t space[kTransposed ? kPanel * kMaxTransposedDepth : 1];
   for (int64_t row = 0; row < rows; row += kPanel) {
@@ -167,13 +167,13 @@ static void multiply_by_tiles(int64_t rows, int64_t vectors, int64_t depth, Fact
   TileBlock shape = kWholeTiles;
   const int64_t rest = depth % kTileRows, whole = depth - rest;
   if (whole > 0 || rest == 0)
-    multiply_depth<kTransposed>(shape, rows, vectors, kTileRows, whole / kTileRows, a, b, c,
-                                c_stride, accumulate, between);
+    multiply_to_depth<kTransposed>(shape, rows, vectors, kTileRows, whole / kTileRows, a, b, c,
+                                   c_stride, accumulate, between);
   if (rest > 0) {
     a.data += whole * (kTransposed ? a.stride : 1);
     b.data += whole * b.stride;
-    multiply_depth<kTransposed>(shape, rows, vectors, rest, 1, a, b, c, c_stride,
-                                accumulate || whole > 0, between);
+    multiply_to_depth<kTransposed>(shape, rows, vectors, rest, 1, a, b, c, c_stride,
+                                   accumulate || whole > 0, between);
   }
   if (shape != kWholeTiles) kWholeTiles.configure();
 }
