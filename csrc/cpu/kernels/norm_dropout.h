@@ -13,7 +13,8 @@ constexpr int64_t kDrawn = 2 * kRandomBlock;
 // What dropout needs while a row is handled from column 0 on, part by part.
 struct DropoutRow {
   RandomKeys keys;
-  alignas(64) uint32_t bits[kDrawn];  // of the columns from the last multiple of kDrawn on
+  alignas(64) uint32_t bits[kDrawn];
+  int64_t from = -1;  // their first column, a multiple of kDrawn
 };
 
 // Not inlined: it is as long as all the rest of a row.
@@ -23,6 +24,7 @@ static __attribute__((noinline)) void draw(int64_t row, int64_t j, int64_t width
     random_blocks<2>(drawn.keys, row, j / kRandomBlock, drawn.bits);
   else
     random_blocks<1>(drawn.keys, row, j / kRandomBlock, drawn.bits);
+  drawn.from = j;
 }
 
 // Of the values of a row from column j on.
@@ -30,7 +32,7 @@ template <int kVectors>
 DLPLUG_INLINE void drop_out(const Dropout& dropout, int64_t row, int64_t width, int64_t j,
                             DropoutRow& drawn, Float (&values)[kVectors]) {
   const int64_t within = j % kDrawn;
-  if (within == 0) draw(row, j, width, drawn);
+  if (within == 0 && drawn.from != j) draw(row, j, width, drawn);
 #pragma GCC unroll 2
   for (int i = 0; i < kVectors; ++i)
     values[i] =
