@@ -24,7 +24,8 @@ _nbytes_of = torch._C.TensorBase.nbytes.__get__
 class Rows(RowGradients):
     """The tensors of one update, one parameter a row.
 
-    An optimizer keeps one of these per group and fills it each step. What was found out about
+    An optimizer keeps one of these per group and fills it with each step that differs from the
+    last; one like it takes new gradients alone (`take_if_like_last`). What was found out about
     parameters and states holds while what it is given then lies at the same addresses with the same
     layouts and dtypes; about gradients, which are new each step, while they are like the last ones.
     """

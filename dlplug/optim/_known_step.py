@@ -45,15 +45,17 @@ class KnownStep:
             return False
         tables, taken, has_idle = [], [], False
         for index, group in enumerate(self.param_groups):
-            rows = self._rows.get((index, "all"))
-            if type(rows) is not Rows or asks_for_torch(group):
-                return False
             params = group["params"]
             grads = list(map(_grad_of, params))
             if any(map(is_, grads, repeat(None))):
                 has_idle = True
                 params = [param for param in params if param.grad is not None]
+                if not params:  # a frozen group
+                    continue
                 grads = list(map(_grad_of, params))
+            rows = self._rows.get((index, "all"))
+            if type(rows) is not Rows or asks_for_torch(group):
+                return False
             kept = self._kept(group, params)
             if not rows.take_if_like_last(kept, grads):
                 return False
@@ -69,6 +71,8 @@ class KnownStep:
             )
             tables.append(table)
             taken.append(params)
+        if not tables:
+            return False
         update_tables(tables, taken, self.max_grad_norm or 0.0)
         if has_idle:
             self._move_idle()

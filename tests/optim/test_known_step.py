@@ -75,6 +75,35 @@ def test_a_parameter_without_a_gradient(taken):
     assert torch.equal(params[0], kept)
 
 
+def test_a_group_without_gradients(taken):
+    """A frozen one does not keep the others from it, and is left alone."""
+    params, optimizer = two_groups()
+    frozen = optimizer.param_groups[0]["params"]
+    for param in frozen:
+        param.requires_grad_(False)
+    kept = [param.detach().clone() for param in frozen]
+    for seed in range(3):
+        give_gradients(seed, params)
+        for param in frozen:
+            param.grad = None
+        optimizer.step()
+    assert taken == [False, True, True]
+    for param, before in zip(frozen, kept, strict=True):
+        assert torch.equal(param, before)
+
+
+def test_a_step_without_any_gradient(taken):
+    """Nothing is known of it, and nothing is done."""
+    params, optimizer = two_groups()
+    take_steps((params, optimizer), seeds=range(2))
+    kept = [tensor.clone() for tensor in everything(params, optimizer)]
+    optimizer.zero_grad()
+    optimizer.step()
+    assert taken[-1] is False
+    for now, before in zip(everything(params, optimizer), kept, strict=True):
+        assert torch.equal(now, before)
+
+
 def test_autograd_notices_it(taken):
     """What a graph has saved of a parameter is not there any more."""
     params, optimizer = make(FusedAdamW)
@@ -84,6 +113,13 @@ def test_autograd_notices_it(taken):
     assert taken[-1]
     with pytest.raises(RuntimeError, match="modified by an inplace operation"):
         loss.backward()
+
+
+def with_gradient(values):
+    """A parameter whose gradient is its values."""
+    param = torch.nn.Parameter(values)
+    param.grad = values.clone()
+    return param
 
 
 DISTURBANCES = {
@@ -104,7 +140,7 @@ DISTURBANCES = {
         params[0], "grad", params[0].grad.T.contiguous().T
     ),
     "another group": lambda params, optimizer: optimizer.add_param_group(
-        {"params": [torch.nn.Parameter(torch.ones(2))]}
+        {"params": [with_gradient(torch.ones(2))]}
     ),
 }
 
