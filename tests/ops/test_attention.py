@@ -42,6 +42,7 @@ FEW_QUERIES = [
     (1, 33, 1, 2, 40, 5, 3),
     (1, 5, 1, 4, 600, 12, 16),
     (1, 1, 1, 20, 1700, 16, 24),
+    (16, 1, 1, 1, 1100, 24, 20),  # so many heads that one takes all keys, in five chunks
 ]
 
 

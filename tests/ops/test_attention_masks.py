@@ -209,10 +209,11 @@ def test_the_gradient_of_a_mask_takes_its_own_size(cpu_kernels):
 
 
 @each_isa
-def test_few_queries_skip_what_a_mask_hides(cpu_kernels, isa):
+@pytest.mark.parametrize("batch,queries", [(1, 2), (1, 1), (8, 1)])
+def test_few_queries_skip_what_a_mask_hides(cpu_kernels, batch, queries, isa):
     """Grouped heads that see other keys each, whole ranges of NaN that none sees, a blind head."""
-    *tensors, _ = make_inputs(1, 4, 1, 2, 1600, 8, 8)
-    seen = draw(1, 4, 2, 1600) > 0
+    *tensors, _ = make_inputs(batch, 4, 1, queries, 1600, 8, 8)
+    seen = draw(batch, 4, queries, 1600) > 0
     seen[:, 0, :, :700] = False
     seen[:, 1, 0] = False
     seen[:, 2] = False
