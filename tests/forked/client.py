@@ -3,6 +3,7 @@
 Imports the standard library only: the program `main` runs without site-packages, to be quick.
 """
 
+import contextlib
 import json
 import os
 import resource
@@ -73,9 +74,9 @@ def main(interpreter: str, address: str, *words: str) -> None:
         signal.signal(number, lambda number, _: early.append(number))
     forked = request(address, words, os.getcwd(), os.environ, (0, 1, 2), not_heard)
     for number in PASSED:
-        signal.signal(number, lambda number, _: os.kill(forked.pid, number))
+        signal.signal(number, lambda number, _: _pass(forked.pid, number))
     for number in early:
-        os.kill(forked.pid, number)
+        _pass(forked.pid, number)
     code = forked.wait()
     if code >= 0:
         os._exit(code)
@@ -83,6 +84,12 @@ def main(interpreter: str, address: str, *words: str) -> None:
     if -code not in (signal.SIGKILL, signal.SIGSTOP):
         signal.signal(-code, signal.SIG_DFL)
     os.kill(os.getpid(), -code)
+
+
+def _pass(pid: int, number: int) -> None:
+    """Send a signal on; the process may have ended, and its exit code be under way."""
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, number)
 
 
 def _is_code(words) -> bool:

@@ -4,6 +4,7 @@ Usage: python -m tests.forked.server SOCKET PROGRAM. It says ``ready``, and ends
 input. PROGRAM is what its processes find as ``sys.executable``.
 """
 
+import contextlib
 import gc
 import importlib
 import json
@@ -68,7 +69,13 @@ class Server:
     def _start(self, listener: socket.socket) -> None:
         connection, _ = listener.accept()
         first, streams, _, _ = socket.recv_fds(connection, SIZE.size, 3)
-        data = connection.recv(SIZE.unpack(first)[0], socket.MSG_WAITALL)
+        size = SIZE.unpack(first)[0] if len(first) == SIZE.size else None
+        data = connection.recv(size, socket.MSG_WAITALL) if size else b""
+        if len(data) != size:  # who asked is gone before the end of the question
+            for stream in streams:
+                os.close(stream)
+            connection.close()
+            return
         if lost := [name for name in threads() if name != FORK_SAFE]:
             raise RuntimeError(f"a forked process would lack the threads {', '.join(lost)}")
         pid = os.fork()
@@ -82,7 +89,7 @@ class Server:
         os.setpgid(pid, pid)  # the process does too; whoever comes first
         for stream in streams:
             os.close(stream)
-        connection.sendall(SIZE.pack(pid))
+        _answer(connection, pid)
         handle = os.pidfd_open(pid)
         self.children[handle] = Child(pid, connection)
         self.selector.register(handle, selectors.EVENT_READ, self._tell)
@@ -96,7 +103,7 @@ class Server:
         code = os.waitstatus_to_exitcode(os.waitpid(child.pid, 0)[1])
         if child.connection is not None:
             self.selector.unregister(child.connection)
-            child.connection.sendall(SIZE.pack(code))
+            _answer(child.connection, code)
             child.connection.close()
 
     def _kill(self, connection: socket.socket) -> None:
@@ -112,6 +119,12 @@ class Server:
         for child in self.children.values():
             os.killpg(child.pid, signal.SIGKILL)
         os._exit(0)
+
+
+def _answer(connection: socket.socket, number: int) -> None:
+    """Who has asked may be gone; of a process that still runs, `Server._kill` hears so."""
+    with contextlib.suppress(OSError):
+        connection.sendall(SIZE.pack(number))
 
 
 def threads() -> list[str]:

@@ -4,13 +4,17 @@ import json
 import os
 import select
 import signal
+import socket
+import struct
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
 from tests import forked
+from tests.forked.client import SIZE, Forked
 from tests.forked.server import MODULES
 
 ROOT = Path(__file__).parents[2]
@@ -167,3 +171,88 @@ def test_what_it_cannot_do_is_an_error(tmp_path, words, environment, message):
     (tmp_path / "x.py").write_text("")
     _, ours = outcomes(words, tmp_path, environment)
     assert ours.returncode == 1 and message in ours.stderr
+
+
+@pytest.fixture
+def connection():
+    """To the server, as a program that asks has one; a stopped one goes on at the end."""
+    assert forked.python() != sys.executable
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.connect(str(Path(forked.python()).parent / "socket"))
+        yield connection
+
+
+def server_of(connection):
+    """Number of the process that listens."""
+    ucred = struct.Struct("3i")
+    option = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, ucred.size)
+    return ucred.unpack(option)[0]
+
+
+def question(folder):
+    """The bytes that ask for a process which waits for ever."""
+    (folder / "waits.py").write_text("import signal\nsignal.pause()\n")
+    asked = {"words": ["waits.py"], "folder": str(folder), "environment": dict(os.environ)}
+    data = json.dumps(asked | {"ignored": []}).encode()
+    return SIZE.pack(len(data)) + data
+
+
+def assert_it_serves(folder):
+    (folder / "prints.py").write_text("print('served')")
+    _, ours = outcomes(["prints.py"], folder)
+    assert (ours.returncode, ours.stdout) == (0, "served\n"), ours.stderr
+
+
+@pytest.mark.parametrize("length", [0, 3, SIZE.size, SIZE.size + 5, None])
+def test_the_server_outlives_who_asks(tmp_path, connection, length):
+    """Gone before the question, within it, and before the answer."""
+    server = server_of(connection)
+    os.kill(server, signal.SIGSTOP)  # it cannot answer before who asks is gone
+    try:
+        if data := question(tmp_path)[:length]:
+            first = data[: SIZE.size]
+            socket.send_fds(connection, [first], (0, 1, 2))
+            connection.sendall(data[len(first) :])
+        connection.close()
+    finally:
+        os.kill(server, signal.SIGCONT)
+    assert_it_serves(tmp_path)
+
+
+def test_the_server_outlives_who_asks_together_with_the_process(tmp_path, connection):
+    """The end of the process is what it hears of first."""
+    data = question(tmp_path)
+    socket.send_fds(connection, [data[: SIZE.size]], (0, 1, 2))
+    connection.sendall(data[SIZE.size :])
+    pid, server = Forked(connection).pid, server_of(connection)
+    handle = os.pidfd_open(pid)
+    os.kill(server, signal.SIGSTOP)
+    try:
+        os.kill(pid, signal.SIGKILL)
+        assert select.select([handle], [], [], 240)[0]
+        connection.close()
+    finally:
+        os.kill(server, signal.SIGCONT)
+        os.close(handle)
+    assert_it_serves(tmp_path)
+
+
+def test_a_signal_after_the_end_changes_nothing(tmp_path):
+    """It finds no process; the exit code is the process's."""
+    (tmp_path / "ends.py").write_text(
+        "import os, sys\nprint(os.getpid(), flush=True)\ninput()\nsys.exit(7)\n"
+    )
+    pipe, command = subprocess.PIPE, [forked.python(), "ends.py"]
+    with subprocess.Popen(command, cwd=tmp_path, stdin=pipe, stdout=pipe, text=True) as ends:
+        pid = int(ends.stdout.readline())
+        ends.send_signal(signal.SIGSTOP)
+        os.waitid(os.P_PID, ends.pid, os.WSTOPPED | os.WNOWAIT)
+        ends.stdin.write("\n")
+        ends.stdin.flush()
+        limit = time.monotonic() + 240
+        while Path(f"/proc/{pid}").exists():  # until the server has asked how it ended
+            assert time.monotonic() < limit
+            time.sleep(0.01)
+        ends.send_signal(signal.SIGTERM)
+        ends.send_signal(signal.SIGCONT)
+        assert ends.wait(240) == 7
