@@ -21,6 +21,8 @@ def monitor_of(experiment: "Experiment") -> tuple[str, str] | None:
 def is_better_when_larger(experiment: "Experiment", metric: str) -> bool:
     """The direction of a metric: its own, else that of the callback checkpoint that watches it.
 
+    A loss is better when smaller, whatever the task.
+
     Args:
         experiment: Logs it.
         metric: With the stage in front: ``val_accuracy``.
@@ -28,6 +30,8 @@ def is_better_when_larger(experiment: "Experiment", metric: str) -> bool:
         InvalidValueError: nothing says it, as of a metric that nothing logs or that has a best
             value between others.
     """
+    if metric.partition("_")[2] == "loss":
+        return False
     task = build_task(experiment)
     is_ours = isinstance(task, Task)
     is_larger = task.is_better_when_larger(metric.partition("_")[2]) if is_ours else None

@@ -1,8 +1,10 @@
 """The direction of a metric: its own, the watching callback's, or none."""
 
 import pytest
+from lightning import LightningModule
 
 from dlplug import config
+from dlplug.diagnostics import direction
 from dlplug.diagnostics.direction import is_better_when_larger, monitor_of
 from dlplug.errors import InvalidValueError
 from dlplug.losses.cross_entropy import CrossEntropyLoss
@@ -40,6 +42,14 @@ def series(tmp_path):
 def test_loss_and_metrics_of_any_stage(experiment, metric, is_larger):
     """A loss is better when smaller."""
     assert is_better_when_larger(experiment(), metric) is is_larger
+
+
+def test_a_loss_of_any_module_is_better_when_smaller(experiment, monkeypatch):
+    """A plugin's task need not be a `Task`; of its other metrics nothing says it."""
+    monkeypatch.setattr(direction, "build_task", lambda _: LightningModule())
+    assert is_better_when_larger(experiment(), "val_loss") is False
+    with pytest.raises(InvalidValueError, match="whether 'val_accuracy' is"):
+        is_better_when_larger(experiment(), "val_accuracy")
 
 
 def test_an_error_with_any_name_is_better_when_smaller(series):
