@@ -402,7 +402,9 @@ COMPONENTS: dict[str, dict[str, tuple]] = {
 RENAMED: dict[str, str] = {}
 # "KIND.COMPONENT.OLD_PARAMETER" -> new name.
 RENAMED_PARAMETERS: dict[str, str] = {
+    "schedulers.one_cycle.anneal": "anneal_strategy",
     "schedulers.one_cycle.end_factor": "final_div_factor",
+    "schedulers.one_cycle.min_momentum": "base_momentum",
     "schedulers.one_cycle.start_factor": "div_factor",
     "schedulers.one_cycle.warmup": "pct_start",
 }

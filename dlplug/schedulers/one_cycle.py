@@ -34,9 +34,9 @@ def one_cycle(
     pct_start: float = 0.3,
     div_factor: float = 25.0,
     final_div_factor: float = 1e4,
-    anneal: str = "cos",
+    anneal_strategy: str = "cos",
     cycle_momentum: bool = True,
-    min_momentum: float = 0.85,
+    base_momentum: float = 0.85,
     max_momentum: float = 0.95,
 ) -> OneCycleLR:
     """Rise from ``lr / div_factor`` to ``lr``, then fall to that start over ``final_div_factor``.
@@ -47,10 +47,10 @@ def one_cycle(
         pct_start: Share of the steps in which the rate rises, in ``(0, 1)``.
         div_factor: The highest rate by the first one, > 0.
         final_div_factor: The first rate by the last one, > 0.
-        anneal: ``cos`` or ``linear``.
+        anneal_strategy: ``cos`` or ``linear``.
         cycle_momentum: Whether the momentum, or Adam's beta1, moves against the rate.
-        min_momentum: While the rate is highest, in ``[0, 1)``.
-        max_momentum: At both ends; not below ``min_momentum``, and below 1.
+        base_momentum: While the rate is highest, in ``[0, 1)``.
+        max_momentum: At both ends; not below ``base_momentum``, and below 1.
     Returns:
         Scheduler to be stepped after every optimizer step.
     Raises:
@@ -64,12 +64,14 @@ def one_cycle(
             f"scheduler: div_factor = {div_factor}, final_div_factor = {final_div_factor};"
             " both must be above 0"
         )
-    if anneal not in ANNEALING:
-        raise InvalidValueError(f"scheduler: anneal = {anneal!r}", known=", ".join(ANNEALING))
-    if not 0 <= min_momentum <= max_momentum < 1:
+    if anneal_strategy not in ANNEALING:
         raise InvalidValueError(
-            f"scheduler: min_momentum = {min_momentum}, max_momentum = {max_momentum};"
-            " 0 <= min_momentum <= max_momentum < 1 is needed"
+            f"scheduler: anneal_strategy = {anneal_strategy!r}", known=", ".join(ANNEALING)
+        )
+    if not 0 <= base_momentum <= max_momentum < 1:
+        raise InvalidValueError(
+            f"scheduler: base_momentum = {base_momentum}, max_momentum = {max_momentum};"
+            " 0 <= base_momentum <= max_momentum < 1 is needed"
         )
     if cycle_momentum and not {"momentum", "betas"} & optimizer.defaults.keys():
         raise InvalidValueError(
@@ -83,9 +85,9 @@ def one_cycle(
         max_lr=[group["lr"] for group in optimizer.param_groups],
         total_steps=total_steps,
         pct_start=math.nextafter(pct_start, 1) if is_single else pct_start,
-        anneal_strategy=anneal,
+        anneal_strategy=anneal_strategy,
         cycle_momentum=cycle_momentum,
-        base_momentum=min_momentum,
+        base_momentum=base_momentum,
         max_momentum=max_momentum,
         div_factor=div_factor,
         final_div_factor=final_div_factor,

@@ -341,8 +341,8 @@ def test_the_length_of_one_cycle_may_change(tmp_path, experiment):
     first = Run(fit(experiment(cycle), tmp_path).run).last
     longer = ("scheduler", "{name: one_cycle, total_steps: 24}")
     assert fit(experiment(LONGER, longer), tmp_path, ckpt_path=first).epochs == 3
-    other = ("scheduler", "{name: one_cycle, total_steps: 24, min_momentum: 0.7}")
-    with pytest.raises(InvalidValueError, match=r"scheduler.min_momentum: 0.7, .* with 0.85"):
+    other = ("scheduler", "{name: one_cycle, total_steps: 24, base_momentum: 0.7}")
+    with pytest.raises(InvalidValueError, match=r"scheduler.base_momentum: 0.7, .* with 0.85"):
         fit(experiment(LONGER, other), tmp_path, ckpt_path=first)
 
 

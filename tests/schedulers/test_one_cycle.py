@@ -45,12 +45,14 @@ def test_its_arguments_are_named_as_in_torch():
 def test_old_names_are_renewed(tmp_path):
     """Of configs from before they were torch's."""
     path = tmp_path / "old.yaml"
-    old = "{name: one_cycle, warmup: 0.25, start_factor: 20, end_factor: 10}"
+    old = "{name: one_cycle, warmup: 0.25, start_factor: 20, end_factor: 10, anneal: linear, "
+    old += "min_momentum: 0.8}"
     path.write_text(f"data: digits\narchitecture: mlp\nscheduler: {old}\n")
     scheduler = load([path], [("scheduler.end_factor", "30")]).resolved["scheduler"]
     expected = {"pct_start": 0.25, "div_factor": 20.0, "final_div_factor": 30.0}
+    expected |= {"anneal_strategy": "linear", "base_momentum": 0.8}
     assert {name: scheduler[name] for name in expected} == expected
-    assert not {"warmup", "start_factor", "end_factor"} & scheduler.keys()
+    assert not {"warmup", "start_factor", "end_factor", "anneal", "min_momentum"} & scheduler.keys()
 
 
 def test_a_resumed_training_may_be_longer():
@@ -79,8 +81,8 @@ def test_adams_first_beta_moves_against_the_rate():
     [
         ({"pct_start": 1.0}, "pct_start = 1.0"),
         ({"div_factor": 0}, "div_factor = 0"),
-        ({"anneal": "step"}, "anneal = 'step'"),
-        ({"min_momentum": 0.99}, "min_momentum = 0.99"),
+        ({"anneal_strategy": "step"}, "anneal_strategy = 'step'"),
+        ({"base_momentum": 0.99}, "base_momentum = 0.99"),
     ],
 )
 def test_values_out_of_range_are_refused(arguments, message):
