@@ -1,7 +1,6 @@
 """What ``validate`` and ``test`` do: measure trained weights on one split."""
 
 from collections.abc import Sequence
-from pathlib import Path
 
 from dlplug.cli.verb import (
     ANY_SPLIT,
@@ -14,7 +13,6 @@ from dlplug.cli.verb import (
     read_arguments,
     report,
     require_weights,
-    spec_of_checkpoint,
 )
 from dlplug.plugin import Registry
 
@@ -36,8 +34,7 @@ def measure(verb: str, about: str, arguments: Sequence[str], registry: Registry)
         return 0
     require_weights(verb, parsed)
     run = chosen_run(parsed)
-    checkpoint = parsed.get("ckpt_path") or run.weights
-    experiment = load_experiment(parsed, registry, run, spec_of_checkpoint(Path(checkpoint)))
+    experiment = load_experiment(parsed, registry, run)
     if parsed.get("print_config"):
         return print_config(parsed, experiment)
     from dlplug.run import verbs

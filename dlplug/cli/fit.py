@@ -1,8 +1,5 @@
 """``dlplug fit``: train."""
 
-from contextlib import suppress
-from typing import TYPE_CHECKING
-
 from dlplug.cli.notes import shown_notes
 from dlplug.cli.options import LOCK_FILE, LOCKED, RESUME, Option
 from dlplug.cli.verb import (
@@ -14,14 +11,9 @@ from dlplug.cli.verb import (
     print_config,
     read_arguments,
     report,
-    spec_of_checkpoint,
 )
-from dlplug.errors import CheckpointError, ConfigError
+from dlplug.errors import ConfigError
 from dlplug.plugin import Registry
-
-if TYPE_CHECKING:
-    from dlplug.data.spec import DataSpec
-    from dlplug.run.folder import Run
 
 ABOUT = "Train from a config, in a new folder runs/NAME/NUMBER/, then test the best weights once."
 EXAMPLES = (
@@ -75,7 +67,7 @@ def main(arguments: list[str], registry: Registry) -> int:
         from dlplug.run.folder import Run
 
         continued = Run.find(run or resume)
-    experiment = load_experiment(parsed, registry, continued, _learned(continued))
+    experiment = load_experiment(parsed, registry, continued)
     if parsed.get("print_config"):
         return print_config(parsed, experiment)
     from dlplug.cli.plugins_lock import lock_command
@@ -95,14 +87,3 @@ def main(arguments: list[str], registry: Registry) -> int:
             progress=True,
         )
     return report(parsed, result)
-
-
-def _learned(run: "Run | None") -> "DataSpec | None":
-    """What a run that goes on has learned from its data; None where nothing tells.
-
-    Changed data is then told to be that, instead of to contradict the run's config.
-    """
-    for path in () if run is None else (run.last, run.previous):
-        with suppress(CheckpointError):  # a damaged one is named when the training goes on
-            return spec_of_checkpoint(path)
-    return None

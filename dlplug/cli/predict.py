@@ -49,7 +49,8 @@ def main(arguments: list[str], registry: Registry) -> int:
             where="command line",
             fix="leave one of them out",
         )
-    experiment = load_experiment(parsed, registry, run, spec_of_checkpoint(Path(paths[0])))
+    spec = None if parsed.get("input") is None else spec_of_checkpoint(Path(paths[0]))
+    experiment = load_experiment(parsed, registry, run, spec)
     if parsed.get("print_config"):
         return print_config(parsed, experiment)
     from dlplug.run import verbs

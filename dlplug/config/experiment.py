@@ -85,19 +85,6 @@ class Experiment:
         refuse_other_data(found, self.facts, self.parts["data"].where)
         return datamodule
 
-    def adopt(self, spec: DataSpec) -> None:
-        """Take over what a training learned from its data, instead of what this data taught.
-
-        The data module is built anew, unless that is the same.
-
-        Args:
-            spec: As saved with the run.
-        """
-        if spec.to_dict() == self.data_spec.to_dict():
-            return
-        self.facts, self.built_data = DataFacts(spec, "the run's data"), None
-        self.__dict__.pop("datamodule", None)
-
     def build_task(self) -> object:
         """The LightningModule with its architecture, loss, optimizer, scheduler and metrics.
 

@@ -1,7 +1,7 @@
 """Loaders of train, validation and test, the last of which is guarded."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from hashlib import sha256
 from typing import Any
 
@@ -39,7 +39,7 @@ class SplitLoaders(lightning.LightningDataModule):
         self.sampling = sampling
         self.quarantine = Quarantine(quarantine)
         self._datasets: Mapping[str, Dataset] | None = None
-        self._digests: dict[str, str] | None = None
+        self._digests: dict[str, str] = {}
         self._stage: str | None = None
 
     def setup(self, stage: str) -> None:
@@ -103,18 +103,17 @@ class SplitLoaders(lightning.LightningDataModule):
         """Records of each split; it is known after `setup`, and opens nothing."""
         return {name: len(self._datasets[name]) for name in SPLITS}
 
-    def fingerprint(self) -> dict[str, Any]:
-        """Size of each split, and a hash of each that has a ``digest()``; taken once.
+    def fingerprint(self, splits: Sequence[str] = SPLITS) -> dict[str, Any]:
+        """Size of each split, and a hash of those asked for that have a ``digest()``; taken once.
 
         By it a run knows its records again: see `dlplug.run.trained_data`.
         """
-        if self._digests is None:
-            self._digests = {
-                name: sha256(self._datasets[name].digest().encode()).hexdigest()
-                for name in SPLITS
-                if hasattr(self._datasets[name], "digest")
-            }
-        hashes = {"sha256": dict(self._digests)} if self._digests else {}
+        names = [name for name in splits if hasattr(self._datasets[name], "digest")]
+        for name in names:
+            if name not in self._digests:
+                digest = self._datasets[name].digest()
+                self._digests[name] = sha256(digest.encode()).hexdigest()
+        hashes = {"sha256": {name: self._digests[name] for name in names}} if names else {}
         return {"records": self.split_sizes} | hashes
 
     def _evaluation(self, name: str):

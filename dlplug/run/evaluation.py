@@ -18,7 +18,7 @@ from dlplug.errors import ConfigError
 from dlplug.run.folder import Run
 from dlplug.run.parts import build_data, build_task, name_of, record_of, renewed_content
 from dlplug.run.result import Result
-from dlplug.run.trained_data import adopt_data, check_split, kept_for
+from dlplug.run.trained_data import OTHER_DATA, check_split, kept_for
 from dlplug.run.trainer import build_trainer
 from dlplug.storage.checkpoint import read_outline
 from dlplug.storage.files import write_text
@@ -51,7 +51,6 @@ def evaluate(
     """
     started = time.monotonic()
     content = read_outline(checkpoint)
-    adopt_data(experiment, content, checkpoint)
     datamodule = build_data(experiment)
     records = check_split(verb, experiment, content, checkpoint, any_split)
     task = task_of(experiment, checkpoint)
@@ -81,7 +80,7 @@ def evaluate(
     result.records = records
     if run is not None and result.is_main:
         result.run = run.path
-        if verb == "test":
+        if verb == "test" and records != OTHER_DATA:  # which is no test of the run
             result.tests = record_test(run, checkpoint, metrics, records)
     result.seconds = round(time.monotonic() - started, 3)
     return result

@@ -21,7 +21,7 @@ from dlplug.run.evaluation import evaluation_trainer, task_of
 from dlplug.run.folder import Run
 from dlplug.run.parts import build_data, name_of
 from dlplug.run.result import Result
-from dlplug.run.trained_data import adopt_data, check_split
+from dlplug.run.trained_data import check_split
 from dlplug.storage.checkpoint import read_outline
 from dlplug.storage.files import write_file, write_text
 from dlplug.tasks.task import Task, number_table
@@ -62,13 +62,11 @@ def predict_to_file(
         raise ConfigError("there is no place for the predictions", fix="give --output FILE.csv")
     if target is not None and not target.absolute().parent.is_dir():
         raise ConfigError(f"{target}: the folder {target.absolute().parent} does not exist")
-    contents = [read_outline(checkpoint) for checkpoint in checkpoints]
-    adopt_data(experiment, contents[0], checkpoints[0])
     tasks = [task_of(experiment, checkpoint) for checkpoint in checkpoints]
     data = build_data(experiment) if source is None else Inputs(input_loader(experiment, source))
     records = [
-        check_split("predict", experiment, content, checkpoint, any_split)
-        for content, checkpoint in zip(contents, checkpoints, strict=True)
+        check_split("predict", experiment, read_outline(checkpoint), checkpoint, any_split)
+        for checkpoint in checkpoints
         if source is None
     ]
     parts = []

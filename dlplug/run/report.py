@@ -31,6 +31,8 @@ def print_result(result: Result, console: Console | None = None) -> None:
         console.print(metrics_table(result.metrics))
     if result.predictions is not None:
         console.print(predictions_table(result.predictions))
+    if result.records is not None:
+        console.print(f"{'records':<12} {result.records}", soft_wrap=True)
     if result.tests is not None:
         times = "once" if result.tests == 1 else f"{result.tests} times"
         console.print(f"this run has been tested {times} on the test split", soft_wrap=True)

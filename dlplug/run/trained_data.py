@@ -1,6 +1,5 @@
 """Whether the records at hand are divided as those that a checkpoint was trained on."""
 
-import os
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -9,9 +8,11 @@ from typing import TYPE_CHECKING, Any
 from lightning.pytorch.utilities import rank_zero_only
 
 from dlplug.data.split import SPLITS
+from dlplug.data.split_loaders import SplitLoaders
 from dlplug.errors import DataError
+from dlplug.run.data_arguments import data_arguments, data_places, differences
 from dlplug.run.parts import renewed_content
-from dlplug.tasks.checkpoint import HEAD, identity, saved_record, saved_spec
+from dlplug.tasks.checkpoint import saved_record
 
 if TYPE_CHECKING:
     from dlplug.config.experiment import Experiment
@@ -19,25 +20,30 @@ if TYPE_CHECKING:
 # What `Result.records` says of metrics on other records than those that the training kept apart.
 OTHER_DATA, OTHER_SPLIT = "other data", "another split"
 SPLIT_OF = {"validate": ("validation",), "test": ("test",), "predict": ("test",), "fit": SPLITS}
+# Arguments of the data that change neither which records there are nor how they are divided.
+LOADING = ("batch_size", "num_workers", "sampling", "transforms", "cache_mb")
 
 
-def fingerprint_of(data: Any) -> dict[str, Any]:
-    """Name of a loaded data module, and its ``fingerprint()`` where it has one; plain data."""
-    fingerprint = getattr(data, "fingerprint", None)
-    return {"name": type(data).__name__} | (fingerprint() if fingerprint else {})
-
-
-def adopt_data(experiment: "Experiment", content: Mapping[str, Any], path: Path) -> None:
-    """Let the experiment's data use what the training of a checkpoint learned from its own.
+def fingerprint_of(data: Any, splits: Sequence[str] = SPLITS) -> dict[str, Any]:
+    """Name of a loaded data module, and its ``fingerprint()`` where it has one; plain data.
 
     Args:
-        experiment: Whose data module is built anew, unless it has learned the same.
-        content: Of the checkpoint.
-        path: Of the checkpoint.
+        data: The data module.
+        splits: Those to hash; a module with a method of its own is asked for all.
     """
-    spec = saved_spec(content, str(path))
-    if spec is not None and spec.to_dict():  # data may publish nothing
-        experiment.adopt(spec)
+    fingerprint = getattr(data, "fingerprint", None)
+    is_ours = getattr(type(data), "fingerprint", None) is SplitLoaders.fingerprint
+    chosen = (splits,) if is_ours else ()
+    return {"name": type(data).__name__} | (fingerprint(*chosen) if fingerprint else {})
+
+
+def trained_record(experiment: "Experiment") -> dict[str, Any]:
+    """By what a checkpoint knows its data again: the fingerprint, and where the records were.
+
+    Args:
+        experiment: Its data module is loaded.
+    """
+    return fingerprint_of(experiment.datamodule) | {"places": data_places(experiment)}
 
 
 def check_split(
@@ -46,59 +52,68 @@ def check_split(
     content: Mapping[str, Any],
     path: Path,
     any_split: bool = False,
+    is_same_run: bool = False,
 ) -> str | None:
     """The records that a verb needs are those that the training kept for that.
 
-    Other data is taken, and said to be it: its place is given otherwise than in the training. A
-    checkpoint that does not know its records is said to be one.
+    Other data is taken, and said to be it: its place is another than in the training. A run that
+    goes on takes it as it takes another division. A checkpoint that does not know its records is
+    said to be one.
 
     Args:
         verb: ``fit``, ``validate``, ``test`` or ``predict``.
-        experiment: Its data module is loaded, with what the training learned.
+        experiment: Its data module is loaded.
         content: Of the checkpoint.
         path: Of the checkpoint.
         any_split: Whether another division of the same data is taken, too.
+        is_same_run: Whether the run of the checkpoint goes on.
     Returns:
         None, or `OTHER_DATA` or `OTHER_SPLIT` for what was taken.
     Raises:
         DataError: the same data is divided otherwise, or has changed.
     """
     record = saved_record(renewed_content(content, experiment, path), str(path))
-    data, known = fingerprint_of(experiment.datamodule), record.get("data")
+    known = record.get("data")
     if known is None:
-        if len(data) > 1:
+        if hasattr(experiment.datamodule, "fingerprint"):
             _say(
                 f"{path} does not say which records it was trained on, as those of earlier versions"
                 f" do not: nobody knows whether they are among those to {verb} on"
             )
         return None
+    needed = SPLIT_OF[verb] if isinstance(known.get("sha256"), Mapping) else ()
+    data = fingerprint_of(experiment.datamodule, needed)
     changed = [split for split in SPLIT_OF[verb] if _has_changed(split, known, data)]
     if not changed:
         if known.get("mixed"):
             _say(f"{path} was trained on several divisions of its data (--any_split)")
         return OTHER_SPLIT if known.get("mixed") else None
-    theirs, ours = _chosen(record.get("resolved") or {}), _chosen(experiment.resolved)
-    sources = getattr(experiment.datamodule, "sources", ())
-    moved = [key for key in ("name", *sources) if _place(theirs.get(key)) != _place(ours.get(key))]
-    if moved:
+    places, before = data_places(experiment), known.get("places") or {}
+    theirs = data_arguments(record.get("resolved") or {}) | before
+    ours = data_arguments(experiment.resolved) | places
+    moved = [key for key in ("name", *before) if theirs[key] != ours.get(key)]
+    if moved and not is_same_run:
         _say(
-            f"this is other data than {path} was trained on ({_differences(theirs, ours, moved)}):"
-            " it is prepared as that was; records of that are not recognised in it"
+            f"this is other data than {path} was trained on ({differences(theirs, ours, moved)}):"
+            " what is learned from training records is learned from its own; records of the"
+            " training are not recognised in it"
         )
         return OTHER_DATA
-    split = changed[-1]
+    problem = _problem(verb, changed[-1], known, data)
     if any_split:
-        _say(f"{_problem(split, known, data)}, as --any_split allows")
+        _say(f"{problem}, as --any_split allows")
         return OTHER_SPLIT
-    others = [key for key in {**theirs, **ours} if theirs.get(key) != ours.get(key)]
-    names = " or ".join(f"data.{key}" for key in sources) or "data"
+    keys = [key for key in {**theirs, **ours} if key not in LOADING]
+    others = [key for key in keys if theirs.get(key) != ours.get(key)]
+    names = " or ".join(f"data.{key}" for key in places) or "data.name"
+    elsewhere = "" if is_same_run else f"other data is known by another {names}; "
     raise DataError(
-        _problem(split, known, data),
+        problem,
         where=str(path),
-        known=_differences(theirs, ours, others)
+        known=differences(theirs, ours, others)
         or "the config is the same: records were added, removed, moved or edited",
         fix=("leave it as it was" if others else "bring the records back as they were")
-        + f"; other data is known by another {names}; --any_split takes this all the same",
+        + f"; {elsewhere}--any_split takes this all the same",
     )
 
 
@@ -124,33 +139,17 @@ def _count(split: str, data: Mapping[str, Any]) -> int | None:
     return counts.get(split) if isinstance(counts, Mapping) else None
 
 
-def _problem(split: str, known: Mapping[str, Any], data: Mapping[str, Any]) -> str:
+def _problem(verb: str, split: str, known: Mapping[str, Any], data: Mapping[str, Any]) -> str:
     here, there = _count(split, data), _count(split, known)
     others = ", others" if here == there else ""
+    reason = (
+        "going on may mix the records to learn from with those to judge by"
+        if verb == "fit"
+        else "the model may have learned from what is in it"
+    )
     return (
         f"the {split} split is not the one of the training ({here} records here, {there}"
-        f" there{others}): the model may have learned from what is in it"
-    )
-
-
-def _chosen(resolved: Mapping[str, Any]) -> dict[str, Any]:
-    """Arguments of the data, and its identity under ``name``."""
-    chosen = resolved.get("data") or {}
-    chosen = chosen if isinstance(chosen, Mapping) else {"name": chosen}
-    arguments = chosen.get("init_args") or chosen
-    return {"name": identity(chosen)} | {k: v for k, v in arguments.items() if k not in HEAD}
-
-
-def _place(value: Any) -> Any:
-    """A path in one form, whatever folder it is told from."""
-    if isinstance(value, str):
-        return os.path.realpath(value)
-    return list(map(_place, value)) if isinstance(value, (list, tuple)) else value
-
-
-def _differences(theirs: Mapping, ours: Mapping, keys: Sequence[str]) -> str:
-    return ", ".join(
-        f"data.{key}: {ours.get(key)!r}, the training had {theirs.get(key)!r}" for key in keys
+        f" there{others}): {reason}"
     )
 
 

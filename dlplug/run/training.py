@@ -28,7 +28,7 @@ from dlplug.run.preflight import preflight
 from dlplug.run.requeue import requeue_job
 from dlplug.run.result import Result
 from dlplug.run.start import RunStart
-from dlplug.run.trained_data import OTHER_SPLIT, adopt_data, check_split, fingerprint_of
+from dlplug.run.trained_data import OTHER_SPLIT, check_split, trained_record
 from dlplug.run.trainer import build_trainer
 from dlplug.storage.checkpoint import read_outline
 from dlplug.storage.files import remove_litter, storage_error
@@ -80,7 +80,7 @@ class Training:
         self.datamodule, self.records = self._data(any_split)
         self.task = build_task(experiment)
         self.lock = lock_of(experiment.code)
-        self.record = record_of(experiment) | {"data": fingerprint_of(self.datamodule)}
+        self.record = record_of(experiment) | {"data": trained_record(experiment)}
         if self.records == OTHER_SPLIT:
             self.record["data"]["mixed"] = True
         start = RunStart(self.lock, self.record, checkpoint, self._open, self._attach)
@@ -126,15 +126,13 @@ class Training:
         return result
 
     def _data(self, any_split: bool) -> tuple[lightning.LightningDataModule, str | None]:
-        """The data, loaded, and what `check_split` says of it; a run keeps what it has learned."""
-        if self.checkpoint is None:
-            return build_data(self.experiment), None
-        content = read_outline(self.checkpoint)
-        if self.continued is not None:
-            adopt_data(self.experiment, content, self.checkpoint)
+        """The data, loaded, and `OTHER_SPLIT` where its test split is none for this training."""
         datamodule = build_data(self.experiment)
-        chosen = (self.experiment, content, self.checkpoint, any_split)
-        return datamodule, check_split("fit", *chosen)
+        if self.checkpoint is None:
+            return datamodule, None
+        chosen = (self.experiment, read_outline(self.checkpoint), self.checkpoint, any_split)
+        records = check_split("fit", *chosen, is_same_run=self.continued is not None)
+        return datamodule, OTHER_SPLIT if records == OTHER_SPLIT else None
 
     def _open(self) -> Run:
         """Make or reopen the folder; in the first process only."""

@@ -112,7 +112,7 @@ def test(
         run: Whose best checkpoint is used, and where the test is recorded.
         ckpt_path: Another checkpoint.
         any_split: Whether to take other records than those that the training kept apart, of the
-            same data; other data is taken anyway, prepared as the training's was.
+            same data; other data is taken anyway, and is no test of the run.
         progress: Whether to show a progress bar.
     Raises:
         DlplugError: no checkpoint is named, or it does not fit.

@@ -8,11 +8,13 @@ import torch
 
 from dlplug import config
 from dlplug.cli import main
+from dlplug.data.records import Records
 from dlplug.data.tables.csv import CSV
 from dlplug.errors import DataError
 from dlplug.run import verbs
 from dlplug.run.checkpoint_io import DurableCheckpointIO
 from dlplug.run.folder import Run
+from tests.data.vision.pictures import write_faces
 
 CONFIG = """
 name: tiny
@@ -116,10 +118,11 @@ def test_another_division_is_refused(trained, file, capsys, key, value, old):
     """By argument and both values, on the command line with exit code 2."""
     before = records_of(file, "train")
     assert before & records_of(file, "test", **{key: value})
-    assert main(["test", "--run", str(trained.path), f"--data.{key}", str(value)]) == 2
+    line = ["test", "--run", str(trained.path), f"--data.{key}", str(value)]
+    assert main([*line, "--data.batch_size", "7"]) == 2
     told = capsys.readouterr().err
     assert "DataError: the test split is not the one of the training" in told
-    assert f"data.{key}: {value}, the training had {old}" in told
+    assert f"data.{key}: {value}, the training had {old}" in told and "batch_size" not in told
     assert main(["test", "--run", str(trained.path), "--data.batch_size", "7"]) == 0
 
 
@@ -143,20 +146,87 @@ def test_any_split_is_taken_when_it_is_asked_for(trained, capsys):
     assert "records" not in json.loads(trained.test.read_text())
 
 
-def test_other_data_is_prepared_as_the_trainings(trained, tmp_path, capsys):
-    """Classes in their order, mean and deviation; of a file of its own, and it is said."""
+def test_other_data_is_taken_as_it_is(trained, tmp_path, capsys):
+    """Its means are its own, as with any config; it is said."""
     table(tmp_path / "other.csv", range(501, 600))
     experiment = again(trained, ("data.path", str(tmp_path / "other.csv")))
     fresh = experiment.data_spec.preparation["features"]
     result = verbs.test(experiment, run=trained, progress=False)
     saved = torch.load(trained.best, weights_only=True)["dlplug"]["data_spec"]
     used = experiment.datamodule.data_spec
-    assert used.preparation["features"] == saved["preparation"]["features"] != fresh
-    assert used.class_names == tuple(saved["class_names"]) == ("a", "b")
+    assert used.preparation["features"] == fresh != saved["preparation"]["features"]
     assert result.records == "other data"
     assert "this is other data than" in capsys.readouterr().err
     assert main(["test", "--run", str(trained.path), "--data.path", "other.csv"]) == 2
-    assert main(["test", "--run", str(trained.path), f"--data.path={tmp_path}/other.csv"]) == 0
+
+
+def test_other_data_is_no_test_of_the_run(trained, tmp_path, capsys):
+    """Its record and count stay; the printed result says so."""
+    before, tests = trained.test.read_text(), trained.status["tests"]
+    table(tmp_path / "other.csv", range(501, 600))
+    line = ["test", "--run", str(trained.path), f"--data.path={tmp_path}/other.csv"]
+    assert main(line) == 0
+    told = capsys.readouterr().out
+    assert "other data" in told and "this run has been tested" not in told
+    assert trained.test.read_text() == before and trained.status["tests"] == tests
+
+
+def test_an_argument_that_the_model_does_not_fit_is_refused(tmp_path, capsys):
+    """The saved spec is not put in the place of what the data says of itself."""
+    text = f"""
+name: faces
+architecture: {{name: mlp, hidden: [4]}}
+data: {{name: image_folder, path: {write_faces(tmp_path / "faces", 20)}, image_size: 8}}
+trainer: {{max_epochs: 1, accelerator: cpu}}
+"""
+    (tmp_path / "tiny.yaml").write_text(text)
+    line = ["test", "--run", str(fitted(tmp_path).path)]
+    assert main(line) == 0
+    for change in (["--data.greyscale", "true"], ["--data.image_size", "9"]):
+        capsys.readouterr()
+        assert main([*line, *change]) == 2
+        assert "num_features" in capsys.readouterr().err
+
+
+def test_the_places_of_the_training_are_kept(tmp_path, monkeypatch, capsys):
+    """A path that was relative to another folder is still the one of the training."""
+    (tmp_path / "tiny.yaml").write_text(CONFIG.format(path="t.csv"))
+    file = table(tmp_path / "t.csv", range(200))
+    monkeypatch.chdir(tmp_path)
+    run = fitted(tmp_path)
+    table(file, range(210))
+    (tmp_path / "elsewhere").mkdir()
+    table(tmp_path / "elsewhere" / "t.csv", range(501, 600))
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    with pytest.raises(DataError, match="test split is not the one"):
+        evaluate("test", run, ("data.path", str(file)))
+    assert evaluate("test", run).records == "other data"
+    assert f"data.path: '{tmp_path}/elsewhere/t.csv', the training had '{file}'" in (
+        capsys.readouterr().err
+    )
+
+
+def test_the_fix_names_what_the_data_has(tmp_path):
+    """Digits have no path."""
+    text = CONFIG.replace("name: csv, path: {path}, target: kind, features: [size]", "name: digits")
+    (tmp_path / "tiny.yaml").write_text(text.format())
+    with pytest.raises(DataError) as error:
+        evaluate("test", fitted(tmp_path), ("data.split_seed", "5"))
+    assert "other data is known by another data.name;" in error.value.fix
+
+
+def test_only_what_the_verb_needs_is_hashed(trained, monkeypatch):
+    """And nothing where the checkpoint knows no hash."""
+    asked = []
+    whole = Records.digest
+    monkeypatch.setattr(Records, "digest", lambda self: asked.append(len(self)) or whole(self))
+    evaluate("test", trained)
+    assert asked == [40]
+    content = torch.load(trained.best, weights_only=True)
+    content["dlplug"].pop("data")
+    DurableCheckpointIO().save_checkpoint(content, trained.best)
+    evaluate("test", trained)
+    assert asked == [40]
 
 
 def test_a_copy_elsewhere_is_the_same_data(trained, file, tmp_path, monkeypatch, capsys):
@@ -172,16 +242,16 @@ def test_a_copy_elsewhere_is_the_same_data(trained, file, tmp_path, monkeypatch,
 
 
 def test_a_test_split_that_stays_can_be_tested(tmp_path):
-    """Where a column says which it is, more training records change nothing in it."""
+    """Where a column says which it is, more validation records change nothing in it."""
     text = CONFIG.format(path=table(tmp_path / "t.csv", range(200)))
     path = tmp_path / "tiny.yaml"
     path.write_text(text.replace("batch_size", "split: column, split_by: part, batch_size"))
     run = fitted(tmp_path)
     expected = evaluate("test", run).metrics
     with (tmp_path / "t.csv").open("a") as file:
-        file.write("9999,a,train\n")
+        file.write("9999,a,val\n")
     assert evaluate("test", run).metrics == expected
-    with pytest.raises(DataError, match="train split is not the one of the training"):
+    with pytest.raises(DataError, match=r"validation split is not .* going on may mix"):
         verbs.fit(again(run, LONGER), resume=str(run.path), root=tmp_path, progress=False)
 
 
@@ -208,6 +278,24 @@ def test_a_resume_refuses_another_division(trained, file, tmp_path, capsys):
     capsys.readouterr()
     assert evaluate("test", trained, ckpt_path=trained.last).records == "another split"
     assert "was trained on several divisions" in capsys.readouterr().err
+
+
+def test_a_run_goes_on_with_other_data_only_when_asked(trained, tmp_path):
+    """Its tests are then of another split, for good; a new run from its weights has its own."""
+    other = ("data.path", str(table(tmp_path / "other.csv", range(501, 600))))
+    arguments = {"root": tmp_path / "runs", "progress": False}
+    new = verbs.fit(again(trained, LONGER, other), ckpt_path=trained.last, **arguments)
+    assert new.records is None and "records" not in json.loads(Run(new.run).test.read_text())
+    assert "mixed" not in torch.load(Run(new.run).last, weights_only=True)["dlplug"]["data"]
+    arguments["resume"] = str(trained.path)
+    with pytest.raises(DataError, match="test split is not the one") as error:
+        verbs.fit(again(trained, LONGER, other), **arguments)
+    assert error.value.fix == "leave it as it was; --any_split takes this all the same"
+    longest = again(trained, ("trainer.max_epochs", "3"), other)
+    for experiment, any_split in ((again(trained, LONGER, other), True), (longest, False)):
+        assert verbs.fit(experiment, any_split=any_split, **arguments).records == "another split"
+        saved = torch.load(trained.last, weights_only=True)["dlplug"]
+        assert saved["data"]["mixed"] is True
 
 
 def test_the_option_is_refused_where_it_says_nothing(trained, capsys):

@@ -211,8 +211,8 @@ class SavedImages(ImageRecords):
     """Images in the rows of a table, by their number."""
 
     def digest(self) -> str:
-        """The library's own fingerprint of the table, and which rows."""
-        return f"{self.read.keywords['table']._fingerprint} {self.paths}"
+        """The library's own fingerprint of the table, which rows, and their classes."""
+        return f"{self.read.keywords['table']._fingerprint} {self.paths} {self.labels.tolist()}"
 
 
 def standardised(inputs: Tensor, mean: Sequence[float], std: Sequence[float]) -> Tensor:
