@@ -27,7 +27,7 @@ OPTIONS = (
         "input",
         "raw inputs as the data reads them: an array (.npy), a table (CSV, Parquet), JSON lines, a"
         " text, an image or a folder of images; without it, the test split",
-        "PATH",
+        "FILE",
     ),
     Option("output", "where to write; without it, a new file in the run's folder", "FILE.csv"),
     ANY_SPLIT,
