@@ -83,9 +83,11 @@ class _Renewal:
     def name(self, kind: str, node: Node, path: tuple[str, ...], is_key: bool = False) -> Node:
         """A word that names a component."""
         successors = self.registry.renames.successors(kind, node.value)
-        known = [c for c in self.registry.components(kind) if c.name == split_id(node.value)[1]]
-        if len(successors) != 1 or (known and ":" not in node.value):
+        if len(successors) != 1:
             return node  # several: `Registry.find` says so
+        known = [c for c in self.registry.components(kind) if c.name == split_id(node.value)[1]]
+        if known and ":" not in node.value:
+            return node
         new = successors[0] if ":" in node.value else self._short(kind, successors[0])
         rename = Rename(KINDS[kind].singular, node.value, new)
         self.registry.renames.tell(rename, str(node.origin))
@@ -162,6 +164,10 @@ class _Renewal:
 
     def _parameters(self, kind: str, name: str) -> dict[str, str]:
         owner, short = split_id(name)
+        # Modules of plugins are asked for their components only if there is a reason: the config
+        # that is being read may block them.
+        if not self.registry.renames.has_parameters(kind, short):
+            return {}
         owners = [
             c.id
             for c in self.registry.components(kind)

@@ -61,6 +61,10 @@ class Renames:
         """Old name to new name of a component's parameters."""
         return self._parameters.get((kind, component_id), {})
 
+    def has_parameters(self, kind: str, name: str) -> bool:
+        """Whether any plugin's component of that short name has renamed parameters."""
+        return any((kind, name) == (k, split_id(i)[1]) for k, i in self._parameters)
+
     def tell(self, rename: Rename, where: str | None) -> None:
         """Say on standard error what a name is now, once in a program."""
         # Of several processes that Lightning or torchrun start, one is enough.
