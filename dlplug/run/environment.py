@@ -11,8 +11,6 @@ from typing import Any
 
 import torch
 
-from dlplug.run.trained_data import fingerprint_of
-
 LIBRARIES = ("dlplug", "torch", "lightning", "torchmetrics", "torchdata", "pluggy", "numpy")
 
 
@@ -24,6 +22,8 @@ def environment(seed: int, data: Any) -> dict[str, Any]:
         data: The data module; its ``fingerprint()`` is recorded when it has one, and its
             ``split_seed``.
     """
+    from dlplug.run.trained_data import fingerprint_of  # imports Lightning, unlike all else here
+
     return {
         "seeds": {"training": seed, "split": getattr(data, "split_seed", None)},
         "command": sys.argv,

@@ -158,6 +158,10 @@ class Deadly(Dataset):
     def __len__(self) -> int:
         return len(self.dataset)
 
+    def digest(self) -> str:
+        """Of its records, as the checkpoint tells them."""
+        return self.dataset.digest()
+
     def __getitems__(self, positions):
         is_worker = torch.utils.data.get_worker_info() is not None
         if 10 in positions and is_worker and not self.note.exists():
