@@ -34,7 +34,7 @@ def test_a_verbs_page_names_options_and_slots(command, verb):
 def test_predict_names_the_forms_of_its_inputs(command):
     """Not arrays alone: each form that a built-in data module reads."""
     text = " ".join(command("predict", "--help").out.split())
-    said = text.partition("--input PATH ")[2].partition(" --output")[0]
+    said = text.partition("--input FILE ")[2].partition(" --output")[0]
     for form in (".npy", "CSV", "Parquet", "JSON lines", "text", "image", "folder"):
         assert form in said
 
