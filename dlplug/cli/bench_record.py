@@ -11,6 +11,7 @@ import dlplug
 from dlplug.errors import InvalidValueError, RunError
 
 WHEN = ("commit", "date")  # belong to each row: a row can be recorded anew on its own
+OF_ROWS = (*WHEN, "rows", "dlplug")  # a version of dlplug says less than the commit of each row
 
 
 def record_path(name: str | None, is_quick: bool) -> Path | None:
@@ -85,10 +86,11 @@ def recorded(path: Path | None, here: dict[str, Any]) -> list[dict[str, Any]]:
 
 def merged(old: dict[str, Any] | None, record: dict[str, Any]) -> dict[str, Any]:
     """``record`` with the rows that only ``old`` has, if it comes from the same machine."""
-    here = {key: value for key, value in record.items() if key not in (*WHEN, "rows")}
-    kept = old["rows"] if old and all(old.get(key) == here[key] for key in here) else []
+    machine = {key: value for key, value in record.items() if key not in OF_ROWS}
+    kept = old["rows"] if old and all(old.get(key) == machine[key] for key in machine) else []
     when = {key: record[key] for key in WHEN}
     new = [row | when for row in record["rows"]]
     keys = ("row", "device", "threads", "allocator")
     by_name = {tuple(row[key] for key in keys): row for row in [*kept, *new]}
-    return here | {"rows": list(by_name.values())}
+    fields = {key: value for key, value in record.items() if key not in WHEN}
+    return fields | {"rows": list(by_name.values())}

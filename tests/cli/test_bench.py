@@ -143,6 +143,9 @@ def test_a_record_keeps_the_rows_of_the_same_machine(command, checkout):
     assert [row["row"] for row in record["rows"]][::2] == [ROWS[0].name, ROWS[1].name, ROWS[2].name]
     assert all(row["commit"] and row["date"] for row in record["rows"])
     assert (checkout / "made").exists()
+    path.write_text(json.dumps(record | {"dlplug": "0.0.1"}))
+    command("bench", "ops", "--record", "here", "--only", "large", "--threads", "1")
+    assert len(json.loads(path.read_text())["rows"]) == len(record["rows"])
     path.write_text(json.dumps(record | {"processor": "another"}))
     command("bench", "ops", "--record", "here", "--only", "large", "--threads", "1")
     assert len(json.loads(path.read_text())["rows"]) == 1
