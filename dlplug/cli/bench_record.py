@@ -11,6 +11,7 @@ import dlplug
 from dlplug.errors import InvalidValueError, RunError
 
 WHEN = ("commit", "date")  # belong to each row: a row can be recorded anew on its own
+KEYS = ("row", "device", "threads", "allocator")
 OF_ROWS = (*WHEN, "rows", "dlplug")  # a version of dlplug says less than the commit of each row
 
 
@@ -84,13 +85,20 @@ def recorded(path: Path | None, here: dict[str, Any]) -> list[dict[str, Any]]:
     return [row for row in rows if row["commit"] == here["commit"]]
 
 
-def merged(old: dict[str, Any] | None, record: dict[str, Any]) -> dict[str, Any]:
-    """``record`` with the rows that only ``old`` has, if it comes from the same machine."""
+def merged(
+    old: dict[str, Any] | None, record: dict[str, Any], keys: tuple[str, ...] = KEYS
+) -> dict[str, Any]:
+    """``record`` with the rows that only ``old`` has, if it comes from the same machine.
+
+    Args:
+        old: The record so far, or None.
+        record: Machine, versions, `WHEN`, ``rows``.
+        keys: What tells one row from another.
+    """
     machine = {key: value for key, value in record.items() if key not in OF_ROWS}
     kept = old["rows"] if old and all(old.get(key) == machine[key] for key in machine) else []
     when = {key: record[key] for key in WHEN}
     new = [row | when for row in record["rows"]]
-    keys = ("row", "device", "threads", "allocator")
     by_name = {tuple(row[key] for key in keys): row for row in [*kept, *new]}
     fields = {key: value for key, value in record.items() if key not in WHEN}
     return fields | {"rows": list(by_name.values())}

@@ -5,7 +5,7 @@
 
 import json
 
-from tests.bench import ops_record
+from tests.bench import ops_record, training_record
 from tests.bench.record import FOLDER, read_records
 from tests.chaos import record as chaos_record
 
@@ -25,6 +25,15 @@ large matrix product; errors are against float64. Made by
 `python -m dlplug bench ops --record NAME`.
 """,
         ops_record.section,
+    ),
+    training_record.KIND: (
+        """## Trainings
+
+A whole training step with PyTorch's ops (LayerNorm, attention, clipping, fused AdamW) / the same
+with dlplug's: phases of one training in random order, medians of the ratios within a round. Made
+by `python -m tests.bench.training --record NAME`.
+""",
+        training_record.section,
     ),
     chaos_record.KIND: (
         """## Faults

@@ -20,8 +20,8 @@ ENDLESS = {"max_epochs": 10_000, "limit_val_batches": 0, "enable_checkpointing":
 class Phases(lightning.Callback):
     """Go through the phases, each once in every round; take the time per step of each.
 
-    A subclass says in `enter` what a phase changes. The first round warms up and counts for
-    nothing.
+    A subclass says in `enter` what a phase changes. The first round, in the order of the names,
+    warms up and counts for nothing.
 
     Args:
         names: Of the phases.
@@ -31,7 +31,7 @@ class Phases(lightning.Callback):
 
     def __init__(self, names: list[str], rounds: int, seconds: float):
         self.seconds = seconds
-        self.plan = [name for _ in range(rounds + 1) for name in random.sample(names, len(names))]
+        self.plan = [*names, *(n for _ in range(rounds) for n in random.sample(names, len(names)))]
         self._step_ms: dict[str, list[float]] = defaultdict(list)
         self.done = 0
 

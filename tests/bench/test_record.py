@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 
 from dlplug.run.environment import surroundings
-from tests.bench import ops_record, page, record
+from tests.bench import ops_record, page, record, training_record
 
 
 def test_the_page_shows_the_files():
@@ -26,7 +26,8 @@ def test_what_is_slowest_comes_first():
     assert "2 rows: 1 faster than every peer, 1 slower than the best peer, 0 routed" in text
 
 
-SHOWN = re.compile(r"<!-- (ops-[\w-]+) -->\n(.*?)<!-- end of \1 -->", re.S)
+SHOWN = re.compile(r"<!-- ((?:ops|training)-[\w-]+) -->\n(.*?)<!-- end of \1 -->", re.S)
+SHORT = {kind.KIND: kind.short_table for kind in (ops_record, training_record)}
 
 
 def stale(text: str) -> list[str]:
@@ -34,8 +35,12 @@ def stale(text: str) -> list[str]:
     return [
         name
         for name, table in SHOWN.findall(text)
-        if table.strip() != ops_record.short_table(record.read_record(name)).strip()
+        if table.strip() != short_table(record.read_record(name)).strip()
     ]
+
+
+def short_table(found: dict) -> str:
+    return SHORT[found["kind"]](found)
 
 
 def test_tables_in_the_readme_are_those_of_the_files():
@@ -60,7 +65,7 @@ def test_a_stale_table_would_be_noticed(tmp_path, monkeypatch):
             "skipped": "too little",
         }
     )
-    (tmp_path / "ops-x.json").write_text(json.dumps({"rows": rows}))
+    (tmp_path / "ops-x.json").write_text(json.dumps({"kind": "ops", "rows": rows}))
     table = ops_record.short_table({"rows": rows})
     lost = "b, 1 thread 0.50; c, 1 thread 0.75"
     assert f"| norm | 4 | 1 | 2 | 1 | 0.50 to 3.00, median 0.75 | {lost} |" in table
@@ -89,8 +94,10 @@ def test_a_record_is_written_with_the_page(tmp_path, monkeypatch):
     written = {"kind": "ops", **here, "isa": "avx2", "gpus": [], "rows": []}
     page.write_record("machine", written)
     page.write_record("chaos-machine", {"kind": "chaos", **here, "rows": []})
+    page.write_record("training-machine", {"kind": "training", **here, "rows": []})
     text = (tmp_path / "README.md").read_text()
-    places = [text.index(h) for h in ("## Fused", "### machine", "## Faults", "### chaos-machine")]
+    headings = ("## Fused", "### machine", "## Trainings", "### training-machine")
+    places = [text.index(h) for h in (*headings, "## Faults", "### chaos-machine")]
     assert places == sorted(places)
     assert record.read_record("machine") == {"name": "machine", **written}
     assert [found["name"] for found in record.read_records("chaos")] == ["chaos-machine"]

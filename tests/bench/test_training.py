@@ -1,5 +1,6 @@
 """The benchmark of trainings compares the same training, with other ops."""
 
+import json
 from contextlib import nullcontext
 from unittest import mock
 
@@ -10,7 +11,7 @@ from dlplug import ops
 from dlplug.architectures.vit import ViT
 from dlplug.ops import _backend
 from dlplug.optim import FusedAdamW
-from tests.bench import training
+from tests.bench import page, record, training, training_record
 from tests.bench.training import TORCH_OPS, torch_ops
 
 
@@ -66,3 +67,24 @@ def test_the_step_is_the_same_and_pytorchs():
     for ours, theirs in zip(models[0].parameters(), models[1].parameters(), strict=True):
         torch.testing.assert_close(ours, theirs)
     assert not torch.equal(next(models[0].parameters()), next(vit().parameters()))
+
+
+def test_a_training_is_recorded(tmp_path, monkeypatch):
+    """Each config and number of threads has its row, and is replaced when it is measured anew."""
+    monkeypatch.setattr(record, "FOLDER", tmp_path)
+    monkeypatch.setattr(page, "FOLDER", tmp_path)
+    monkeypatch.setattr(page, "PAGE", tmp_path / "README.md")
+    short = ["--rounds", "1", "--seconds", "0", "--record", "here", "--threads"]
+    threads = torch.get_num_threads()
+    try:
+        training.main(["digits_mlp", *short, "1", "2"])
+        training.main(["digits_mlp", *short, "1"])
+    finally:
+        torch.set_num_threads(threads)
+    found = json.loads((tmp_path / "training-here.json").read_text())
+    assert sorted(row["threads"] for row in found["rows"]) == [1, 2]
+    for row in found["rows"]:
+        assert row["ratio"] == pytest.approx(row["ms"]["torch"] / row["ms"]["dlplug"], rel=0.01)
+    table = training_record.short_table(found)
+    assert table.count("| `configs/digits_mlp.yaml` | ") == 2
+    assert table in (tmp_path / "README.md").read_text()

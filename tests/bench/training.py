@@ -2,6 +2,7 @@
 
 One training of a config takes steps with either, in phases in random order; the ratio compares the
 time per step of phases of the same round. Model, data, loss and callbacks are the same.
+``--record NAME`` keeps it in ``tests/bench/results``.
 """
 
 import argparse
@@ -12,6 +13,7 @@ import sys
 import tempfile
 from contextlib import ExitStack
 from functools import partial
+from itertools import product
 from pathlib import Path
 from unittest import mock
 
@@ -20,7 +22,10 @@ import torch.nn.functional as F
 
 from dlplug import ops
 from dlplug.optim import FusedAdamW
+from tests.bench.page import write_record
 from tests.bench.phases import Phases
+from tests.bench.record import read_record
+from tests.bench.training_record import merge, name_of
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 DLPLUG, TORCH = "dlplug", "torch"
@@ -110,16 +115,17 @@ class Ops(Phases):
 
 
 def measure(path: Path, rounds: int, seconds: float) -> dict:
-    """Train; one row as in the other benchmarks."""
+    """Train; one row of plain data: medians, and the ratio of each round."""
     phases = Ops(rounds, seconds)
     with tempfile.TemporaryDirectory() as folder:
         phases.train(path, folder)
     ratios = phases.ratios(TORCH, DLPLUG)
     return {
-        "case": f"step of {path.stem}",
+        "config": path.stem,
+        "threads": torch.get_num_threads(),
         "ms": phases.medians(),
-        "ratio": {TORCH: round(statistics.median(ratios), 3)},
-        "ratios": {TORCH: [round(ratio, 3) for ratio in ratios]},
+        "ratio": round(statistics.median(ratios), 3),
+        "ratios": [round(ratio, 3) for ratio in ratios],
     }
 
 
@@ -128,13 +134,16 @@ def main(arguments=None) -> None:
     parser.add_argument("configs", nargs="*", default=["mnist_vit", "kjv_transformer"])
     parser.add_argument("--rounds", type=int, default=8)
     parser.add_argument("--seconds", type=float, default=1.0, help="of a phase")
-    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    parser.add_argument("--threads", type=int, nargs="+", default=[torch.get_num_threads(), 1])
+    parser.add_argument("--record", metavar="NAME", help="keep it in tests/bench/results")
     options = parser.parse_args(arguments)
-    torch.set_num_threads(options.threads)
-    print(f"torch {torch.__version__}, {options.threads} threads")
-    for name in options.configs:
+    for name, threads in product(options.configs, options.threads):
+        torch.set_num_threads(threads)
         row = measure(CONFIGS / f"{name}.yaml", options.rounds, options.seconds)
-        print(json.dumps(row, indent=1))
+        print(json.dumps(row))
+        if options.record:
+            path = name_of(options.record)
+            write_record(path, merge(read_record(path), [row]))
 
 
 if __name__ == "__main__":

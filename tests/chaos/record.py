@@ -5,11 +5,11 @@ from typing import Any
 from rich.markup import escape
 from rich.table import Table
 
+from dlplug.cli.bench_record import merged
 from dlplug.run.environment import surroundings
 from tests.chaos.campaign import is_contained
 
 KIND = "chaos"
-WHEN = ("commit", "date")  # belong to each row: a fault can be recorded anew on its own
 
 
 def name_of(name: str) -> str:
@@ -24,13 +24,7 @@ def merge(old: dict[str, Any] | None, rows: list[dict]) -> dict[str, Any]:
         old: The record so far, or None.
         rows: As `tests.chaos.campaign.run` gives them.
     """
-    here = surroundings()
-    when = {key: here.pop(key) for key in WHEN}
-    record = {"kind": KIND, **here}
-    kept = old["rows"] if old and all(old.get(key) == record[key] for key in record) else []
-    new = {row["fault"]: row | when for row in rows}
-    by_fault = {row["fault"]: row for row in kept} | new
-    return record | {"rows": list(by_fault.values())}
+    return merged(old, {"kind": KIND, **surroundings(), "rows": rows}, keys=("fault",))
 
 
 def section(record: dict[str, Any]) -> str:
