@@ -4,17 +4,11 @@
 #include "csrc/cpu/kernels/adamw.h"
 
 #include "csrc/common/memory.h"
+#include "csrc/cpu/kernels/adamw_prefetch.h"
 #include "csrc/cpu/kernels/adamw_values.h"
 
 namespace dlplug::DLPLUG_ISA {
 namespace {
-
-// Seven to eleven streams are more than the hardware prefetcher follows well.
-constexpr int64_t kPrefetchBytes = 2048;
-
-DLPLUG_INLINE void prefetch(const void* address) {
-  __builtin_prefetch(static_cast<const char*>(address) + kPrefetchBytes, 1);
-}
 
 template <class T>
 constexpr bool is_bfloat16 = false;

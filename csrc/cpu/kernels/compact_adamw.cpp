@@ -15,14 +15,15 @@ template <class S, class T>
 void update(const CompactAdamWRow& row, const AdamWOptions& options, int64_t begin, int64_t end) {
   const AdamWConstants c = constants_of(options, row.negative_step, row.inverse_root);
   S storage(row);
-  for (int64_t block = begin; block < end; block += kRandomBlock) {
+  for (int64_t block = begin; block < end; block += kCompactUnit) {
     storage.begin_block(row, block);
-    const int64_t count = end < block + kRandomBlock ? end - block : kRandomBlock;
+    const int64_t count = end < block + kCompactUnit ? end - block : kCompactUnit;
     over_pairs(count, [&](int64_t j, auto part) __attribute__((always_inline)) {
       const int64_t i = block + j;
       T* grad = static_cast<T*>(row.grad) + i;
       AdamWValues x[part.kVectors];
       Float grads[part.kVectors];
+      prefetch(grad, part);
       storage.read(x, i, part);
       load(grad, part, grads);
 #pragma GCC unroll 2

@@ -4,6 +4,7 @@
 #pragma once
 
 #include "csrc/common/philox.h"
+#include "csrc/cpu/kernels/adamw_prefetch.h"
 #include "csrc/cpu/kernels/adamw_values.h"
 #include "csrc/cpu/kernels/compact_adamw.h"
 #include "csrc/cpu/kernels/row.h"
@@ -38,6 +39,9 @@ struct Kept {
   template <class Part, int n>
   __attribute__((always_inline)) void read(AdamWValues (&x)[n], int64_t i, Part part) const {
     Float params[n], ms[n], vs[n];
+    prefetch(param + i, part);
+    prefetch(m + i, part);
+    prefetch(v + i, part);
     load(param + i, part, params);
     load(m + i, part, ms);
     load(v + i, part, vs);
@@ -80,6 +84,7 @@ struct Remainder : Kept<BFloat16, float> {
   template <class Part, int n>
   __attribute__((always_inline)) void read(AdamWValues (&x)[n], int64_t i, Part part) const {
     Kept::read(x, i, part);
+    prefetch(remainder + i, part);
     Float low[n];
     load(remainder + i, part, low);
     for (int k = 0; k < n; ++k) x[k].param = (Float)((Int)x[k].param + ((Int)low[k] >> 16));
@@ -102,12 +107,14 @@ struct Remainder : Kept<BFloat16, float> {
 // Each value is rounded up with the probability of its distance from the number below, so that
 // updates too small for a bfloat16 hold on average.
 struct Stochastic : Kept<BFloat16, BFloat16> {
-  uint32_t random[kRandomBlock];
+  RandomKeys keys;
+  alignas(64) uint32_t random[kCompactUnit];
 
-  using Kept::Kept;
+  explicit Stochastic(const CompactAdamWRow& row) : Kept(row), keys(random_keys(row.seed)) {}
 
-  void begin_block(const CompactAdamWRow& row, int64_t i) {
-    random_block(row.seed, row.index, i / kRandomBlock, random);
+  __attribute__((always_inline)) void begin_block(const CompactAdamWRow& row, int64_t i) {
+    for (int j = 0; j < kCompactUnit && i + j < row.numel; j += 2 * kRandomBlock)
+      random_blocks<2>(keys, row.index, (i + j) / kRandomBlock, random + j);
   }
 
   template <class Part, int n>
@@ -115,7 +122,7 @@ struct Stochastic : Kept<BFloat16, BFloat16> {
     UInt params[n], ms[n], vs[n];
     for (int k = 0; k < n; ++k) {
       UInt drawn;  // the states share a half: each needs but be rounded without bias
-      __builtin_memcpy(&drawn, random + i % kRandomBlock + k * kWidth, sizeof(drawn));
+      __builtin_memcpy(&drawn, random + i % kCompactUnit + k * kWidth, sizeof(drawn));
       params[k] = bits_for_rounding(x[k].param) + (drawn & 0xffffu);
       ms[k] = bits_for_rounding(x[k].m) + (drawn >> 16);
       vs[k] = bits_for_rounding(x[k].v) + (drawn >> 16);
@@ -136,6 +143,7 @@ struct Kahan : Kept<BFloat16, BFloat16> {
   template <class Part, int n>
   __attribute__((always_inline)) void read(AdamWValues (&x)[n], int64_t i, Part part) const {
     Kept::read(x, i, part);
+    prefetch(compensation + i, part);
     Float rest[n];
     load(compensation + i, part, rest);
     for (int k = 0; k < n; ++k) x[k].param += rest[k];
