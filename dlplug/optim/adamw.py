@@ -7,23 +7,21 @@ import torch
 from torch import Tensor
 
 from dlplug.errors import CheckpointError
-from dlplug.ops._adamw_device import DeviceRows, rows_for
-from dlplug.ops.adamw import OP, Rows, count_versions, update
+from dlplug.ops._adamw_rows import Rows
 from dlplug.optim._averaging import Averaging, check_decay
-from dlplug.optim._by_torch import ByTorch, Lists, asks_for_torch
-from dlplug.optim._gradient_norm import groups_with_parts
+from dlplug.optim._by_either import ByEither
+from dlplug.optim._by_torch import asks_for_torch
 from dlplug.optim._known_step import KnownStep
 from dlplug.optim._lean_step import LeanZeroGrad, lean_step
 from dlplug.optim._loading import Loading
-from dlplug.optim._local_tensors import local_lists
-from dlplug.optim._on_device import OnDevice, groups_of, parts_by_device, subset
+from dlplug.optim._on_device import OnDevice
 from dlplug.optim._scaling import Scaling
 
 PLAIN_STORAGE = "float32_states"  # the one of CompactAdamW that is a state of AdamW as it is
 
 
 class FusedAdamW(
-    LeanZeroGrad, Loading, Averaging, Scaling, KnownStep, ByTorch, OnDevice, torch.optim.AdamW
+    LeanZeroGrad, Loading, Averaging, Scaling, KnownStep, ByEither, OnDevice, torch.optim.AdamW
 ):
     """``torch.optim.AdamW`` whose step updates a whole parameter group in one compiled call.
 
@@ -180,143 +178,3 @@ class FusedAdamW(
                 for rows in self._rows.values():
                     rows.release()
         return loss
-
-    def _groups_for_kernel(self) -> list[tuple[dict, Rows, list[Tensor]]] | None:
-        """Each group with its rows and their parameters, if the kernel takes all of all groups.
-
-        What was found out about the gradients then serves their norm, too.
-        """
-        if torch.compiler.is_compiling() or any(map(asks_for_torch, self.param_groups)):
-            return None
-        groups = []
-        for index, group in enumerate(self.param_groups):
-            lists = self._gather(group)
-            if not lists[0]:
-                continue
-            for which, part in groups_of(lists):
-                rows = self._rows_for(index, which, part, self._averages_of(part[0]))
-                is_plain = rows.params is part[0]
-                is_clipped = self.max_grad_norm is not None
-                if is_clipped and not is_plain and None in map(groups_with_parts, part[0]):
-                    return None
-                if OP.route(rows.params[0], rows) != "native":
-                    return None
-                groups.append((group, rows, part[0]))
-        return groups
-
-    def _clip_groups(self, parts: list[tuple[Rows, list[Tensor]]]) -> float:
-        """What the update is to multiply gradients by, as far as that is known here."""
-        if all([type(rows) is Rows and rows.params is params for rows, params in parts]):
-            return self._clip_rows([rows for rows, _ in parts])
-        return self._clip_everywhere(parts)
-
-    def _update_groups(self) -> None:
-        """Each by the code that takes it, or its parameters."""
-        for index, group in enumerate(self.param_groups):
-            if asks_for_torch(group):
-                lists = self._gather_by_torch(group)
-                averages = self._averages_of(lists[0])
-                self._update_by_torch(group, lists, group["foreach"], group["fused"])
-                self._move(averages, lists[0])
-            elif (lists := self._gather(group))[0]:
-                for which, part in parts_by_device(lists):
-                    self._update(index, group, part, which)
-
-    def _gather(self, group: dict) -> Lists:
-        """Parameters that have gradients, gradients, exp_avgs, exp_avg_sqs, their maxima, steps."""
-        if torch.compiler.is_compiling():
-            return self._gather_by_torch(group)
-        params, grads, exp_avgs, exp_avg_sqs, max_exp_avg_sqs, steps = [], [], [], [], [], []
-        states, is_amsgrad = self.state, group["amsgrad"]
-        for param in group["params"]:
-            grad = param.grad
-            if grad is None:
-                continue
-            state = states.get(param)
-            if not state:
-                return self._gather_by_torch(group)
-            params.append(param)
-            grads.append(grad)
-            exp_avgs.append(state["exp_avg"])
-            exp_avg_sqs.append(state["exp_avg_sq"])
-            steps.append(state["step"])
-            if is_amsgrad:
-                max_exp_avg_sqs.append(state["max_exp_avg_sq"])
-        return params, grads, exp_avgs, exp_avg_sqs, max_exp_avg_sqs, steps
-
-    def _update(self, index: int, group: dict, lists: Lists, which: str) -> None:
-        averages = self._averages_of(lists[0])
-        rows = self._rows_for(index, which, lists, averages)
-        route = OP.route(rows.params[0], rows)
-        if route == "native":
-            self._update_by_kernel(group, rows, lists[0])
-            return
-        if route == "reference":
-            self._update_by_torch(group, lists, foreach=False, fused=False)
-        elif torch.compiler.is_compiling():
-            self._update_by_torch(group, lists, foreach=None, fused=None)
-        else:
-            self._update_by_both(index, group, rows, lists, averages, which)
-            return
-        self._move(averages, lists[0])
-
-    def _rows_for(self, index: int, which: str, lists: Lists, averages: list[Tensor]) -> Rows:
-        if torch.compiler.is_compiling():  # nothing that a later call would have to guard
-            return rows_for(lists[0])(*lists, averages)
-        rows, kind = self._rows.get((index, which)), rows_for(lists[0])
-        if type(rows) is not kind:  # none, or those of a model that has moved
-            rows = self._rows[index, which] = kind()
-        *tensors, averages, steps = local_lists((*lists[:-1], averages, lists[-1]))
-        rows.fill(*tensors, steps, averages)
-        return rows
-
-    def _update_by_kernel(self, group: dict, rows: Rows, params: list[Tensor]) -> None:
-        if isinstance(rows, DeviceRows) and not torch.compiler.is_compiling():
-            self._update_on_device(group, rows)
-        elif self._is_skipped():
-            return
-        else:
-            beta1, beta2 = group["betas"]
-            update(
-                rows,
-                group["lr"],
-                beta1,
-                beta2,
-                group["eps"],
-                group["weight_decay"],
-                group["maximize"],
-                self._scale(),
-                self._grad_factor,
-                self._average_weight,
-            )
-        if rows.averages:
-            self._moved(params)
-        if rows.params is not params:
-            count_versions(params)
-
-    def _update_by_both(
-        self,
-        index: int,
-        group: dict,
-        rows: Rows,
-        lists: Lists,
-        averages: list[Tensor],
-        which: str,
-    ) -> None:
-        """The kernel for the parameters that it takes, PyTorch's code for the others."""
-        if any([grad.is_sparse for grad in lists[1]]):
-            self._gather_by_torch(group)  # raises, before anything is changed
-        refusals = rows.refusals()
-        fit = [i for i, why in enumerate(refusals) if why is None]
-        if fit:
-            fit_lists = subset(lists, fit)
-            fit_averages = [averages[i] for i in fit if averages]
-            fit_rows = self._rows_for(index, f"fit of {which}", fit_lists, fit_averages)
-            if OP.route(fit_rows.params[0], fit_rows) == "native":
-                self._update_by_kernel(group, fit_rows, fit_lists[0])
-                others = [i for i, why in enumerate(refusals) if why is not None]
-                lists, averages = subset(lists, others), [averages[i] for i in others if averages]
-                rows = self._rows_for(index, f"others of {which}", lists, [])
-        if lists[0]:
-            self._update_others(group, rows, lists)
-            self._move(averages, lists[0])

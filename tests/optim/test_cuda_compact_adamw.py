@@ -9,7 +9,8 @@ from dlplug import ops
 from dlplug.errors import BackendError
 from dlplug.ops import _device_table
 from dlplug.ops.fallback.compact_adamw import STORAGES
-from dlplug.optim import CompactAdamW, compact_adamw
+from dlplug.optim import CompactAdamW
+from dlplug.optim._compact_update import by_device
 from tests.ops.emulation import emulated, needs_emulation, needs_fma
 
 pytestmark = needs_emulation
@@ -155,5 +156,5 @@ def test_parameters_by_device():
     """Each has numbers of its own for its random bits."""
     near, far = (torch.nn.Parameter(torch.ones(2, device=d)) for d in ("cpu", "meta"))
     with emulated():
-        parts = compact_adamw._by_device([far, near, far, near])
+        parts = by_device([far, near, far, near])
     assert parts == [(0, [far, far]), (2, [near, near])]

@@ -1,0 +1,104 @@
+"""AdamW by dlplug's kernels: which parameters each call of them takes."""
+
+import torch
+from torch import Tensor
+
+from dlplug.ops._adamw_device import DeviceRows, rows_for
+from dlplug.ops._adamw_rows import Rows
+from dlplug.ops.adamw import OP, count_versions, update
+from dlplug.optim._by_torch import Lists, asks_for_torch
+from dlplug.optim._gradient_norm import groups_with_parts
+from dlplug.optim._local_tensors import local_lists
+from dlplug.optim._on_device import groups_of
+
+
+class ByKernel:
+    """For `dlplug.optim.FusedAdamW`: one call for each group and device."""
+
+    _rows: dict[tuple[int, str], Rows]
+    _grad_factor: float
+
+    def _groups_for_kernel(self) -> list[tuple[dict, Rows, list[Tensor]]] | None:
+        """Each group with its rows and their parameters, if the kernel takes all of all groups.
+
+        What was found out about the gradients then serves their norm, too.
+        """
+        if torch.compiler.is_compiling() or any(map(asks_for_torch, self.param_groups)):
+            return None
+        groups = []
+        for index, group in enumerate(self.param_groups):
+            lists = self._gather(group)
+            if not lists[0]:
+                continue
+            for which, part in groups_of(lists):
+                rows = self._rows_for(index, which, part, self._averages_of(part[0]))
+                is_plain = rows.params is part[0]
+                is_clipped = self.max_grad_norm is not None
+                if is_clipped and not is_plain and None in map(groups_with_parts, part[0]):
+                    return None
+                if OP.route(rows.params[0], rows) != "native":
+                    return None
+                groups.append((group, rows, part[0]))
+        return groups
+
+    def _clip_groups(self, parts: list[tuple[Rows, list[Tensor]]]) -> float:
+        """What the update is to multiply gradients by, as far as that is known here."""
+        if all([type(rows) is Rows and rows.params is params for rows, params in parts]):
+            return self._clip_rows([rows for rows, _ in parts])
+        return self._clip_everywhere(parts)
+
+    def _gather(self, group: dict) -> Lists:
+        """Parameters that have gradients, gradients, exp_avgs, exp_avg_sqs, their maxima, steps."""
+        if torch.compiler.is_compiling():
+            return self._gather_by_torch(group)
+        params, grads, exp_avgs, exp_avg_sqs, max_exp_avg_sqs, steps = [], [], [], [], [], []
+        states, is_amsgrad = self.state, group["amsgrad"]
+        for param in group["params"]:
+            grad = param.grad
+            if grad is None:
+                continue
+            state = states.get(param)
+            if not state:
+                return self._gather_by_torch(group)
+            params.append(param)
+            grads.append(grad)
+            exp_avgs.append(state["exp_avg"])
+            exp_avg_sqs.append(state["exp_avg_sq"])
+            steps.append(state["step"])
+            if is_amsgrad:
+                max_exp_avg_sqs.append(state["max_exp_avg_sq"])
+        return params, grads, exp_avgs, exp_avg_sqs, max_exp_avg_sqs, steps
+
+    def _rows_for(self, index: int, which: str, lists: Lists, averages: list[Tensor]) -> Rows:
+        if torch.compiler.is_compiling():  # nothing that a later call would have to guard
+            return rows_for(lists[0])(*lists, averages)
+        rows, kind = self._rows.get((index, which)), rows_for(lists[0])
+        if type(rows) is not kind:  # none, or those of a model that has moved
+            rows = self._rows[index, which] = kind()
+        *tensors, averages, steps = local_lists((*lists[:-1], averages, lists[-1]))
+        rows.fill(*tensors, steps, averages)
+        return rows
+
+    def _update_by_kernel(self, group: dict, rows: Rows, params: list[Tensor]) -> None:
+        if isinstance(rows, DeviceRows) and not torch.compiler.is_compiling():
+            self._update_on_device(group, rows)
+        elif self._is_skipped():
+            return
+        else:
+            beta1, beta2 = group["betas"]
+            update(
+                rows,
+                group["lr"],
+                beta1,
+                beta2,
+                group["eps"],
+                group["weight_decay"],
+                group["maximize"],
+                self._scale(),
+                self._grad_factor,
+                self._average_weight,
+            )
+        if rows.averages:
+            self._moved(params)
+        if rows.params is not params:
+            count_versions(params)

@@ -1,0 +1,60 @@
+"""The parameter groups of compact AdamW: what they may hold."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+
+from dlplug.errors import InvalidValueError
+from dlplug.ops.compact_adamw import check_storage
+from dlplug.ops.fallback.compact_adamw import OF_BFLOAT16
+
+
+def check_group(group: Mapping[str, Any]) -> None:
+    """Its storage and numbers; nothing is accepted and ignored.
+
+    Raises:
+        InvalidValueError: No such storage, a value out of range, or an option of AdamW that
+            compact AdamW does not have.
+    """
+    check_storage(group["storage"])
+    for name in ("amsgrad", "differentiable", "foreach"):
+        if group.get(name):
+            raise InvalidValueError(
+                f"optimizer compact_adamw has no {name}, which a group sets",
+                fix=f"leave it out, or take adamw, which has {name}",
+            )
+    lr, betas, eps, decay = (group[name] for name in ("lr", "betas", "eps", "weight_decay"))
+    refuse_out_of_range(
+        {
+            f"lr = {lr}": lr >= 0,
+            f"betas = {tuple(betas)}": all(0 <= beta < 1 for beta in betas),
+            f"eps = {eps}": eps >= 0,
+            f"weight_decay = {decay}": decay >= 0,
+        }
+    )
+
+
+def refuse_out_of_range(checks: Mapping[str, bool]) -> None:
+    """Raise where one of these, by its text, does not hold."""
+    for text, is_fine in checks.items():
+        if not is_fine:
+            raise InvalidValueError(f"optimizer compact_adamw: {text} is out of range")
+
+
+def check_fit(groups: Sequence[Mapping[str, Any]]) -> None:
+    """The storages are for parameters such as these.
+
+    Not asked before the first step: a Trainer converts parameters after it has made the optimizer.
+
+    Raises:
+        InvalidValueError: it is for bfloat16, and all of them are float32.
+    """
+    dtypes = {param.dtype for group in groups for param in group["params"]}
+    storage = groups[0]["storage"]
+    if dtypes == {torch.float32} and all(g["storage"] in OF_BFLOAT16 for g in groups):
+        raise InvalidValueError(
+            f"optimizer compact_adamw: storage {storage!r} is for parameters in bfloat16, and"
+            " these are float32",
+            fix="convert the model (trainer.precision: bf16-true), take storage 8bit, or adamw",
+        )

@@ -1,0 +1,100 @@
+"""The step of compact AdamW, group by group and device by device."""
+
+from dataclasses import replace
+
+from torch import Tensor
+
+from dlplug.errors import InvalidValueError
+from dlplug.ops import _device_table
+from dlplug.ops._compact_device import CompactDeviceRows, compact_rows_for
+from dlplug.ops._compact_rows import CompactRows
+from dlplug.ops.adamw import count_versions
+from dlplug.ops.compact_adamw import compact_adamw_, compact_state
+from dlplug.optim._compact_states import local_state
+from dlplug.optim._gradient_norm import groups_with_parts
+from dlplug.optim._local_tensors import local
+from dlplug.optim._random_seeds import NEXT_SEED, RandomSeeds
+
+
+class CompactUpdate(RandomSeeds):
+    """For `dlplug.optim.CompactAdamW`."""
+
+    _rows: dict[tuple[int, int], CompactRows]
+
+    def _update(
+        self,
+        index: int,
+        group: dict,
+        first: int,
+        params: list[Tensor],
+        seed: int | Tensor | None,
+        are_on_device: bool,
+        scales: tuple[float, float],
+    ) -> None:
+        """Parameters that are on one device; ``first`` is the number of the first of them."""
+        is_decided_there = self._is_decided_there(group) and _device_table.is_on_device(params[0])
+        states = [self._state_of(param, group["storage"], is_decided_there) for param in params]
+        averages = self._averages_of(params)
+        lr, (beta1, beta2) = group["lr"], group["betas"]
+        factors = self._factors_on(params[0].device) if are_on_device else None
+        if isinstance(seed, Tensor):
+            factors, seed = replace(factors, seed=seed), NEXT_SEED % 2**63
+        own = [local(param) for param in params]
+        compact_adamw_(
+            own,
+            [local(param.grad) for param in params],
+            [local_state(state) for state in states],
+            storage=group["storage"],
+            lr=lr if isinstance(lr, Tensor) and _device_table.is_on_device(lr) else float(lr),
+            beta1=beta1,
+            beta2=beta2,
+            eps=group["eps"],
+            weight_decay=group["weight_decay"],
+            maximize=group["maximize"],
+            grad_scale=scales[0],
+            grad_factor=scales[1],
+            averages=[local(average) for average in averages],
+            average_weight=self._average_weight,
+            seed=seed,
+            rows=self._rows_for(index, first, params),
+            factors=factors,
+        )
+        if averages:
+            self._moved(params)
+        count_versions([p for p, part in zip(params, own, strict=True) if part is not p])
+
+    def _rows_for(self, index: int, first: int, params: list[Tensor]) -> CompactRows:
+        kind = compact_rows_for([local(params[0])])
+        rows = self._rows.get((index, first))
+        if type(rows) is not kind:
+            rows = self._rows[index, first] = kind()
+        if isinstance(rows, CompactDeviceRows):
+            rows.first = first
+        return rows
+
+    def _state_of(self, param: Tensor, storage: str, is_decided_there: bool) -> dict[str, Tensor]:
+        """The state; its step on the parameter's device where that decides about skipping."""
+        state = self.state[param]
+        if not state:
+            if storage == "8bit" and groups_with_parts(param) != ():
+                raise InvalidValueError(
+                    "optimizer compact_adamw: storage '8bit' has blocks of the whole parameter, and"
+                    " this one is sharded",
+                    fix="take another storage, or strategy ddp",
+                )
+            state.update(compact_state(param, storage))
+        if is_decided_there:
+            state["step"] = state["step"].to(param.device, non_blocking=True)
+        return state
+
+
+def by_device(params: list[Tensor]) -> list[tuple[int, list[Tensor]]]:
+    """The parameters of each device, and the number of the first: those before come first."""
+    if params and not _device_table.is_on_device(params[0]):
+        return [(0, params)]
+    parts, first = [], 0
+    for device in dict.fromkeys([param.device for param in params]):
+        own = [param for param in params if param.device == device]
+        parts.append((first, own))
+        first += len(own)
+    return parts

@@ -1,0 +1,40 @@
+"""The seeds by which an optimizer's steps draw random bits."""
+
+import torch
+from torch import Tensor
+
+# Between the seeds of a group's steps; odd, so that all 2^63 come before one comes again.
+NEXT_SEED = 0x9E3779B97F4A7C15
+
+
+class RandomSeeds:
+    """For `dlplug.optim.CompactAdamW`: ``seed`` in a group that rounds by chance."""
+
+    def _set_first_seed(self, index: int) -> None:
+        """Of a group that has none."""
+        seed = (torch.initial_seed() + index) % 2**63
+        self.param_groups[index].setdefault("seed", seed)
+
+    def _seeds_of_step(
+        self, group: dict, parts: list[tuple[int, list[Tensor]]], are_on_device: bool
+    ) -> list[int | Tensor | None]:
+        """One seed of random bits for all parts of a group; None where it draws none.
+
+        Where it is known on a device alone whether the step is skipped, or which one it is, the
+        seed lies there, too, and the first part's update leaves the next one there.
+        """
+        seed = group.get("seed")
+        if seed is None or not parts:
+            return [None] * len(parts)
+        if not (are_on_device and self._is_decided_there(group)):
+            seed = int(seed)
+            group["seed"] = (seed + NEXT_SEED) % 2**63
+            return [seed] * len(parts)
+        devices = [params[0].device for _, params in parts]
+        if not isinstance(seed, Tensor):
+            seed = torch.full((), seed, dtype=torch.int64, device=devices[0])
+        group["seed"] = seed = seed.to(devices[0], non_blocking=True)
+        return [seed, *[seed.to(device, non_blocking=True) for device in devices[1:]]]
+
+    def _is_decided_there(self, group: dict) -> bool:
+        return group["capturable"] or getattr(self, "found_inf", None) is not None
