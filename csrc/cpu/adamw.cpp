@@ -1,53 +1,31 @@
 #include "csrc/ops/adamw.h"
 
-#include <cstring>
 #include <utility>
 
 #include "csrc/common/adamw_lists.h"
 #include "csrc/cpu/adamw.h"
-#include "csrc/cpu/total_norm.h"
+#include "csrc/cpu/adamw_table.h"
 
 namespace dlplug {
 namespace {
 
 constexpr int64_t kUnit = 64;  // elements; a multiple of a cache line in every dtype
 
-constexpr int64_t kNumbers = 11;  // with which a table begins
-
-// One of the tables of adamw_tables_ (csrc/ops/adamw.h), which has to live as long.
-class AdamWTable {
+// One of the tables of adamw_tables_.
+class PlainTable : public AdamWTable {
  public:
-  Hyperparameters numbers;
+  using Norm = double;
 
-  AdamWTable(const Tensor& table) {
-    STD_TORCH_CHECK(table.scalar_type() == ScalarType::Long && table.is_contiguous() &&
-                        table.numel() >= kNumbers,
-                    "expected a contiguous int64 table that begins with ", kNumbers, " numbers");
-    const int64_t* next = static_cast<const int64_t*>(table.const_data_ptr());
-    const bool is_amsgrad = next[0] != 0, has_averages = next[1] != 0, maximize = next[2] != 0;
-    double n[kNumbers - 3];
-    std::memcpy(n, next + 3, sizeof(n));
-    numbers = {n[0], n[1], n[2], n[3], n[4], maximize, n[5], n[6], n[7]};
-    next += kNumbers;
-    const int64_t columns = 7 + is_amsgrad + has_averages;
-    count_ = (table.numel() - kNumbers) / columns;
-    STD_TORCH_CHECK(table.numel() == kNumbers + count_ * columns, "expected ", columns, " columns");
-    auto column = [&](bool is_there = true) {
-      const int64_t* values = is_there ? next : nullptr;
-      next += is_there ? count_ : 0;
-      return values;
-    };
+  PlainTable(const Tensor& table) : AdamWTable(table) {
+    const bool is_amsgrad = facts_[0] != 0, has_averages = facts_[1] != 0;
+    count_rows(7 + is_amsgrad + has_averages);
     params_ = column(), exp_avgs_ = column(), exp_avg_sqs_ = column();
-    max_exp_avg_sqs_ = column(is_amsgrad), averages_ = column(has_averages);
-    steps_ = column(), numels_ = column(), dtypes_ = column(), grads_ = column();
+    max_exp_avg_sqs_ = is_amsgrad ? column() : nullptr;
+    averages_ = has_averages ? column() : nullptr;
+    steps_ = column();
+    take_gradients();
   }
 
-  void add_gradients(SquaresOfTensors& squares) const {
-    for (int64_t i = 0; i < count_; ++i)
-      squares.add(grads_[i], numels_[i], static_cast<Dtype>(dtypes_[i]));
-  }
-
-  // With each step counted.
   std::vector<AdamWRow> rows() const {
     auto at = [](const int64_t* column, int64_t i) {
       return column == nullptr ? nullptr : reinterpret_cast<void*>(column[i]);
@@ -56,36 +34,20 @@ class AdamWTable {
     std::vector<AdamWRow> rows(count_);
     for (int64_t i = 0; i < count_; ++i) {
       AdamWRow& row = rows[i];
-      row.dtype = static_cast<Dtype>(dtypes_[i]);
+      set_gradient(i, row);
       row.param = at(params_, i);
-      row.grad = at(grads_, i);
       row.exp_avg = at(exp_avgs_, i);
       row.exp_avg_sq = at(exp_avg_sqs_, i);
       row.max_exp_avg_sq = at(max_exp_avg_sqs_, i);
       row.average = static_cast<float*>(at(averages_, i));
-      row.numel = numels_[i];
       counter.advance(static_cast<float*>(at(steps_, i)), row);
     }
     return rows;
   }
 
  private:
-  int64_t count_;
   const int64_t *params_, *exp_avgs_, *exp_avg_sqs_, *max_exp_avg_sqs_, *averages_, *steps_;
-  const int64_t *numels_, *dtypes_, *grads_;
 };
-
-// As PyTorch's clip_grad_norm_; NaN stays NaN.
-double clipping_factor(double norm, double max_norm) {
-  const double factor = max_norm / (norm + 1e-6);
-  return factor >= 1.0 ? 1.0 : factor;
-}
-
-double norm_of_gradients(const std::vector<AdamWTable>& groups) {
-  SquaresOfTensors squares;
-  for (const AdamWTable& group : groups) group.add_gradients(squares);
-  return squares.norm();
-}
 
 }  // namespace
 
@@ -109,15 +71,7 @@ void adamw_(std::vector<Tensor> params, std::vector<Tensor> grads, std::vector<T
 }
 
 void adamw_tables_(std::vector<Tensor> tables, double max_norm) {
-  std::vector<AdamWTable> groups(tables.begin(), tables.end());
-  if (max_norm > 0.0) {
-    const double factor = clipping_factor(norm_of_gradients(groups), max_norm);
-    for (AdamWTable& group : groups) group.numbers.grad_factor = factor;
-  }
-  for (const AdamWTable& group : groups) {
-    std::vector<AdamWRow> rows = group.rows();
-    update_rows(rows, kUnit, options_of(group.numbers), DLPLUG_SELECT_KERNEL(adamw_update));
-  }
+  update_tables<PlainTable>(tables, max_norm, kUnit, DLPLUG_SELECT_KERNEL(adamw_update));
 }
 
 void prefetch(const Tensor& addresses) {

@@ -100,13 +100,6 @@ __device__ inline Row row_of(const Table& table, int64_t chunk, int64_t elements
   return row;
 }
 
-// What gradients are multiplied by for a norm that is too large; NaN stays NaN. The norm is that of
-// gradients before they are divided by their scale.
-__device__ inline double clip_factor(double norm, double max_norm) {
-  const double factor = max_norm / (norm + 1e-6);
-  return factor >= 1.0 ? 1.0 : factor;
-}
-
 __device__ inline AdamWConstants constants_for(const Call& call, const Table& table, int64_t row) {
   Hyperparameters given{call.lr,         call.beta1,        call.beta2,
                         call.eps,        call.weight_decay, call.maximize != 0,
@@ -114,7 +107,7 @@ __device__ inline AdamWConstants constants_for(const Call& call, const Table& ta
   if (call.numbers != nullptr) given = hyperparameters_of(call.numbers, call.maximize != 0);
   if (call.lr_on_device != nullptr) given.lr = *call.lr_on_device;
   if (call.scale_on_device != nullptr) given.grad_scale = *call.scale_on_device;
-  if (call.norm != nullptr)
+  if (call.norm != nullptr)  // of gradients before they are divided by their scale
     given.grad_factor *= clip_factor(*call.norm, call.max_norm * given.grad_scale);
   BiasCorrections corrections = call.corrections;
   if (call.steps != Steps::kSame || call.numbers != nullptr) {

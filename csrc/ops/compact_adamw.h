@@ -1,22 +1,20 @@
 // AdamW whose states, or parameters, take fewer bytes than float32; the arithmetic is that of
 // adamw.h, in float32. What each storage keeps is told in dlplug/ops/fallback/compact_adamw.py.
 //
-// `table` is int64, on the CPU, of twelve columns of one number per row: params, exp_avgs,
+// Tables as of adamw_tables_ in csrc/ops/adamw.h, one for each group, but for what they begin with
+//   (a seed, and 0, instead of is_amsgrad and has_averages) and the columns: params, exp_avgs,
 //   exp_avg_sqs, extras, exp_avg_scales, exp_avg_sq_scales (addresses; 0 where a storage has none),
-//   averages (or 0), steps, numbers of elements, dtypes (csrc/common/types.h), storages
-//   (kernels/compact_adamw.h), grads. Nothing can be checked here: the caller has checked, and
-//   keeps the tensors alive. grad_scale, grad_factor and average_weight are those of adamw_tables_.
-// seed: of the random bits of stochastic rounding; those of a row follow from its place in the
-//   table. Deterministic for any number of threads.
+//   averages (or 0), steps, storages (kernels/compact_adamw.h), numbers of elements, dtypes, grads.
+//   A norm is rounded to float32 before it is compared with max_norm.
+// The seed is that of the random bits of stochastic rounding; those of a row follow from its place
+//   in the table. Deterministic for any number of threads.
 #pragma once
 
 #include "csrc/common/tensor.h"
 
 namespace dlplug {
 
-void compact_adamw_table_(const Tensor& table, int64_t seed, double lr, double beta1, double beta2,
-                          double eps, double weight_decay, bool maximize, double grad_scale,
-                          double grad_factor, double average_weight);
+void compact_adamw_tables_(std::vector<Tensor> tables, double max_norm);
 
 // The same on a GPU; the arguments of adamw_device_table_ in csrc/ops/adamw.h. Of its columns the
 // fourth has extras, the fifth and the sixth the scales, and the one after the dtypes has storages

@@ -34,7 +34,7 @@ STABLE_TORCH_LIBRARY_IMPL(dlplug, CPU, library) {
   library.impl("add_rms_norm_backward", TORCH_BOX(&dlplug::add_rms_norm_backward));
   library.impl("attention_forward", TORCH_BOX(&dlplug::schema::attention_forward));
   library.impl("attention_backward", TORCH_BOX(&dlplug::schema::attention_backward));
-  library.impl("compact_adamw_table_", TORCH_BOX(&dlplug::compact_adamw_table_));
+  library.impl("compact_adamw_tables_", TORCH_BOX(&dlplug::compact_adamw_tables_));
   library.impl("layer_norm_forward", TORCH_BOX(&dlplug::layer_norm_forward));
   library.impl("layer_norm_backward", TORCH_BOX(&dlplug::layer_norm_backward));
   library.impl("prefetch", TORCH_BOX(&dlplug::prefetch));

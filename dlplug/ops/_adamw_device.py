@@ -69,18 +69,19 @@ class DeviceRows(Rows):
         device = self.device
         return all([grad.device == device for grad in grads])
 
-    def _make_table(self) -> None:
+    def _make_table(self, columns: array) -> None:
+        self._fixed = columns
         m, v, u = self.states
         none = [0] * len(self.params)
-        columns = [addresses_of(tensors) or none for tensors in (self.params, m, v, u)]
-        columns += [none, none, addresses_of(self.averages) or none]
+        own = [addresses_of(tensors) or none for tensors in (self.params, m, v, u)]
+        own += [none, none, addresses_of(self.averages) or none]
         steps = addresses_of(self.steps)
-        columns.append(steps if self.have_device_steps else none)
+        own.append(steps if self.have_device_steps else none)
         self._host_steps = as_tensor([] if self.have_device_steps else steps)
         first_chunks, self._num_chunks = chunks_of(self._numels)
-        columns += [self._numels, [DTYPE_CODES[dtype] for dtype in self._dtypes]]
-        columns += [none, first_chunks]
-        self._columns = table_of(columns)
+        own += [self._numels, [DTYPE_CODES[dtype] for dtype in self._dtypes]]
+        own += [none, first_chunks]
+        self._columns = table_of(own)
 
 
 def rows_for(tensors: Sequence[Tensor]) -> type[Rows]:

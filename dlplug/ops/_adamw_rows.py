@@ -2,40 +2,24 @@
 
 from array import array
 from collections.abc import Sequence
-from struct import Struct
 
 import torch
 from torch import Tensor
 
-from dlplug.ops._adamw_gradients import RowGradients
 from dlplug.ops._adamw_row import Row, refusal_of_grad
-from dlplug.ops._alike import Check, check_like
-from dlplug.ops._memory_layout import DTYPE_CODES, addresses_of, overlapping
-from dlplug.ops._prefetch import lines_of, prefetch
-
-# Bytes of elements from which on the tensors' own objects are not in a cache by the next step.
-CACHE = 2**20
-# With which a table begins: two facts about the rows; maximize; lr, beta1, beta2, eps,
-# weight_decay, grad_scale, grad_factor, average_weight.
-NUMBERS = Struct("=3q8d")
-_nbytes_of = torch._C.TensorBase.nbytes.__get__
+from dlplug.ops._known_rows import KnownRows
+from dlplug.ops._memory_layout import DTYPE_CODES, overlapping
 
 
-class Rows(RowGradients):
+class Rows(KnownRows):
     """The tensors of one update, one parameter a row.
 
     An optimizer keeps one of these per group and fills it with each step that differs from the
-    last; one like it takes new gradients alone (`take_if_like_last`). What was found out about
-    parameters and states holds while what it is given then lies at the same addresses with the same
-    layouts and dtypes; about gradients, which are new each step, while they are like the last ones.
+    last; one like it takes new gradients alone (`take_if_like_last`).
     """
 
     def __init__(self, *lists: Sequence[Tensor]):
-        self._lines: Tensor | None = None
-        self._addresses: list[int] = []
-        self._is_like_known: Check | None = None
-        self._is_like_known_grads: Check | None = None
-        self._copies: list[tuple[Tensor, Tensor]] = []
+        super().__init__()
         self.fill(*lists)
 
     def fill(
@@ -70,24 +54,6 @@ class Rows(RowGradients):
         """The seven lists, in the order of ``fill``."""
         return (self.params, self.grads, *self.states, self.steps, self.averages)
 
-    def prefetch(self) -> None:
-        """Ask for the tensors of the last update, before the lists of the next are made."""
-        if self._lines is not None:
-            prefetch(self._lines)
-
-    def take_if_like_last(self, kept: Sequence[Tensor], grads: Sequence[Tensor]) -> bool:
-        """Whether these need no look of their own, after an update by the kernel; then ``table``
-        is theirs, and nothing is held.
-
-        Args:
-            kept: All but the gradients, in the order of the table's columns.
-            grads: One for each row.
-        """
-        if not self._is_known(kept) or self._has_refused:
-            return False
-        is_like = self._is_like_known_grads
-        return is_like is not None and is_like(*grads) and self._have_memory(grads)
-
     def refusal(self) -> str | None:
         """Why the kernel cannot take these rows, or None."""
         if torch.compiler.is_compiling():
@@ -107,19 +73,6 @@ class Rows(RowGradients):
             return self._whys
         rows = zip(self._whys, self.params, self.grads, strict=True)
         return [why or refusal_of_grad(param, grad) for why, param, grad in rows]
-
-    def table(self, maximize: bool, *numbers: float) -> Tensor:
-        """What csrc/ops/adamw.h describes; only right after ``refusal`` gave None.
-
-        It is the same tensor, with other numbers in it, as long as the rows stay known.
-
-        Args:
-            maximize: Go up the gradient.
-            *numbers: lr, beta1, beta2, eps, weight_decay, grad_scale, grad_factor, average_weight.
-        """
-        NUMBERS.pack_into(self._memory, 0, *self._has, maximize, *numbers)
-        self._memory[self._first_grad :] = array("q", self._grad_addresses)
-        return self._table
 
     def lists_for_torch_fused(self) -> tuple[Sequence[Tensor], ...] | None:
         """What PyTorch's fused CPU kernel may be given for these rows, or None for nothing.
@@ -159,45 +112,21 @@ class Rows(RowGradients):
         kept = [*self.params, *m, *v, *u, *self.averages, *self.steps]
         if self._is_known(kept):
             return
-        self._is_like_known = self._is_like_known_grads = None
+        self._forget()
         rows = self._rows()
         self._is_regular = not any(row.refusal_of_layout() for row in rows)
         self._whys = [row.refusal() for row in rows]
         if self._is_regular:
-            self._addresses = addresses_of(kept)
-            self._is_like_known = check_like(kept)
-            self._numels = [param.numel() for param in self.params]
-            self._dtypes = [param.dtype for param in self.params]
-            # A single element is contiguous even as a view of complex numbers, negation pending.
-            self._are_contiguous = all(p.is_contiguous() and p.numel() != 1 for p in self.params)
+            self._know(kept, self.params)
             sharing = _sharing_memory(rows)
             for i in sharing:
                 self._whys[i] = self._whys[i] or "it shares memory with another"
             self._is_regular = not sharing
         self._has_refused = any(self._whys)
         if not self._has_refused:
+            self._facts = bool(u), bool(self.averages)
             codes = [DTYPE_CODES[dtype] for dtype in self._dtypes]
-            self._fixed = array("q", [*self._addresses, *self._numels, *codes])
-            self._make_table()
-            is_large = sum(map(_nbytes_of, kept)) > CACHE
-            # The rows are looked at for PyTorch's fused kernel, too, where there is no library.
-            self._lines = lines_of(kept) if is_large and "cpu" in prefetch.devices else None
-
-    def _is_known(self, kept: Sequence[Tensor]) -> bool:
-        """Whether they lie where and as those lay that were looked at."""
-        return (
-            self._is_like_known is not None
-            and len(kept) == len(self._addresses)
-            and self._is_like_known(*kept)
-            and addresses_of(kept) == self._addresses
-        )
-
-    def _make_table(self) -> None:
-        self._has = bool(self.states[2]), bool(self.averages)
-        self._memory = array("q", bytes(NUMBERS.size)) + self._fixed
-        self._first_grad = len(self._memory)
-        self._memory.extend([0] * len(self.params))
-        self._table = torch.frombuffer(self._memory, dtype=torch.int64)
+            self._make_table(array("q", [*self._addresses, *self._numels, *codes]))
 
 
 def _naming(i: int, why: str) -> str:

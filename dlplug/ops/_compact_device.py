@@ -62,18 +62,21 @@ class CompactDeviceRows(CompactRows):
     def _why_elsewhere(self) -> str | None:
         device, steps = self.device, [state["step"] for state in self.states]
         own = {id(step) for step in steps}
-        if not all([t.device == device for t in self._known if id(t) not in own]):
+        if not all([t.device == device for t in self._kept if id(t) not in own]):
             return f"a tensor is not on {device}"
         place = device if self.have_device_steps else torch.device("cpu")
         if not all([step.device == place for step in steps]):
             return f"a step is not on {place}, as others are"
         return None
 
+    def _are_beside(self, grads: Sequence[Tensor]) -> bool:
+        device = self.device
+        return all([grad.device == device for grad in grads])
+
     def _columns(self) -> array:
         """All columns but that of the gradients, which are new each step."""
         none = [0] * len(self.params)
-        numels = [param.numel() for param in self.params]
-        first_chunks, self._num_chunks = chunks_of(numels)
+        first_chunks, self._num_chunks = chunks_of(self._numels)
         places = [STORAGES.index(storage_for(p, self.storage)) for p in self.params]
         return table_of(
             [
@@ -85,8 +88,8 @@ class CompactDeviceRows(CompactRows):
                 self._of_states("exp_avg_sq_scale"),
                 addresses_of(self.averages) or none,
                 self._of_states("step") if self.have_device_steps else none,
-                numels,
-                [DTYPE_CODES[param.dtype] for param in self.params],
+                self._numels,
+                [DTYPE_CODES[dtype] for dtype in self._dtypes],
                 [place + 256 * (self.first + i) for i, place in enumerate(places)],
                 first_chunks,
             ]

@@ -1,6 +1,6 @@
 """One AdamW step of a list of parameters, in place."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -130,31 +130,11 @@ def update(
         _update_lists(*rows.lists, _in_graph(numbers), maximize)
         return
     numbers = (lr, beta1, beta2, eps, weight_decay, grad_scale, grad_factor, average_weight)
-    update_tables([rows.table(maximize, *numbers)], [rows.params])
+    # Not through Kernel: a table of addresses has no gradient that could be asked for.
+    update_tables.op([rows.table(maximize, *numbers)], 0.0)
+    count_versions(rows.params)
     if grad_scale != 1.0:
         rows.copy_grads_back()
-
-
-def is_undisturbed() -> bool:
-    """Whether the kernel for the CPU may be called now, as far as no tensor decides about it."""
-    return "cpu" in _update_tables.devices and _backend.is_undisturbed("cpu")
-
-
-def update_tables(
-    tables: Sequence[Tensor], params: Iterable[Sequence[Tensor]], max_norm: float = 0.0
-) -> None:
-    """Run the kernel on all rows of several tables of the CPU, in one call.
-
-    Args:
-        tables: ``Rows.table`` of each, of rows that were just found fit for it.
-        params: Of the rows of each.
-        max_norm: If it is not 0, the step is that of gradients scaled down to this norm of all
-            together, instead of by the ``grad_factor`` of each table.
-    """
-    # Not through Kernel: a table of addresses has no gradient that could be asked for.
-    _update_tables.op(tables, max_norm)
-    for own in params:
-        count_versions(own)
 
 
 def _in_graph(numbers: Sequence[float | Tensor]) -> Tensor:
@@ -215,7 +195,7 @@ _update_lists = _library.define(
 )
 # The form of the eager step: for 152 parameters, looking at each tensor and passing the addresses
 # takes 0.6 of the time of boxing the lists.
-_update_tables = _library.define_by_address(
+update_tables = _library.define_by_address(
     "adamw_tables_(Tensor[] tables, float max_norm) -> ()",
     instead="adamw_",
 )
@@ -225,7 +205,7 @@ OP = _backend.register(
     ListOp(
         function=adamw_,
         arguments=(*_NAMES, "averages"),
-        kernels=(_update_lists, _update_tables),
+        kernels=(_update_lists, update_tables),
         refuse=lambda _, rows: rows.refusal(),
         decline=lambda *_: None,
         otherwise="torch",

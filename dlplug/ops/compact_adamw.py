@@ -13,7 +13,9 @@ from dlplug.ops._compact_device import (
     CompactDeviceRows,
     compact_rows_for,
     update_on_device,
-    update_table,
+)
+from dlplug.ops._compact_device import (
+    update_table as update_device_table,
 )
 from dlplug.ops._compact_rows import CompactRows
 from dlplug.ops._list_op import ListOp
@@ -131,9 +133,8 @@ def compact_adamw_(
             every = (*numbers, *scales, average_weight)
             update_on_device(rows, int(drawn), every, maximize, given)
         elif is_native:
-            _update(
-                rows.table(), int(drawn), *map(float, numbers), maximize, *scales, average_weight
-            )
+            every = (*map(float, numbers), *scales, average_weight)
+            update_tables([rows.table(maximize, *every, seed=int(drawn))], 0.0)
         else:
             reference.compact_adamw_(
                 params, grads, states, storage, drawn, *map(float, numbers), maximize, *scales
@@ -243,10 +244,8 @@ def _check_grads(params: Sequence[Tensor], grads: Sequence[Tensor]) -> None:
             )
 
 
-_update = _library.define_by_address(
-    "compact_adamw_table_(Tensor table, int seed, float lr, float beta1, float beta2, float eps, "
-    "float weight_decay, bool maximize, float grad_scale, float grad_factor, "
-    "float average_weight) -> ()",
+update_tables = _library.define_by_address(
+    "compact_adamw_tables_(Tensor[] tables, float max_norm) -> ()",
     instead="compact_adamw_",
 )
 
@@ -261,11 +260,11 @@ OP = _backend.register(
     ListOp(
         function=compact_adamw_,
         arguments=("params", "grads", "states", "storage", "averages"),
-        kernels=(_update,),
+        kernels=(update_tables,),
         refuse=lambda _, rows: rows.refusal(),
         decline=lambda *_: None,
         otherwise="reference",
         gathered=_rows_of,
-        device_kernels=(update_table,),
+        device_kernels=(update_device_table,),
     )
 )

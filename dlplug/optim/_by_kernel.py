@@ -1,24 +1,65 @@
 """AdamW by dlplug's kernels: which parameters each call of them takes."""
 
+from itertools import chain
+from operator import itemgetter
+
 import torch
 from torch import Tensor
 
 from dlplug.ops._adamw_device import DeviceRows, rows_for
 from dlplug.ops._adamw_rows import Rows
-from dlplug.ops.adamw import OP, count_versions, update
+from dlplug.ops.adamw import OP, count_versions, update, update_tables
+from dlplug.optim._averaging import KEY
 from dlplug.optim._by_torch import Lists, asks_for_torch
 from dlplug.optim._gradient_norm import groups_with_parts
+from dlplug.optim._known_step import KnownStep
 from dlplug.optim._local_tensors import local_lists
 from dlplug.optim._on_device import groups_of
 
+Groups = list[tuple[dict, Rows, list[Tensor]]]
+"""Each with rows and their parameters."""
+# Of a parameter's state, in the order of the table's columns; with AMSGrad, with an average.
+_STATES = {
+    (False, False): itemgetter("exp_avg", "exp_avg_sq", "step"),
+    (True, False): itemgetter("exp_avg", "exp_avg_sq", "max_exp_avg_sq", "step"),
+    (False, True): itemgetter("exp_avg", "exp_avg_sq", KEY, "step"),
+    (True, True): itemgetter("exp_avg", "exp_avg_sq", "max_exp_avg_sq", KEY, "step"),
+}
 
-class ByKernel:
-    """For `dlplug.optim.FusedAdamW`: one call for each group and device."""
 
-    _rows: dict[tuple[int, str], Rows]
+class ByKernel(KnownStep):
+    """For `dlplug.optim.FusedAdamW`: one call for each group and device, or for all groups."""
+
+    _tables_kernel = update_tables
     _grad_factor: float
 
-    def _groups_for_kernel(self) -> list[tuple[dict, Rows, list[Tensor]]] | None:
+    def _known_rows(
+        self, index: int, group: dict, params: list[Tensor], grads: list[Tensor]
+    ) -> Rows | None:
+        rows = self._rows.get((index, "all"))
+        if type(rows) is not Rows or asks_for_torch(group):
+            return None
+        states_of = _STATES[group["amsgrad"], self.ema_decay is not None]
+        try:
+            columns = zip(*map(states_of, map(self.state.get, params)), strict=True)
+            kept = [*params, *chain.from_iterable(columns)]
+        except (KeyError, TypeError):  # a state is missing, or a part of one
+            return None
+        return rows if rows.take_if_like_last(kept, grads) else None
+
+    def _table(self, group: dict, rows: Rows, grad_scale: float = 1.0) -> Tensor:
+        return rows.table(
+            group["maximize"],
+            group["lr"],
+            *group["betas"],
+            group["eps"],
+            group["weight_decay"],
+            grad_scale,
+            1.0,
+            self._average_weight,
+        )
+
+    def _groups_for_kernel(self) -> Groups | None:
         """Each group with its rows and their parameters, if the kernel takes all of all groups.
 
         What was found out about the gradients then serves their norm, too.
@@ -41,11 +82,20 @@ class ByKernel:
                 groups.append((group, rows, part[0]))
         return groups
 
-    def _clip_groups(self, parts: list[tuple[Rows, list[Tensor]]]) -> float:
-        """What the update is to multiply gradients by, as far as that is known here."""
-        if all([type(rows) is Rows and rows.params is params for rows, params in parts]):
-            return self._clip_rows([rows for rows, _ in parts])
-        return self._clip_everywhere(parts)
+    def _update_all_by_kernel(self, groups: Groups) -> None:
+        """One call for plain parameters of the CPU, else one for each group."""
+        if not all([type(rows) is Rows and rows.params is params for _, rows, params in groups]):
+            self._grad_factor = self._clip_everywhere([part for _, *part in groups])
+            for group, rows, params in groups:
+                self._update_by_kernel(group, rows, params)
+        elif groups and not self._is_skipped():
+            scale = self._scale()
+            self._update_tables(groups, scale)
+            for _, rows, params in groups:
+                if scale != 1.0:
+                    rows.copy_grads_back()
+                if rows.averages:
+                    self._moved(params)
 
     def _gather(self, group: dict) -> Lists:
         """Parameters that have gradients, gradients, exp_avgs, exp_avg_sqs, their maxima, steps."""

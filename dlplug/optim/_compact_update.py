@@ -9,17 +9,49 @@ from dlplug.ops import _device_table
 from dlplug.ops._compact_device import CompactDeviceRows, compact_rows_for
 from dlplug.ops._compact_rows import CompactRows
 from dlplug.ops.adamw import count_versions
-from dlplug.ops.compact_adamw import compact_adamw_, compact_state
+from dlplug.ops.compact_adamw import compact_adamw_, compact_state, update_tables
+from dlplug.optim._averaging import KEY
 from dlplug.optim._compact_states import local_state
 from dlplug.optim._gradient_norm import groups_with_parts
+from dlplug.optim._known_step import KnownStep
 from dlplug.optim._local_tensors import local
 from dlplug.optim._random_seeds import NEXT_SEED, RandomSeeds
 
 
-class CompactUpdate(RandomSeeds):
+class CompactUpdate(RandomSeeds, KnownStep):
     """For `dlplug.optim.CompactAdamW`."""
 
+    _tables_kernel = update_tables
     _rows: dict[tuple[int, int], CompactRows]
+
+    def _known_rows(
+        self, index: int, group: dict, params: list[Tensor], grads: list[Tensor]
+    ) -> CompactRows | None:
+        rows, storage = self._rows.get((index, 0)), group["storage"]
+        if type(rows) is not CompactRows or rows.storage != storage:
+            return None
+        if ("seed" in group) != (storage == "stochastic"):
+            return None
+        states = list(map(self.state.get, params))
+        try:
+            averages = [] if self.ema_decay is None else [state[KEY] for state in states]
+        except (KeyError, TypeError):  # a state is missing, or its average
+            return None
+        kept = rows.in_order(params, averages, states)
+        return rows if rows.take_if_like_last(kept, grads) else None
+
+    def _table(self, group: dict, rows: CompactRows, grad_scale: float = 1.0) -> Tensor:
+        return rows.table(
+            group["maximize"],
+            group["lr"],
+            *group["betas"],
+            group["eps"],
+            group["weight_decay"],
+            grad_scale,
+            1.0,
+            self._average_weight,
+            seed=self._draw_seed(group) or 0,
+        )
 
     def _update(
         self,

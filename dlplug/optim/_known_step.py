@@ -1,34 +1,48 @@
 """A step of the very tensors of the last one, with gradients like its: all that most steps are."""
 
-from itertools import chain, repeat
-from operator import is_, itemgetter
+from collections.abc import Sequence
+from itertools import repeat
+from operator import is_
 
 import torch
 from torch import Tensor
 
-from dlplug.ops._adamw_rows import Rows
-from dlplug.ops.adamw import is_undisturbed, update_tables
-from dlplug.optim._averaging import KEY
-from dlplug.optim._by_torch import asks_for_torch
+from dlplug.ops import _backend
+from dlplug.ops._known_rows import KnownRows
+from dlplug.ops._library import Kernel
+from dlplug.ops.adamw import count_versions
 
-# Of a parameter's state, in the order of the table's columns; with AMSGrad, with an average.
-_STATES = {
-    (False, False): itemgetter("exp_avg", "exp_avg_sq", "step"),
-    (True, False): itemgetter("exp_avg", "exp_avg_sq", "max_exp_avg_sq", "step"),
-    (False, True): itemgetter("exp_avg", "exp_avg_sq", KEY, "step"),
-    (True, True): itemgetter("exp_avg", "exp_avg_sq", "max_exp_avg_sq", KEY, "step"),
-}
 _grad_of = torch._C.TensorBase.grad.__get__
 
 
 class KnownStep:
-    """For `dlplug.optim.FusedAdamW`: a step with one look at each tensor and one compiled call.
+    """For an optimizer: a step with one look at each tensor and one compiled call.
 
     For a small network the kernel takes a quarter of a step's time; the rest is looking. Of lists,
     map() and zip() take half of the time of a loop.
     """
 
-    _rows: dict[tuple[int, str], Rows]
+    _tables_kernel: Kernel  # of the CPU: (tables, max_norm)
+    _rows: dict[tuple[int, str | int], KnownRows]
+
+    def _known_rows(
+        self, index: int, group: dict, params: list[Tensor], grads: list[Tensor]
+    ) -> KnownRows | None:
+        """Those of a group, if these parameters and gradients need no look of their own.
+
+        None also where an option asks for anything but the kernel for the CPU.
+        """
+        raise NotImplementedError
+
+    def _table(self, group: dict, rows: KnownRows, grad_scale: float = 1.0) -> Tensor:
+        """With the numbers of this step."""
+        raise NotImplementedError
+
+    def _prefetch(self) -> None:
+        """Ask for the tensors of the last step, before the lists of this one are made."""
+        if not torch.compiler.is_compiling():
+            for rows in self._rows.values():
+                rows.prefetch()
 
     def _step_as_known(self) -> bool:
         """Take the step if nothing has to be found out for it; whether it was taken.
@@ -40,10 +54,11 @@ class KnownStep:
             getattr(self, "grad_scale", None) is not None
             or getattr(self, "found_inf", None) is not None
             or self._given is not None
-            or not is_undisturbed()
+            or "cpu" not in self._tables_kernel.devices
+            or not _backend.is_undisturbed("cpu")
         ):
             return False
-        tables, taken, has_idle = [], [], False
+        known, has_idle = [], False
         for index, group in enumerate(self.param_groups):
             params = group["params"]
             grads = list(map(_grad_of, params))
@@ -53,36 +68,30 @@ class KnownStep:
                 if not params:  # a frozen group
                     continue
                 grads = list(map(_grad_of, params))
-            rows = self._rows.get((index, "all"))
-            if type(rows) is not Rows or asks_for_torch(group):
+            rows = self._known_rows(index, group, params, grads)
+            if rows is None:
                 return False
-            kept = self._kept(group, params)
-            if not rows.take_if_like_last(kept, grads):
-                return False
-            table = rows.table(
-                group["maximize"],
-                group["lr"],
-                *group["betas"],
-                group["eps"],
-                group["weight_decay"],
-                1.0,
-                1.0,
-                self._average_weight,
-            )
-            tables.append(table)
-            taken.append(params)
-        if not tables:
+            known.append((group, rows, params))
+        if not known:
             return False
-        update_tables(tables, taken, self.max_grad_norm or 0.0)
+        self._update_tables(known)
         if has_idle:
             self._move_idle()
         return True
 
-    def _kept(self, group: dict, params: list[Tensor]) -> list[Tensor]:
-        """Parameters and states in the order of the table's columns; none if some are missing."""
-        states_of = _STATES[group["amsgrad"], self.ema_decay is not None]
-        try:
-            columns = zip(*map(states_of, map(self.state.get, params)), strict=True)
-            return [*params, *chain.from_iterable(columns)]
-        except (KeyError, TypeError):
-            return []
+    def _update_tables(
+        self, groups: Sequence[tuple[dict, KnownRows, list[Tensor]]], grad_scale: float = 1.0
+    ) -> None:
+        """Update rows of the CPU that were just found fit, in one call, and clipped by one norm.
+
+        Args:
+            groups: Each with its rows and their parameters.
+            grad_scale: What gradients are divided by first; they keep the quotient.
+        """
+        tables = []
+        for group, rows, _ in groups:  # a comprehension is one call more
+            tables.append(self._table(group, rows, grad_scale))
+        # Not through Kernel: a table of addresses has no gradient that could be asked for.
+        self._tables_kernel.op(tables, (self.max_grad_norm or 0.0) * grad_scale)
+        for _, _, params in groups:
+            count_versions(params)

@@ -15,6 +15,15 @@ class RandomSeeds:
         seed = (torch.initial_seed() + index) % 2**63
         self.param_groups[index].setdefault("seed", seed)
 
+    def _draw_seed(self, group: dict) -> int | None:
+        """The seed of this step; leaves the next one's. None where the group draws no bits."""
+        seed = group.get("seed")
+        if seed is None:
+            return None
+        seed = int(seed)
+        group["seed"] = (seed + NEXT_SEED) % 2**63
+        return seed
+
     def _seeds_of_step(
         self, group: dict, parts: list[tuple[int, list[Tensor]]], are_on_device: bool
     ) -> list[int | Tensor | None]:
@@ -27,9 +36,7 @@ class RandomSeeds:
         if seed is None or not parts:
             return [None] * len(parts)
         if not (are_on_device and self._is_decided_there(group)):
-            seed = int(seed)
-            group["seed"] = (seed + NEXT_SEED) % 2**63
-            return [seed] * len(parts)
+            return [self._draw_seed(group)] * len(parts)
         devices = [params[0].device for _, params in parts]
         if not isinstance(seed, Tensor):
             seed = torch.full((), seed, dtype=torch.int64, device=devices[0])

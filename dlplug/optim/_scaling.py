@@ -1,14 +1,10 @@
 """What a GradScaler leaves to the step, and clipping: factors of the gradients."""
 
-from collections.abc import Sequence
-
 import torch
 from torch import Tensor
 
-from dlplug.ops._adamw_rows import Rows
 from dlplug.ops._memory_layout import sharing_gradients
-from dlplug.ops.total_norm import norm_of_columns
-from dlplug.optim._gradients import clip_factor, divide, divide_at_once, factor_for, multiply
+from dlplug.optim._gradients import clip_factor, divide, divide_at_once, multiply
 from dlplug.optim._local_tensors import local_lists
 
 
@@ -50,13 +46,6 @@ class Scaling:
             return factor
         multiply(grads, factor)
         return 1.0
-
-    def _clip_rows(self, groups: Sequence[Rows]) -> float:
-        """The same for rows that were just found fit for the kernel."""
-        if self.max_grad_norm is None or self._is_skipped():
-            return 1.0
-        norm = norm_of_columns([rows.grad_columns() for rows in groups])
-        return factor_for(norm, self.max_grad_norm * self._scale())
 
     def _unscale_where_rows_cannot(self) -> None:
         """Divide all gradients now if the rows of the update, each its own, would do it wrongly.

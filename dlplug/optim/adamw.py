@@ -11,7 +11,6 @@ from dlplug.ops._adamw_rows import Rows
 from dlplug.optim._averaging import Averaging, check_decay
 from dlplug.optim._by_either import ByEither
 from dlplug.optim._by_torch import asks_for_torch
-from dlplug.optim._known_step import KnownStep
 from dlplug.optim._lean_step import LeanZeroGrad, lean_step
 from dlplug.optim._loading import Loading
 from dlplug.optim._on_device import OnDevice
@@ -20,9 +19,7 @@ from dlplug.optim._scaling import Scaling
 PLAIN_STORAGE = "float32_states"  # the one of CompactAdamW that is a state of AdamW as it is
 
 
-class FusedAdamW(
-    LeanZeroGrad, Loading, Averaging, Scaling, KnownStep, ByEither, OnDevice, torch.optim.AdamW
-):
+class FusedAdamW(LeanZeroGrad, Loading, Averaging, Scaling, ByEither, OnDevice, torch.optim.AdamW):
     """``torch.optim.AdamW`` whose step updates a whole parameter group in one compiled call.
 
     Same arguments, same state, same checkpoints: a ``state_dict`` of either class loads into the
@@ -155,18 +152,14 @@ class FusedAdamW(
         if closure is not None:
             with torch.enable_grad():
                 loss = closure()
-        if not torch.compiler.is_compiling():
-            for rows in self._rows.values():
-                rows.prefetch()
+        self._prefetch()
         if self._step_as_known():
             return loss
         self._unscale_where_rows_cannot()
         try:
             groups = self._groups_for_kernel()
             if groups is not None:
-                self._grad_factor = self._clip_groups([part for _, *part in groups])
-                for group, rows, params in groups:
-                    self._update_by_kernel(group, rows, params)
+                self._update_all_by_kernel(groups)
             else:
                 self._grad_factor = self._clip_shared(self._clip())
                 with torch.set_grad_enabled(self.defaults["differentiable"]):

@@ -137,6 +137,9 @@ class CompactAdamW(
         if closure is not None:
             with torch.enable_grad():
                 loss = closure()
+        self._prefetch()
+        if self._step_as_known():
+            return loss
         if not self.state:
             self.check_dtypes()
         with_grad = [param for param in self._all_params() if param.grad is not None]

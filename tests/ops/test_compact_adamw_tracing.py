@@ -24,3 +24,15 @@ def test_a_full_graph_does_what_the_reference_does(storage):
     for mine, reference in zip(found[2], expected[2], strict=True):
         # The compiler keeps 1 - beta with one digit more or less.
         torch.testing.assert_close(mine, reference, rtol=1e-6, atol=0)
+
+
+@pytest.mark.usefixtures("cpu_kernels")
+def test_the_op_guards_itself():
+    """Called past the public function, the kernel still refuses a table of another form."""
+    for table, words in (
+        (torch.zeros(6, dtype=torch.int64), "contiguous int64 table that begins with 11 numbers"),
+        (torch.zeros(23), "contiguous int64 table"),
+        (torch.zeros(11 + 13, dtype=torch.int64), "expected 12 columns"),
+    ):
+        with pytest.raises(RuntimeError, match=words):
+            torch.ops.dlplug.compact_adamw_tables_([table], 0.0)

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from dlplug import ops
-from dlplug.ops import _adamw_rows, _prefetch
+from dlplug.ops import _known_rows, _prefetch
 from dlplug.ops._adamw_rows import Rows
 from tests.ops.adamw_cases import make_lists
 
@@ -51,7 +51,7 @@ def test_addresses_of_nothing_do_no_harm():
 def test_only_rows_that_fill_a_cache_are_asked_for(monkeypatch):
     """Known rows, before the next update; what a small network has is still in the caches."""
     seen = []
-    monkeypatch.setattr(_adamw_rows, "prefetch", Noting(seen, {"cpu"}))
+    monkeypatch.setattr(_known_rows, "prefetch", Noting(seen, {"cpu"}))
     for shape, is_asked in (((4,), False), ((2**17,), True)):
         params, grads, m, v, _, steps = make_lists([shape])
         rows = Rows(params, grads, m, v, [], steps)
@@ -67,7 +67,7 @@ def test_only_rows_that_fill_a_cache_are_asked_for(monkeypatch):
 def test_without_a_library_nothing_is_asked_for(monkeypatch):
     """The rows are looked at there as well, for PyTorch's fused kernel."""
     seen = []
-    monkeypatch.setattr(_adamw_rows, "prefetch", Noting(seen, set()))
+    monkeypatch.setattr(_known_rows, "prefetch", Noting(seen, set()))
     rows = Rows(*make_lists([(2**17,)]))
     assert rows.lists_for_torch_fused() is not None
     rows.prefetch()

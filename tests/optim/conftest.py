@@ -4,7 +4,7 @@ import pytest
 import torch.distributed as dist
 from torch.distributed.device_mesh import init_device_mesh
 
-from dlplug.optim import _by_kernel, _by_torch
+from dlplug.optim import _by_kernel, _by_torch, _known_step
 
 
 @pytest.fixture
@@ -22,6 +22,7 @@ def calls(monkeypatch):
         monkeypatch.setattr(module, name, recording)
 
     record(_by_kernel, "update", lambda *args, **kwargs: "kernel")
+    record(_known_step.KnownStep, "_update_tables", lambda *args, **kwargs: "kernel")
     record(_by_torch, "torch_adamw", lambda *args, **kwargs: (kwargs["foreach"], kwargs["fused"]))
     return seen
 

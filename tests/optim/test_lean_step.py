@@ -8,7 +8,7 @@ from torch.optim.optimizer import (
 )
 from torch.profiler import ProfilerActivity, profile
 
-from dlplug.optim import FusedAdamW
+from dlplug.optim import CompactAdamW, FusedAdamW
 from tests.optim.adamw_cases import give_gradients, make
 
 
@@ -19,7 +19,7 @@ class Own(FusedAdamW):
         return super().step(closure)
 
 
-@pytest.fixture(params=[FusedAdamW, Own])
+@pytest.fixture(params=[FusedAdamW, CompactAdamW, Own])
 def pair(request):
     """Parameters with gradients, and their optimizer."""
     params, optimizer = make(request.param)

@@ -25,13 +25,13 @@ x = libc.calloc(c_int64({numel}), c_int64(4))
 """
 KERNEL = """
 import torch
-from dlplug.ops.adamw import _update_tables
+from dlplug.ops.adamw import update_tables
 
 def adamw(numel, *tensors):
     table = [t.data_ptr() for t in tensors[:3]] + [step.data_ptr(), numel, 0, tensors[3].data_ptr()]
     numbers = torch.tensor([1e-3, 0.9, 0.99, 1e-8, 0.0, 1.0, 1.0, 0.0], dtype=torch.float64)
     head = [0, 0, 0, *numbers.view(torch.int64).tolist()]
-    _update_tables([torch.tensor(head + table)], 0.0)
+    update_tables([torch.tensor(head + table)], 0.0)
 
 step, tensors = torch.zeros(()), [torch.ones(100) for _ in range(4)]
 adamw(100, *tensors)

@@ -1,0 +1,212 @@
+"""CompactAdamW's step of the very tensors of the last one: its bits, and when it is not taken."""
+
+import weakref
+
+import pytest
+import torch
+from torch.autograd import forward_ad
+
+from dlplug import ops
+from dlplug.errors import DtypeError, InvalidValueError
+from dlplug.ops.fallback.compact_adamw import STORAGES
+from dlplug.optim import CompactAdamW
+from tests.optim.adamw_cases import SHAPES, give_gradients, make, needs_kernels, take_steps
+
+pytestmark = needs_kernels
+BFLOAT16 = torch.bfloat16
+each_storage = pytest.mark.parametrize("storage", STORAGES)
+
+
+@pytest.fixture
+def taken(monkeypatch):
+    """Of each step, whether it was one of known tensors."""
+    seen, step = [], CompactAdamW._step_as_known
+    monkeypatch.setattr(
+        CompactAdamW, "_step_as_known", lambda own: seen.append(step(own)) or seen[-1]
+    )
+    return seen
+
+
+def two_groups(storage, **options):
+    """Parameters in two groups with other options, one of them float32 among bfloat16 ones."""
+    params, _ = make(CompactAdamW, BFLOAT16, [*SHAPES, (700,)])
+    params[1] = torch.nn.Parameter(params[1].detach().float())
+    groups = [{"params": params[:2]}, {"params": params[2:], "lr": 0.1, "weight_decay": 0.3}]
+    return params, CompactAdamW(groups, lr=0.05, storage=storage, **options)
+
+
+def everything(params, optimizer):
+    """All that steps have written."""
+    states = [tensor for state in optimizer.state.values() for tensor in state.values()]
+    return [*[param.detach() for param in params], *states]
+
+
+@each_storage
+@pytest.mark.parametrize("max_grad_norm", [None, 0.1, 1e9])
+@pytest.mark.parametrize("ema_decay", [None, 0.9])
+def test_it_has_the_bits_of_any_step(storage, max_grad_norm, ema_decay, taken, monkeypatch):
+    """Of two groups, clipped together or not, with the same random numbers."""
+    options = dict(storage=storage, max_grad_norm=max_grad_norm, ema_decay=ema_decay)
+    known, other = two_groups(**options), two_groups(**options)
+    take_steps(known)
+    assert taken == [False, True, True, True, True]
+    monkeypatch.setattr(CompactAdamW, "_step_as_known", lambda own: False)
+    take_steps(other)
+    for a, b in zip(everything(*known), everything(*other), strict=True):
+        assert torch.equal(a, b)
+    for ours, theirs in zip(known[1].param_groups, other[1].param_groups, strict=True):
+        assert ours.get("seed") == theirs.get("seed")
+    assert ("seed" in known[1].param_groups[0]) == (storage == "stochastic")
+
+
+def test_each_step_draws_other_random_bits(taken):
+    """Where a gradient is the same, the roundings are not."""
+    params, optimizer = two_groups("stochastic")
+    seeds = []
+    for _ in range(3):
+        give_gradients(0, params)
+        optimizer.step()
+        seeds.append(optimizer.param_groups[0]["seed"])
+    assert taken == [False, True, True]
+    assert len(set(seeds)) == 3
+
+
+def test_a_parameter_without_a_gradient(taken):
+    """It is left alone, step by step, but its average goes on towards it."""
+    params, optimizer = two_groups("kahan", ema_decay=0.5)
+    take_steps((params, optimizer), seeds=range(2))
+    state, kept = optimizer.state[params[0]], params[0].detach().clone()
+    for seed in range(2, 5):
+        give_gradients(seed, params)
+        params[0].grad = None
+        expected = state["ema"].lerp(kept.float(), 0.5)
+        optimizer.step()
+        torch.testing.assert_close(state["ema"], expected)
+    assert taken[2:] == [False, True, True]
+    assert state["step"] == 2
+    assert torch.equal(params[0], kept)
+
+
+def test_a_group_without_gradients(taken):
+    """A frozen one does not keep the others from it, and is left alone; nor does it draw bits."""
+    params, optimizer = two_groups("stochastic")
+    frozen = params[:2]
+    kept, seed = [param.detach().clone() for param in frozen], optimizer.param_groups[0]["seed"]
+    for number in range(3):
+        give_gradients(number, params)
+        for param in frozen:
+            param.grad = None
+        optimizer.step()
+    assert taken == [False, True, True]
+    assert optimizer.param_groups[0]["seed"] == seed
+    for param, before in zip(frozen, kept, strict=True):
+        assert torch.equal(param, before)
+
+
+def test_autograd_notices_it(taken):
+    """What a graph has saved of a parameter is not there any more."""
+    params, optimizer = two_groups("kahan")
+    take_steps((params, optimizer), seeds=range(2))
+    loss = (params[0] * params[0]).sum()
+    optimizer.step()
+    assert taken[-1]
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        loss.backward()
+
+
+def swapped(state):
+    """m and v under each other's names."""
+    state["exp_avg"], state["exp_avg_sq"] = state["exp_avg_sq"], state["exp_avg"]
+
+
+DISTURBANCES = {
+    "a scaler": lambda params, optimizer: setattr(optimizer, "grad_scale", torch.tensor(2.0)),
+    "a found inf": lambda params, optimizer: setattr(optimizer, "found_inf", torch.tensor(0.0)),
+    "an average": lambda params, optimizer: optimizer.average_in_next_step(
+        {id(param): param.detach().float() for param in params}, 0.5
+    ),
+    "a storage": lambda params, optimizer: optimizer.param_groups[0].update(storage="kahan"),
+    "a seed": lambda params, optimizer: optimizer.param_groups[0].update(seed=3),
+    "a state": lambda params, optimizer: optimizer.state[params[0]].clear(),
+    "states swapped": lambda params, optimizer: swapped(optimizer.state[params[0]]),
+    "a sparse gradient": lambda params, optimizer: setattr(
+        params[0], "grad", params[0].grad.to_sparse()
+    ),
+    "a released gradient": lambda params, optimizer: setattr(
+        params[0], "grad", torch._efficientzerotensor(params[0].shape, dtype=BFLOAT16)
+    ),
+    "another layout": lambda params, optimizer: setattr(
+        params[0], "grad", params[0].grad.T.contiguous().T
+    ),
+    "a transposed parameter": lambda params, optimizer: setattr(
+        params[0], "data", params[0].data.T.contiguous().T
+    ),
+    "another group": lambda params, optimizer: optimizer.add_param_group(
+        {"params": [with_gradient(torch.ones(2, dtype=BFLOAT16))]}
+    ),
+}
+
+
+def with_gradient(values):
+    """A parameter whose gradient is its values."""
+    param = torch.nn.Parameter(values)
+    param.grad = values.clone()
+    return param
+
+
+@pytest.mark.parametrize("disturbance", DISTURBANCES)
+def test_what_has_to_be_looked_at_is_not_known(disturbance, taken):
+    """Nothing is changed before that is noticed."""
+    params, optimizer = two_groups("float32_states")
+    take_steps((params, optimizer), seeds=range(2))
+    assert taken == [False, True]
+    DISTURBANCES[disturbance](params, optimizer)
+    before = [tensor.clone() for tensor in everything(params, optimizer)]
+    assert not optimizer._step_as_known()
+    for a, b in zip(before, everything(params, optimizer), strict=True):
+        assert torch.equal(a, b)
+
+
+def test_what_is_refused_is_refused_after_a_known_step(taken):
+    """States of another dtype than the parameter's, and a seed that nothing would draw by."""
+    params, optimizer = two_groups("float32_states")
+    take_steps((params, optimizer), seeds=range(2))
+    params[0].data = params[0].data.double()
+    params[0].grad = torch.ones_like(params[0])
+    with pytest.raises(DtypeError, match=r"params\[0\] is torch.float64"):
+        optimizer.step()
+    params, optimizer = two_groups("float32_states")
+    take_steps((params, optimizer), seeds=range(2))
+    optimizer.param_groups[0]["seed"] = 3
+    with pytest.raises(InvalidValueError, match="draws no numbers"):
+        optimizer.step()
+
+
+def test_other_modes_are_not_known(taken):
+    """The reference backend, and forward-mode differentiation, which the kernel has not."""
+    params, optimizer = two_groups("8bit")
+    take_steps((params, optimizer), seeds=range(2))
+    with ops.use_backend("reference"):
+        assert not optimizer._step_as_known()
+    with forward_ad.dual_level():
+        assert not optimizer._step_as_known()
+    with ops.use_backend("cpu"):
+        assert optimizer._step_as_known()
+
+
+def test_a_loaded_state_is_looked_at_once(taken):
+    """Its tensors are others; the step after that knows them."""
+    params, optimizer = two_groups("8bit", max_grad_norm=0.5)
+    take_steps((params, optimizer), seeds=range(2))
+    optimizer.load_state_dict(optimizer.state_dict())
+    take_steps((params, optimizer), seeds=range(2, 4))
+    assert taken == [False, True, False, True]
+
+
+def test_known_rows_hold_nothing(taken):
+    """A gradient that is let go is freed, and what lies there then is not written."""
+    params, optimizer = two_groups("8bit")
+    take_steps((params, optimizer), seeds=range(2))
+    held = [weakref.ref(param.grad) for param in params]
+    optimizer.zero_grad()
+    assert [ref() for ref in held] == [None] * len(held)
