@@ -68,7 +68,10 @@ class CompactUpdate(RandomSeeds, KnownStep):
         states = [self._state_of(param, group["storage"], is_decided_there) for param in params]
         averages = self._averages_of(params)
         lr, (beta1, beta2) = group["lr"], group["betas"]
-        factors = self._factors_on(params[0].device) if are_on_device else None
+        factors = None
+        if are_on_device:
+            self._note_capture(params[0].device)
+            factors = self._factors_on(params[0].device)
         if isinstance(seed, Tensor):
             factors, seed = replace(factors, seed=seed), NEXT_SEED % 2**63
         own = [local(param) for param in params]

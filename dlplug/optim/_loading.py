@@ -3,7 +3,10 @@
 from collections.abc import Mapping
 from typing import Any
 
+from torch import Tensor
 from torch.optim import Optimizer
+
+from dlplug.optim._captured_states import check_places, keep_places
 
 
 class Loading:
@@ -13,24 +16,36 @@ class Loading:
     what was loaded: its own part comes after the former and before the latter.
     """
 
+    _is_captured = False  # a CUDA graph has a step of it, and so the addresses of its states
+
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
-        """Continue from a state.
+        """Continue from a state; in place, once a CUDA graph has captured a step.
 
         Args:
             state_dict: As of ``torch.optim.Optimizer.load_state_dict``.
+        Raises:
+            CheckpointError: a CUDA graph has captured a step, and the state lacks a tensor that it
+                writes, or has one of another shape.
         """
         given, groups = {}, []
+        states: dict[Tensor, dict[str, Tensor]] = {}
 
         def check(_: Optimizer, state_dict: Mapping[str, Any]) -> None:
             self._check_given(state_dict)
+            if self._is_captured:
+                check_places(self, state_dict)
+                states.update({param: dict(state) for param, state in self.state.items()})
             given.update(state_dict)
             groups.extend(map(dict, self.param_groups))
 
+        def take(_: Optimizer) -> None:
+            self._take(given, groups)
+            if self._is_captured:
+                keep_places(self, states, groups)
+
         handles = [
             self.register_load_state_dict_pre_hook(check),
-            self.register_load_state_dict_post_hook(
-                lambda _: self._take(given, groups), prepend=True
-            ),
+            self.register_load_state_dict_post_hook(take, prepend=True),
         ]
         try:
             super().load_state_dict(state_dict)

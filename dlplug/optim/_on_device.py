@@ -26,6 +26,7 @@ class OnDevice:
     _norm_tables: Tables
     _grad_factor: float
     _average_weight: float
+    _is_captured: bool
 
     def _forget_tables(self) -> None:
         self._norms, self._norm_tables = {}, {}
@@ -57,8 +58,13 @@ class OnDevice:
             self._norms = norms_of_tensors(zip(grads, groups, strict=True), self._norm_tables)
         return True
 
+    def _note_capture(self, device: torch.device) -> None:
+        """A CUDA graph that captures this step has the addresses of states from now on."""
+        self._is_captured = self._is_captured or _device_table.is_capturing(device)
+
     def _update_on_device(self, group: dict, rows: DeviceRows) -> None:
         self._refuse_graph_capture()
+        self._note_capture(rows.device)
         beta1, beta2 = group["betas"]
         update_on_device(
             rows,

@@ -44,7 +44,8 @@ class FusedAdamW(LeanZeroGrad, Loading, Averaging, Scaling, ByEither, OnDevice, 
             precisions refuse to clip gradients; with None they clip.
         capturable: True to keep the step numbers on the GPU, so that a CUDA graph of the step
             counts them; with ``lr`` as a tensor there, the graph reads it anew in each replay.
-            PyTorch refuses it for parameters on the CPU.
+            Once a step was captured, ``load_state_dict`` writes where the states are, so that the
+            graph goes on from there. PyTorch refuses it for parameters on the CPU.
         differentiable: True for PyTorch's code, through which autograd can differentiate.
         max_grad_norm: Where the norm of all gradients together is larger, the step is that of
             gradients scaled down to it, as after ``clip_grad_norm_``; > 0, or None. What the
@@ -58,7 +59,8 @@ class FusedAdamW(LeanZeroGrad, Loading, Averaging, Scaling, ByEither, OnDevice, 
             gradients among it.
         BackendError: The backend that was asked for cannot take a group.
         CheckpointError: in ``load_state_dict``, a state of ``CompactAdamW`` with a storage other
-            than ``float32_states``; its ``plain_state_dict()`` is taken.
+            than ``float32_states`` (its ``plain_state_dict()`` is taken), or one that lacks what a
+            captured CUDA graph writes.
     Numerics: as ``dlplug.ops.adamw_``. Within ``torch.compile`` the step is one op of the graph,
     with ``fullgraph=True`` too.
     References: Loshchilov, Hutter 2019, arXiv:1711.05101, algorithm 2.
