@@ -12,12 +12,13 @@ from dlplug.ops._memory_layout import PLAIN_TYPES, addresses_of, is_laid_out_as
 # Of a list of tensors, map() calls these in half of the time that a comprehension takes.
 _numel_of = torch._C.TensorBase.numel
 _is_contiguous = torch._C.TensorBase.is_contiguous
+_is_neg = torch._C.TensorBase.is_neg
 _dtype_of = torch._C.TensorBase.dtype.__get__
 _is_on_cpu = torch._C.TensorBase.is_cpu.__get__
 
 
 class RowGradients:
-    """For `dlplug.ops._adamw_rows.Rows`, which looks at the parameters first."""
+    """For `dlplug.ops._known_rows.KnownRows`, which look at the parameters first."""
 
     params: Sequence[Tensor]
     grads: Sequence[Tensor]
@@ -64,7 +65,8 @@ class RowGradients:
             and self._are_beside(grads)
         ):
             return False
-        if not (self._are_contiguous and all(map(_is_contiguous, grads))):
+        is_plain = self._are_contiguous and all(map(_is_contiguous, grads))
+        if not is_plain or any(map(_is_neg, grads)):
             self._copy_grads(self._grad_addresses)
         if not self._copies:
             self._is_like_known_grads = check_like(grads)

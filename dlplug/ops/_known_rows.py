@@ -86,8 +86,7 @@ class KnownRows(RowGradients):
         self._is_like_known = check_like(kept)
         self._numels = [param.numel() for param in params]
         self._dtypes = [param.dtype for param in params]
-        # A single element is contiguous even as a view of complex numbers, negation pending.
-        self._are_contiguous = all(p.is_contiguous() and p.numel() != 1 for p in params)
+        self._are_contiguous = all([param.is_contiguous() for param in params])
         is_large = sum(map(_nbytes_of, kept)) > CACHE
         # The rows are looked at for PyTorch's fused kernel, too, where there is no library.
         self._lines = lines_of(kept) if is_large and "cpu" in prefetch.devices else None

@@ -70,8 +70,9 @@ def test_parameters_in_any_order_of_axes(order):
         torch.tensor(0.25).expand(6, 4),
         torch.randn(12, 8)[::2, ::2],
         torch.randn(6, 4, dtype=torch.complex64).conj().imag,
+        torch._neg_view(torch.randn(6, 4)),
     ],
-    ids=["transposed", "expanded", "strided", "negated"],
+    ids=["transposed", "expanded", "strided", "negated", "negated in place"],
 )
 def test_gradients_with_any_strides(grad):
     """A gradient that lies otherwise than its parameter is read in the parameter's order."""

@@ -232,6 +232,17 @@ def test_dense_strides_are_taken_as_they_are():
 
 
 @pytest.mark.parametrize("storage", STORAGES)
+def test_a_gradient_whose_negation_is_pending(storage):
+    """It looks contiguous; its memory has the other sign."""
+    expected = make(storage, shapes=[(6, 5)])
+    lists = copy.deepcopy(expected)
+    lists[1][0] = torch._neg_view(expected[1][0].neg())
+    run(expected, storage)
+    run(lists, storage)
+    torch.testing.assert_close(lists[0], expected[0], rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("storage", STORAGES)
 @pytest.mark.parametrize("which", ["exp_avg", "param"])
 def test_tensors_with_gaps_keep_what_lies_between(storage, which):
     """No kernel takes them; the reference gives the same values, and leaves the gaps alone."""

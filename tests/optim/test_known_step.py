@@ -136,6 +136,9 @@ DISTURBANCES = {
     "a released gradient": lambda params, optimizer: setattr(
         params[0], "grad", torch._efficientzerotensor(params[0].shape)
     ),
+    "a pending negation": lambda params, optimizer: setattr(
+        params[0], "grad", torch._neg_view(params[0].grad)
+    ),
     "another layout": lambda params, optimizer: setattr(
         params[0], "grad", params[0].grad.T.contiguous().T
     ),
