@@ -20,7 +20,6 @@ constexpr int64_t kGrain = 16384;
 // them is cheap (64 * width floats against rows * width elements).
 constexpr int64_t kMaxBlocks = 64;
 constexpr int64_t kMinRowsPerBlock = 16;
-constexpr int64_t kRowsPerSum = 32;
 
 // Additions of sums that one task should have at least, which are far cheaper than elements.
 constexpr int64_t kSumGrain = 262144;
@@ -78,31 +77,21 @@ void add_floats(float* to, const float* from, int64_t count) {
 }
 
 // The kernel over blocks of rows, each with its own sums for weight and bias, which are then added
-// as a tree. Within a block the sums of a few rows are made first: adding thousands of rows one by
-// one would lose digits. All of it depends on the shape alone: the same bits for any number of
-// threads.
+// as a tree. All of it depends on the shape alone: the same bits for any number of threads.
 void run_backward(NormBackwardKernel* kernel, const NormBackward& args, int64_t rows, bool has_bias,
                   float* sums, int64_t blocks) {
   const int64_t width = args.width;
   const int64_t total = sums == nullptr ? 0 : has_bias ? 2 * width : width;
   torch::stable::parallel_for(
       0, blocks, grain_of(rows * width / blocks), [&](int64_t begin, int64_t end) {
-        const Floats few(total);
+        const Floats scratch(total);
+        std::fill_n(scratch.data(), total, 0.0f);
+        std::fill_n(sums + begin * total, (end - begin) * total, 0.0f);
         NormBackward part = args;
-        if (total > 0) part.grad_weight = few.data();
-        if (total > width) part.grad_bias = few.data() + width;
         for (int64_t block = begin; block < end; ++block) {
-          float* own = sums + block * total;
-          const int64_t first = rows * block / blocks, last = rows * (block + 1) / blocks;
-          for (int64_t row = first; row < last; row += kRowsPerSum) {
-            std::fill_n(few.data(), total, 0.0f);
-            kernel(part, row, std::min(row + kRowsPerSum, last));
-            if (row == first)
-              std::copy_n(few.data(), total, own);
-            else
-              add_floats(own, few.data(), total);
-          }
-          if (first == last) std::fill_n(own, total, 0.0f);
+          if (total > 0) part.grad_weight = sums + block * total;
+          if (total > width) part.grad_bias = part.grad_weight + width;
+          kernel(part, rows * block / blocks, rows * (block + 1) / blocks, scratch.data());
         }
       });
   torch::stable::parallel_for(0, total, kSumGrain / blocks, [&](int64_t begin, int64_t end) {

@@ -7,7 +7,7 @@
 namespace dlplug {
 
 using NormForwardKernel = void(const NormForward&, int64_t, int64_t, float*);
-using NormBackwardKernel = void(const NormBackward&, int64_t, int64_t);
+using NormBackwardKernel = void(const NormBackward&, int64_t, int64_t, float*);
 
 struct NormOutputs {
   Tensor y, h, stats;

@@ -55,7 +55,8 @@ struct NormBackward {
 // Rows that a forward kernel sweeps over together.
 static constexpr int kMaxRows = 4;
 
-// Floats of a row of scratch memory, and of all that a forward kernel needs, aligned to 64 bytes.
+// Floats of a row of scratch memory, and of all that a forward kernel needs, aligned to 64 bytes. A
+// backward kernel needs 2 * width floats, all 0, where it has grad_weight; it leaves them so.
 static constexpr int64_t scratch_row_floats(int64_t width) { return (width + 63) / 64 * 64; }
 static constexpr int64_t norm_scratch_floats(int64_t width) {
   return scratch_row_floats(width) * kMaxRows;
@@ -63,10 +64,11 @@ static constexpr int64_t norm_scratch_floats(int64_t width) {
 
 }  // namespace dlplug
 
-#define DLPLUG_DECLARE_NORM(name)                                                            \
-  DLPLUG_DECLARE_KERNEL(name##_forward, const NormForward& args, int64_t begin, int64_t end, \
-                        float* scratch)                                                      \
-  DLPLUG_DECLARE_KERNEL(name##_backward, const NormBackward& args, int64_t begin, int64_t end)
+#define DLPLUG_DECLARE_NORM(name)                                                              \
+  DLPLUG_DECLARE_KERNEL(name##_forward, const NormForward& args, int64_t begin, int64_t end,   \
+                        float* scratch)                                                        \
+  DLPLUG_DECLARE_KERNEL(name##_backward, const NormBackward& args, int64_t begin, int64_t end, \
+                        float* scratch)
 
 DLPLUG_DECLARE_NORM(layer_norm)
 DLPLUG_DECLARE_NORM(rms_norm)

@@ -1,4 +1,5 @@
 #include "csrc/cpu/kernels/norm_backward.h"
+#include "csrc/cpu/kernels/norm_forward.h"
 
 namespace dlplug::DLPLUG_ISA {
 
@@ -6,8 +7,8 @@ void rms_norm_forward(const NormForward& args, int64_t begin, int64_t end, float
   norm_forward<false>(args, begin, end, scratch);
 }
 
-void rms_norm_backward(const NormBackward& args, int64_t begin, int64_t end) {
-  norm_backward<false>(args, begin, end);
+void rms_norm_backward(const NormBackward& args, int64_t begin, int64_t end, float* scratch) {
+  norm_backward<false>(args, begin, end, scratch);
 }
 
 }  // namespace dlplug::DLPLUG_ISA
