@@ -1,12 +1,13 @@
 """Data sets in memory, read a batch at a time: ``__getitems__(positions)`` gives a whole batch."""
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.utils.data import Dataset
+
+from dlplug.data.digest import sha256_of
 
 Inputs = Tensor | Mapping[str, Tensor] | tuple[Tensor, ...]
 
@@ -57,10 +58,7 @@ class Records(Dataset):
 
     def digest(self) -> str:
         """SHA-256 of all its inputs and targets, in order."""
-        digest = hashlib.sha256()
-        for tensor in (*tensors_of(rows_of(self.inputs, self.indices)), self.labels):
-            digest.update(tensor.contiguous().numpy().tobytes())
-        return digest.hexdigest()
+        return sha256_of([*tensors_of(self.inputs), self.targets], self.indices)
 
 
 class ArrayRecords(Dataset):

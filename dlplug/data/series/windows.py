@@ -1,11 +1,12 @@
 """Windows of one long series, each with what follows it."""
 
-import hashlib
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 from torch.utils.data import Dataset
+
+from dlplug.data.digest import sha256_of
 
 
 class ForecastWindows(Dataset):
@@ -50,4 +51,4 @@ class ForecastWindows(Dataset):
         if len(self):
             end = int(self.starts[-1]) + self.length + self.horizon
             rows = self.values[int(self.starts[0]) : end]
-        return hashlib.sha256(rows.contiguous().numpy().tobytes()).hexdigest()
+        return sha256_of([rows])

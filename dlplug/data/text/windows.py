@@ -1,11 +1,12 @@
 """A long row of tokens as a data set of windows, each with its next tokens."""
 
-import hashlib
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 from torch.utils.data import Dataset
+
+from dlplug.data.digest import sha256_of
 
 
 class Windows(Dataset):
@@ -42,4 +43,4 @@ class Windows(Dataset):
 
     def digest(self) -> str:
         """SHA-256 of the tokens."""
-        return hashlib.sha256(self.tokens.contiguous().numpy().tobytes()).hexdigest()
+        return sha256_of([self.tokens])
