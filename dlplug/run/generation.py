@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from lightning.fabric import Fabric
+from lightning.fabric.utilities.exceptions import MisconfigurationException
 
 from dlplug.data.text.tokenizer import tokenizer_from_plain
 from dlplug.errors import ConfigError, InvalidValueError
@@ -115,22 +116,32 @@ def generate_text(
 
 
 def one_device(experiment: "Experiment") -> Fabric:
-    """The first device of the trainer's accelerator, with the trainer's precision.
+    """One device of the trainer's accelerator, with the trainer's precision.
+
+    It is the first one that the trainer's ``devices`` name (``[2, 3]`` or ``"2,3"``), and any one
+    where they are a number.
 
     Raises:
-        InvalidValueError: Lightning refuses the combination.
+        InvalidValueError: Lightning refuses the combination, or this machine has no such device.
     """
     chosen = experiment.trainer_arguments
-    devices = chosen.get("devices")
     try:
         return Fabric(
             accelerator=chosen.get("accelerator", "auto"),
-            devices=list(devices[:1]) if isinstance(devices, (list, tuple)) else 1,
+            devices=_named(chosen.get("devices"))[:1] or 1,
             precision=chosen.get("precision"),
         )
-    except (TypeError, ValueError, RuntimeError) as error:
+    except (MisconfigurationException, TypeError, ValueError, RuntimeError) as error:
         raise InvalidValueError(
             f"generate: Lightning refuses the device or precision: {' '.join(str(error).split())}",
             where=f"{experiment.where('trainer')}, trainer",
-            fix="--trainer.accelerator cpu --trainer.precision 32-true",
+            known=f"GPUs here: {torch.cuda.device_count()}",
+            fix="--trainer.devices 1, or --trainer.accelerator cpu --trainer.precision 32-true",
         ) from error
+
+
+def _named(devices: Any) -> list[int]:
+    """The devices that Lightning's ``devices`` name by their index; empty for a number of them."""
+    if isinstance(devices, str) and "," in devices:
+        return [int(part) for part in devices.split(",") if part.strip()]
+    return list(devices) if isinstance(devices, (list, tuple)) else []

@@ -7,7 +7,7 @@ import torch
 
 from dlplug import config
 from dlplug.data.spec import DataSpec
-from dlplug.errors import ConfigError
+from dlplug.errors import ConfigError, InvalidValueError
 from dlplug.run import generation, verbs
 from dlplug.run.folder import Run
 from dlplug.run.generation import generate_text
@@ -94,6 +94,39 @@ def test_the_first_of_several_devices_is_taken(alphabet):
     experiment = config.load([run.resolved], several, data_spec=spec)
     fabric = generation.one_device(experiment)
     assert (fabric.world_size, fabric.device.type) == (1, "cpu")
+
+
+@pytest.fixture
+def on_gpus(alphabet, monkeypatch):
+    """Builds the experiment on a machine that seems to have two GPUs."""
+    run, spec = alphabet
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+
+    def build(devices):
+        chosen = [("trainer.accelerator", "gpu"), ("trainer.devices", devices)]
+        return config.load([run.resolved], chosen, data_spec=spec)
+
+    return build
+
+
+@pytest.mark.parametrize(
+    ("devices", "taken"), [("[1, 0]", "cuda:1"), ("'1,'", "cuda:1"), ("2", "cuda:0")]
+)
+def test_the_first_gpu_that_the_config_names_is_taken(on_gpus, devices, taken):
+    """By its index; a number of devices names none."""
+    assert str(generation.one_device(on_gpus(devices)).device) == taken
+
+
+@pytest.mark.parametrize("devices", ["[1, 0]", "'1,'", "[-1]", "'0,a'"])
+def test_a_gpu_that_is_missing_is_an_error(on_gpus, monkeypatch, devices):
+    """Where there is one; it says so, and what to do."""
+    experiment = on_gpus(devices)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    with pytest.raises(InvalidValueError, match="Lightning refuses the device") as error:
+        generation.one_device(experiment)
+    assert error.value.known == "GPUs here: 1"
+    assert "--trainer.devices 1, or --trainer.accelerator cpu" in error.value.fix
 
 
 def test_no_sentinel_is_ever_drawn(tmp_path):
