@@ -10,7 +10,7 @@ from lightning.pytorch.callbacks import Callback
 from torch import Tensor, nn
 
 from dlplug.callbacks.numbers.late_reading import LateReading
-from dlplug.callbacks.numbers.non_finite import origin, own_values
+from dlplug.callbacks.numbers.non_finite import first_of_all, origin, own_values
 from dlplug.errors import InvalidValueError, RunError
 from dlplug.ops import total_norm
 
@@ -19,9 +19,10 @@ class FiniteSteps(Callback):
     """No step of the optimizer with a loss or gradient that is not finite; too many end the run.
 
     The step is left out before the optimizer runs, statistics such as BatchNorm's are put back, and
-    a line on standard error names batch and layer. Weights and optimizer stay as after the last
-    good step. On a GPU, with an optimizer that can leave a step out on the device (``found_inf``,
-    as FusedAdamW's), the host reads the mark when the next step is under way: it waits for nothing.
+    a line on standard error names process, batch and layer. Weights and optimizer stay as after the
+    last good step. On a GPU, with an optimizer that can leave a step out on the device
+    (``found_inf``, as FusedAdamW's), the host reads the mark when the next step is under way: it
+    waits for nothing.
 
     Under float16 scaling, leaving steps out is the scaler's part; only the epoch's loss is checked.
 
@@ -77,12 +78,12 @@ class FiniteSteps(Callback):
         if flag.device.type == "cuda" and getattr(optimizer, "_step_supports_amp_scaling", False):
             self._skip_on_device(trainer, pl_module, optimizer, flag)
         elif bool(flag):
-            where = origin(pl_module, self._batch[0])
+            found = first_of_all(origin(pl_module, self._batch[0]))
             for group in optimizer.param_groups:
                 for parameter in group["params"]:
                     parameter.grad = None
             self._restore(None)
-            self._count(trainer, where, self._batch[1])
+            self._count(trainer, *found, self._batch[1])
         else:
             self._in_a_row = 0
 
@@ -147,7 +148,7 @@ class FiniteSteps(Callback):
             return
         (flag, (batch, batch_idx)), self._pending = self._pending, None
         if flag.read():
-            self._count(trainer, origin(pl_module, batch), batch_idx)
+            self._count(trainer, *first_of_all(origin(pl_module, batch)), batch_idx)
         else:
             self._in_a_row = 0
 
@@ -159,18 +160,18 @@ class FiniteSteps(Callback):
             if buffer is not None and buffer.shape == old.shape:
                 buffer.copy_(old if flag is None else torch.where(flag, old, buffer))
 
-    def _count(self, trainer: lightning.Trainer, where: str, batch_idx: int) -> None:
+    def _count(self, trainer: lightning.Trainer, who: str, found: str, batch_idx: int) -> None:
         self.skipped += 1
         self._in_a_row += 1
-        place = f"epoch {trainer.current_epoch + 1}, batch {batch_idx + 1}"
+        place = f"{who}epoch {trainer.current_epoch + 1}, batch {batch_idx + 1}"
         if self._in_a_row > self.limit:
             raise RunError(
-                f"{self._in_a_row} steps in a row were not finite; the last: {where}",
+                f"{self._in_a_row} steps in a row were not finite; the last: {found}",
                 where=place,
                 fix=FIX,
             )
         if trainer.is_global_zero:
-            print(f"{place}: the step was left out: {where}", file=sys.stderr)
+            print(f"{place}: the step was left out: {found}", file=sys.stderr)
 
 
 FIX = (

@@ -1,5 +1,8 @@
 """FiniteSteps: what is not finite never reaches the weights, and is named."""
 
+import io
+from contextlib import redirect_stderr
+
 import lightning
 import pytest
 import torch
@@ -78,13 +81,13 @@ class Forbidding(nn.Module):
 
 
 class Forbid(lightning.Callback):
-    """Forbid the class of the first record of a batch, in the first process."""
+    """Forbid the class of the first record of a batch, in the second process."""
 
     def __init__(self):
         self.losses = []
 
     def on_train_batch_start(self, trainer, pl_module, batch, batch_idx):
-        is_bad = trainer.is_global_zero and trainer.current_epoch == 1 and batch_idx == 3
+        is_bad = trainer.global_rank == 1 and trainer.current_epoch == 1 and batch_idx == 3
         pl_module.architecture.forbidden = int(batch[1][0]) if is_bad else None
 
     def on_before_backward(self, trainer, pl_module, loss):
@@ -95,18 +98,26 @@ class Forbid(lightning.Callback):
 
 
 def train_with_a_forbidden_class(folder):
-    """In one of two: weights and states after each batch, the losses, and what is left out."""
+    """In one of two: weights and states after each batch, the losses, what is left out and said."""
     watch, finite, forbid = Watch(), FiniteSteps(), Forbid()
-    train(folder, make_task(Forbidding()), forbid, finite, watch, **PAIR)
-    return {"seen": watch.seen, "losses": forbid.losses, "skipped": finite.skipped}
+    with redirect_stderr(io.StringIO()) as told:
+        train(folder, make_task(Forbidding()), forbid, finite, watch, **PAIR)
+    said = told.getvalue()
+    return {"seen": watch.seen, "losses": forbid.losses, "skipped": finite.skipped, "said": said}
 
 
 @pytest.mark.slow
 def test_a_loss_that_is_not_finite_in_one_process_counts_in_all(tmp_path):
-    """Though every gradient is finite: both leave the step out, and stay equal."""
+    """Though every gradient is finite: both leave the step out, and stay equal; one says why.
+
+    It names the process whose batch it was, which is not its own.
+    """
     both = in_two_processes(train_with_a_forbidden_class, tmp_path)
     infinite = [[i for i, loss in enumerate(one["losses"]) if loss == torch.inf] for one in both]
-    assert infinite == [[8], []]
+    assert infinite == [[], [8]]
+    place = "process 1 of 2, epoch 2, batch 4: the step was left out"
+    assert f"{place}: the output of architecture holds infinity" in both[0]["said"]
+    assert "left out" not in both[1]["said"]
     assert [one["skipped"] for one in both] == [1, 1]
     for one in both:
         assert all(torch.equal(a, b) for a, b in zip(one["seen"][7], one["seen"][8], strict=True))
@@ -275,7 +286,7 @@ def test_the_origin_is_named_and_nothing_is_changed(task, layer, loss, text):
     module.loss_of(*module.output_and_target(batch)).backward()
     state = torch.get_rng_state()
     before = [buffer.clone() for buffer in module.buffers()]
-    assert text in origin(module, batch)
+    assert text in origin(module, batch).text
     assert torch.equal(state, torch.get_rng_state())
     assert all(
         torch.equal(a, b) or a.isnan().any() for a, b in zip(before, module.buffers(), strict=True)

@@ -1,7 +1,7 @@
 """Where NaN or infinity comes from: a record, a layer, the loss, or a gradient."""
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -10,8 +10,21 @@ from torch.distributed.tensor import DTensor
 from dlplug.callbacks.implicit.random_state import capture, restore
 
 
-def origin(task: nn.Module, batch: Any) -> str:
-    """One line about the first thing that is not finite, found by repeating the step.
+class Origin(NamedTuple):
+    """The first thing that is not finite.
+
+    Args:
+        text: One line about it.
+        is_own: Whether this process's own batch leads to it. A gradient tells nothing of that: it
+            is the mean of all processes'.
+    """
+
+    text: str
+    is_own: bool
+
+
+def origin(task: nn.Module, batch: Any) -> Origin:
+    """What is the first thing that is not finite, found by repeating the step.
 
     The forward pass is repeated without gradient and leaves no trace: random states and buffers are
     as before. Each of several processes looks at its own batch and shards, and repeats the pass
@@ -22,11 +35,31 @@ def origin(task: nn.Module, batch: Any) -> str:
         batch: The one that was trained on, on the module's device.
     """
     record, layer = _first_record(batch), None
-    is_shared = torch.distributed.is_available() and torch.distributed.is_initialized()
-    if hasattr(task, "output_and_target") and (record is None or is_shared):
+    if hasattr(task, "output_and_target") and (record is None or _is_shared()):
         layer = _first_layer(task, batch)
-    found = record or layer or _first_gradient(task)
-    return found or "the loss or its gradient, while every layer's output is finite"
+    if record or layer:
+        return Origin(record or layer, is_own=True)
+    found = _first_gradient(task)
+    text = found or "the loss or its gradient, while every layer's output is finite"
+    return Origin(text, is_own=False)
+
+
+def first_of_all(found: Origin) -> tuple[str, str]:
+    """Which process's batch is to blame, of what each has found; all of them call it at once.
+
+    Returns:
+        ``process 1 of 4, `` (empty for a process alone, or where none's own batch leads to it), and
+        what that process has found.
+    """
+    if not _is_shared():
+        return "", found.text
+    everywhere = [found] * torch.distributed.get_world_size()
+    torch.distributed.all_gather_object(everywhere, found)
+    bad = [rank for rank, one in enumerate(everywhere) if one.is_own]
+    if not bad:
+        return "", everywhere[0].text
+    others = f" (and process {', '.join(map(str, bad[1:]))})" if bad[1:] else ""
+    return f"process {bad[0]} of {len(everywhere)}, ", everywhere[bad[0]].text + others
 
 
 def own_values(gradient: Tensor) -> Tensor:
@@ -34,6 +67,10 @@ def own_values(gradient: Tensor) -> Tensor:
     if isinstance(gradient, DTensor):
         return gradient.to_local()  # asking a DTensor would ask the other processes
     return gradient.coalesce().values() if gradient.is_sparse else gradient
+
+
+def _is_shared() -> bool:
+    return torch.distributed.is_available() and torch.distributed.is_initialized()
 
 
 def _first_record(batch: Any) -> str | None:
