@@ -8,12 +8,13 @@ import importlib
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 
 from tests import forked
+from tests.meeting import meeting, own
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -21,13 +22,19 @@ REPOSITORY = Path(__file__).parents[2]
 def run_groups(root: Path, config: Path, groups: list) -> list[list[int]]:
     """Run one group after the other; returns the exit codes of the processes of each."""
     environment = {k: v for k, v in os.environ.items() if not k.startswith(("PL_", "MASTER_"))}
-    done = subprocess.run(
-        [forked.python(), "-W", "error", __file__, str(root), str(config), json.dumps(groups)],
-        capture_output=True,
-        text=True,
-        timeout=240,
-        env=environment | {"PYTHONPATH": str(REPOSITORY), "OMP_NUM_THREADS": "1"},
-    )
+    with ExitStack() as stack:
+        # One for each job: in a second group, a process would find the addresses of the first.
+        placed = [
+            [ranks, [job | {"place": stack.enter_context(meeting(ranks))} for job in jobs]]
+            for ranks, jobs in groups
+        ]
+        done = subprocess.run(
+            [forked.python(), "-W", "error", __file__, str(root), str(config), json.dumps(placed)],
+            capture_output=True,
+            text=True,
+            timeout=240,
+            env=environment | {"PYTHONPATH": str(REPOSITORY), "OMP_NUM_THREADS": "1"},
+        )
     assert done.returncode == 0, done.stderr
     codes = json.loads(done.stdout.splitlines()[-1])
     assert codes and codes[0] == [0] * groups[0][0], done.stderr
@@ -38,6 +45,8 @@ def run_job(
     root: str,
     config: str,
     ranks: int,
+    rank: int,
+    place: dict[str, str],
     name: str,
     strategy: str,
     epochs: int,
@@ -51,6 +60,8 @@ def run_job(
         root: Under which the runs stand.
         config: File.
         ranks: Number of processes.
+        rank: Which of them this is.
+        place: Where they meet.
         name: Of the run.
         strategy: Of Lightning.
         epochs: Of the whole training.
@@ -59,6 +70,7 @@ def run_job(
         kill_rank: The process that kills itself before it writes its part of the second
             ``last.ckpt``.
     """
+    os.environ |= place | own(rank)
     from lightning.pytorch.callbacks import Callback
 
     import dlplug.run.sharded_saving as saving
@@ -83,7 +95,7 @@ def run_job(
     experiment = configs.load([config], [(key, str(value)) for key, value in values.items()])
     build = experiment.build_callbacks
     experiment.build_callbacks = lambda: [*build(), TakenUp()]
-    if kill_rank == int(os.environ["RANK"]):
+    if kill_rank == rank:
         write, written = saving.write_part, []
 
         def write_or_die(folder, *arguments):
@@ -99,17 +111,12 @@ def run_job(
 
 
 def _fork(root: str, config: str, ranks: int, jobs: list[dict]) -> list[int]:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port = server.getsockname()[1]
     children = []
     for rank in range(ranks):
         child = os.fork()
         if child == 0:
-            os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "GROUP_RANK": "0"}
-            os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "TORCHELASTIC_RUN_ID": "1"}
-            os.environ |= {"WORLD_SIZE": str(ranks), "LOCAL_WORLD_SIZE": str(ranks)}
             for job in jobs:
-                run_job(root, config, ranks, **job)
+                run_job(root, config, ranks, rank, **job)
             sys.exit()
         children.append(child)
     return [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children]

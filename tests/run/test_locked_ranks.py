@@ -1,13 +1,13 @@
 """Processes of one training with different code: each of them names who differs in what."""
 
 import os
-import socket
 import subprocess
 from pathlib import Path
 
 import pytest
 
 from tests import forked
+from tests.meeting import meeting, own
 
 ROOT = Path(__file__).parents[2]
 CONFIG = """
@@ -33,33 +33,22 @@ def install(site: Path, version: str) -> None:
 def test_processes_with_different_plugins_do_not_train(tmp_path):
     """As on two machines with different environments; no run folder is left."""
     (tmp_path / "tiny.yaml").write_text(CONFIG)
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        port = found.getsockname()[1]
-    common = {
-        "OMP_NUM_THREADS": "1",
-        "MASTER_ADDR": "127.0.0.1",
-        "MASTER_PORT": str(port),
-        "WORLD_SIZE": "2",
-        "LOCAL_WORLD_SIZE": "2",
-        "GROUP_RANK": "0",
-        "TORCHELASTIC_RUN_ID": "none",
-    }
     started = []
-    for rank, version in enumerate(("1.0", "1.1")):
-        install(tmp_path / version, version)
-        own = {"PYTHONPATH": f"{tmp_path / version}:{ROOT}", "RANK": str(rank)}
-        started.append(
-            subprocess.Popen(
-                [forked.python(), "-m", "dlplug", "fit", "--config", "tiny.yaml"],
-                cwd=tmp_path,
-                env=os.environ | common | own | {"LOCAL_RANK": str(rank)},
-                stderr=subprocess.PIPE,
-                stdout=subprocess.DEVNULL,
-                text=True,
+    with meeting(2) as place:
+        for rank, version in enumerate(("1.0", "1.1")):
+            install(tmp_path / version, version)
+            paths = {"PYTHONPATH": f"{tmp_path / version}:{ROOT}", "OMP_NUM_THREADS": "1"}
+            started.append(
+                subprocess.Popen(
+                    [forked.python(), "-m", "dlplug", "fit", "--config", "tiny.yaml"],
+                    cwd=tmp_path,
+                    env=os.environ | paths | place | own(rank),
+                    stderr=subprocess.PIPE,
+                    stdout=subprocess.DEVNULL,
+                    text=True,
+                )
             )
-        )
-    told = [process.communicate(timeout=150)[1] for process in started]
+        told = [process.communicate(timeout=150)[1] for process in started]
     for rank, (process, text) in enumerate(zip(started, told, strict=True)):
         assert process.returncode == 2, text
         assert (
