@@ -3,11 +3,79 @@
 import os
 import secrets
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
 from dlplug.errors import StorageError
+
+
+class NewFile:
+    """A file that takes its name at the end of a ``with`` block, when it is safe on the disk.
+
+    A crash, a kill, a full disk or an error in the block leaves the previous file as it was: the
+    new one is written beside it, in the same file system, synchronised, and renamed. What a kill
+    leaves beside it, `remove_litter` removes.
+
+    Args:
+        path: Name of the file; its folder exists. It may be changed within the block.
+        before_rename: Called when the new file is safe, and the old one still in its place.
+    Raises:
+        StorageError: the disk is full or fails; there is the old file or the new one, whole. What
+            else is raised in the block passes as it is.
+    """
+
+    def __init__(self, path: str | os.PathLike, before_rename: Callable[[], object] = lambda: None):
+        self.path = Path(path)
+        self.before_rename = before_rename
+        self._temporary = self.path.with_name(f".{self.path.name}.{secrets.token_hex(8)}")
+        self._file: IO[bytes] | None = None
+
+    def __enter__(self) -> "NewFile":
+        with self._storing():
+            # Unlike tempfile's, it has the permissions of any new file, without a look at the
+            # umask: that is a change of it, which other threads would see.
+            handle = os.open(self._temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+            self._file = os.fdopen(handle, "wb")
+        return self
+
+    def write(self, data: bytes) -> None:
+        """Add bytes at the end."""
+        self.fill(lambda file: file.write(data))
+
+    def fill(self, write: Callable[[IO[bytes]], object]) -> None:
+        """Let ``write`` add to the open file that it gets."""
+        with self._storing():
+            write(self._file)
+
+    def __exit__(self, kind, error, trace) -> None:
+        if error is not None:
+            self._discard()
+            return
+        with self._storing():
+            self._file.flush()
+            os.fsync(self._file.fileno())
+            self._file.close()
+            self.before_rename()
+            os.replace(self._temporary, self.path)
+            synchronise(self.path.parent)
+
+    @contextmanager
+    def _storing(self) -> Iterator[None]:
+        try:
+            yield
+        except BaseException as error:
+            self._discard()  # before the free bytes are counted
+            if isinstance(error, OSError):
+                raise storage_error(self.path, error) from error
+            raise
+
+    def _discard(self) -> None:
+        if self._file is not None:
+            with suppress(OSError):  # what was not written yet may find the disk full again
+                self._file.close()
+        self._temporary.unlink(missing_ok=True)
 
 
 def write_file(
@@ -15,11 +83,7 @@ def write_file(
     write: Callable[[IO[bytes]], object],
     before_rename: Callable[[], object] = lambda: None,
 ) -> None:
-    """Let ``write`` fill a file that takes the name ``path`` only when it is safe on the disk.
-
-    A crash, a kill or a full disk leaves the previous file as it was: the new one is written
-    beside it, in the same file system, synchronised, and renamed. What a kill leaves beside it,
-    `remove_litter` removes.
+    """Let ``write`` fill a `NewFile` at once.
 
     Args:
         path: Name of the file; its folder exists.
@@ -28,24 +92,8 @@ def write_file(
     Raises:
         StorageError: the disk is full or fails; there is the old file or the new one, whole.
     """
-    path = Path(path)
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
-    try:
-        # Unlike tempfile's, it has the permissions of any new file, without a look at the umask:
-        # that is a change of it, which other threads would see.
-        handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
-        with os.fdopen(handle, "wb") as file:
-            write(file)
-            file.flush()
-            os.fsync(file.fileno())
-        before_rename()
-        os.replace(temporary, path)
-        synchronise(path.parent)
-    except BaseException as error:
-        temporary.unlink(missing_ok=True)  # before the free bytes are counted
-        if isinstance(error, OSError):
-            raise storage_error(path, error) from error
-        raise
+    with NewFile(path, before_rename) as file:
+        file.fill(write)
 
 
 def write_text(path: str | os.PathLike, text: str) -> None:
