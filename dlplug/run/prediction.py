@@ -1,36 +1,35 @@
 """Predict the test split or an array, and write what comes out as CSV."""
 
-import csv
-import io
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import lightning
-import numpy as np
-import torch
-from torch import Tensor
 from torch.utils.data import DataLoader
 
 from dlplug.callbacks.heartbeat import watched
 from dlplug.data.loader import OnceSampler, evaluation_loader
 from dlplug.data.outside_inputs import read_array
 from dlplug.errors import ConfigError
+from dlplug.run.ensemble import averaged_later
 from dlplug.run.evaluation import evaluation_trainer, task_of
 from dlplug.run.folder import Run
 from dlplug.run.parts import build_data, name_of
+from dlplug.run.prediction_output import PredictionOutput
+from dlplug.run.prediction_spool import Spool
+from dlplug.run.prediction_stream import Predictions, PredictionStream
 from dlplug.run.result import Result
 from dlplug.run.trained_data import check_split
 from dlplug.storage.checkpoint import read_outline
-from dlplug.storage.files import write_file, write_text
-from dlplug.tasks.task import Task, number_table
-
-# Of a batch or of many: a tensor ``(N, ...)``, or one object for each record.
-Predictions = Tensor | list
+from dlplug.storage.files import NewFile
 
 if TYPE_CHECKING:
     from dlplug.config.experiment import Experiment
+
+
+NAME = "predictions.csv"
 
 
 def predict_to_file(
@@ -42,7 +41,7 @@ def predict_to_file(
     progress: bool,
     any_split: bool = False,
 ) -> Result:
-    """Predict and write.
+    """Predict, and write batch by batch; the file has its name when all is in it.
 
     Args:
         experiment: Names the data and the architecture.
@@ -69,30 +68,48 @@ def predict_to_file(
         for checkpoint in checkpoints
         if source is None
     ]
-    parts = []
-    for task, checkpoint in zip(tasks, checkpoints, strict=True):
+    path = target or run.path / NAME
+    *parts, last = zip(tasks, checkpoints, strict=True)
+    with ExitStack() as stack:
+        spools = [stack.enter_context(closing(Spool(path.parent))) for _ in parts]
+        for part, spool in zip(parts, spools, strict=True):
+            trainer = evaluation_trainer(experiment, progress)
+            _predict(trainer, data, *part, averaged_later(spool.add))
         trainer = evaluation_trainer(experiment, progress)
-        with watched(trainer):
-            batches = trainer.predict(task, data, ckpt_path=checkpoint, weights_only=True)
-            parts.append(in_order(batches, trainer))
-    rows = mean_of(parts)
-    result = Result("predict", run=run and run.path)
+        result = Result("predict", run=run and run.path, is_main=trainer.is_global_zero)
+        output = None
+        if result.is_main:
+            file = stack.enter_context(NewFile(path))
+            output = PredictionOutput(file, tasks[-1], spools, _names(data))
+            stack.enter_context(closing(output))
+        _predict(trainer, data, *last, output and output.add)
+        if result.is_main:
+            if not output.num_records:
+                raise ConfigError(f"data {name_of(experiment, 'data')} has no records to predict")
+            # Chosen now: another prediction may have ended meanwhile.
+            file.path = result.predictions = target or free_path(run.path)
+            result.arrays = output.finish()
     result.records = next(filter(None, records), None)
     if len(checkpoints) == 1:
         result.checkpoint = checkpoints[0]
     else:
         result.checkpoints = list(checkpoints)
-    result.is_main = trainer.is_global_zero
-    if result.is_main:
-        result.predictions = target or free_path(run.path)
-        table = getattr(task, "prediction_table", number_table)
-        write_table(*table(rows), result.predictions, _names(data))
-        arrays = task.prediction_arrays(rows) if isinstance(task, Task) else {}
-        if arrays:
-            result.arrays = result.predictions.with_suffix(".npz")
-            write_file(result.arrays, lambda file: np.savez_compressed(file, **arrays))
     result.seconds = round(time.monotonic() - started, 3)
     return result
+
+
+def _predict(
+    trainer: lightning.Trainer,
+    data: lightning.LightningDataModule,
+    task: lightning.LightningModule,
+    checkpoint: Path,
+    receive: Callable[[Predictions], object],
+) -> None:
+    trainer.callbacks.append(PredictionStream(receive))
+    with watched(trainer):
+        trainer.predict(
+            task, data, ckpt_path=checkpoint, return_predictions=False, weights_only=True
+        )
 
 
 def _names(data: lightning.LightningDataModule) -> Sequence[str] | None:
@@ -138,73 +155,6 @@ def input_loader(experiment: "Experiment", path: Path) -> DataLoader:
         raise ConfigError(f"data {name} takes no inputs from outside: it has no prepare_input()")
     inputs = datamodule.prepare_input(read_array(path))
     return DataLoader(inputs, batch_size=getattr(datamodule, "batch_size", 64))
-
-
-def in_order(batches: Sequence[Predictions], trainer: lightning.Trainer) -> Predictions:
-    """All processes' predictions in the order of the records.
-
-    Process r of w predicts the records r, r + w, r + 2w, ...
-
-    Returns:
-        One tensor where those of all batches fit together, else a list with one for each record.
-    """
-    mine = joined(batches)
-    if trainer.world_size == 1:
-        return mine
-    parts: list[Predictions | None] = [None] * trainer.world_size
-    torch.distributed.all_gather_object(parts, mine)
-    rows: list = [None] * sum(map(len, parts))
-    for rank, part in enumerate(parts):
-        rows[rank :: trainer.world_size] = part
-    return joined([torch.stack(rows)] if isinstance(mine, Tensor) else [rows])
-
-
-def joined(batches: Sequence[Predictions]) -> Predictions:
-    """The predictions of several batches as one tensor, or as one list."""
-    shapes = {batch.shape[1:] if isinstance(batch, Tensor) else None for batch in batches}
-    if len(shapes) == 1 and None not in shapes:
-        return torch.cat(list(batches))
-    return [row for batch in batches for row in batch]
-
-
-def mean_of(parts: Sequence[Predictions]) -> Predictions:
-    """The mean of several models' predictions of the same records.
-
-    Raises:
-        ConfigError: they are classes or objects, which have no mean.
-    """
-    if len(parts) == 1:
-        return parts[0]
-    if not all(isinstance(part, Tensor) and part.is_floating_point() for part in parts):
-        raise ConfigError(
-            "the predictions of several checkpoints cannot be averaged: they are no probabilities"
-            " or numbers",
-            fix="predict with one --ckpt_path",
-        )
-    return torch.stack(list(parts)).mean(dim=0)
-
-
-def write_table(
-    columns: Sequence[str],
-    rows: Iterable[Sequence],
-    path: Path,
-    names: Sequence[str] | None = None,
-) -> None:
-    """CSV with an index, and the names of the inputs, in front; numbers with six digits.
-
-    ``names`` that are not as many as the rows (a row for each token, say) are left out.
-    """
-    rows = list(rows)
-    if names is not None and len(names) == len(rows):
-        columns = ["input", *columns]
-        rows = [[name, *row] for name, row in zip(names, rows, strict=True)]
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["index", *columns])
-    for index, row in enumerate(rows):
-        cells = (f"{cell:.6g}" if isinstance(cell, float) else cell for cell in row)
-        writer.writerow([index, *cells])
-    write_text(path, text.getvalue())
 
 
 def free_path(folder: Path) -> Path:

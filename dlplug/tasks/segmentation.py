@@ -26,6 +26,8 @@ class Segmentation(Task):
     """
 
     slot_defaults: ClassVar = {"metrics": ["mean_iou", "pixel_accuracy"]}
+    num_scores: int | None = None
+    """Classes of the last output that was predicted from; for data that does not know its own."""
 
     @classmethod
     def complete(cls, spec: DataSpec) -> DataSpec:
@@ -42,11 +44,12 @@ class Segmentation(Task):
 
     def predicted(self, output: Tensor) -> Tensor:
         """The best class of each pixel, ``(B, H, W)``; uint8 up to 256 classes, else int32."""
+        self.num_scores = output.shape[1]
         return output.argmax(dim=1).to(torch.uint8 if output.shape[1] <= 256 else torch.int32)
 
     def prediction_table(self, predictions: Tensor) -> tuple[list[str], Iterable[list]]:
         """The share of each class in the pixels of each image."""
-        num_classes = self.data_spec.num_classes or int(predictions.max()) + 1
+        num_classes = self.data_spec.num_classes or self.num_scores
         names = self.data_spec.class_names or tuple(map(str, range(num_classes)))
         rows = (
             (torch.bincount(mask.flatten().long(), minlength=num_classes) / mask.numel()).tolist()

@@ -30,6 +30,7 @@ class SequenceLabelling(Task):
         "loss": "cross_entropy",
         "metrics": ["token_accuracy", "f1"],
     }
+    record_column: ClassVar = "sequence"
 
     @classmethod
     def complete(cls, spec: DataSpec) -> DataSpec:

@@ -41,6 +41,9 @@ class Task(Optimization, CarriedStates):
     slot_defaults: ClassVar[Mapping[str, object]] = {}
     """Defaults of the config's slots, by slot: ``{"loss": "mse", "metrics": ["mae"]}``."""
 
+    record_column: ClassVar[str | None] = None
+    """The column of `prediction_table` that counts the records of the batch, from 0, if any."""
+
     def __init__(
         self,
         architecture: nn.Module,
@@ -128,16 +131,22 @@ class Task(Optimization, CarriedStates):
         return output
 
     def prediction_table(self, predictions: Any) -> tuple[list[str], Iterable[list]]:
-        """Columns, and one row for each record, of all predictions.
+        """Columns, and one row for each record, of a batch of predictions.
+
+        The columns are the same for every batch.
 
         Args:
-            predictions: As `predicted` gives them, of all batches together: a tensor, or a list
-                when their shapes differ.
+            predictions: As `predicted` gives them: a tensor, or a list when their shapes differ.
         """
         return number_table(predictions)
 
     def prediction_arrays(self, predictions: Any) -> dict[str, np.ndarray]:
-        """What of the predictions no table can show, by name; written beside it as ``.npz``."""
+        """What of the predictions no table can show, by name; written beside it as ``.npz``.
+
+        Args:
+            predictions: Of all batches together: a tensor that lies on the disk, or a list when
+                their shapes differ.
+        """
         return {}
 
     def training_step(self, batch: Any, batch_idx: int) -> Tensor:

@@ -1,6 +1,7 @@
 """predict: a CSV with the class and the probabilities of each input."""
 
 import csv
+import weakref
 
 import numpy as np
 import pytest
@@ -9,10 +10,12 @@ import torch
 from dlplug import config
 from dlplug.data.digits import Digits
 from dlplug.data.spec import DataSpec
-from dlplug.errors import ConfigError, DataError
+from dlplug.errors import ConfigError, DataError, StorageError
 from dlplug.run import verbs
 from dlplug.run.folder import Run
-from dlplug.run.prediction import free_path, in_order, mean_of, write_table
+from dlplug.run.prediction import free_path
+from dlplug.storage.files import NewFile
+from dlplug.tasks.classification import Classification
 
 
 @pytest.fixture(scope="module")
@@ -123,56 +126,6 @@ def test_there_must_be_a_place_to_write_to(trained, tmp_path):
         predict(trained, output=tmp_path / "no" / "x.csv")
 
 
-def test_a_table_is_written_with_an_index(tmp_path):
-    """Numbers have six digits, words stay as they are."""
-    write_table(["word", "number"], [["a,b", 1 / 3], ["c", 2.0]], tmp_path / "a.csv")
-    assert (tmp_path / "a.csv").read_text().splitlines() == [
-        "index,word,number",
-        '0,"a,b",0.333333',
-        "1,c,2",
-    ]
-
-
-def test_names_of_inputs_stand_in_front(tmp_path):
-    """Where there is one for each row."""
-    write_table(["n"], [[1], [2]], tmp_path / "a.csv", ["x.png", "y.png"])
-    assert (tmp_path / "a.csv").read_text() == "index,input,n\n0,x.png,1\n1,y.png,2\n"
-    write_table(["n"], [[1], [2]], tmp_path / "b.csv", ["x.png"])
-    assert (tmp_path / "b.csv").read_text().startswith("index,n\n")
-
-
-def test_parts_of_several_processes_are_put_in_order(monkeypatch):
-    """Process r of two predicts the records r, r + 2, ..."""
-
-    class Trainer:
-        world_size = 2
-
-    def gather(parts, mine):
-        parts[:] = [mine, torch.tensor([[1.0], [3.0]])]
-
-    monkeypatch.setattr(torch.distributed, "all_gather_object", gather)
-    mine = [torch.tensor([[0.0], [2.0]]), torch.tensor([[4.0]])]
-    assert in_order(mine, Trainer()).flatten().tolist() == [0, 1, 2, 3, 4]
-
-
-def test_predictions_of_different_shapes_become_a_list(monkeypatch):
-    """One for each record, put in order like a tensor's rows."""
-
-    class Trainer:
-        world_size = 1
-
-    batches = [torch.zeros(2, 3), torch.ones(1, 4)]
-    assert [len(row) for row in in_order(batches, Trainer())] == [3, 3, 4]
-    assert in_order([["a", "b"], ["c"]], Trainer()) == ["a", "b", "c"]
-
-    def gather(parts, mine):
-        parts[:] = [mine, ["b"]]
-
-    monkeypatch.setattr(torch.distributed, "all_gather_object", gather)
-    monkeypatch.setattr(Trainer, "world_size", 2)
-    assert in_order([["a", "c"]], Trainer()) == ["a", "b", "c"]
-
-
 def test_free_paths_count(tmp_path):
     """predictions.csv, predictions-2.csv, ..."""
     names = []
@@ -198,9 +151,67 @@ def test_several_checkpoints_are_averaged(trained):
     assert alone[0] != alone[1]
 
 
-def test_classes_of_several_checkpoints_have_no_mean():
-    """Nor have texts."""
-    for parts in ([torch.zeros(2, dtype=torch.uint8)] * 2, [["a"], ["b"]]):
-        with pytest.raises(ConfigError, match="cannot be averaged"):
-            mean_of(parts)
-    assert mean_of([["a"]]) == ["a"]
+class Counting:
+    """Predictions that are alive, counted before each batch."""
+
+    def __init__(self, monkeypatch):
+        self.alive, self.seen, step = [], [], Classification.predict_step
+
+        def predict_step(task, batch, batch_idx):
+            self.alive = [one for one in self.alive if one() is not None]
+            self.seen.append(len(self.alive))
+            predictions = step(task, batch, batch_idx)
+            self.alive.append(weakref.ref(predictions))
+            return predictions
+
+        monkeypatch.setattr(Classification, "predict_step", predict_step)
+
+
+@pytest.mark.parametrize("number", [1, 2])
+def test_what_is_written_is_not_kept(trained, tmp_path, monkeypatch, number):
+    """Of 90 batches at most one is in memory when the next comes, with several checkpoints too."""
+    counting = Counting(monkeypatch)
+    experiment = config.load([trained.resolved], [("data.batch_size", "4")])
+    verbs.predict(
+        experiment,
+        run=trained,
+        ckpt_path=[trained.best, trained.previous][:number],
+        output=tmp_path / "out.csv",
+        progress=False,
+    )
+    assert len(counting.seen) == 90 * number and max(counting.seen) <= 1
+    assert len(rows_of(tmp_path / "out.csv")) == 359
+
+
+@pytest.mark.parametrize("number", [1, 2])
+def test_a_failure_leaves_what_was_there(trained, tmp_path, monkeypatch, number):
+    """Half of the table is written when it comes; nothing of it is left."""
+    path, seen = tmp_path / "out.csv", []
+    path.write_text("old")
+
+    def predict_step(task, batch, batch_idx):
+        seen.append([file.name for file in tmp_path.iterdir()])
+        if len(seen) == 6 * number:
+            raise OSError("the data is gone")
+        return step(task, batch, batch_idx)
+
+    step = Classification.predict_step
+    monkeypatch.setattr(Classification, "predict_step", predict_step)
+    with pytest.raises(OSError, match="the data is gone"):
+        predict(trained, ckpt_path=[trained.best, trained.previous][:number], output=path)
+    assert len(seen[-1]) == 1 + (number == 1)  # the half; a spool has no name
+    assert [file.name for file in tmp_path.iterdir()] == ["out.csv"]
+    assert path.read_text() == "old"
+
+
+def test_a_full_disk_is_told(trained, tmp_path, monkeypatch):
+    """As an error of the file, in the middle of it."""
+
+    def refuse(file, data):
+        with file._storing():
+            raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(NewFile, "write", refuse)
+    with pytest.raises(StorageError, match=r"out\.csv cannot be written: No space left"):
+        predict(trained, output=tmp_path / "out.csv")
+    assert not list(tmp_path.iterdir())

@@ -67,6 +67,14 @@ def test_predictions_are_masks_and_the_table_holds_shares():
     assert list(module.prediction_table([torch.zeros(1, 2), torch.ones(3, 1)])[1])[1] == [0, 1, 0]
 
 
+def test_the_table_of_every_batch_has_all_classes():
+    """Of data that does not know its classes, as many as there are scores."""
+    module = task(data_spec=DataSpec())
+    module.predict_step(BATCH, 0)
+    columns, rows = module.prediction_table(torch.zeros(1, 2, 2, dtype=torch.uint8))
+    assert columns == ["share_0", "share_1", "share_2"] and list(rows) == [[1, 0, 0]]
+
+
 def test_a_batch_that_fits_passes():
     """Ignored pixels are no complaint."""
     task().check_batch(BATCH)

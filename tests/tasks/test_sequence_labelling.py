@@ -18,7 +18,7 @@ from dlplug.losses.focal import FocalLoss
 from dlplug.metrics.f1 import F1
 from dlplug.metrics.token_accuracy import TokenAccuracy
 from dlplug.optim import FusedAdamW
-from dlplug.run.prediction import mean_of
+from dlplug.run.ensemble import mean_of
 from dlplug.run.quiet import quiet
 from dlplug.tasks.sequence_labelling import SequenceLabelling
 
@@ -99,6 +99,7 @@ def test_the_table_has_a_row_for_each_token():
     columns, table = module.prediction_table(rows)
     table = list(table)
     assert columns == ["sequence", "position", "token", "predicted", "probability"]
+    assert module.record_column == "sequence"
     assert [row[:3] for row in table] == [
         [0, 0, 5], [0, 1, 6], [0, 2, 7], [1, 0, 8], [2, 0, 5], [2, 1, 6], [3, 0, 8]
     ]  # fmt: skip

@@ -1,0 +1,83 @@
+"""Predictions as they come, of one process or of several, in the order of the records."""
+
+from collections.abc import Callable, Sequence
+from itertools import zip_longest
+from typing import Any
+
+import lightning
+import torch
+from lightning.fabric.utilities import move_data_to_device
+from lightning.pytorch.callbacks import Callback
+from torch import Tensor
+
+# Of a batch or of many: a tensor ``(N, ...)``, or one object for each record.
+Predictions = Tensor | list
+
+
+class PredictionStream(Callback):
+    """Hands each batch of predictions on, in the first process, and keeps none.
+
+    Process r of w predicts the records r, r + w, r + 2w, ...: after each batch the first process
+    gets those of all, and keeps what it cannot put in order yet. A process that has fewer batches
+    goes on saying so until all have ended.
+
+    Args:
+        receive: Gets the predictions of the next records: a tensor, or a list with one for each.
+    """
+
+    def __init__(self, receive: Callable[[Predictions], object]):
+        self.receive = receive
+        self._waiting: list[list] = []
+        self._is_tensor = True
+
+    def on_predict_start(self, trainer: lightning.Trainer, pl_module) -> None:
+        """No prediction waits yet."""
+        self._waiting = [[] for _ in range(trainer.world_size)]
+
+    def on_predict_batch_end(
+        self, trainer, pl_module, outputs: Any, batch, batch_idx, dataloader_idx=0
+    ) -> None:
+        """Hand on what this batch allows."""
+        predictions = move_data_to_device(outputs, torch.device("cpu"))
+        if trainer.world_size == 1:
+            self.receive(predictions)
+        else:
+            self._exchange(trainer, predictions)
+
+    def on_predict_epoch_end(self, trainer: lightning.Trainer, pl_module) -> None:
+        """Hand on the rest, when no process has any more."""
+        if trainer.world_size == 1:
+            return
+        while self._exchange(trainer, None):
+            pass
+        none = object()
+        rounds = zip_longest(*self._waiting, fillvalue=none)
+        self._hand_on([row for rows in rounds for row in rows if row is not none])
+
+    def _exchange(self, trainer: lightning.Trainer, mine: Predictions | None) -> bool:
+        """All processes' next batches, None of those that have ended; whether any has one."""
+        parts: list[Predictions | None] = [mine] * trainer.world_size
+        torch.distributed.all_gather_object(parts, mine)
+        found = [part for part in parts if part is not None]
+        if trainer.is_global_zero and found:
+            self._is_tensor = all(isinstance(part, Tensor) for part in found)
+            for waiting, part in zip(self._waiting, parts, strict=True):
+                waiting.extend(() if part is None else part)
+            self._hand_on([row for rows in zip(*self._waiting, strict=False) for row in rows])
+            whole = min(map(len, self._waiting))
+            self._waiting = [rows[whole:] for rows in self._waiting]
+        return bool(found)
+
+    def _hand_on(self, rows: list) -> None:
+        if rows:
+            self.receive(joined([row[None] for row in rows]) if self._is_tensor else rows)
+
+
+def joined(batches: Sequence[Predictions]) -> Predictions:
+    """The predictions of several batches: one tensor where they fit together, else a list."""
+    if len(batches) == 1:
+        return batches[0]
+    shapes = {batch.shape[1:] if isinstance(batch, Tensor) else None for batch in batches}
+    if len(shapes) == 1 and None not in shapes:
+        return torch.cat(list(batches))
+    return [row for batch in batches for row in batch]

@@ -1,0 +1,68 @@
+"""PredictionStream: batches of all processes in the order of the records."""
+
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from dlplug.run.prediction_stream import PredictionStream, joined
+
+
+def streamed(monkeypatch, others, batches):
+    """What the first process hands on, with its batches and those of the others, one at a time."""
+    handed = []
+    stream = PredictionStream(handed.append)
+    trainer = SimpleNamespace(world_size=1 + len(others), is_global_zero=True)
+    theirs = [iter(one) for one in others]
+
+    def gather(parts, mine):
+        parts[:] = [mine, *(next(one, None) for one in theirs)]
+
+    monkeypatch.setattr(torch.distributed, "all_gather_object", gather)
+    stream.on_predict_start(trainer, None)
+    for index, batch in enumerate(batches):
+        stream.on_predict_batch_end(trainer, None, batch, None, index)
+    stream.on_predict_epoch_end(trainer, None)
+    return handed
+
+
+def rows(*numbers):
+    return torch.tensor(numbers, dtype=torch.float32)[:, None]
+
+
+def test_one_process_hands_on_what_comes(monkeypatch):
+    """Batch by batch."""
+    batches = [rows(0, 1), rows(2)]
+    assert streamed(monkeypatch, [], batches) == batches
+
+
+@pytest.mark.parametrize(
+    ("others", "batches", "sizes"),
+    [
+        ([[rows(1, 4), rows(7)], [rows(2, 5), rows(8)]], [rows(0, 3), rows(6, 9)], [6, 3, 1]),
+        ([[rows(1, 3, 5), rows(7)]], [rows(0), rows(2, 4), rows(6, 8)], [2, 4, 2, 1]),
+        ([[rows(1), rows(3), rows(5)]], [rows(0, 2, 4, 6)], [2, 2, 2, 1]),
+    ],
+    ids=["as ours are divided", "other sizes", "more batches in the other"],
+)
+def test_several_processes_take_turns(monkeypatch, others, batches, sizes):
+    """Process r of w predicts the records r, r + w, ...; each is handed on when its turn comes."""
+    handed = streamed(monkeypatch, others, batches)
+    assert [len(part) for part in handed] == sizes
+    assert torch.cat(handed).flatten().tolist() == list(range(sum(sizes)))
+
+
+def test_objects_stay_lists(monkeypatch):
+    """One for each record; so do tensors of several shapes."""
+    assert streamed(monkeypatch, [[["b"]]], [["a", "c"]]) == [["a", "b"], ["c"]]
+    wide = torch.zeros(1, 3)
+    ((first, second),) = streamed(monkeypatch, [[wide]], [rows(0)])
+    assert (first.shape, second.shape) == ((1,), (3,))
+
+
+def test_batches_are_joined_where_they_fit():
+    """One tensor, or one object for each record."""
+    batches = [torch.zeros(2, 3), torch.ones(1, 4)]
+    assert [len(row) for row in joined(batches)] == [3, 3, 4]
+    assert joined([["a", "b"], ["c"]]) == ["a", "b", "c"]
+    assert joined([rows(0, 1), rows(2)]).flatten().tolist() == [0, 1, 2]
