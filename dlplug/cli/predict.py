@@ -49,7 +49,11 @@ def main(arguments: list[str], registry: Registry) -> int:
             where="command line",
             fix="leave one of them out",
         )
-    spec = None if parsed.get("input") is None else spec_of_checkpoint(Path(paths[0]))
+    spec = None
+    if parsed.get("input") is not None:
+        # The run's config fits the run's data; other checkpoints bring what they need of their own.
+        has_weights = run is not None and run.weights.exists()
+        spec = spec_of_checkpoint(Path(run.weights if has_weights else paths[0]))
     experiment = load_experiment(parsed, registry, run, spec)
     if parsed.get("print_config"):
         return print_config(parsed, experiment)

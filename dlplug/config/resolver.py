@@ -18,7 +18,7 @@ from dlplug.config.renewal import renewed
 from dlplug.config.settings import read_name, read_seed
 from dlplug.config.slots import COMPONENT_SLOTS, SLOTS
 from dlplug.config.trainer import TrainerConfig, resolve_trainer
-from dlplug.config.tree import DEFAULTS, Node, Origin
+from dlplug.config.tree import DEFAULTS, Node, Origin, from_plain
 from dlplug.config.trust import Trust
 from dlplug.data.spec import DataSpec
 from dlplug.errors import InvalidValueError, UnknownKeyError
@@ -47,7 +47,15 @@ def resolve(
     Raises:
         DlplugError: Anything that is wrong with names, keys, values, data or this machine.
     """
-    return _Resolver(config, registry, Trust(registry, trust), data_spec).experiment()
+    trust = tuple(trust)
+
+    def for_data(spec: DataSpec, architecture: object, source: str) -> Experiment:
+        node = from_plain(architecture, Origin(source))
+        return resolve(config.with_slot("architecture", node), registry, trust, spec)
+
+    experiment = _Resolver(config, registry, Trust(registry, trust), data_spec).experiment()
+    experiment.for_data = for_data
+    return experiment
 
 
 class _Resolver:

@@ -1,12 +1,49 @@
 """Several checkpoints whose predictions of the same records are averaged."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
+from dlplug.data.spec import DataSpec
 from dlplug.errors import ConfigError
+from dlplug.run.parts import renewed_content
 from dlplug.run.prediction_stream import Predictions
+from dlplug.storage.checkpoint import read_outline
+from dlplug.tasks.checkpoint import architecture_of, identity, saved_record, saved_spec
+
+if TYPE_CHECKING:
+    from dlplug.config.experiment import Experiment
+
+# What the numbers of a prediction stand for.
+MEANINGS = ("class_names", "num_classes", "target_names", "num_targets", "horizon", "quantiles")
+
+
+def own_experiments(experiment: "Experiment", checkpoints: Sequence[Path]) -> list["Experiment"]:
+    """For each checkpoint the experiment with the data that it was trained on, as it says itself.
+
+    Means, categories and vocabulary are then its own, and its architecture's sizes, too.
+
+    Raises:
+        ConfigError: the predictions would be of different classes or numbers.
+    """
+    contents = [
+        renewed_content(read_outline(checkpoint), experiment, checkpoint)
+        for checkpoint in checkpoints
+    ]
+    specs = [
+        saved_spec(content, str(checkpoint)) or experiment.data_spec
+        for content, checkpoint in zip(contents, checkpoints, strict=True)
+    ]
+    for checkpoint, spec in zip(checkpoints, specs, strict=True):
+        if difference := _difference(specs[0], spec):
+            raise cannot(f"{checkpoint} was trained with {difference} in {checkpoints[0]}")
+    return [
+        _resolved_for(experiment, spec, content, str(checkpoint))
+        for spec, content, checkpoint in zip(specs, contents, checkpoints, strict=True)
+    ]
 
 
 def averaged_later(
@@ -50,3 +87,27 @@ def cannot(reason: str) -> ConfigError:
 def _check_numbers(predictions: Predictions) -> None:
     if not (isinstance(predictions, Tensor) and predictions.is_floating_point()):
         raise cannot("they are no probabilities or numbers")
+
+
+def _resolved_for(
+    experiment: "Experiment", spec: DataSpec, content: Mapping[str, Any], path: str
+) -> "Experiment":
+    if spec == experiment.data_spec:
+        return experiment
+    ours = architecture_of({"resolved": experiment.resolved})
+    theirs = architecture_of(saved_record(content, path))
+    # Another architecture than the config's is refused later, by both names.
+    is_same = identity(theirs) == identity(ours)
+    return experiment.for_data(spec, theirs if is_same else ours, path)
+
+
+def _difference(ours: DataSpec, theirs: DataSpec) -> str | None:
+    """The first of the `MEANINGS` in which they differ, with both values."""
+    for name in MEANINGS:
+        one, other = getattr(ours, name), getattr(theirs, name)
+        if one != other:
+            return f"{name} = {other!r}, which is {one!r}"
+    # Of each position, that is of each token, which the predictions then name or count.
+    if ours.per_position and (ours.preparation or {}) != (theirs.preparation or {}):
+        return "another vocabulary or preparation of tokens than the one"
+    return None

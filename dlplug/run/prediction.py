@@ -13,7 +13,7 @@ from dlplug.callbacks.heartbeat import watched
 from dlplug.data.loader import OnceSampler, evaluation_loader
 from dlplug.data.outside_inputs import read_array
 from dlplug.errors import ConfigError
-from dlplug.run.ensemble import averaged_later
+from dlplug.run.ensemble import averaged_later, own_experiments
 from dlplug.run.evaluation import evaluation_trainer, task_of
 from dlplug.run.folder import Run
 from dlplug.run.parts import build_data, name_of
@@ -61,28 +61,32 @@ def predict_to_file(
         raise ConfigError("there is no place for the predictions", fix="give --output FILE.csv")
     if target is not None and not target.absolute().parent.is_dir():
         raise ConfigError(f"{target}: the folder {target.absolute().parent} does not exist")
-    tasks = [task_of(experiment, checkpoint) for checkpoint in checkpoints]
-    data = build_data(experiment) if source is None else Inputs(input_loader(experiment, source))
+    if source is None:
+        experiments = [experiment] * len(checkpoints)
+        data = [build_data(experiment)] * len(checkpoints)
+    else:
+        experiments = own_experiments(experiment, checkpoints)
+        data = [Inputs(input_loader(one, source)) for one in experiments]
+    tasks = list(map(task_of, experiments, checkpoints))
     records = [
         check_split("predict", experiment, read_outline(checkpoint), checkpoint, any_split)
         for checkpoint in checkpoints
         if source is None
     ]
     path = target or run.path / NAME
-    *parts, last = zip(tasks, checkpoints, strict=True)
+    *parts, last = zip(experiments, tasks, data, checkpoints, strict=True)
     with ExitStack() as stack:
         spools = [stack.enter_context(closing(Spool(path.parent))) for _ in parts]
-        for part, spool in zip(parts, spools, strict=True):
-            trainer = evaluation_trainer(experiment, progress)
-            _predict(trainer, data, *part, averaged_later(spool.add))
-        trainer = evaluation_trainer(experiment, progress)
+        for (first, *others), spool in zip(parts, spools, strict=True):
+            _predict(evaluation_trainer(first, progress), *others, averaged_later(spool.add))
+        trainer = evaluation_trainer(last[0], progress)
         result = Result("predict", run=run and run.path, is_main=trainer.is_global_zero)
         output = None
         if result.is_main:
             file = stack.enter_context(NewFile(path))
-            output = PredictionOutput(file, tasks[-1], spools, _names(data))
+            output = PredictionOutput(file, tasks[-1], spools, _names(data[-1]))
             stack.enter_context(closing(output))
-        _predict(trainer, data, *last, output and output.add)
+        _predict(trainer, *last[1:], output and output.add)
         if result.is_main:
             if not output.num_records:
                 raise ConfigError(f"data {name_of(experiment, 'data')} has no records to predict")
@@ -100,8 +104,8 @@ def predict_to_file(
 
 def _predict(
     trainer: lightning.Trainer,
-    data: lightning.LightningDataModule,
     task: lightning.LightningModule,
+    data: lightning.LightningDataModule,
     checkpoint: Path,
     receive: Callable[[Predictions], object],
 ) -> None:

@@ -70,8 +70,8 @@ def check_architecture(
     Raises:
         CheckpointError: names both architectures, and the weights that differ.
     """
-    theirs = _architecture(saved_record(checkpoint, where))
-    ours = _architecture(record)
+    theirs = architecture_of(saved_record(checkpoint, where))
+    ours = architecture_of(record)
     if theirs and ours and identity(theirs) != identity(ours):
         raise CheckpointError(
             f"the checkpoint is of architecture {_text(theirs)}, the config names {_text(ours)}",
@@ -135,7 +135,8 @@ def saved_spec(checkpoint: Mapping[str, Any], where: str | None = None) -> DataS
         ) from error
 
 
-def _architecture(record: Mapping[str, Any] | None) -> dict[str, Any]:
+def architecture_of(record: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Name, or class path, and arguments, of a record; empty where it has none."""
     chosen = ((record or {}).get("resolved") or {}).get("architecture") or {}
     return {"name": chosen} if isinstance(chosen, str) else dict(chosen)
 
