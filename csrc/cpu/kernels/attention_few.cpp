@@ -232,8 +232,9 @@ static void combine(const AttentionForward& args, int64_t begin, int64_t end) {
       if (sums == nullptr) sums = part;
     }
     const int64_t head = row / args.num_queries;
-    put_row<T>(args, head / args.heads, head % args.heads, row % args.num_queries, sums, top,
-               total);
+    float unused, factor;
+    put_rows<T>(args, head / args.heads, head % args.heads, row % args.num_queries, 1, sums, 0,
+                {&top, &total, &unused, &factor});
   }
 }
 

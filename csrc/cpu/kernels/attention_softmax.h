@@ -114,19 +114,47 @@ static void soften(const ScoreBlock& block, const Softmax& softmax, float* produ
   });
 }
 
-// The softmax's end: `factor` divides by the sum, and lse is its log. In double: what the sum adds
-// to a top of 1e5 would lose all digits but two in float, and the weights that are remade from it.
-DLPLUG_INLINE void finish(float top, float sum, const float* sink, float* factor, double* lse) {
-  float shrink = 1.0f;
-  if (sink != nullptr) {
-    const float before = top;
-    top = *sink > top ? *sink : top;
-    const float shift = top == -kInfinity ? 0.0f : top;
-    shrink = exp_of_score(before - shift);
-    sum = sum * shrink + exp_of_score(*sink - shift);
-  }
-  *factor = sum == 0.0f ? 0.0f : shrink / sum;
-  *lse = sum == 0.0f ? -kInfinity : (double)top + __builtin_logf(sum);
+// The log of a sum of weights, within 2 ulp: of a normal number; NaN and infinity stay. Method: the
+// number is m 2^e with m between sqrt(1/2) and sqrt(2), and log m the polynomial of Cephes' logf.
+DLPLUG_INLINE Float log_of_sum(Float sum) {
+  const Int bits = (Int)sum, root_half = Int{} + 0x3f3504f3;
+  const Int whole = (bits - root_half) >> 23;  // e
+  const Float exponent = __builtin_convertvector(whole, Float);
+  const Float r = (Float)(bits - (whole << 23)) - 1.0f, square = r * r;
+  Float p = broadcast(7.0376836292e-2f);
+  p = fma(p, r, broadcast(-1.1514610310e-1f));
+  p = fma(p, r, broadcast(1.1676998740e-1f));
+  p = fma(p, r, broadcast(-1.2420140846e-1f));
+  p = fma(p, r, broadcast(1.4249322787e-1f));
+  p = fma(p, r, broadcast(-1.6668057665e-1f));
+  p = fma(p, r, broadcast(2.0000714765e-1f));
+  p = fma(p, r, broadcast(-2.4999993993e-1f));
+  p = fma(p, r, broadcast(3.3333331174e-1f));
+  p = fma(p * r, square, exponent * -2.12194440e-4f);
+  const Float log = fma(exponent, broadcast(0.693359375f), fma(square, broadcast(-0.5f), p) + r);
+  return sum < kInfinity ? log : sum;
+}
+
+// The softmax's end: in `shrink` comes the factor that divides by the sum, and lse is its log. In
+// double: what the sum adds to a top of 1e5 would lose all digits but two in float, and the weights
+// that are remade from it.
+static void finish(int64_t count, const float* sink, const Softmax& softmax, double* lse) {
+  over_row<1>(count, [&](int64_t row, int, auto part) __attribute__((always_inline)) {
+    Float top = load(softmax.top + row, part), total = load(softmax.sum + row, part);
+    Float shrink = broadcast(1.0f);
+    if (sink != nullptr) {
+      const Float before = top;
+      top = larger(broadcast(*sink), top);
+      const Float shift = top == -kInfinity ? Float{} : top;
+      shrink = exp_of_score(before - shift);
+      total = total * shrink + exp_of_score(broadcast(*sink) - shift);
+    }
+    const Int is_empty = total == 0.0f;
+    store(softmax.shrink + row, is_empty ? Float{} : shrink / total, part);
+    const Float log = log_of_sum(total);
+    for (int i = 0; i < kWidth && row + i < count; ++i)
+      lse[row + i] = is_empty[i] ? -(double)kInfinity : (double)top[i] + log[i];
+  });
 }
 
 }  // namespace dlplug::DLPLUG_ISA
