@@ -118,7 +118,7 @@ DLPLUG_INLINE void fetch_next(const AttentionForward& args, const ScoreBlock& bl
       rows_ahead<T>(args.key, of_keys.batch, of_keys.kv_head, rows, args.width),
       rows_ahead<T>(args.value, of_keys.batch, of_keys.kv_head, rows, args.value_width),
       rows_ahead<T>(args.query, of_queries.batch, of_queries.head, queries, args.width)};
-  ahead.begin(tensors, 16 / (int64_t)sizeof(T));
+  ahead.begin(tensors);
 }
 
 // Brings what an item that is a whole head reads into the cache.
@@ -129,7 +129,7 @@ DLPLUG_INLINE void fetch_head(const AttentionForward& args, const ForwardItem& i
       head_ahead<T>(args.key, item.batch, item.kv_head, args.num_keys, args.width),
       head_ahead<T>(args.value, item.batch, item.kv_head, args.num_keys, args.value_width),
       head_ahead<T>(args.query, item.batch, item.head, args.num_queries, args.width)};
-  ahead.begin(tensors, 16 / (int64_t)sizeof(T));
+  ahead.begin(tensors);
 }
 
 template <class T, class Element>

@@ -4,6 +4,7 @@
 #pragma once
 
 #include "csrc/cpu/kernels/attention_mask.h"
+#include "csrc/cpu/kernels/attention_product.h"
 #include "csrc/cpu/kernels/attention_scores.h"
 #include "csrc/cpu/kernels/attention_scratch.h"
 
@@ -15,8 +16,11 @@ constexpr int64_t kMaxAhead = 1 << 16;
 
 // Rows that will be read soon.
 struct Ahead {
+  static constexpr int64_t kLine = 64;
+
   const char* data = nullptr;
   int64_t stride = 0, bytes = 0, count = 0;
+  int64_t taken = 0;  // bytes of the first row
 
   Ahead() = default;
 
@@ -28,9 +32,28 @@ struct Ahead {
         count(count) {}
 
   __attribute__((always_inline)) void fetch(int64_t row) const {
-    constexpr int64_t kLine = 64;
     if (row >= count) return;
     for (int64_t i = 0; i < bytes; i += kLine) __builtin_prefetch(data + row * stride + i, 0, 2);
+  }
+
+  // Rows without gaps between them become one.
+  void join() {
+    if (stride != bytes) return;
+    bytes *= count;
+    count = 1;
+  }
+
+  // The next lines, of one row.
+  Lines take(int64_t most) {
+    const int64_t left = (bytes - taken + kLine - 1) / kLine;
+    const Lines lines{data + taken, left < most ? left : most};
+    taken += lines.count * kLine;
+    if (taken >= bytes) {
+      data += stride;
+      taken = 0;
+      --count;
+    }
+    return lines;
   }
 };
 
@@ -61,41 +84,54 @@ DLPLUG_INLINE Ahead mask_ahead(const MaskRows& mask, const ScoreBlock& block, in
   return rows;
 }
 
-// Rows of several tensors, brought in a few at a time between the tiles of products: all at once
-// they are more than the processor keeps waiting for, and it stands still. The tensors take turns,
-// which for heads of 64 rows is 10 % faster than one after the other.
-struct Trickle {
+// Rows of several tensors, one tensor after the other, brought in a few lines at a time: all at
+// once they are more than the processor keeps waiting for, and it stands still.
+class Trickle {
+ public:
   static constexpr int kMost = 10;
 
-  Ahead tensors[kMost];
-  int count = 0;
-  int64_t row = 0, rows = 0, step = 0;
-
-  // So many rows of each tensor at a time; what is left of the ones before comes at once. 64 rows
-  // of 64 have 22 tiles forward and 55 backward: 16 and 8 bytes of a column are done in time.
+  // What is left of the ones before comes at once.
   template <int kCount>
-  void begin(const Ahead (&next)[kCount], int64_t rows_at_a_time) {
+  void begin(const Ahead (&tensors)[kCount]) {
     static_assert(kCount <= kMost);
     finish();
-    count = 0;
-    row = rows = 0;
-    step = rows_at_a_time;
-    for (const Ahead& each : next) {
-      if (each.count <= 0) continue;
-      tensors[count++] = each;
-      if (each.count > rows) rows = each.count;
+    next_ = count_ = 0;
+    for (const Ahead& each : tensors) {
+      if (each.count <= 0 || each.bytes <= 0) continue;
+      tensors_[count_] = each;
+      tensors_[count_++].join();
     }
   }
-  void advance() {
-    if (row < rows) fetch(row + step);
+
+  // Lines for the caller to fetch, `most` or fewer. Short rows before them are fetched here.
+  Lines take(int64_t most) {
+    constexpr int64_t kShort = 16;
+    Lines lines{};
+    while (lines.count < kShort && most > 0 && next_ < count_) {
+      fetch(lines);
+      lines = tensors_[next_].take(most);
+      most -= lines.count;
+      if (tensors_[next_].count == 0) ++next_;
+    }
+    return lines;
   }
-  void finish() { fetch(rows); }
+
+  // Those of a tile of AMX, which asks for none.
+  void advance() {
+    constexpr int64_t kLines = 40;
+    fetch(take(kLines));
+  }
+  void finish() {
+    while (next_ < count_) fetch(take(INT64_MAX));
+  }
 
  private:
-  void fetch(int64_t end) {
-    for (; row < end; ++row)
-      for (int i = 0; i < count; ++i) tensors[i].fetch(row);
+  static void fetch(Lines lines) {
+    for (int64_t i = 0; i < lines.count; ++i) lines.fetch(i);
   }
+
+  Ahead tensors_[kMost];
+  int next_ = 0, count_ = 0;
 };
 
 // Rows [begin, end), `size` of them at a time.

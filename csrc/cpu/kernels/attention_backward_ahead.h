@@ -27,7 +27,7 @@ DLPLUG_INLINE void begin_pair(const AttentionBackward& args, int64_t pair, Trick
       head_ahead<T>(args.query, batch, head, args.num_queries, args.width),
       head_ahead<T>(args.out, batch, head, args.num_queries, args.value_width),
       head_ahead<T>(args.grad_out, batch, head, args.num_queries, args.value_width)};
-  ahead.begin(tensors, 8 / (int64_t)sizeof(T));
+  ahead.begin(tensors);
 }
 
 // What is fetched while the blocks of queries go over a chunk of keys: the queries of the next
@@ -84,7 +84,7 @@ struct ChunkAhead {
         rows_ahead<T>(args.query, next.batch, next.head, far, args.width),
         rows_ahead<T>(args.out, next.batch, next.head, far, args.value_width),
         rows_ahead<T>(args.grad_out, next.batch, next.head, far, args.value_width)};
-    trickle.begin(tensors, 8 / (int64_t)sizeof(T));
+    trickle.begin(tensors);
   }
 };
 

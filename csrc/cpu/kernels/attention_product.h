@@ -43,13 +43,26 @@ DLPLUG_INLINE Float multiply_add(UInt a, UInt b, Float c) {
 }
 #endif
 
+// Lines of 64 bytes to be brought into the first cache: with the second alone, packed documents of
+// 128 keys take 5 to 12 % longer.
+struct Lines {
+  const char* first;
+  int64_t count;
+
+  void fetch(int64_t line) const { __builtin_prefetch(first + line * 64, 0, 3); }
+};
+
 // Element (row, k) of A stands at a[row * stride + k], or transposed at a[k * stride + row].
+// `ahead` is fetched meanwhile, a line with each step of the depth: that is free, where a few at
+// once between the tiles took 5 % of the time of packed documents of 128 keys. At least one line,
+// which is fetched again where the depth has more steps.
 template <int kRows, int kVectors, bool kTransposed, class A, class B>
 [[gnu::noinline]] static void multiply_tile(const A* a, int64_t a_stride, const B* b,
                                             int64_t b_stride, float* c, int64_t c_stride,
-                                            int64_t depth, bool accumulate) {
+                                            int64_t depth, bool accumulate, Lines ahead) {
   Float sums[kRows][kVectors] = {};
   for (int64_t k = 0; k < depth; ++k) {
+    ahead.fetch(k < ahead.count ? k : ahead.count - 1);
     decltype(row_from(b)) row[kVectors];
 #pragma GCC unroll 16
     for (int v = 0; v < kVectors; ++v) row[v] = row_from(b + k * b_stride + v * kWidth);
@@ -71,7 +84,7 @@ template <int kRows, int kVectors, bool kTransposed, class A, class B>
 }
 
 template <class A, class B>
-using Tile = void (*)(const A*, int64_t, const B*, int64_t, float*, int64_t, int64_t, bool);
+using Tile = void (*)(const A*, int64_t, const B*, int64_t, float*, int64_t, int64_t, bool, Lines);
 
 template <int kVectors, bool kTransposed, class A, class B, int kRows = max_rows(kVectors)>
 static Tile<A, B> tile_of(int64_t rows) {
@@ -83,46 +96,48 @@ static Tile<A, B> tile_of(int64_t rows) {
   }
 }
 
-// What is done between tiles, if nothing else is asked for.
-struct Nothing {
-  void operator()() const {}
+// What is fetched during the tiles, if nothing else is asked for.
+struct NothingAhead {
+  Lines take(int64_t) const { return {}; }
 };
 
 // All rows of kVectors columns of vectors. The rows are shared out evenly: 50 rows are five tiles
 // of 6 and four of 5, where eight of 6 and one of 2 would leave the multipliers waiting.
-template <int kVectors, bool kTransposed, class A, class B, class Between>
+template <int kVectors, bool kTransposed, class A, class B, class Next>
 static void multiply_panel(int64_t rows, const A* a, int64_t a_stride, const B* b, int64_t b_stride,
                            float* c, int64_t c_stride, int64_t depth, bool accumulate,
-                           const Between& between) {
+                           const Next& next) {
   const int64_t tiles = (rows + max_rows(kVectors) - 1) / max_rows(kVectors);
   const int64_t small = rows / tiles, num_large = rows % tiles;
   const auto tile = tile_of<kVectors, kTransposed, A, B>(small);
   const auto large_tile = tile_of<kVectors, kTransposed, A, B>(small + (num_large > 0));
   for (int64_t i = 0; i < tiles; ++i) {
     const int64_t taken = small + (i < num_large);
-    (i < num_large ? large_tile : tile)(a, a_stride, b, b_stride, c, c_stride, depth, accumulate);
-    between();
+    Lines ahead = next.take(depth);
+    if (ahead.count == 0) ahead = {(const char*)a, 1};
+    (i < num_large ? large_tile : tile)(a, a_stride, b, b_stride, c, c_stride, depth, accumulate,
+                                        ahead);
     a += kTransposed ? taken : taken * a_stride;
     c += taken * c_stride;
   }
 }
 
 // C (rows, vectors * kWidth) = A (rows, depth) B (depth, vectors * kWidth), added to C where
-// `accumulate`. With kTransposed A is stored as (depth, rows). rows >= 1. `between` is called after
-// each tile.
-template <bool kTransposed, class A, class B, class Between = Nothing>
+// `accumulate`. With kTransposed A is stored as (depth, rows). rows >= 1. Each tile takes of
+// `next` what is fetched meanwhile: `take(most)` gives at most so many lines.
+template <bool kTransposed, class A, class B, class Next = NothingAhead>
 static void multiply(int64_t rows, int64_t vectors, int64_t depth, const A* a, int64_t a_stride,
                      const B* b, int64_t b_stride, float* c, int64_t c_stride, bool accumulate,
-                     const Between& between = {}) {
+                     const Next& next = {}) {
   for (int64_t panels = (vectors + kMaxVectors - 1) / kMaxVectors; panels > 0; --panels) {
     const int64_t taken = (vectors + panels - 1) / panels;
-    auto panel = multiply_panel<1, kTransposed, A, B, Between>;
-    if (taken == 2) panel = multiply_panel<2, kTransposed, A, B, Between>;
+    auto panel = multiply_panel<1, kTransposed, A, B, Next>;
+    if (taken == 2) panel = multiply_panel<2, kTransposed, A, B, Next>;
 #if defined(__AVX512F__)
-    if (taken == 3) panel = multiply_panel<3, kTransposed, A, B, Between>;
-    if (taken == 4) panel = multiply_panel<4, kTransposed, A, B, Between>;
+    if (taken == 3) panel = multiply_panel<3, kTransposed, A, B, Next>;
+    if (taken == 4) panel = multiply_panel<4, kTransposed, A, B, Next>;
 #endif
-    panel(rows, a, a_stride, b, b_stride, c, c_stride, depth, accumulate, between);
+    panel(rows, a, a_stride, b, b_stride, c, c_stride, depth, accumulate, next);
     vectors -= taken;
     b += taken * kWidth;
     c += taken * kWidth;

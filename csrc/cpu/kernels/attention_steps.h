@@ -10,26 +10,27 @@
 
 namespace dlplug::DLPLUG_ISA {
 
-// Brings in more rows between tiles.
+// Brings in more rows: while tiles are multiplied, or between those of AMX.
 struct Advance {
   Trickle& ahead;
+  Lines take(int64_t most) const { return ahead.take(most); }
   void operator()() const { ahead.advance(); }
 };
 
 // multiply() of attention_product.h, by tiles where the call uses them.
-template <bool kTransposed, class Element, class Between>
+template <bool kTransposed, class Element, class Next>
 DLPLUG_INLINE void multiply([[maybe_unused]] const AttentionScores& args, int64_t rows,
                             int64_t vectors, int64_t depth, const Factor<Element>& a,
                             const Factor<Element>& b, float* c, int64_t c_stride, bool accumulate,
-                            const Between& between) {
+                            const Next& next) {
 #if defined(__AVX512F__)
   if constexpr (!__is_same(Element, float))
     if (args.use_tiles)
       return multiply_by_tiles<kTransposed>(rows, vectors, depth, a, b, c, c_stride, accumulate,
-                                            between);
+                                            next);
 #endif
   multiply<kTransposed>(rows, vectors, depth, a.data, a.stride, b.data, b.stride, c, c_stride,
-                        accumulate, between);
+                        accumulate, next);
 }
 
 // Calls visit(row, rows, columns) for each step of a block.
@@ -50,15 +51,15 @@ template <class Element>
 DLPLUG_INLINE void multiply_to_keys(const ScoreBlock& block, const Factor<Element>& a,
                                     int64_t depth, const Factor<Element>& b, float* to,
                                     Trickle& ahead) {
-  const Advance between{ahead};
+  const Advance next{ahead};
   if (block.is_whole)
     return multiply<false>(block.args, block.count, block.columns / kWidth, depth, a, b, to,
-                           block.stride, false, between);
+                           block.stride, false, next);
   over_steps(block, [&](int64_t row, int64_t rows, Span columns) {
     multiply<false, Element>(block.args, rows, (columns.end - columns.begin) / kWidth, depth,
                              {a.data + row * a.stride, a.stride},
                              {b.data + columns.begin, b.stride},
-                             to + row * block.stride + columns.begin, block.stride, false, between);
+                             to + row * block.stride + columns.begin, block.stride, false, next);
   });
 }
 
@@ -67,18 +68,18 @@ template <class Element>
 DLPLUG_INLINE void multiply_by_keys(const ScoreBlock& block, const Factor<Element>& a,
                                     const Factor<Element>& b, int64_t width, float* sums,
                                     bool accumulate, Trickle& ahead) {
-  const Advance between{ahead};
+  const Advance next{ahead};
   const int64_t num_keys = block.span.end - block.span.begin;
   if (block.is_whole)
     return multiply<false>(block.args, block.count, width / kWidth, depth_of<Element>(num_keys), a,
-                           b, sums, width, accumulate, between);
+                           b, sums, width, accumulate, next);
   over_steps(block, [&](int64_t row, int64_t rows, Span columns) {
     const Span keys = intersect(columns, {0, num_keys});
     const int64_t first = depth_of<Element>(keys.begin);
     multiply<false, Element>(block.args, rows, width / kWidth, depth_of<Element>(keys.end) - first,
                              {a.data + row * a.stride + first, a.stride},
                              {b.data + first * b.stride, b.stride}, sums + row * width, width,
-                             accumulate, between);
+                             accumulate, next);
   });
 }
 
@@ -99,11 +100,11 @@ template <class Element>
 DLPLUG_INLINE void multiply_by_queries(const ScoreBlock& block, const Factor<Element>& a,
                                        const Factor<Element>& b, int64_t width, float* sums,
                                        bool accumulate, Trickle& ahead) {
-  const Advance between{ahead};
+  const Advance next{ahead};
   const int64_t num_keys = block.span.end - block.span.begin;
   if (block.is_whole)
     return multiply<true>(block.args, num_keys, width / kWidth, depth_of<Element>(block.count), a,
-                          b, sums, width, accumulate, between);
+                          b, sums, width, accumulate, next);
   for (int64_t key = 0, end; key < num_keys; key = end) {
     const Span queries = queries_that_see(block, {key, key + kStepRows});
     for (end = key + kStepRows; end < num_keys;
@@ -116,7 +117,7 @@ DLPLUG_INLINE void multiply_by_queries(const ScoreBlock& block, const Factor<Ele
     multiply<true, Element>(
         block.args, end - key, width / kWidth, depth_of<Element>(queries.end) - first,
         {a.data + first * a.stride + key, a.stride}, {b.data + first * b.stride, b.stride},
-        sums + key * width, width, accumulate, between);
+        sums + key * width, width, accumulate, next);
   }
 }
 
