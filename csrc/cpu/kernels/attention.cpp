@@ -24,6 +24,7 @@ struct ForwardScratch {
   int64_t width;     // stride of the sums
   Element* keys;     // transposed: (row_of(D), columns)
   Element* values;   // (depth of chunk, width)
+  Element* beside;   // (2, width), for OnlyRows
   Element* queries;  // (block, row_of(D))
   Element* factors;  // (block, row_of(columns)): the weights
   float* scores;     // (block, columns)
@@ -38,6 +39,7 @@ struct ForwardScratch {
         width(round_up(args.value_width, kWidth)),
         keys(scratch.take<Element>(row_of<Element>(args.width) * columns)),
         values(scratch.take<Element>(depth_of<Element>(args.chunk) * width)),
+        beside(scratch.take<Element>(2 * width)),
         queries(scratch.take<Element>(kMaxBlock * row_of<Element>(args.width))),
         factors(scratch.take<Element>(kMaxBlock * row_of<Element>(columns))),
         scores(scratch.take<float>(kMaxBlock * columns)),
@@ -72,7 +74,7 @@ static void attend_block(const AttentionForward& args, const ForwardScratch<Elem
       first_factor(space.scores, space.columns, count, block.columns, space.factors);
   multiply_by_keys<Element>(
       block, weights, {values.data + depth_of<Element>(in_chunk) * values.stride, values.stride},
-      space.width, sums, is_started, ahead);
+      space.width, space.beside, sums, is_started, ahead);
   is_started = true;
 }
 

@@ -127,7 +127,7 @@ static void differentiate_block(const AttentionBackward& args,
   multiply_by_keys<Element>(
       block, factors.grads,
       {key_rows.data + depth_of<Element>(in_chunk) * key_rows.stride, key_rows.stride}, space.width,
-      query_sums.queries, query_sums.has_any, ahead);
+      space.beside, query_sums.queries, query_sums.has_any, ahead);
   key_sums.has_any = query_sums.has_any = true;
 }
 

@@ -30,6 +30,7 @@ struct BackwardScratch {
   Element* keys;               // transposed: (row_of(D), columns); null with few queries
   Element* values;             // transposed: (row_of(E), columns)
   Element* key_rows;           // (depth of chunk, width)
+  Element* beside;             // (2, width), for OnlyRows
   Element* queries;            // (block, row_of(D)), as the first factor
   T* last_keys;                // (kWidth, D), with few queries
   Element* query_rows;         // (depth of block, width), as the second
@@ -57,6 +58,7 @@ struct BackwardScratch {
         keys(args.is_few ? nullptr : scratch.take<Element>(row_of<Element>(args.width) * columns)),
         values(scratch.take<Element>(row_of<Element>(args.value_width) * columns)),
         key_rows(scratch.take<Element>(depth_of<Element>(args.chunk) * width)),
+        beside(scratch.take<Element>(2 * width)),
         queries(scratch.take<Element>(kMaxBlock * row_of<Element>(args.width))),
         last_keys(args.is_few ? scratch.take<T>(kWidth * args.width) : nullptr),
         query_rows(scratch.take<Element>(kMaxBlock * width)),

@@ -170,7 +170,9 @@ static void attend_few(const AttentionForward& args, const FewScratch<T, Element
       if (space.softmax.shrink[row] != 1.0f)
         write_rows(space.sums + row * space.width, 0, 1, space.width, space.softmax.shrink[row],
                    space.sums + row * space.width, 0);
-    weighted.begin(scores, values, num_keys);
+    // Values of keys before the first that is seen are not multiplied, not even by 0.
+    const int64_t unseen = seen.begin > chunk.begin ? seen.begin - chunk.begin : 0;
+    weighted.begin(scores + unseen, values + unseen * args.value.row, num_keys - unseen);
     if (rows > 1) weighted.add_rest();
     float* const free = others;
     others = scores;

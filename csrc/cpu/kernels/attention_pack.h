@@ -14,6 +14,12 @@ constexpr int64_t depth_of(int64_t count) {
   return __is_same(Element, float) ? count : (count + 1) / 2;
 }
 
+// The element of the depth that holds this entry.
+template <class Element>
+constexpr int64_t first_in_depth(int64_t entry) {
+  return __is_same(Element, float) ? entry : entry / 2;
+}
+
 // Elements that a row of `width` takes in the space of a factor, as either factor.
 template <class Element>
 constexpr int64_t row_of(int64_t width) {

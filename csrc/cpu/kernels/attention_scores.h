@@ -120,7 +120,7 @@ struct ScoreBlock {
   bool is_whole;                      // every query sees every key of the span, but for the mask
   bool has_mask;                      // that hides or changes some score
   int64_t step_rows;                  // queries of a step
-  Span steps[kMaxBlock / kStepRows];  // columns, in whole vectors, that any query of a step sees
+  Span steps[kMaxBlock / kStepRows];  // columns that any query of a step sees
 
   ScoreBlock(const AttentionScores& args, int64_t batch, int64_t head, int64_t first, int64_t count,
              Span chunk, int64_t stride)
@@ -138,11 +138,11 @@ struct ScoreBlock {
     columns = (span.end - span.begin + kWidth - 1) / kWidth * kWidth;
     is_whole = last_sees.begin <= span.begin && first_sees.end >= span.end;
     step_rows = is_whole ? count : kStepRows;
-    steps[0] = {0, columns};
+    steps[0] = {0, span.end - span.begin};
     if (is_whole || is_empty()) return;
     for (int64_t row = 0; row < count; row += step_rows) {
       const int64_t last = (row + step_rows < count ? row + step_rows : count) - 1;
-      steps[row / step_rows] = vectors_of({seen(row).begin, seen(last).end});
+      steps[row / step_rows] = {seen(row).begin, seen(last).end};
     }
   }
 
@@ -156,12 +156,21 @@ struct ScoreBlock {
   }
 };
 
+// Whether a query that sees the columns `seen` sees all of the vector at `column`.
+DLPLUG_INLINE bool covers(Span seen, int64_t column) {
+  return seen.begin <= column && column + kWidth <= seen.end;
+}
+
+// -1 in the lanes of the columns that it does not see.
+DLPLUG_INLINE Int hidden_lanes(Span seen, int64_t column) {
+  const Int index = lanes() + (int32_t)column;
+  return (index < (int32_t)seen.begin) | (index >= (int32_t)seen.end);
+}
+
 // A vector of a row, -inf in the columns that the query does not see.
 DLPLUG_INLINE Float hide(Span seen, int64_t column, Float score) {
-  if (seen.begin <= column && column + kWidth <= seen.end) return score;
-  const Int index = lanes() + (int32_t)column;
-  const Int is_hidden = (index < (int32_t)seen.begin) | (index >= (int32_t)seen.end);
-  return is_hidden ? broadcast(-kInfinity) : score;
+  if (covers(seen, column)) return score;
+  return hidden_lanes(seen, column) ? broadcast(-kInfinity) : score;
 }
 
 DLPLUG_INLINE void fill_zeros(float* x, int64_t begin, int64_t end) {

@@ -48,6 +48,7 @@ struct RowGradient {
   };
 
   Span seen, vectors;  // columns
+  bool is_full;        // all columns of these vectors are seen
   bool is_huge;
   Float scale, shift, rest, factor, delta;
   Row scores;
@@ -55,6 +56,7 @@ struct RowGradient {
   RowGradient(const ScoreBlock& block, int64_t row, double lse, float delta)
       : seen(block.seen(row)),
         vectors(vectors_of(seen)),
+        is_full(vectors.begin == seen.begin && vectors.end == seen.end),
         scale(broadcast(block.args.scale)),
         delta(broadcast(delta)),
         scores(block, row) {
@@ -72,20 +74,29 @@ struct RowGradient {
 
   bool sees(int64_t column) const { return vectors.begin <= column && column < vectors.end; }
 
+  // 0 in the columns that the query does not see, whatever their keys and values are.
+  __attribute__((always_inline)) Vector shown(int64_t column, const Vector& all) const {
+    if (__builtin_expect(is_full || covers(seen, column), 1)) return all;
+    const Int is_hidden = hidden_lanes(seen, column);
+    const auto clear = [&](Float x)
+                           __attribute__((always_inline)) { return is_hidden ? Float{} : x; };
+    return {clear(all.weight), clear(all.kept), clear(all.change), clear(all.grad)};
+  }
+
   __attribute__((always_inline)) Vector at(int64_t column, Float product, Float gradient) {
     if constexpr (Row::kIsPlain) {
       Float score = shifted(product, scale, shift, is_huge);
       if (is_huge) score += rest;
-      const Float weight = weight_of<Element>(hide(seen, column, score)) * factor;
+      const Float weight = weight_of<Element>(score) * factor;
       const Float grad = weight * (gradient - delta);
-      return {weight, weight, grad, grad};
+      return shown(column, {weight, weight, grad, grad});
     } else {
       Float cap_slope = broadcast(1.0f);
       Float score = scores.score(column, product, &cap_slope) + shift;
       if (is_huge) score += rest;
-      const Float weight = weight_of<Element>(hide(seen, column, score)) * factor;
+      const Float weight = weight_of<Element>(score) * factor;
       const Float change = weight * (scores.drop(column, gradient) - delta);
-      return {weight, scores.drop(column, weight), change, change * cap_slope};
+      return shown(column, {weight, scores.drop(column, weight), change, change * cap_slope});
     }
   }
 };

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "csrc/cpu/kernels/attention_ahead.h"
+#include "csrc/cpu/kernels/attention_only_rows.h"
 #include "csrc/cpu/kernels/attention_pack.h"
 #include "csrc/cpu/kernels/attention_product.h"
 #include "csrc/cpu/kernels/attention_scores.h"
@@ -55,7 +56,8 @@ DLPLUG_INLINE void multiply_to_keys(const ScoreBlock& block, const Factor<Elemen
   if (block.is_whole)
     return multiply<false>(block.args, block.count, block.columns / kWidth, depth, a, b, to,
                            block.stride, false, next);
-  over_steps(block, [&](int64_t row, int64_t rows, Span columns) {
+  over_steps(block, [&](int64_t row, int64_t rows, Span seen) {
+    const Span columns = vectors_of(seen);
     multiply<false, Element>(block.args, rows, (columns.end - columns.begin) / kWidth, depth,
                              {a.data + row * a.stride, a.stride},
                              {b.data + columns.begin, b.stride},
@@ -63,19 +65,24 @@ DLPLUG_INLINE void multiply_to_keys(const ScoreBlock& block, const Factor<Elemen
   });
 }
 
-// sums (queries, width) (+)= a (queries, columns) b (keys, width).
+// sums (queries, width) (+)= a (queries, columns) b (keys, width). Keys that no query of a step
+// sees are not multiplied, not even by their weight of 0, which would make NaN of NaN and infinity.
+// `beside` is space for OnlyRows.
 template <class Element>
 DLPLUG_INLINE void multiply_by_keys(const ScoreBlock& block, const Factor<Element>& a,
-                                    const Factor<Element>& b, int64_t width, float* sums,
-                                    bool accumulate, Trickle& ahead) {
+                                    const Factor<Element>& b, int64_t width, Element* beside,
+                                    float* sums, bool accumulate, Trickle& ahead) {
   const Advance next{ahead};
-  const int64_t num_keys = block.span.end - block.span.begin;
-  if (block.is_whole)
+  if (block.is_whole) {
+    const int64_t num_keys = block.span.end - block.span.begin;
+    const OnlyRows<Element> only(b, 0, num_keys, width, beside);
     return multiply<false>(block.args, block.count, width / kWidth, depth_of<Element>(num_keys), a,
                            b, sums, width, accumulate, next);
-  over_steps(block, [&](int64_t row, int64_t rows, Span columns) {
-    const Span keys = intersect(columns, {0, num_keys});
-    const int64_t first = depth_of<Element>(keys.begin);
+  }
+  over_steps(block, [&](int64_t row, int64_t rows, Span keys) {
+    if (keys.end <= keys.begin) keys = {0, 0};
+    const OnlyRows<Element> only(b, keys.begin, keys.end, width, beside);
+    const int64_t first = first_in_depth<Element>(keys.begin);
     multiply<false, Element>(block.args, rows, width / kWidth, depth_of<Element>(keys.end) - first,
                              {a.data + row * a.stride + first, a.stride},
                              {b.data + first * b.stride, b.stride}, sums + row * width, width,
