@@ -116,7 +116,7 @@ struct WeightedValues {
     const int64_t vectors = space.width / kWidth;
     const float* factors = weights + done;
     if (space.num_rows == 1)
-      add_rows(factors, keys, rows, stride, vectors, space.sums, has_sums);
+      add_weighted_rows(factors, keys, rows, stride, vectors, space.sums, has_sums);
     else
       DLPLUG_ISA::multiply<false>(space.num_rows, vectors, keys, factors, space.columns, rows,
                                   stride, space.sums, space.width, has_sums);

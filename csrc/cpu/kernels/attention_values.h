@@ -10,8 +10,8 @@ namespace dlplug::DLPLUG_ISA {
 // sums at a time are as many as keep the multipliers busy. With every line of a row of values the
 // one `ahead` elements further on is brought in.
 template <int kVectors, class T>
-static void add_rows(const float* weights, int64_t num_keys, const T* values, int64_t stride,
-                     int64_t ahead, float* sums, bool accumulate) {
+static void add_vectors(const float* weights, int64_t num_keys, const T* values, int64_t stride,
+                        int64_t ahead, float* sums, bool accumulate) {
   constexpr int kChains = 8 / kVectors, kLine = 64 / (int)sizeof(T);
   Float totals[kChains][kVectors] = {};
   const auto add = [&](int64_t key, int chain) __attribute__((always_inline)) {
@@ -46,15 +46,15 @@ static void add_rows(const float* weights, int64_t num_keys, const T* values, in
 
 // The same for any number of vectors.
 template <class T>
-static void add_rows(const float* weights, int64_t num_keys, const T* values, int64_t stride,
-                     int64_t vectors, float* sums, bool accumulate) {
+static void add_weighted_rows(const float* weights, int64_t num_keys, const T* values,
+                              int64_t stride, int64_t vectors, float* sums, bool accumulate) {
   const int64_t ahead = rows_ahead_of(vectors * kWidth * (int64_t)sizeof(T)) * stride;
   while (vectors > 0) {
     const int64_t taken = vectors >= 8 ? 8 : vectors >= 4 ? 4 : vectors >= 2 ? 2 : 1;
-    const auto add = taken == 8   ? add_rows<8, T>
-                     : taken == 4 ? add_rows<4, T>
-                     : taken == 2 ? add_rows<2, T>
-                                  : add_rows<1, T>;
+    const auto add = taken == 8   ? add_vectors<8, T>
+                     : taken == 4 ? add_vectors<4, T>
+                     : taken == 2 ? add_vectors<2, T>
+                                  : add_vectors<1, T>;
     add(weights, num_keys, values, stride, ahead, sums, accumulate);
     values += taken * kWidth;
     sums += taken * kWidth;
