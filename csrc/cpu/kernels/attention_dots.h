@@ -98,20 +98,23 @@ DLPLUG_INLINE int64_t rows_ahead_of(int64_t row_bytes) {
   return row_bytes > kBytes / kLeast ? kLeast : kBytes / (row_bytes > 0 ? row_bytes : 1);
 }
 
+constexpr int kLineBytes = 64;
+
 // Brings in what lies there, or nothing where that is beyond the tensor: no address is a fault.
 DLPLUG_INLINE void fetch(const void* at) { __builtin_prefetch(at, 0, 3); }
 
 // kRows queries, packed as a first factor with zeros up to whole vectors, times kWidth / kRows
 // keys. Lane row * (kWidth / kRows) + key. Few keys at a time are read, each from its begin to its
 // end, which is how the processor expects it. For one query the memory is what takes time: with
-// every line the one `ahead` entries further on is brought in, as many at once would be too many.
-template <int kRows, class T, class Element>
+// kFetch, every line brings in the one `ahead` entries further on, as many at once would be too
+// many.
+template <int kRows, bool kFetch, class T, class Element>
 DLPLUG_INLINE Float multiply_keys(const Element* queries, int64_t query_stride, const T* keys,
                                   int64_t key_stride, int64_t width, int64_t ahead) {
   constexpr int kKeys = kWidth / kRows, kEntries = kWidth * 4 / (__is_same(Element, float) ? 4 : 2);
   constexpr int kTaken = kKeys < 4 ? kKeys : 4, kBlocks = kKeys / kTaken;
-  constexpr bool kFetch = kRows == 1;
-  constexpr int kLine = 16 / kWidth, kParts = kRows > 1 ? 1 : kLine > 2 ? kLine : 2;  // vectors
+  constexpr int kVectorBytes = kEntries * (int)sizeof(T), kLine = kLineBytes / kVectorBytes;
+  constexpr int kParts = kRows > 1 ? 1 : kLine > 2 ? kLine : 2;  // vectors, of whole lines
   Float fours[kWidth / 4];
 #pragma GCC unroll 4
   for (int block = 0; block < kBlocks; ++block) {
@@ -130,7 +133,7 @@ DLPLUG_INLINE Float multiply_keys(const Element* queries, int64_t query_stride, 
     for (; column + kParts * kEntries <= width; column += kParts * kEntries) {
 #pragma GCC unroll 4
       for (int key = 0; key < kTaken; ++key) {
-#pragma GCC unroll 4
+#pragma GCC unroll 8
         for (int part = 0; part < kParts; ++part) {
           const int64_t at = column + part * kEntries;
           if (kFetch && part % kLine == 0) fetch(rows + key * key_stride + at + ahead);
@@ -141,7 +144,8 @@ DLPLUG_INLINE Float multiply_keys(const Element* queries, int64_t query_stride, 
     for (; column < width; column += kEntries) {
 #pragma GCC unroll 4
       for (int key = 0; key < kTaken; ++key) {
-        if (kFetch) fetch(rows + key * key_stride + column + ahead);
+        if (kFetch && column / kEntries % kLine == 0)
+          fetch(rows + key * key_stride + column + ahead);
         add(column, key, width - column);
       }
     }
@@ -153,6 +157,22 @@ DLPLUG_INLINE Float multiply_keys(const Element* queries, int64_t query_stride, 
   return sums_of_fours(fours);
 }
 
+// Products with the last few keys, fewer than multiply_keys takes: with a copy that has zeros
+// behind them. A call of its own, so that the loop over all the others stays as it is.
+template <int kRows, class T, class Element>
+[[gnu::noinline]] static Float multiply_last_keys(const Element* queries, int64_t query_stride,
+                                                  const T* keys, int64_t key_stride,
+                                                  int64_t num_keys, int64_t width, int64_t ahead,
+                                                  T* copy) {
+  for (int64_t i = 0; i < kWidth / kRows; ++i)
+    for (int64_t j = 0; j < width; ++j)
+      copy[i * width + j] = i < num_keys ? keys[i * key_stride + j] : T{};
+  for (int64_t i = 0; kRows == 1 && i < num_keys; ++i)  // ahead of the keys, not of their copies
+    for (int64_t j = 0; j < width; j += kLineBytes / (int64_t)sizeof(T))
+      fetch(keys + i * key_stride + ahead + j);
+  return multiply_keys<kRows, false, T, Element>(queries, query_stride, copy, width, width, 0);
+}
+
 // Products of kRows queries with all keys, rows of `to`; kWidth columns at a time are written.
 // `last_keys` is space for kWidth keys of the width. `before`, if it counts, is called with the
 // first of each few keys and their number.
@@ -162,20 +182,17 @@ static void multiply_all_keys(const Element* queries, int64_t query_stride, cons
                               float* to, int64_t to_stride, bool before_counts,
                               const Before& before) {
   constexpr int kKeys = kWidth / kRows;
+  constexpr bool kFetch = kRows == 1;
   const int64_t ahead = rows_ahead_of(width * (int64_t)sizeof(T)) * key_stride;
   for (int64_t key = 0; key < num_keys; key += kKeys) {
     if (before_counts) before(key, kKeys);
     const T* rows = keys + key * key_stride;
-    int64_t stride = key_stride;
-    if (key + kKeys > num_keys) {
-      for (int64_t i = 0; i < kKeys; ++i)
-        for (int64_t j = 0; j < width; ++j)
-          last_keys[i * width + j] = key + i < num_keys ? rows[i * key_stride + j] : T{};
-      rows = last_keys;
-      stride = width;
-    }
     const Float products =
-        multiply_keys<kRows, T, Element>(queries, query_stride, rows, stride, width, ahead);
+        key + kKeys <= num_keys
+            ? multiply_keys<kRows, kFetch, T, Element>(queries, query_stride, rows, key_stride,
+                                                       width, ahead)
+            : multiply_last_keys<kRows, T, Element>(queries, query_stride, rows, key_stride,
+                                                    num_keys - key, width, ahead, last_keys);
 #pragma GCC unroll 4
     for (int row = 0; row < kRows; ++row)
       __builtin_memcpy(to + row * to_stride + key, (const float*)&products + row * kKeys,
