@@ -1,7 +1,5 @@
 #include "csrc/common/isa.h"
 
-#include <atomic>
-
 #include "csrc/common/processor.h"
 
 #if defined(__x86_64__)
@@ -23,16 +21,30 @@ uint64_t saved_states() {
   return (uint64_t{high} << 32) | low;
 }
 
-// The kernel saves the tiles of those processes alone that ask for them
-// (Documentation/arch/x86/xstate.rst); it refuses where it cannot.
-bool may_use_tiles() {
 #if defined(__linux__)
-  constexpr int kRequestPermission = 0x1023, kTileData = 18;  // ARCH_REQ_XCOMP_PERM
-  return syscall(SYS_arch_prctl, kRequestPermission, kTileData) == 0;
-#else
-  return false;
-#endif
+
+// The kernel saves the tiles of those processes alone that ask for them
+// (Documentation/arch/x86/xstate.rst).
+constexpr int kTileData = 18;
+
+bool has_tiles() {
+  constexpr int kGetSupported = 0x1021;  // ARCH_GET_XCOMP_SUPP
+  uint64_t states = 0;
+  return syscall(SYS_arch_prctl, kGetSupported, &states) == 0 && (states >> kTileData & 1) != 0;
 }
+
+// Refused where a thread has room for the signals of fewer states alone.
+bool ask_for_tiles() {
+  constexpr int kRequestPermission = 0x1023;  // ARCH_REQ_XCOMP_PERM
+  return syscall(SYS_arch_prctl, kRequestPermission, kTileData) == 0;
+}
+
+#else
+
+bool has_tiles() { return false; }
+bool ask_for_tiles() { return false; }
+
+#endif
 
 Isa detect() {
   Processor found;
@@ -44,18 +56,19 @@ Isa detect() {
   found.leaf7_b = b;
   found.leaf7_d = d;
   if (a >= 1 && __get_cpuid_count(7, 1, &a, &b, &c, &d) != 0) found.leaf7_1_a = a;
-  return isa_of(found, may_use_tiles);
+  return isa_of(found, has_tiles());
 }
 
 #else
 
 Isa detect() { return Isa::kScalar; }
+bool ask_for_tiles() { return false; }
 
 #endif
 
-std::atomic<Isa>& selected() {
-  static std::atomic<Isa> isa{best_isa()};
-  return isa;
+LevelInUse& level() {
+  static LevelInUse level(best_isa(), ask_for_tiles);
+  return level;
 }
 
 }  // namespace
@@ -65,7 +78,7 @@ Isa best_isa() {
   return best;
 }
 
-Isa current_isa() { return selected().load(std::memory_order_relaxed); }
+Isa current_isa() { return level().current(); }
 
 bool has_bf16() {
 #if defined(__x86_64__)
@@ -76,10 +89,6 @@ bool has_bf16() {
 #endif
 }
 
-bool select_isa(Isa isa) {
-  if (isa < Isa::kScalar || isa > best_isa()) return false;
-  selected().store(isa, std::memory_order_relaxed);
-  return true;
-}
+bool select_isa(Isa isa) { return level().select(isa); }
 
 }  // namespace dlplug

@@ -10,9 +10,10 @@ namespace dlplug {
 enum class Isa : int64_t { kScalar = 0, kAvx2 = 1, kAvx512 = 2, kAmx = 3 };
 
 // The best level of this machine: CPUID for the instructions, XCR0 for the registers that the
-// operating system saves, and its leave for those that it saves only of who asks.
+// operating system saves, and whether it saves those that it saves only of who asks.
 Isa best_isa();
 
+// The level in use. The first that is AMX asks for the tiles; where they are refused it is AVX-512.
 Isa current_isa();
 
 // Whether the processor has AVX512_BF16 beside AVX-512, and the latter is the level in use.

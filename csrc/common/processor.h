@@ -1,8 +1,10 @@
-// Which level of kernels a processor and its operating system support, from what they report.
+// Which level of kernels a processor and its operating system support, from what they report, and
+// which one is in use.
 #pragma once
 
 #include <stdint.h>
 
+#include <atomic>
 #include <initializer_list>
 
 #include "csrc/common/isa.h"
@@ -16,8 +18,8 @@ struct Processor {
   uint64_t saved_states = 0;
 };
 
-// `may_use_tiles` asks the operating system for the tiles of AMX, and only where there are some.
-inline Isa isa_of(const Processor& processor, bool (*may_use_tiles)()) {
+// `has_tiles`: whether the operating system would give the tiles of AMX to a process that asks.
+inline Isa isa_of(const Processor& processor, bool has_tiles) {
   const auto has = [](uint64_t bits, std::initializer_list<int> wanted) {
     for (int index : wanted)
       if ((bits >> index & 1) == 0) return false;
@@ -34,7 +36,36 @@ inline Isa isa_of(const Processor& processor, bool (*may_use_tiles)()) {
   // AMX-BF16, AMX-TILE; AVX512_BF16, whose conversions these kernels need.
   if (!(saves({17, 18}) && has(processor.leaf7_d, {22, 24}) && has(processor.leaf7_1_a, {5})))
     return Isa::kAvx512;
-  return may_use_tiles() ? Isa::kAmx : Isa::kAvx512;
+  return has_tiles ? Isa::kAmx : Isa::kAvx512;
 }
+
+// The level in use: the best one, unless another is selected. A process that has tiles has larger
+// states to be saved, of signals too; so they are asked for when they are wanted, not before.
+class LevelInUse {
+ public:
+  LevelInUse(Isa best, bool (*ask_for_tiles)()) : best_(best), ask_for_tiles_(ask_for_tiles) {}
+
+  Isa current() {
+    const int64_t level = level_.load(std::memory_order_relaxed);
+    if (level != kNone) return static_cast<Isa>(level);
+    if (!select(best_)) select(Isa::kAvx512);  // the tiles are refused
+    return static_cast<Isa>(level_.load(std::memory_order_relaxed));
+  }
+
+  // False, and nothing is changed, where the level is not supported.
+  bool select(Isa isa) {
+    if (isa < Isa::kScalar || isa > best_) return false;
+    if (isa == Isa::kAmx && !ask_for_tiles_()) return false;
+    level_.store(static_cast<int64_t>(isa), std::memory_order_relaxed);
+    return true;
+  }
+
+ private:
+  static constexpr int64_t kNone = -1;
+
+  Isa best_;
+  bool (*ask_for_tiles_)();
+  std::atomic<int64_t> level_{kNone};
+};
 
 }  // namespace dlplug

@@ -30,17 +30,20 @@ def current_isa() -> str | None:
 
 def _select(name: str, where: str) -> None:
     known = isas()
-    if name not in known:
-        if not known:
-            what = f"no instruction set can be chosen: {_library.STATUS['cpu'].reason}"
-        elif name in ISAS:
-            what = f"this machine does not support '{name}'"
-        else:
-            what = f"no instruction set named '{name}'"
-        raise BackendError(
-            what, where=where, known=", ".join(known) or None, fix=suggestion(name, known)
-        )
-    torch.ops.dlplug.cpu_isa(ISAS.index(name))
+    if name in known and torch.ops.dlplug.cpu_isa(ISAS.index(name)) == ISAS.index(name):
+        return
+    if not known:
+        what = f"no instruction set can be chosen: {_library.STATUS['cpu'].reason}"
+    elif name in known:  # of a process with tiles it would save more
+        what = f"the operating system refuses '{name}' to this process"
+        known.remove(name)
+    elif name in ISAS:
+        what = f"this machine does not support '{name}'"
+    else:
+        what = f"no instruction set named '{name}'"
+    raise BackendError(
+        what, where=where, known=", ".join(known) or None, fix=suggestion(name, known)
+    )
 
 
 @contextmanager

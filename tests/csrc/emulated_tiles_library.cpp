@@ -4,7 +4,6 @@
 #include <cstdlib>
 
 #include "csrc/common/isa.h"
-#include "csrc/common/processor.h"
 #include "csrc/common/tensor.h"
 #include "csrc/cpu/kernels/attention.h"
 #include "csrc/emulation/tiles.h"
@@ -50,18 +49,3 @@ EXPORTED void use_level(int64_t isa) { dlplug::level = static_cast<dlplug::Isa>(
 EXPORTED const char* take_fault() { return dlplug::emulated::take_fault(); }
 EXPORTED int64_t num_products() { return dlplug::emulated::num_products(); }
 EXPORTED int64_t num_configured() { return dlplug::emulated::num_configured(); }
-
-// The level of a processor that reports this, where the operating system gives tiles or not; and
-// in `asked` whether it was asked for them.
-EXPORTED int64_t level_of(uint32_t leaf1_c, uint32_t leaf7_b, uint32_t leaf7_d, uint32_t leaf7_1_a,
-                          uint64_t saved_states, bool gives_tiles, bool* asked) {
-  static bool was_asked;
-  was_asked = false;
-  const dlplug::Processor processor{leaf1_c, leaf7_b, leaf7_d, leaf7_1_a, saved_states};
-  using Answer = bool (*)();
-  const Answer given = [] { return was_asked = true; };
-  const Answer refused = [] { return !(was_asked = true); };
-  const dlplug::Isa found = isa_of(processor, gives_tiles ? given : refused);
-  *asked = was_asked;
-  return static_cast<int64_t>(found);
-}

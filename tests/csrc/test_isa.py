@@ -1,13 +1,13 @@
-"""Which level of kernels a processor gets, by what it reports of itself."""
+"""Which level of kernels a processor gets by what it reports, and when it asks for tiles."""
 
 import ctypes
 
 import pytest
 
 from dlplug.ops import _isa
-from tests.ops.emulated_tiles import library, needs_tiles
+from tests.ops import emulation
 
-pytestmark = needs_tiles
+pytestmark = emulation.needs_emulation
 
 
 def bits(*numbers: int) -> int:
@@ -30,26 +30,57 @@ NEEDS = {
 }
 
 
-def level_of(registers: list[int], gives_tiles: bool = True) -> tuple[str, bool]:
-    """The level, and whether the operating system was asked for tiles."""
+def library() -> ctypes.CDLL:
+    return ctypes.CDLL(str(emulation.build("dlplug_isa")))
+
+
+def level_of(registers: list[int], has_tiles: bool = True) -> str:
     *words, states = registers
-    asked = ctypes.c_bool()
-    arguments = [*map(ctypes.c_uint32, words), ctypes.c_uint64(states), ctypes.c_bool(gives_tiles)]
-    level = library().level_of(*arguments, ctypes.byref(asked))
-    return _isa.ISAS[level], asked.value
+    arguments = [*map(ctypes.c_uint32, words), ctypes.c_uint64(states), ctypes.c_bool(has_tiles)]
+    return _isa.ISAS[library().level_of(*arguments)]
 
 
-def test_a_processor_with_everything_gets_tiles_if_they_are_given():
-    """Who reports them and is refused by the operating system has AVX-512."""
-    assert level_of(EVERYTHING) == ("amx", True)
-    assert level_of(EVERYTHING, gives_tiles=False) == ("avx512", True)
+def level_in_use(best: str, selected: str | None, gives_tiles: bool = True) -> tuple[str, int]:
+    """The level, and how often the operating system was asked for tiles."""
+    times = ctypes.c_int64()
+    levels = (_isa.ISAS.index(best), -1 if selected is None else _isa.ISAS.index(selected))
+    level = library().level_in_use(
+        *map(ctypes.c_int64, levels), ctypes.c_bool(gives_tiles), ctypes.byref(times)
+    )
+    return _isa.ISAS[level], times.value
+
+
+def test_a_processor_with_everything_has_tiles_if_its_system_does():
+    """Else AVX-512 is its best."""
+    assert level_of(EVERYTHING) == "amx"
+    assert level_of(EVERYTHING, has_tiles=False) == "avx512"
 
 
 @pytest.mark.parametrize("level", NEEDS)
 def test_each_bit_is_needed(level):
-    """Without one of them the level before is the best, and nobody is asked for tiles."""
+    """Without one of them the level before is the best."""
     before = _isa.ISAS[_isa.ISAS.index(level) - 1]
     for register, bit in NEEDS[level]:
         without = list(EVERYTHING)
         without[register] &= ~bits(bit)
-        assert level_of(without) == (before, False)
+        assert level_of(without) == before
+
+
+def test_tiles_are_asked_for_once_they_are_wanted():
+    """By a level that is selected, or by the best if none is."""
+    assert level_in_use("amx", None) == ("amx", 1)
+    assert level_in_use("amx", "amx") == ("amx", 1)
+
+
+@pytest.mark.parametrize("level", _isa.ISAS[:-1])
+def test_no_other_level_asks_for_tiles(level):
+    """Selected where there are some, or the best where there are none."""
+    assert level_in_use("amx", level) == (level, 0)
+    assert level_in_use(level, None) == (level, 0)
+    assert level_in_use(level, "amx") == (level, 0)
+
+
+def test_refused_tiles_leave_avx512():
+    """However they were wanted."""
+    assert level_in_use("amx", None, gives_tiles=False)[0] == "avx512"
+    assert level_in_use("amx", "amx", gives_tiles=False)[0] == "avx512"

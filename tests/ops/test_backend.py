@@ -130,6 +130,16 @@ def test_unknown_and_unsupported_instruction_sets_are_told_apart():
 
 
 @needs_kernels
+def test_a_level_that_the_operating_system_refuses_is_an_error(monkeypatch):
+    """As the tiles of AMX to a process whose signals have too little room: the others are known."""
+    monkeypatch.setattr(_isa, "isas", lambda: list(_isa.ISAS))
+    monkeypatch.setattr(torch.ops.dlplug, "cpu_isa", lambda level: 2)
+    with pytest.raises(BackendError, match="the operating system refuses 'amx'") as caught:
+        ops.use_isa("amx").__enter__()
+    assert "known: scalar, avx2, avx512\n" in f"{caught.value}\n"
+
+
+@needs_kernels
 def test_the_environment_selects():
     """DLPLUG_BACKEND and DLPLUG_CPU_ISA are read at import."""
     code = (
