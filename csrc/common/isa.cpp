@@ -1,5 +1,7 @@
 #include "csrc/common/isa.h"
 
+#include <atomic>
+
 #include "csrc/common/processor.h"
 
 #if defined(__x86_64__)
@@ -71,6 +73,8 @@ LevelInUse& level() {
   return level;
 }
 
+std::atomic<bool> may_use_bf16{true};
+
 }  // namespace
 
 Isa best_isa() {
@@ -83,12 +87,14 @@ Isa current_isa() { return level().current(); }
 bool has_bf16() {
 #if defined(__x86_64__)
   static const bool has = __builtin_cpu_supports("avx512bf16");
-  return has && current_isa() >= Isa::kAvx512;
+  return has && may_use_bf16.load(std::memory_order_relaxed) && current_isa() >= Isa::kAvx512;
 #else
   return false;
 #endif
 }
 
 bool select_isa(Isa isa) { return level().select(isa); }
+
+void allow_bf16(bool is_allowed) { may_use_bf16.store(is_allowed, std::memory_order_relaxed); }
 
 }  // namespace dlplug

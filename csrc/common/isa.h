@@ -16,11 +16,14 @@ Isa best_isa();
 // The level in use. The first that is AMX asks for the tiles; where they are refused it is AVX-512.
 Isa current_isa();
 
-// Whether the processor has AVX512_BF16 beside AVX-512, and the latter is the level in use.
+// Whether the processor has AVX512_BF16 beside AVX-512, the latter is in use, and it is allowed.
 bool has_bf16();
 
 // Returns false, and changes nothing, when this machine does not support `isa`.
 bool select_isa(Isa isa);
+
+// For tests: what is not allowed is as if the processor did not have it.
+void allow_bf16(bool is_allowed);
 
 // The variant for the current level.
 template <class Function>

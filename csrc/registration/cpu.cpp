@@ -22,6 +22,8 @@ int64_t cpu_isa(int64_t level) {
   return static_cast<int64_t>(current_isa());
 }
 
+void allow_cpu_bf16(bool is_allowed) { allow_bf16(is_allowed); }
+
 }  // namespace
 }  // namespace dlplug
 
@@ -45,6 +47,7 @@ STABLE_TORCH_LIBRARY_IMPL(dlplug, CPU, library) {
 }
 
 STABLE_TORCH_LIBRARY_IMPL(dlplug, CompositeExplicitAutograd, library) {
+  library.impl("allow_cpu_bf16", TORCH_BOX(&dlplug::allow_cpu_bf16));
   library.impl("best_cpu_isa", TORCH_BOX(&dlplug::best_cpu_isa));
   library.impl("cpu_isa", TORCH_BOX(&dlplug::cpu_isa));
 }

@@ -12,6 +12,7 @@ from dlplug.ops import _library
 # In the order of csrc/common/isa.h; each needs what the ones before it need.
 ISAS = ("scalar", "avx2", "avx512", "amx")
 
+_library.define_query("allow_cpu_bf16(bool is_allowed) -> ()")
 _library.define_query("best_cpu_isa() -> int")
 _library.define_query("cpu_isa(int level) -> int")
 
@@ -61,6 +62,16 @@ def use_isa(name: str) -> Iterator[None]:
         yield
     finally:
         _select(before, "use_isa()")
+
+
+@contextmanager
+def without_bf16() -> Iterator[None]:
+    """Within, CPU kernels do without AVX512_BF16, as where a processor lacks it; for tests."""
+    torch.ops.dlplug.allow_cpu_bf16(False)
+    try:
+        yield
+    finally:
+        torch.ops.dlplug.allow_cpu_bf16(True)
 
 
 def read_environment() -> None:
