@@ -66,15 +66,15 @@ enum Disturbance { kNone, kRelease, kOtherShape };
 
 template <bool kTransposed>
 void multiply_all(Disturbance disturbance, int64_t rows, int64_t vectors, int64_t depth,
-                  Factor<uint32_t> a, Factor<uint32_t> b, float* c, bool accumulate) {
+                  Factor<uint32_t> a, Factor<uint32_t> b, float* c, int64_t c_stride,
+                  bool accumulate) {
   const auto between = [&] {
     if (disturbance == kRelease) release_tiles();
     if (disturbance == kOtherShape) TileBlock{16, 16, 8}.configure();
   };
   // The second product finds the tiles as the first leaves them.
   for (int i = 0; i < (accumulate ? 1 : 2); ++i)
-    multiply_by_tiles<kTransposed>(rows, vectors, depth, a, b, c, vectors * kWidth, accumulate,
-                                   between);
+    multiply_by_tiles<kTransposed>(rows, vectors, depth, a, b, c, c_stride, accumulate, between);
 }
 
 }  // namespace
@@ -91,14 +91,11 @@ EXPORTED void multiply_once(int64_t fault, int64_t rows, int64_t pairs, const ui
 
 // c (rows, vectors * 16) (+)= a b, where a is (rows, depth), or (depth, rows up to whole vectors).
 EXPORTED void multiply_all(bool are_used, int64_t disturbance, bool is_transposed, int64_t rows,
-                           int64_t vectors, int64_t depth, const uint32_t* a, const uint32_t* b,
-                           float* c, bool accumulate) {
+                           int64_t vectors, int64_t depth, const uint32_t* a, int64_t a_stride,
+                           const uint32_t* b, int64_t b_stride, float* c, int64_t c_stride,
+                           bool accumulate) {
   const TilesOfThread tiles(are_used);
-  const Factor<uint32_t> right{b, vectors * kWidth};
-  if (is_transposed)
-    multiply_all<true>((Disturbance)disturbance, rows, vectors, depth, {a, round_up(rows, kWidth)},
-                       right, c, accumulate);
-  else
-    multiply_all<false>((Disturbance)disturbance, rows, vectors, depth, {a, depth}, right, c,
-                        accumulate);
+  const auto multiply = is_transposed ? multiply_all<true> : multiply_all<false>;
+  multiply((Disturbance)disturbance, rows, vectors, depth, {a, a_stride}, {b, b_stride}, c,
+           c_stride, accumulate);
 }

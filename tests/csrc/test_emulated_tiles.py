@@ -38,6 +38,7 @@ DISTURBANCES = {
     1: "is used by a thread that has configured none",
     2: "tile 1 was neither loaded nor cleared",  # configured anew, it lost its sums
 }
+NAN = 0x7FC07FC0  # as a pair of bfloat16, and as float32
 
 
 def paired(x: Tensor) -> Tensor:
@@ -118,22 +119,37 @@ def test_faults_are_told(number):
     assert library().take_fault() == b""
 
 
+def framed(x: Tensor) -> tuple[Tensor, Tensor]:
+    """``x`` within a wider tensor of NaN, and that tensor: int32, which may be read as float32."""
+    beside = 16  # rows, and columns: more than a tile may lack
+    whole = torch.full([size + 2 * beside for size in x.shape], NAN, dtype=torch.int32)
+    inner = whole[beside:-beside, beside:-beside]
+    inner.copy_(x.view(torch.int32))
+    return inner, whole
+
+
 def multiply(left, right, before=None, is_transposed=False, are_used=True, disturbance=0):
-    """``multiply_by_tiles``: ``(rows, 2 K)`` times ``(2 K, N)``, N whole vectors; NaN outside."""
+    """``multiply_by_tiles``: ``(rows, 2 K)`` times ``(2 K, N)``, N whole vectors.
+
+    Beside the rows of each operand and of the result, and above and below, all is NaN and stays so.
+    """
     rows, depth, vectors = len(left), left.shape[1] // 2, right.shape[1] // 16
-    pairs = paired(left.T).T.contiguous()
-    if is_transposed:
-        wide = torch.full((depth, -rows % 16 + rows), 0x7FC07FC0, dtype=torch.int32)
-        wide[:, :rows] = pairs.T
-        pairs = wide
-    result = torch.full((rows, 16 * vectors), torch.nan) if before is None else before.clone()
-    of_rows = paired(right)
+    pairs = paired(left.T)
+    sums = torch.full((rows, 16 * vectors), torch.nan) if before is None else before
+    operands = [framed(x) for x in (pairs if is_transposed else pairs.T, paired(right), sums)]
+    strided = []
+    for inner, _ in operands:
+        strided += [ctypes.c_void_p(inner.data_ptr()), _number(inner.stride(0))]
     library().multiply_all(
         *map(_number, (are_used, disturbance, is_transposed, rows, vectors, depth)),
-        *map(_address, (pairs, of_rows, result)),
+        *strided,
         _number(before is not None),
     )
-    return library().take_fault().decode(), result
+    result = operands[-1][0].clone()
+    for inner, whole in operands:
+        inner.fill_(NAN)
+        assert whole.eq(NAN).all(), "something was written beside an operand"
+    return library().take_fault().decode(), result.view(torch.float32)
 
 
 def in_parts(left: Tensor, right: Tensor, sums: Tensor) -> Tensor:
@@ -149,7 +165,7 @@ def in_parts(left: Tensor, right: Tensor, sums: Tensor) -> Tensor:
 def test_products_of_any_size(is_transposed, depth):
     """Around the 32 rows, the two columns and the 16 pairs of a block, set and added to.
 
-    Nothing else is read: memory beside the factors is NaN, or a sanitizer's.
+    Nothing else decides about them: memory beside the factors is NaN, or a sanitizer's.
     """
     for rows, vectors in itertools.product((1, 15, 16, 17, 31, 32, 33, 47, 64), (1, 2, 3)):
         left, right = draw(rows, 2 * depth).bfloat16(), draw(2 * depth, 16 * vectors).bfloat16()
