@@ -6,6 +6,7 @@
 #include "csrc/cpu/kernels/attention_backward_ahead.h"
 #include "csrc/cpu/kernels/attention_backward_scratch.h"
 #include "csrc/cpu/kernels/attention_bias_gradient.h"
+#include "csrc/cpu/kernels/attention_dots.h"
 #include "csrc/cpu/kernels/attention_pairs.h"
 #include "csrc/cpu/kernels/attention_softmax_gradient.h"
 #include "csrc/cpu/kernels/attention_steps.h"

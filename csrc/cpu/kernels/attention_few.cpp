@@ -8,42 +8,10 @@
 #include "csrc/cpu/kernels/attention.h"
 #include "csrc/cpu/kernels/attention_ahead.h"
 #include "csrc/cpu/kernels/attention_dots.h"
+#include "csrc/cpu/kernels/attention_few_values.h"
 #include "csrc/cpu/kernels/attention_output.h"
-#include "csrc/cpu/kernels/attention_product.h"
-#include "csrc/cpu/kernels/attention_values.h"
 
 namespace dlplug::DLPLUG_ISA {
-
-template <class T, class Element>
-struct FewScratch {
-  Scratch scratch;
-  int64_t columns;  // stride of the scores
-  int64_t width;    // stride of the sums
-  int64_t query_stride;
-  int64_t num_rows;
-  Element* queries;  // (rows, query_stride)
-  T* last_keys;      // (kWidth, D)
-  float* values;     // (chunk, width), where they cannot be read as they lie
-  float* scores;     // (2, rows, columns): of a chunk, and the weights of the one before
-  float* rows;       // (rows,)
-  float* sums;       // (rows, width)
-  Softmax softmax;   // (rows,)
-
-  FewScratch(const AttentionForward& args, char* block)
-      : scratch{block},
-        columns(spread(args.chunk)),
-        width(round_up(args.value_width, kWidth)),
-        query_stride(row_of<Element>(args.width)),
-        num_rows(args.heads / args.kv_heads * args.num_queries),
-        queries(scratch.take<Element>(num_rows * query_stride)),
-        last_keys(scratch.take<T>(kWidth * args.width)),
-        values(scratch.take<float>(width == args.value_width ? 0 : args.chunk * width)),
-        scores(scratch.take<float>(2 * num_rows * columns)),
-        rows(scratch.take<float>(num_rows)),
-        sums(scratch.take<float>(num_rows * width)),
-        softmax{scratch.take<float>(num_rows), scratch.take<float>(num_rows),
-                scratch.take<float>(num_rows), scratch.take<float>(num_rows)} {}
-};
 
 // Scores to weights for the queries of one head; zeros for keys that it does not see.
 static void soften_head(const ScoreBlock& block, Span chunk, const Softmax& softmax, float* scores,
@@ -72,58 +40,6 @@ static bool is_hidden(const AttentionForward& args, int64_t batch, int64_t first
 
 // Of several queries the keys that lie so far ahead are brought into the second cache: 16 KiB.
 constexpr int64_t kBytesAhead = 16384;
-
-namespace {
-
-// The weights of a chunk and the values that they are multiplied with. Those of one row are, slice
-// by slice, while the next chunk's keys are: this way keys and values come from memory all the
-// time. Of several rows the multiplications take longer than the memory, and want long slices.
-template <class T, class Element>
-struct WeightedValues {
-  const AttentionForward& args;
-  const FewScratch<T, Element>& space;
-  const float* weights = nullptr;  // (rows, columns)
-  const T* values = nullptr;
-  int64_t count = 0, done = 0;  // keys
-  bool has_sums = false;
-
-  void begin(const float* chunk_weights, const T* chunk_values, int64_t num_keys) {
-    weights = chunk_weights;
-    values = chunk_values;
-    count = num_keys;
-    done = 0;
-  }
-
-  void add_slice(int64_t most) { add(count - done < most ? count - done : most); }
-  void add_rest() { add(count - done); }
-
- private:
-  void add(int64_t keys) {
-    if (keys == 0) return;
-    const T* rows = values + done * args.value.row;
-    if (space.width == args.value_width) {
-      multiply(keys, rows, args.value.row);
-    } else {
-      copy_rows(rows, args.value.row, keys, args.value_width, space.values);
-      multiply(keys, (const float*)space.values, space.width);
-    }
-    has_sums = true;
-    done += keys;
-  }
-
-  template <class Value>
-  void multiply(int64_t keys, const Value* rows, int64_t stride) const {
-    const int64_t vectors = space.width / kWidth;
-    const float* factors = weights + done;
-    if (space.num_rows == 1)
-      add_weighted_rows(factors, keys, rows, stride, vectors, space.sums, has_sums);
-    else
-      DLPLUG_ISA::multiply<false>(space.num_rows, vectors, keys, factors, space.columns, rows,
-                                  stride, space.sums, space.width, has_sums);
-  }
-};
-
-}  // namespace
 
 template <class T, class Element>
 static void attend_few(const AttentionForward& args, const FewScratch<T, Element>& space,
@@ -206,48 +122,6 @@ void attention_forward_few(const AttentionForward& args, int64_t begin, int64_t 
         return attend_few_items<BFloat16, uint32_t>(args, begin, end, scratch, scratch_bytes);
 #endif
       return attend_few_items<BFloat16, float>(args, begin, end, scratch, scratch_bytes);
-  }
-}
-
-template <class T>
-static void combine(const AttentionForward& args, int64_t begin, int64_t end) {
-  const int64_t rows = args.batch * args.heads * args.num_queries, width = args.value_width;
-  for (int64_t row = begin; row < end; ++row) {
-    float top = -kInfinity, total = 0.0f;
-    for (int64_t at = row; at < args.num_key_items * rows; at += rows)
-      top = args.part_tops[at] > top ? args.part_tops[at] : top;
-    float* sums = nullptr;  // those of the first range that sees something; the others are added
-    for (int64_t at = row; at < args.num_key_items * rows; at += rows) {
-      if (args.part_totals[at] == 0.0f) continue;
-      // A range whose scores are all NaN has no top.
-      const float shrink =
-          args.part_tops[at] == top ? 1.0f : exp_of_score(args.part_tops[at] - top);
-      float* part = args.part_sums + at * width;
-      total += args.part_totals[at] * shrink;
-      over_row<1>(width, [&](int64_t j, int, auto half) __attribute__((always_inline)) {
-        const Float value = load(part + j, half) * shrink;
-        if (sums == nullptr)
-          store(part + j, value, half);
-        else
-          store(sums + j, load(sums + j, half) + value, half);
-      });
-      if (sums == nullptr) sums = part;
-    }
-    const int64_t head = row / args.num_queries;
-    float unused, factor;
-    put_rows<T>(args, head / args.heads, head % args.heads, row % args.num_queries, 1, sums, 0,
-                {&top, &total, &unused, &factor});
-  }
-}
-
-void attention_combine(const AttentionForward& args, int64_t begin, int64_t end) {
-  switch (args.dtype) {
-    case Dtype::kFloat32:
-      return combine<float>(args, begin, end);
-    case Dtype::kBFloat16:
-      return combine<BFloat16>(args, begin, end);
-    case Dtype::kFloat16:
-      return combine<Half>(args, begin, end);
   }
 }
 

@@ -20,7 +20,7 @@ struct Softmax {
   }
 };
 
-static void start(const Softmax& softmax, int64_t count) {
+[[maybe_unused]] static void start(const Softmax& softmax, int64_t count) {
   for (int64_t i = 0; i < count; ++i) {
     softmax.top[i] = -kInfinity;
     softmax.sum[i] = 0.0f;

@@ -2,7 +2,7 @@
 // of the weights to that of the scores.
 #pragma once
 
-#include "csrc/cpu/kernels/attention_dots.h"
+#include "csrc/cpu/kernels/attention_lane_sums.h"
 #include "csrc/cpu/kernels/attention_pairs.h"
 #include "csrc/cpu/kernels/attention_scores.h"
 
