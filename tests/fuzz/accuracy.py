@@ -46,7 +46,8 @@ def errors_of(
         theirs = [peer[name] for peer in peers]
         if any((x.dtype, x.shape) != (mine.dtype, mine.shape) for x in theirs):
             return {}, f"{name} is {mine.dtype} {tuple(mine.shape)}, not {theirs[0].dtype}"
-        numbers, why = _ordinary(mine, theirs, true[name])
+        stored = call.stored.get(name, mine.dtype)
+        numbers, why = _ordinary(mine, theirs, true[name], stored)
         if why:
             return {}, f"{name} {why}"
         if not numbers:
@@ -58,19 +59,31 @@ def errors_of(
         # Of terms of 1e248 it may overflow; so great an infinity would make NaN of every error.
         rounding = min(roundings.get(name, 0.0), LARGEST * eps)
         size = max(exact.abs().max().item(), rounding / eps, limits.tiny)
-        own, *others = ((x - exact).abs().max().item() / size for x in numbers)
+        nearest = _neighbours(exact, stored) if name in call.by_chance else (exact, exact)
+        own, *others = ((x - x.clamp(*nearest)).abs().max().item() / size for x in numbers)
         errors[name] = Error(own, better(others), eps + rounding / size)
     return errors, None
 
 
-def _ordinary(mine: Tensor, theirs: list[Tensor], true: Tensor) -> tuple[list[Tensor], str | None]:
+def _neighbours(exact: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+    """The numbers of a dtype below and above, themselves where they are of it; float64."""
+    near = exact.to(dtype)
+    down, up = (near.nextafter(torch.full_like(near, x)).double() for x in (-torch.inf, torch.inf))
+    near = near.double()
+    return torch.where(near > exact, down, near), torch.where(near < exact, up, near)
+
+
+def _ordinary(
+    mine: Tensor, theirs: list[Tensor], true: Tensor, stored: torch.dtype
+) -> tuple[list[Tensor], str | None]:
     """Mine, theirs and the true numbers where all but mine are finite, in float64.
 
-    Where the truth is not finite, and theirs are what it is, mine has to be the same.
+    Where the truth is not finite, or beyond the stored dtype's range, and theirs are what it is
+    there, mine has to be the same.
     """
-    limits, rounded = torch.finfo(mine.dtype), true.to(mine.dtype)
+    limits, rounded = torch.finfo(stored), true.to(stored).to(mine.dtype)
     is_ordinary = true.abs() < limits.max * (1 - limits.eps)
-    is_special = ~true.isfinite()
+    is_special = ~true.isfinite() | (true.abs() > limits.max * (1 + limits.eps))
     for peer in theirs:
         is_ordinary &= peer.isfinite()
         is_special &= (peer == rounded) | (peer.isnan() & rounded.isnan())

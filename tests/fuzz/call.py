@@ -1,6 +1,6 @@
 """One random call of an op, and what each way to compute it gives."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 
 import torch
@@ -24,6 +24,9 @@ class Call:
         written: Those of them that the op changes.
         roundings: By result one rounding of the largest term of the sums that it is made of, in
             the dtype that they are added in: terms may cancel.
+        stored: By result the dtype that it is stored in, where that is not its own; it has no
+            more than the range of that one.
+        by_chance: Results that chance rounds to either neighbour in ``stored``: both are right.
         wrong: Calls that differ from this one in what no backend accepts.
     """
 
@@ -33,6 +36,8 @@ class Call:
     inputs: list[Placed]
     written: list[Placed] = field(default_factory=list)
     roundings: Callable[[int], Mapping[str, float]] = lambda _: {}
+    stored: Mapping[str, torch.dtype] = field(default_factory=dict)
+    by_chance: Collection[str] = ()
     wrong: Mapping[str, Callable[[], object]] = field(default_factory=dict)
 
 

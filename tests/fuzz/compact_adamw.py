@@ -59,6 +59,7 @@ def draw(dice: Dice) -> Call:
     written = [*params, *(x for state in states for x in state.values()), *averages]
     written += grads if scale != 1.0 else []
     inputs = [*written, *(grads if scale == 1.0 else [])]
+    by_chance = _rounded_by_chance(lists[0], storage)
     formers = [former_of(dice, param, dtypes) for param in lists[0]] if dice.chance(0.3) else None
 
     def run() -> Results:
@@ -80,12 +81,18 @@ def draw(dice: Dice) -> Call:
     def peers(index: int) -> list[Results]:
         torch.manual_seed(index)
         seed = philox.draw_seed() if storage == "stochastic" else torch.zeros((), dtype=torch.int64)
-        others = copy.deepcopy(lists)
-        reference.compact_adamw_(
-            *others[:3], storage, seed, *options.values(), maximize, scale, factor
-        )
-        adamw.move_averages(others[3], others[0], weight)
-        return [_results(others, storage)]
+        found = []
+        # The kernel rounds the quotients that it keeps, not those that its step takes.
+        for is_wide in (False,) if scale == 1.0 else (False, True):
+            params, grads, states, averages = copy.deepcopy(lists)
+            taken = [x.float() for x in grads] if is_wide else grads
+            reference.compact_adamw_(
+                params, taken, states, storage, seed, *options.values(), maximize, scale, factor
+            )
+            adamw.move_averages(averages, params, weight)
+            grads = [x.to(grad.dtype) for x, grad in zip(taken, grads, strict=True)]
+            found.append(_results((params, grads, states, averages), storage))
+        return found
 
     def oracle(_) -> Results:
         results = {}
@@ -111,6 +118,8 @@ def draw(dice: Dice) -> Call:
         inputs=inputs,
         written=written,
         roundings=lambda _: _roundings(lists, storage, options),
+        stored=by_chance | _stored(lists[0], storage),
+        by_chance=by_chance,
         wrong=_wrong(lists, storage, options),
     )
 
@@ -199,6 +208,22 @@ def _results(lists, storage: str) -> Results:
         results[f"grad {i}"] = grad.clone()
     results |= {f"average {i}": average.clone() for i, average in enumerate(lists[3])}
     return results
+
+
+def _stored(params: list[Tensor], storage: str) -> dict[str, torch.dtype]:
+    """Of the parameters that nothing is kept beside."""
+    is_alone = storage not in ("remainder", "kahan")
+    return {f"param {i}": param.dtype for i, param in enumerate(params) if is_alone}
+
+
+def _rounded_by_chance(params: list[Tensor], storage: str) -> dict[str, torch.dtype]:
+    """By result the dtype that it is rounded to."""
+    return {
+        f"{name} {i}": param.dtype
+        for i, param in enumerate(params)
+        if reference.storage_for(param, storage) == "stochastic"
+        for name in NAMES
+    }
 
 
 def _roundings(lists, storage: str, options: dict[str, float]) -> dict[str, float]:
