@@ -7,10 +7,12 @@ import torch.nn.functional as F
 from dlplug import ops
 from tests.ops.norm_cases import (
     ADD_LAYER_NORM,
+    EPS,
     LAYER_NORM,
     each_isa,
     error,
     outputs_and_gradients,
+    outputs_of,
 )
 from tests.ops.norm_properties import NormProperties, needs_kernels
 
@@ -48,6 +50,49 @@ def test_weight_gradients_in_bfloat16_are_sums_in_float32(isa, norm):
         scale = oracle[weight_or_bias].abs().max().item()
         assert error(ours[weight_or_bias], oracle[weight_or_bias]) < 0.005 * scale
         assert error(theirs[weight_or_bias], oracle[weight_or_bias]) > 0.05 * scale
+
+
+@needs_kernels
+@each_isa
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16], ids=["float16", "bfloat16"])
+@pytest.mark.parametrize("norm", [LAYER_NORM, ADD_LAYER_NORM], ids=str)
+def test_a_far_first_part_costs_wide_rows_no_accuracy(norm, dtype, isa):
+    """The mean may be 500 standard deviations from a row's first numbers: no digit is lost."""
+    width = 1 << 20
+    drawn = torch.randn(width, generator=torch.Generator().manual_seed(0))
+    for first, far, scale in [(4, 1000, 0), (4, 1000, 1), (16, 333, 0), (16, 1000, 1), (0, 0, 1)]:
+        x = (drawn * scale + far).to(dtype)[None]
+        x[:, :first] = 0
+        inputs = [x, torch.zeros_like(x)][: 1 + norm.has_residual]
+        true = outputs_of(norm.reference(*(t.double() for t in inputs), eps=EPS))[0]
+        theirs = outputs_of(norm.torch(*inputs))[0]
+        with ops.use_backend("cpu"), ops.use_isa(isa):
+            ours = outputs_of(norm.ours(*inputs, eps=EPS))[0]
+        ulp = torch.finfo(dtype).eps * true.abs().max().item()
+        assert error(ours, true) <= 2 * error(theirs, true) + ulp, (first, far, scale)
+
+
+@needs_kernels
+@each_isa
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16], ids=["float16", "bfloat16"])
+@pytest.mark.parametrize("norm", [LAYER_NORM, ADD_LAYER_NORM], ids=str)
+def test_a_row_s_bits_do_not_depend_on_its_neighbours(norm, dtype, isa):
+    """Rows with a far first part, which are measured twice, beside usual ones: as each alone."""
+    x = norm.draw((13, 700), dtype)[0]
+    x[::3, :16] += 1000
+    forward = getattr(torch.ops.dlplug, norm.kernel)
+
+    def outputs(x):
+        if norm.has_residual:
+            return forward(x, torch.zeros_like(x), None, None, None, EPS, 0.0)
+        return forward(x, None, None, EPS)
+
+    with ops.use_isa(isa):
+        together = outputs(x)
+        alone = [outputs(row[None]) for row in x]
+    *rows, stats = zip(*alone, strict=True)
+    for found, expected in zip(together, [*map(torch.cat, rows), torch.cat(stats, 1)], strict=True):
+        assert torch.equal(found.flatten(), expected.flatten())
 
 
 def test_a_bias_needs_no_weight():

@@ -23,13 +23,10 @@ constexpr int kForwardRows = sizeof(H) == 2 ? 2 : 1;
 // What a group reads: it must leave room in the L1 cache for what is asked for and written.
 constexpr int64_t kForwardBytes = 12288;
 
-// X: type of x. H: type of residual, h and y; X and H are the same without residual.
-template <int kRows, class X, class H, bool kCentered, bool kAdd, bool kDropout, bool kStream>
-static void norm_forward_group(const NormForward& args, int64_t first, float* scratch) {
-  ForwardRow<X, H> at[kRows];
-  set_rows<kAdd>(args, first, scratch, at);
-  Moments moments = read_rows<X, H, kCentered, kAdd, kDropout, kStream>(args, first, at);
-  if constexpr (kCentered && sizeof(H) == 4) moments = moments_near(args.width, at, moments.mean);
+// What follows once the moments are known.
+template <class X, class H, bool kCentered, bool kAdd, bool kStream, int kRows>
+DLPLUG_INLINE void finish_rows(const NormForward& args, int64_t first,
+                               const ForwardRow<X, H> (&at)[kRows], const Moments& moments) {
   // Of equal numbers both terms of the variance are roundings, of one size.
   Float4 scale = (moments.variance < 0.0f ? Float4{} : moments.variance) + args.eps;
   for (int r = 0; r < kRows; ++r) scale[r] = __builtin_sqrtf(scale[r]);
@@ -39,6 +36,34 @@ static void norm_forward_group(const NormForward& args, int64_t first, float* sc
     if constexpr (kCentered) args.mean[first + r] = moments.mean[r];
   }
   write_rows<X, H, kCentered, kAdd, kStream>(args, at, moments.mean, scale);
+}
+
+// A group with rows whose moments lost digits: another sweep over these. One by one, for a row's
+// bits must not depend on its group; a call of its own, so that usual groups keep their registers.
+template <class X, class H, bool kAdd, bool kStream>
+[[gnu::noinline]] static void finish_far_rows(const NormForward& args, int64_t first, int count,
+                                              float* scratch, Moments moments) {
+  const Int4 is_far = far(moments);
+  for (int r = 0; r < count; ++r) {
+    ForwardRow<X, H> at[1];
+    set_rows<kAdd>(args, first + r, scratch + r * scratch_row_floats(args.width), at);
+    Moments row = {Float4{moments.mean[r]}, Float4{moments.variance[r]}, Float4{}};
+    if (is_far[r]) row = moments_near(args.width, at, row.mean);
+    finish_rows<X, H, true, kAdd, kStream>(args, first + r, at, row);
+  }
+}
+
+// X: type of x. H: type of residual, h and y; X and H are the same without residual.
+template <int kRows, class X, class H, bool kCentered, bool kAdd, bool kDropout, bool kStream>
+static void norm_forward_group(const NormForward& args, int64_t first, float* scratch) {
+  ForwardRow<X, H> at[kRows];
+  set_rows<kAdd>(args, first, scratch, at);
+  Moments moments = read_rows<X, H, kCentered, kAdd, kDropout, kStream>(args, first, at);
+  if constexpr (kCentered && sizeof(H) == 4) moments = moments_near(args.width, at, moments.mean);
+  if constexpr (kCentered && sizeof(H) == 2)
+    if (__builtin_expect(any(far(moments)), 0))
+      return finish_far_rows<X, H, kAdd, kStream>(args, first, kRows, scratch, moments);
+  finish_rows<X, H, kCentered, kAdd, kStream>(args, first, at, moments);
 }
 
 template <class X, class H, bool kCentered, bool kAdd, bool kDropout, bool kStream>

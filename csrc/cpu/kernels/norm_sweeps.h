@@ -5,6 +5,7 @@
 
 #include "csrc/cpu/kernels/norm.h"
 #include "csrc/cpu/kernels/norm_dropout.h"
+#include "csrc/cpu/kernels/norm_moments.h"
 #include "csrc/cpu/kernels/row_parts.h"
 
 namespace dlplug::DLPLUG_ISA {
@@ -72,11 +73,6 @@ DLPLUG_INLINE void set_rows(const NormForward& args, int64_t first, float* scrat
   }
 }
 
-// One lane per row.
-struct Moments {
-  Float4 mean, variance;  // RMSNorm: 0 and the mean square
-};
-
 // The first sweep: reads the rows, writes h, and returns the moments; of float32 the mean alone,
 // since the deviations from it need another sweep.
 template <class X, class H, bool kCentered, bool kAdd, bool kDropout, bool kStream, int kRows>
@@ -102,8 +98,7 @@ DLPLUG_INLINE Moments read_rows(const NormForward& args, int64_t first,
     }
   };
 
-  // Deviations from the mean of a few of the row's numbers: it is at most sqrt(width / kWidth)
-  // standard deviations from the row's own, so that the variance keeps more digits than H has.
+  // Deviations from the mean of a few of the row's numbers, which seldom is far from the row's own.
   Float4 near = {};
   if constexpr (kInOneSweep && kCentered) {
     Float few[kRows];
@@ -148,39 +143,9 @@ DLPLUG_INLINE Moments read_rows(const NormForward& args, int64_t first,
         if constexpr (kCentered) add_parts(all_sums, row_sums);
         if constexpr (kInOneSweep) add_parts(all_squares, squares);
       });
-  if constexpr (!kCentered) return {Float4{}, sums(all_squares) * inverse_width};
-  const Float4 mean = sums(all_sums) * inverse_width;
-  return {mean + near, sums(all_squares) * inverse_width - mean * mean};
-}
-
-// Of rows of float32 with about these means.
-template <class X, class H, int kRows>
-DLPLUG_INLINE Moments moments_near(int64_t width, const ForwardRow<X, H> (&at)[kRows],
-                                   Float4 mean) {
-  const float inverse_width = 1.0f / (float)width;
-  // The deviations' own sum takes back the rounding error of the first mean.
-  Float deviations[kRows][4] = {}, squares[kRows][4] = {}, all_deviations[kRows] = {},
-        all_squares[kRows] = {};
-  auto sweep = [&](int64_t j, int u, auto part) __attribute__((always_inline)) {
-#pragma GCC unroll 4
-    for (int r = 0; r < kRows; ++r) {
-      const Float deviation = used(load(at[r].kept + j, part) - mean[r], part);
-      deviations[r][u] += deviation;
-      squares[r][u] = fma(deviation, deviation, squares[r][u]);
-    }
-  };
-  over_parts(
-      width, 4,
-      [&](int64_t begin, int64_t end) __attribute__((always_inline)) {
-        over_row<4>(end - begin, [&](int64_t j, int u, auto part)
-                                     __attribute__((always_inline)) { sweep(begin + j, u, part); });
-      },
-      [&]() __attribute__((always_inline)) {
-        add_parts(all_deviations, deviations);
-        add_parts(all_squares, squares);
-      });
-  const Float4 shift = sums(all_deviations) * inverse_width;
-  return {mean + shift, sums(all_squares) * inverse_width - shift * shift};
+  if constexpr (!kCentered) return {Float4{}, sums(all_squares) * inverse_width, Float4{}};
+  const Float4 shift = sums(all_sums) * inverse_width;
+  return {near + shift, sums(all_squares) * inverse_width - shift * shift, shift};
 }
 
 // The last sweep: writes y.
