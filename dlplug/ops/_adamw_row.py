@@ -8,6 +8,7 @@ from torch import Tensor
 
 from dlplug.ops._averages import average_dtype
 from dlplug.ops._memory_layout import DTYPE_CODES, PLAIN_TYPES, is_dense, is_laid_out_as
+from dlplug.ops._released import is_released
 
 CPU = torch.device("cpu")
 
@@ -88,6 +89,6 @@ def _refuse_kind(tensor: Tensor, device: torch.device) -> str | None:
         return f"a tensor is on {tensor.device}"
     if torch.compiler.is_compiling():
         return None  # a tracer knows no memory
-    if tensor.numel() and tensor.data_ptr() == 0:
+    if is_released(tensor):
         return "its memory was released"
     return None

@@ -9,6 +9,9 @@ from torch import Tensor
 from dlplug.ops._adamw_row import Row, refusal_of_grad
 from dlplug.ops._known_rows import KnownRows
 from dlplug.ops._memory_layout import DTYPE_CODES, overlapping
+from dlplug.ops._released import refuse_released
+
+NAMES = ("params", "grads", "exp_avgs", "exp_avg_sqs", "max_exp_avg_sqs", "steps")
 
 
 class Rows(KnownRows):
@@ -88,6 +91,11 @@ class Rows(KnownRows):
         copies = {id(grad): copy for grad, copy in self._copies}
         grads = [copies.get(id(grad), grad) for grad in self.grads]
         return (self.params, grads, *self.states, self.steps)
+
+    def refuse_released(self) -> None:
+        """Raise where a tensor's memory was released: other code would read it, too."""
+        for name, tensors in zip((*NAMES, "averages"), self.lists, strict=True):
+            refuse_released("adamw_", name, tensors)
 
     def _rows(self) -> list[Row]:
         states = [tensors for tensors in self.states if tensors]

@@ -18,6 +18,7 @@ from dlplug.ops._memory_layout import (
     is_laid_out_as,
     overlapping,
 )
+from dlplug.ops._released import have_memory
 from dlplug.ops.fallback.compact_adamw import STORAGES, State, storage_for
 
 # What may stand in a state; a table has one column for both of the second.
@@ -113,7 +114,7 @@ class CompactRows(KnownRows):
             return "a tensor is not strided"
         if why := self._why_elsewhere():
             return why
-        if any([tensor.numel() and tensor.data_ptr() == 0 for tensor in kept]):
+        if not have_memory(kept, addresses_of(kept)):
             return "a tensor's memory was released"
         if not DTYPE_CODES.keys() >= {param.dtype for param in self.params}:
             return "a parameter is not float32, bfloat16 or float16"

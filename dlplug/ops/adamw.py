@@ -9,12 +9,10 @@ from torch.optim.adamw import adamw as torch_adamw
 from dlplug.errors import DtypeError, ShapeError
 from dlplug.ops import _backend, _library
 from dlplug.ops._adamw_device import DeviceRows, rows_for, update_on_device, update_table
-from dlplug.ops._adamw_rows import Rows
+from dlplug.ops._adamw_rows import NAMES, Rows
 from dlplug.ops._averages import check_averages
 from dlplug.ops._list_op import ListOp
 from dlplug.ops.fallback import adamw as reference
-
-_NAMES = ("params", "grads", "exp_avgs", "exp_avg_sqs", "max_exp_avg_sqs", "steps")
 
 
 def adamw_(
@@ -59,6 +57,7 @@ def adamw_(
     Raises:
         ShapeError: Lists of different lengths, or a row with different shapes.
         DtypeError: A tensor that is not floating point or not dense, or a row of different dtypes.
+        OpError: A tensor's memory was released.
         BackendError: The backend asked for cannot take the call.
     Numerics: at most twice PyTorch's own rounding error. The compiled kernel computes 16-bit
     tensors in float32, rounds once, and flushes float32 denormals to 0; PyTorch's loop and the
@@ -79,6 +78,7 @@ def adamw_(
             run = update_on_device if is_launch else update
             run(rows, *numbers, maximize, average_weight=average_weight)
             return
+        rows.refuse_released()
         if route == "reference" and not torch.compiler.is_compiling():
             reference.adamw_(*lists, lr, beta1, beta2, eps, weight_decay, maximize)
         else:
@@ -157,7 +157,7 @@ def _reference_of_lists(*args) -> None:
 def _check(lists: Sequence[Sequence[Tensor]]) -> None:
     """Refuse what no backend accepts, with the same message on all of them."""
     params = lists[0]
-    for name, tensors in zip(_NAMES, lists, strict=True):
+    for name, tensors in zip(NAMES, lists, strict=True):
         if len(tensors) != len(params) and (tensors or name != "max_exp_avg_sqs"):
             raise ShapeError(f"adamw_: {len(params)} params, but {len(tensors)} {name}")
         for i, (tensor, param) in enumerate(zip(tensors, params, strict=False)):
@@ -204,7 +204,7 @@ update_tables = _library.define_by_address(
 OP = _backend.register(
     ListOp(
         function=adamw_,
-        arguments=(*_NAMES, "averages"),
+        arguments=(*NAMES, "averages"),
         kernels=(_update_lists, update_tables),
         refuse=lambda _, rows: rows.refusal(),
         decline=lambda *_: None,

@@ -19,6 +19,7 @@ from dlplug.ops._compact_device import (
 )
 from dlplug.ops._compact_rows import CompactRows
 from dlplug.ops._list_op import ListOp
+from dlplug.ops._released import refuse_released
 from dlplug.ops.adamw import count_versions
 from dlplug.ops.fallback import compact_adamw as reference
 from dlplug.ops.fallback.adamw import move_averages
@@ -91,6 +92,7 @@ def compact_adamw_(
         DtypeError: A parameter that the storage is not for, a state that is not its, a gradient
             or average of another dtype, or a sparse gradient.
         ShapeError: Lists of different lengths, or a gradient, state or average of another shape.
+        OpError: A tensor's memory was released.
         BackendError: The backend asked for cannot take the call.
     Numerics: with ``remainder`` the bits of :func:`adamw_` in float32. Deterministic for any thread
     count.
@@ -136,6 +138,7 @@ def compact_adamw_(
             every = (*map(float, numbers), *scales, average_weight)
             update_tables([rows.table(maximize, *every, seed=int(drawn))], 0.0)
         else:
+            _refuse_released(params, grads, states, averages)
             reference.compact_adamw_(
                 params, grads, states, storage, drawn, *map(float, numbers), maximize, *scales
             )
@@ -242,6 +245,19 @@ def _check_grads(params: Sequence[Tensor], grads: Sequence[Tensor]) -> None:
             raise DtypeError(
                 f"compact_adamw_: grads[{i}] is {grad.dtype}, its parameter {param.dtype}"
             )
+
+
+def _refuse_released(
+    params: Sequence[Tensor],
+    grads: Sequence[Tensor],
+    states: Sequence[State],
+    averages: Sequence[Tensor],
+) -> None:
+    for name, tensors in (("params", params), ("grads", grads), ("averages", averages)):
+        refuse_released("compact_adamw_", name, tensors)
+    for name in dict.fromkeys(key for state in states for key in state):
+        own = [state[name] for state in states if name in state]
+        refuse_released("compact_adamw_", name, own)
 
 
 update_tables = _library.define_by_address(

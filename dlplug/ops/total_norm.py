@@ -10,7 +10,8 @@ from dlplug.errors import BackendError, DtypeError
 from dlplug.ops import _backend, _device_table, _library
 from dlplug.ops._device_table import DeviceTable
 from dlplug.ops._list_op import ListOp
-from dlplug.ops._memory_layout import DTYPE_CODES, PLAIN_TYPES, is_dense
+from dlplug.ops._memory_layout import DTYPE_CODES, PLAIN_TYPES, addresses_of, is_dense
+from dlplug.ops._released import have_memory, refuse_released
 from dlplug.ops.fallback import total_norm as reference
 
 COUNTER = array("q", [0])  # with which the table of a device begins
@@ -26,6 +27,7 @@ def total_norm(tensors: Sequence[Tensor]) -> Tensor:
         first. It is 0 for no tensors.
     Raises:
         DtypeError: A tensor is not floating point or not dense.
+        OpError: A tensor's memory was released.
         BackendError: The backend asked for cannot take the call.
     Numerics: the compiled kernel squares and adds in float64, so that it neither overflows nor
     loses small elements; elsewhere PyTorch's, whose squares overflow above 1e19. Deterministic for
@@ -63,6 +65,7 @@ def _check(tensors: Sequence[Tensor]) -> None:
                 f"total_norm: tensors[{i}] must be dense and floating point, got {tensor.dtype},"
                 f" {tensor.layout}"
             )
+    refuse_released("total_norm", "tensors", tensors)
 
 
 def norm_of_columns(tables: Sequence[tuple[array, array, array]]) -> float:
@@ -121,7 +124,7 @@ def _refuse(first: Tensor, tensors: Sequence[Tensor]) -> str | None:
         return "a tensor is not float32, bfloat16 or float16"
     if not all([tensor.is_contiguous() or is_dense(tensor) for tensor in tensors]):
         return "a tensor's strides leave gaps or overlap"
-    if any([tensor.numel() and tensor.data_ptr() == 0 for tensor in tensors]):
+    if not have_memory(tensors, addresses_of(tensors)):
         return "a tensor's memory was released"
     if torch.is_grad_enabled() and any([tensor.requires_grad for tensor in tensors]):
         return "a gradient may be asked for, which only PyTorch's ops give"
@@ -129,7 +132,7 @@ def _refuse(first: Tensor, tensors: Sequence[Tensor]) -> str | None:
 
 
 def _table(kept: DeviceTable, tensors: Sequence[Tensor]) -> Tensor:
-    addresses = [tensor.data_ptr() for tensor in tensors]
+    addresses = addresses_of(tensors)
     numels = [tensor.numel() for tensor in tensors]
     dtypes = [DTYPE_CODES[tensor.dtype] for tensor in tensors]
     numbers = array("q", addresses + numels + dtypes)

@@ -32,6 +32,7 @@ class ByEither(ByKernel, ByTorch):
         if route == "native":
             self._update_by_kernel(group, rows, lists[0])
             return
+        rows.refuse_released()
         if route == "reference":
             self._update_by_torch(group, lists, foreach=False, fused=False)
         elif torch.compiler.is_compiling():

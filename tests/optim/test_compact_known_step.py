@@ -7,7 +7,7 @@ import torch
 from torch.autograd import forward_ad
 
 from dlplug import ops
-from dlplug.errors import DtypeError, InvalidValueError
+from dlplug.errors import DtypeError, InvalidValueError, OpError
 from dlplug.ops.fallback.compact_adamw import STORAGES
 from dlplug.optim import CompactAdamW
 from tests.optim.adamw_cases import SHAPES, give_gradients, make, needs_kernels, take_steps
@@ -135,6 +135,9 @@ DISTURBANCES = {
     "a released gradient": lambda params, optimizer: setattr(
         params[0], "grad", torch._efficientzerotensor(params[0].shape, dtype=BFLOAT16)
     ),
+    "a released view": lambda params, optimizer: setattr(
+        params[0], "grad", released_view(params[0].grad)
+    ),
     "a pending negation": lambda params, optimizer: setattr(
         params[0], "grad", torch._neg_view(params[0].grad)
     ),
@@ -148,6 +151,15 @@ DISTURBANCES = {
         {"params": [with_gradient(torch.ones(2, dtype=BFLOAT16))]}
     ),
 }
+
+
+def released_view(values):
+    """Of a storage that was let go: it has an address, and nothing is there."""
+    memory = torch.stack([values, values])
+    view = memory[1]
+    memory.untyped_storage().resize_(0)
+    assert view.data_ptr() == values.nbytes
+    return view
 
 
 def with_gradient(values):
@@ -183,6 +195,20 @@ def test_what_is_refused_is_refused_after_a_known_step(taken):
     optimizer.param_groups[0]["seed"] = 3
     with pytest.raises(InvalidValueError, match="draws no numbers"):
         optimizer.step()
+
+
+@pytest.mark.parametrize("max_grad_norm", [None, 1.0])
+def test_a_gradient_whose_memory_was_released_is_an_error(max_grad_norm, taken):
+    """After a step that was known; no parameter has changed."""
+    params, optimizer = two_groups("kahan", max_grad_norm=max_grad_norm)
+    take_steps((params, optimizer), seeds=range(2))
+    before = [param.detach().clone() for param in params]
+    params[0].grad = released_view(params[0].grad)
+    with pytest.raises(OpError, match="was released"):
+        optimizer.step()
+    assert taken == [False, True, False]
+    for param, kept in zip(params, before, strict=True):
+        assert torch.equal(param, kept)
 
 
 def test_other_modes_are_not_known(taken):

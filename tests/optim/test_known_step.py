@@ -5,6 +5,7 @@ import torch
 from torch.autograd import forward_ad
 
 from dlplug import ops
+from dlplug.errors import OpError
 from dlplug.optim import FusedAdamW
 from tests.optim.adamw_cases import give_gradients, make, needs_kernels, take_steps
 
@@ -115,6 +116,15 @@ def test_autograd_notices_it(taken):
         loss.backward()
 
 
+def released_view(values):
+    """Of a storage that was let go: it has an address, and nothing is there."""
+    memory = torch.stack([values, values])
+    view = memory[1]
+    memory.untyped_storage().resize_(0)
+    assert view.data_ptr() == values.nbytes
+    return view
+
+
 def with_gradient(values):
     """A parameter whose gradient is its values."""
     param = torch.nn.Parameter(values)
@@ -135,6 +145,9 @@ DISTURBANCES = {
     ),
     "a released gradient": lambda params, optimizer: setattr(
         params[0], "grad", torch._efficientzerotensor(params[0].shape)
+    ),
+    "a released view": lambda params, optimizer: setattr(
+        params[0], "grad", released_view(params[0].grad)
     ),
     "a pending negation": lambda params, optimizer: setattr(
         params[0], "grad", torch._neg_view(params[0].grad)
@@ -161,6 +174,20 @@ def test_what_has_to_be_looked_at_is_not_known(disturbance, taken):
     if disturbance != "a state":
         for a, b in zip(before, everything(params, optimizer), strict=True):
             assert torch.equal(a, b)
+
+
+@pytest.mark.parametrize("max_grad_norm", [None, 1.0])
+def test_a_gradient_whose_memory_was_released_is_an_error(max_grad_norm, taken):
+    """After a step that was known; no parameter has changed."""
+    params, optimizer = make(FusedAdamW, max_grad_norm=max_grad_norm)
+    take_steps((params, optimizer), seeds=range(2))
+    before = [param.detach().clone() for param in params]
+    params[0].grad = released_view(params[0].grad)
+    with pytest.raises(OpError, match="was released"):
+        optimizer.step()
+    assert taken == [False, True, False]
+    for param, kept in zip(params, before, strict=True):
+        assert torch.equal(param, kept)
 
 
 def test_other_modes_are_not_known(taken):
