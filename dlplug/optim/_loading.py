@@ -21,6 +21,8 @@ class Loading:
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
         """Continue from a state; in place, once a CUDA graph has captured a step.
 
+        If it fails, states and groups are what they were.
+
         Args:
             state_dict: As of ``torch.optim.Optimizer.load_state_dict``.
         Raises:
@@ -47,8 +49,13 @@ class Loading:
             self.register_load_state_dict_pre_hook(check),
             self.register_load_state_dict_post_hook(take, prepend=True),
         ]
+        # PyTorch puts new ones in their place before the last thing that can fail.
+        former = self.state, self.param_groups
         try:
             super().load_state_dict(state_dict)
+        except BaseException:
+            self.state, self.param_groups = former
+            raise
         finally:
             for handle in handles:
                 handle.remove()

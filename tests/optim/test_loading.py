@@ -84,3 +84,22 @@ def test_a_state_that_is_refused_leaves_no_trace():
     torch.testing.assert_close(dict(other.state[param]), before, rtol=0, atol=0)
     other.load_state_dict(other.state_dict())
     torch.testing.assert_close(dict(other.state[param]), before, rtol=0, atol=0)
+
+
+@each_optimizer
+def test_a_load_that_fails_changes_nothing(make):
+    """Even after all was loaded: states, averages and groups are those before."""
+    _, optimizer = stepped(make)
+    optimizer.param_groups[0]["lr"] = 0.5
+    param, other = stepped(make)
+    states, groups = copy.deepcopy(dict(other.state[param])), copy.deepcopy(other.param_groups)
+
+    def fail(loaded):
+        assert loaded.param_groups[0]["lr"] == 0.5
+        raise ZeroDivisionError
+
+    with other.register_load_state_dict_post_hook(fail), pytest.raises(ZeroDivisionError):
+        other.load_state_dict(optimizer.state_dict())
+    torch.testing.assert_close(dict(other.state[param]), states, rtol=0, atol=0)
+    assert other.param_groups[0]["params"][0] is param
+    assert other.param_groups[0]["lr"] == groups[0]["lr"] == 1e-3
