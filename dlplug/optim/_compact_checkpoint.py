@@ -7,10 +7,9 @@ import torch
 from torch import Tensor
 
 from dlplug.errors import CheckpointError
-from dlplug.ops.compact_adamw import compact_state
 from dlplug.ops.fallback.compact_adamw import STORAGES
 from dlplug.optim._averaging import KEY
-from dlplug.optim._compact_states import PLAIN_NAMES, from_plain, loaded, values_of
+from dlplug.optim._compact_states import PLAIN_NAMES, first_state, from_plain, loaded, values_of
 from dlplug.optim._loading import Loading
 
 
@@ -85,11 +84,11 @@ class CompactCheckpoint(Loading):
         Args:
             param: One of this optimizer's.
         Returns:
-            ``param``, ``exp_avg`` and ``exp_avg_sq``, of the parameter's shape; zero states before
-            its first step.
+            ``param``, ``exp_avg`` and ``exp_avg_sq``, of the parameter's shape, and distributed as
+            it is; zero states before its first step.
         """
         storage = next(
             g["storage"] for g in self.param_groups if any(param is p for p in g["params"])
         )
-        state = self.state.get(param) or compact_state(param, storage)
+        state = self.state.get(param) or first_state(param, storage)
         return values_of(param, state, storage)

@@ -4,15 +4,13 @@ from dataclasses import replace
 
 from torch import Tensor
 
-from dlplug.errors import InvalidValueError
 from dlplug.ops import _device_table
 from dlplug.ops._compact_device import CompactDeviceRows, compact_rows_for
 from dlplug.ops._compact_rows import CompactRows
 from dlplug.ops.adamw import count_versions
-from dlplug.ops.compact_adamw import compact_adamw_, compact_state, update_tables
+from dlplug.ops.compact_adamw import compact_adamw_, update_tables
 from dlplug.optim._averaging import KEY
-from dlplug.optim._compact_states import local_state
-from dlplug.optim._gradient_norm import groups_with_parts
+from dlplug.optim._compact_states import first_state, local_state
 from dlplug.optim._known_step import KnownStep
 from dlplug.optim._local_tensors import local
 from dlplug.optim._random_seeds import NEXT_SEED, RandomSeeds
@@ -111,13 +109,7 @@ class CompactUpdate(RandomSeeds, KnownStep):
         """The state; its step on the parameter's device where that decides about skipping."""
         state = self.state[param]
         if not state:
-            if storage == "8bit" and groups_with_parts(param) != ():
-                raise InvalidValueError(
-                    "optimizer compact_adamw: storage '8bit' has blocks of the whole parameter, and"
-                    " this one is sharded",
-                    fix="take another storage, or strategy ddp",
-                )
-            state.update(compact_state(param, storage))
+            state.update(first_state(param, storage))
         if is_decided_there:
             state["step"] = state["step"].to(param.device, non_blocking=True)
         return state

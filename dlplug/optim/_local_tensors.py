@@ -59,6 +59,25 @@ def local(tensor: Tensor) -> Tensor:
     return tensor if is_plain else tensor.to_local()
 
 
+def is_distributed(tensor: Tensor) -> bool:
+    """Whether processes have a tensor together."""
+    return type(tensor) not in PLAIN_TYPES and hasattr(tensor, "placements")
+
+
+def distributed_as(param: Tensor, part: Tensor) -> Tensor:
+    """The tensor of the parameter's shape of which this process has that part; itself if plain."""
+    if not is_distributed(param):
+        return part
+    return type(param).from_local(
+        part,
+        param.device_mesh,
+        param.placements,
+        run_check=False,
+        shape=param.shape,
+        stride=param.stride(),
+    )
+
+
 def _is_split_as(tensor: Tensor, param: Tensor, dtensor: type) -> bool:
     return (
         type(tensor) is dtensor

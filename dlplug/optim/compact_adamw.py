@@ -57,8 +57,8 @@ class CompactAdamW(
             all parameters are float32.
         DtypeError: in the first step, a parameter that the storage is not for; in any, a sparse
             gradient.
-        CheckpointError: in ``load_state_dict``, a state of another storage or of AMSGrad, or one
-            that lacks what a captured CUDA graph writes.
+        CheckpointError: in ``load_state_dict``, a state of another storage or of AMSGrad, one that
+            does not fit the parameters, or one that lacks what a captured CUDA graph writes.
     References: see :func:`dlplug.ops.compact_adamw_`.
     """
 

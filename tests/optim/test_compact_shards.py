@@ -6,7 +6,7 @@ from torch import nn
 from torch.distributed.fsdp import fully_shard
 from torch.distributed.tensor import DTensor, Partial, Replicate, Shard, distribute_tensor
 
-from dlplug.errors import InvalidValueError
+from dlplug.errors import CheckpointError, InvalidValueError
 from dlplug.ops.fallback.compact_adamw import STORAGES
 from dlplug.optim import CompactAdamW
 from tests.optim.test_compact_adamw import model, train
@@ -42,6 +42,79 @@ def test_blocks_of_8_bits_need_the_whole_parameter(mesh):
             param.grad = param.detach().cos()
             optimizer.step()
     assert torch.equal(replica.to_local(), plain)
+
+
+def plainly_stepped(param):
+    """The state of torch.optim.AdamW after a step."""
+    optimizer = torch.optim.AdamW([param])
+    param.grad = param.detach().cos()
+    optimizer.step()
+    return optimizer.state_dict()
+
+
+def pair(mesh, split):
+    """A whole parameter in bfloat16, and the same one distributed."""
+    torch.manual_seed(0)
+    whole = nn.Parameter(torch.randn(20, 30).bfloat16())
+    return whole, nn.Parameter(distribute_tensor(whole.detach().clone(), mesh, [split]))
+
+
+SPLITS = [(s, split) for s in STORAGES for split in (Replicate(), Shard(0), Shard(1))]
+SPLITS = [
+    (storage, split) for storage, split in SPLITS if storage != "8bit" or split.is_replicate()
+]
+
+
+@pytest.mark.parametrize(("storage", "split"), SPLITS, ids=str)
+def test_a_plain_state_is_taken_over_and_given_back(storage, split, mesh):
+    """By each part as by the whole, to the last bit, and the next step too."""
+    found = []
+    for param in pair(mesh, split):
+        optimizer = CompactAdamW([param], storage=storage)
+        optimizer.load_state_dict(plainly_stepped(param))
+        param.grad = param.detach().sin()
+        optimizer.step()
+        values, plain = optimizer.float32_values(param), torch.optim.AdamW([param])
+        plain.load_state_dict(optimizer.plain_state_dict())
+        found.append([param.detach(), *values.values(), *plain.state[param].values()])
+    step_of_plain = 4
+    for i, (ours, theirs) in enumerate(zip(*found, strict=True)):
+        if i != step_of_plain:
+            assert theirs.placements == (split,)
+            theirs = theirs.full_tensor()
+        assert torch.equal(ours, theirs)
+
+
+def test_blocks_of_8_bits_take_no_plain_state_of_shards(mesh):
+    """Nor give one; nothing is loaded."""
+    _, param = pair(mesh, Shard(0))
+    optimizer = CompactAdamW([param], storage="8bit")
+    with pytest.raises(InvalidValueError, match="this one is sharded"):
+        optimizer.load_state_dict(plainly_stepped(param))
+    assert not optimizer.state
+    with pytest.raises(InvalidValueError, match="this one is sharded"):
+        optimizer.float32_values(param)
+
+
+def test_a_state_of_whole_tensors_is_none_of_shards(mesh):
+    """Nor the other way round; nothing is loaded."""
+    whole, shards = pair(mesh, Shard(0))
+    for param, other, words in (
+        (whole, shards, "exp_avg that is distributed, for a parameter that lies whole"),
+        (shards, whole, "exp_avg that lies whole on a process, for a parameter that is distrib"),
+    ):
+        optimizer = CompactAdamW([param], storage="kahan")
+        with pytest.raises(CheckpointError, match=words):
+            optimizer.load_state_dict(plainly_stepped(other))
+        assert not optimizer.state
+
+
+def test_a_state_that_is_split_otherwise_is_split_anew(mesh):
+    """As the parameter is."""
+    (_, param), (_, other) = pair(mesh, Shard(1)), pair(mesh, Replicate())
+    optimizer = CompactAdamW([param], storage="kahan")
+    optimizer.load_state_dict(plainly_stepped(other))
+    assert optimizer.state[param]["exp_avg"].placements == (Shard(1),)
 
 
 @pytest.mark.parametrize("split", [Replicate(), Shard(0)], ids=str)

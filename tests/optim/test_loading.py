@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from dlplug.errors import CheckpointError
+from dlplug.ops.fallback.compact_adamw import STORAGES
 from dlplug.optim import CompactAdamW, FusedAdamW
 
 OPTIMIZERS = [
@@ -103,3 +104,30 @@ def test_a_load_that_fails_changes_nothing(make):
     torch.testing.assert_close(dict(other.state[param]), states, rtol=0, atol=0)
     assert other.param_groups[0]["params"][0] is param
     assert other.param_groups[0]["lr"] == groups[0]["lr"] == 1e-3
+
+
+@pytest.mark.parametrize("storage", STORAGES)
+@pytest.mark.parametrize("fault", ["shape", "one element", "missing"])
+def test_a_plain_state_that_does_not_fit_changes_nothing(storage, fault):
+    """Its second parameter has another shape, also one that would be spread over all elements."""
+    size = {"shape": 6, "one element": 1, "missing": 5}[fault]
+    own, other = (
+        [nn.Parameter(torch.ones(n).to(dtype)) for n in sizes]
+        for sizes, dtype in (((4, 5), torch.bfloat16), ((4, size), torch.float32))
+    )
+    optimizer, plain = CompactAdamW(own, storage=storage), torch.optim.AdamW(other)
+    for param in (*own, *other):
+        param.grad = torch.ones_like(param)
+    optimizer.step()
+    plain.step()
+    given = plain.state_dict()
+    if fault == "missing":
+        del given["state"][1]["exp_avg_sq"]
+    states = copy.deepcopy([dict(optimizer.state[param]) for param in own])
+    words = "has no exp_avg_sq for" if fault == "missing" else rf"has shape \({size},\) of exp_avg"
+    with pytest.raises(CheckpointError, match=words):
+        optimizer.load_state_dict(given)
+    for param, state in zip(own, states, strict=True):
+        torch.testing.assert_close(dict(optimizer.state[param]), state, rtol=0, atol=0)
+    assert optimizer.param_groups[0]["storage"] == storage
+    optimizer.step()
