@@ -24,6 +24,7 @@ class KnownStep:
 
     _tables_kernel: Kernel  # of the CPU: (tables, max_norm)
     _rows: dict[tuple[int, str | int], KnownRows]
+    max_grad_norm: float | None
 
     def _known_rows(
         self, index: int, group: dict, params: list[Tensor], grads: list[Tensor]
@@ -48,12 +49,13 @@ class KnownStep:
         """Take the step if nothing has to be found out for it; whether it was taken.
 
         Parameters and states must lie where and as they lay in an update by the kernel for the CPU,
-        gradients as they lay; no scaler, no averages of a caller.
+        gradients as they lay; no scaler, no averages of a caller, no limit that is refused.
         """
         if (
             getattr(self, "grad_scale", None) is not None
             or getattr(self, "found_inf", None) is not None
             or self._given is not None
+            or (self.max_grad_norm is not None and not self.max_grad_norm > 0)
             or "cpu" not in self._tables_kernel.devices
             or not _backend.is_undisturbed("cpu")
         ):

@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor
 
+from dlplug.errors import InvalidValueError
 from dlplug.ops._memory_layout import sharing_gradients
 from dlplug.optim._gradients import clip_factor, divide, divide_at_once, multiply
 from dlplug.optim._local_tensors import local_lists
@@ -16,6 +17,20 @@ class Scaling:
     """
 
     max_grad_norm: float | None = None
+
+    def _check_limit(self) -> None:
+        """Refuse a step that would scale all gradients to 0, or turn them round.
+
+        Raises:
+            InvalidValueError: ``max_grad_norm`` was set to what is no limit.
+        """
+        if self.max_grad_norm is not None and not self.max_grad_norm > 0:
+            raise InvalidValueError(
+                f"max_grad_norm = {self.max_grad_norm} is out of range",
+                where=f"{type(self).__name__}.step()",
+                known="a number > 0, or None",
+                fix="set None for steps without clipping",
+            )
 
     def _is_skipped(self) -> bool:
         """Whether a gradient is not finite, so that nothing may change."""

@@ -57,6 +57,7 @@ class FusedAdamW(LeanZeroGrad, Loading, Averaging, Scaling, ByEither, OnDevice, 
     Raises:
         ValueError, RuntimeError: What ``torch.optim.AdamW`` refuses, in its words; sparse
             gradients among it.
+        InvalidValueError: in a step, a ``max_grad_norm`` that was set to 0 or less.
         BackendError: The backend that was asked for cannot take a group.
         CheckpointError: in ``load_state_dict``, a state of ``CompactAdamW`` with a storage other
             than ``float32_states`` (its ``plain_state_dict()`` is taken), or one that lacks what a
@@ -157,6 +158,7 @@ class FusedAdamW(LeanZeroGrad, Loading, Averaging, Scaling, ByEither, OnDevice, 
         self._prefetch()
         if self._step_as_known():
             return loss
+        self._check_limit()
         self._unscale_where_rows_cannot()
         try:
             groups = self._groups_for_kernel()

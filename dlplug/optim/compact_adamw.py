@@ -54,7 +54,7 @@ class CompactAdamW(
         capturable: As of ``FusedAdamW``; the seeds of ``stochastic`` are then on the GPU, too.
     Raises:
         InvalidValueError: A value out of range; in the first step, a storage for bfloat16 while
-            all parameters are float32.
+            all parameters are float32; in any, a ``max_grad_norm`` that was set to 0 or less.
         DtypeError: in the first step, a parameter that the storage is not for; in any, a sparse
             gradient.
         CheckpointError: in ``load_state_dict``, a state of another storage or of AMSGrad, one that
@@ -141,6 +141,7 @@ class CompactAdamW(
         self._prefetch()
         if self._step_as_known():
             return loss
+        self._check_limit()
         if not self.state:
             self.check_dtypes()
         with_grad = [param for param in self._all_params() if param.grad is not None]

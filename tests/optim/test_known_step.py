@@ -5,7 +5,7 @@ import torch
 from torch.autograd import forward_ad
 
 from dlplug import ops
-from dlplug.errors import OpError
+from dlplug.errors import InvalidValueError, OpError
 from dlplug.optim import FusedAdamW
 from tests.optim.adamw_cases import give_gradients, make, needs_kernels, take_steps
 
@@ -188,6 +188,23 @@ def test_a_gradient_whose_memory_was_released_is_an_error(max_grad_norm, taken):
     assert taken == [False, True, False]
     for param, kept in zip(params, before, strict=True):
         assert torch.equal(param, kept)
+
+
+@pytest.mark.parametrize("limit", [0.0, -1.0, float("nan")])
+@pytest.mark.parametrize("num_steps", [0, 2])
+def test_a_limit_that_is_none_is_refused_by_every_step(limit, num_steps, taken):
+    """Set after the optimizer was made: by the first step as by one that would be known."""
+    params, optimizer = two_groups(max_grad_norm=1.0)
+    take_steps((params, optimizer), seeds=range(num_steps))
+    before = [tensor.clone() for tensor in everything(params, optimizer)]
+    optimizer.max_grad_norm = limit
+    give_gradients(9, params)
+    with pytest.raises(InvalidValueError, match=f"max_grad_norm = {limit} is out of range"):
+        optimizer.step()
+    for now, kept in zip(everything(params, optimizer), before, strict=True):
+        assert torch.equal(now, kept)
+    optimizer.max_grad_norm = None
+    optimizer.step()
 
 
 def test_other_modes_are_not_known(taken):
