@@ -6,17 +6,38 @@ from typing import Any
 import torch
 
 from dlplug.errors import InvalidValueError
+from dlplug.ops import _device_table
 from dlplug.ops.compact_adamw import check_storage
 from dlplug.ops.fallback.compact_adamw import OF_BFLOAT16
+from dlplug.optim._group_options import OF_WHOLE, check_options
+
+OPTIONS = (
+    "params",
+    "lr",
+    "betas",
+    "eps",
+    "weight_decay",
+    "storage",
+    "maximize",
+    "capturable",
+    "seed",
+)
+# Of plain AdamW's groups, whose defaults say nothing.
+OF_PLAIN = ("amsgrad", "differentiable", "foreach", "decoupled_weight_decay", "param_names")
 
 
-def check_group(group: Mapping[str, Any]) -> None:
+def check_group(group: Mapping[str, Any], index: int) -> None:
     """Its storage and numbers; nothing is accepted and ignored.
 
+    Args:
+        group: With the optimizer's defaults.
+        index: Its number.
     Raises:
-        InvalidValueError: No such storage, a value out of range, or an option of AdamW that
-            compact AdamW does not have.
+        InvalidValueError: No such storage, a value out of range, an option of AdamW that compact
+            AdamW does not have, or what is an option of the whole optimizer or nearly one.
     """
+    own = {name: value for name, value in group.items() if name not in OF_PLAIN}
+    check_options("compact_adamw", own, index, OPTIONS, (*OF_WHOLE, "fused"))
     check_storage(group["storage"])
     for name in ("amsgrad", "differentiable", "foreach"):
         if group.get(name):
@@ -58,3 +79,24 @@ def check_fit(groups: Sequence[Mapping[str, Any]]) -> None:
             " these are float32",
             fix="convert the model (trainer.precision: bf16-true), take storage 8bit, or adamw",
         )
+
+
+def check_capturable(groups: Sequence[Mapping[str, Any]]) -> None:
+    """What a CUDA graph is to capture lies where there are such.
+
+    Not asked before a step: a model may be moved after its optimizer was made.
+
+    Raises:
+        InvalidValueError: A group has ``capturable`` and a parameter on the CPU.
+    """
+    if torch.compiler.is_compiling():
+        return  # a tracer shows the option as True for every optimizer
+    for index, group in enumerate(groups):
+        on_device = map(_device_table.is_on_device, group["params"])
+        if group["capturable"] and not all(on_device):
+            raise InvalidValueError(
+                "optimizer compact_adamw: capturable = True, and a parameter is on cpu",
+                where=f"parameter group {index}",
+                known="parameters on a GPU, whose steps CUDA graphs capture",
+                fix="set capturable = False in the group, or move the model to a GPU first",
+            )

@@ -26,7 +26,7 @@ class CompactUpdate(RandomSeeds, KnownStep):
         self, index: int, group: dict, params: list[Tensor], grads: list[Tensor]
     ) -> CompactRows | None:
         rows, storage = self._rows.get((index, 0)), group["storage"]
-        if type(rows) is not CompactRows or rows.storage != storage:
+        if type(rows) is not CompactRows or rows.storage != storage or group["capturable"]:
             return None
         if ("seed" in group) != (storage == "stochastic"):
             return None

@@ -6,11 +6,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from dlplug.errors import CheckpointError
+from dlplug.errors import CheckpointError, InvalidValueError
 from dlplug.ops._adamw_rows import Rows
 from dlplug.optim._averaging import Averaging, check_decay
 from dlplug.optim._by_either import ByEither
 from dlplug.optim._by_torch import asks_for_torch
+from dlplug.optim._group_options import check_options
 from dlplug.optim._lean_step import LeanZeroGrad, lean_step
 from dlplug.optim._loading import Loading
 from dlplug.optim._on_device import OnDevice
@@ -57,7 +58,8 @@ class FusedAdamW(LeanZeroGrad, Loading, Averaging, Scaling, ByEither, OnDevice, 
     Raises:
         ValueError, RuntimeError: What ``torch.optim.AdamW`` refuses, in its words; sparse
             gradients among it.
-        InvalidValueError: in a step, a ``max_grad_norm`` that was set to 0 or less.
+        InvalidValueError: An option of the whole optimizer, or nearly one, in a group; in a step,
+            a ``max_grad_norm`` that was set to 0 or less.
         BackendError: The backend that was asked for cannot take a group.
         CheckpointError: in ``load_state_dict``, a state of ``CompactAdamW`` with a storage other
             than ``float32_states`` (its ``plain_state_dict()`` is taken), or one that lacks what a
@@ -104,6 +106,26 @@ class FusedAdamW(LeanZeroGrad, Loading, Averaging, Scaling, ByEither, OnDevice, 
         self._rows: dict[tuple[int, str], Rows] = {}
         self._grad_factor = 1.0
         self._forget_tables()
+
+    def add_param_group(self, param_group: dict[str, Any]) -> None:
+        """As of any optimizer.
+
+        Raises:
+            InvalidValueError: The group has what is an option of the whole optimizer or of
+                ``CompactAdamW``, or nearly one; names unlike options are the caller's own.
+        """
+        if isinstance(param_group, dict):  # else PyTorch says so
+            index, options = len(self.param_groups), ("params", "param_names", *self.defaults)
+            storage = param_group.get("storage", PLAIN_STORAGE)
+            if storage != PLAIN_STORAGE:
+                raise InvalidValueError(
+                    f"optimizer adamw has no storage, and a group sets storage = {storage!r}",
+                    where=f"parameter group {index}",
+                    known=", ".join(options),
+                    fix="leave it out, or take compact_adamw",
+                )
+            check_options("adamw", param_group, index, (*options, "storage"))
+        super().add_param_group(param_group)
 
     def __setstate__(self, state: dict) -> None:
         """Restore a copy, a pickle or a checkpoint; addresses are never part of those."""

@@ -11,7 +11,12 @@ from dlplug.ops._compact_device import update_table
 from dlplug.ops.compact_adamw import check_layouts
 from dlplug.optim._averaging import Averaging
 from dlplug.optim._compact_checkpoint import CompactCheckpoint
-from dlplug.optim._compact_groups import check_fit, check_group, refuse_out_of_range
+from dlplug.optim._compact_groups import (
+    check_capturable,
+    check_fit,
+    check_group,
+    refuse_out_of_range,
+)
 from dlplug.optim._compact_update import CompactUpdate, by_device
 from dlplug.optim._lean_step import LeanZeroGrad, lean_step
 from dlplug.optim._local_tensors import redistribute_gradients
@@ -54,7 +59,8 @@ class CompactAdamW(
         capturable: As of ``FusedAdamW``; the seeds of ``stochastic`` are then on the GPU, too.
     Raises:
         InvalidValueError: A value out of range; in the first step, a storage for bfloat16 while
-            all parameters are float32; in any, a ``max_grad_norm`` that was set to 0 or less.
+            all parameters are float32; in any, a ``max_grad_norm`` that was set to 0 or less, or
+            ``capturable`` of parameters on the CPU.
         DtypeError: in the first step, a parameter that the storage is not for; in any, a sparse
             gradient.
         CheckpointError: in ``load_state_dict``, a state of another storage or of AMSGrad, one that
@@ -102,10 +108,10 @@ class CompactAdamW(
         """As of any optimizer; a group that rounds by chance gets its first seed.
 
         Raises:
-            InvalidValueError: No such storage, a value out of range, or an option of AdamW that
-                this class does not have.
+            InvalidValueError: No such storage, a value out of range, or an option that this class
+                does not have, or not for a group; names unlike options are the caller's own.
         """
-        check_group({**self.defaults, **param_group})
+        check_group({**self.defaults, **param_group}, len(self.param_groups))
         super().add_param_group(param_group)
         index = len(self.param_groups) - 1
         if self.param_groups[index]["storage"] == "stochastic":
@@ -142,6 +148,7 @@ class CompactAdamW(
         if self._step_as_known():
             return loss
         self._check_limit()
+        check_capturable(self.param_groups)
         if not self.state:
             self.check_dtypes()
         with_grad = [param for param in self._all_params() if param.grad is not None]

@@ -289,6 +289,10 @@ def test_a_group_of_an_unknown_storage_is_refused():
         ({"amsgrad": True}, "has no amsgrad"),
         ({"differentiable": True}, "has no differentiable"),
         ({"foreach": True}, "has no foreach"),
+        ({"fused": True}, "has one fused for all groups, and a group sets fused = True"),
+        ({"max_grad_norm": 1.0}, "has one max_grad_norm for all groups"),
+        ({"ema_decay": 0.0}, "has one ema_decay for all groups"),
+        ({"storag": "kahan"}, "has no option 'storag' of a group"),
     ],
 )
 def test_a_group_is_checked_as_the_optimizer_is(values, words):
@@ -299,7 +303,7 @@ def test_a_group_is_checked_as_the_optimizer_is(values, words):
     with pytest.raises(InvalidValueError, match=words):
         optimizer.add_param_group({"params": model().parameters(), **values})
     assert len(optimizer.param_groups) == 1
-    plain = {"amsgrad": False, "foreach": None, "initial_lr": 1e-3}
+    plain = {"amsgrad": False, "foreach": None, "fused": None, "initial_lr": 1e-3, "name": "last"}
     optimizer.add_param_group({"params": model().parameters(), **plain})
 
 

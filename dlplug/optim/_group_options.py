@@ -1,0 +1,53 @@
+"""What is asked of one parameter group: no option is accepted and ignored."""
+
+from collections.abc import Collection, Mapping
+from difflib import get_close_matches
+from typing import Any
+
+from dlplug.errors import InvalidValueError
+
+# As arguments of an optimizer, which has one of each.
+OF_WHOLE = ("max_grad_norm", "ema_decay")
+# Of the letters. Further from every option are names of the caller's own and of schedulers (name,
+# lr_scale, initial_lr), which a group keeps for them.
+LIKENESS = 0.8
+
+
+def check_options(
+    optimizer: str,
+    group: Mapping[str, Any],
+    index: int,
+    options: Collection[str],
+    of_whole: Collection[str] = OF_WHOLE,
+) -> None:
+    """A group's names are options of a group, or the caller's own.
+
+    Args:
+        optimizer: For the errors.
+        group: As it is added.
+        index: Its number.
+        options: That a group may have.
+        of_whole: That only the optimizer has.
+    Raises:
+        InvalidValueError: A group sets one of the optimizer's, or a name near to an option.
+    """
+    where = f"parameter group {index}"
+    for name in [name for name in group if name not in options]:
+        if name in of_whole:
+            if group[name] is None or group[name] is False:
+                continue
+            raise InvalidValueError(
+                f"optimizer {optimizer} has one {name} for all groups, and a group sets"
+                f" {name} = {group[name]!r}",
+                where=where,
+                known=", ".join(options),
+                fix=f"give {name} to the optimizer",
+            )
+        near = get_close_matches(str(name), [*options, *of_whole], n=1, cutoff=LIKENESS)
+        if near:
+            raise InvalidValueError(
+                f"optimizer {optimizer} has no option {name!r} of a group",
+                where=where,
+                known=", ".join(options),
+                fix=f"did you mean {near[0]!r}?",
+            )
