@@ -10,7 +10,7 @@
 //   a + average_weight (param - a), towards the parameters as they are stored
 // steps (t): one float32 number each
 // numbers: lr, beta1, beta2, eps, weight_decay, average_weight; (6,) float64, contiguous, on the
-// CPU On a GPU the steps lie all there or all on the CPU, and the numbers on either; nothing waits.
+// CPU. On a GPU the steps lie all there or all on the CPU, the numbers on either; nothing waits.
 // No two written tensors may overlap. Arithmetic is in float32, each result rounded once; states
 // below the smallest normal number become 0. Deterministic for any number of threads.
 #pragma once

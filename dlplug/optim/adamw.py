@@ -1,4 +1,4 @@
-"""AdamW with one compiled call per parameter group."""
+"""AdamW with one compiled call for all parameter groups."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -21,7 +21,7 @@ PLAIN_STORAGE = "float32_states"  # the one of CompactAdamW that is a state of A
 
 
 class FusedAdamW(LeanZeroGrad, Loading, Averaging, Scaling, ByEither, OnDevice, torch.optim.AdamW):
-    """``torch.optim.AdamW`` whose step updates a whole parameter group in one compiled call.
+    """``torch.optim.AdamW`` whose step updates all parameter groups in one compiled call.
 
     Same arguments, same state, same checkpoints: a ``state_dict`` of either class loads into the
     other. Parameters that the kernel does not take (float64, complex, gaps in memory) are updated
