@@ -8,9 +8,12 @@ from dlplug.ops._adamw_rows import Rows
 from dlplug.ops._averages import average_dtype
 from dlplug.ops.adamw import OP, update
 from dlplug.ops.fallback.adamw import move_averages
+from dlplug.optim import FusedAdamW
+from dlplug.optim._averaging import KEY
 from tests.fuzz.call import Call, Results
 from tests.fuzz.dice import DTYPES, Dice, Placed, placed_with
 from tests.fuzz.former import former_of, give, objects_of, turned, undone
+from tests.fuzz.known import take_known_step
 from tests.ops.adamw_cases import OPTIONS, Lists, copy_of, run_fused_torch, run_reference
 
 NAME = "adamw_"
@@ -22,14 +25,14 @@ FLUSHED = torch.finfo(torch.float32).tiny
 def draw(dice: Dice) -> Call:
     """Lists of none to five parameters of any dtypes, layouts and ages, before any step."""
     dtype, is_mixed, amsgrad = dice.choice(DTYPES), dice.chance(0.3), dice.chance(0.4)
-    has_averages = dice.chance(0.4)
+    has_averages, is_known = dice.chance(0.4), dice.chance(0.3)
     weight = draw_weight(dice) if has_averages else 0.0
     if dice.chance(0.03):
         dtype = torch.float64
     placed: list[list[Placed]] = [[], [], [], [], [], []]
     averages: list[Placed] = []
     for _ in range(dice.randint(0, 5)):
-        row = _row(dice, dice.choice(DTYPES) if is_mixed else dtype, amsgrad)
+        row = _row(dice, dice.choice(DTYPES) if is_mixed else dtype, amsgrad, is_known)
         for kind, x in zip(placed, row, strict=True):
             kind.extend([] if x is None else [x])
         if has_averages:
@@ -41,10 +44,16 @@ def draw(dice: Dice) -> Call:
     inputs = [x for kind in placed for x in kind] + averages
     averaged = [x.tensor for x in averages]
     former = None
-    if lists[0] and dice.chance(0.3):
+    if lists[0] and not is_known and dice.chance(0.4):
         former = [former_of(dice, param, DTYPES) for param in lists[0]]
+    # How many parameters are in the first group of an optimizer that knows them.
+    first = dice.randint(1, len(lists[0])) if lists[0] and is_known else 0
 
     def run() -> Results:
+        if first and _run_as_known(
+            [*lists, averaged], first, inputs, options | {"maximize": maximize}, weight
+        ):
+            return _results(lists, averaged)
         moving = dict(averages=averaged, average_weight=weight)
         if former is None or not _run_after_another_step(
             [*lists, averaged], former, inputs, (*options.values(), maximize), weight
@@ -140,8 +149,24 @@ def _run_after_another_step(
     return is_native
 
 
-def _row(dice: Dice, dtype: torch.dtype, amsgrad: bool) -> list[Placed | None]:
-    """Parameter, gradient, m, v, u and step; states lie as the parameter does."""
+def _run_as_known(
+    lists: Lists, first: int, inputs: list[Placed], options: dict, weight: float
+) -> bool:
+    """A step of FusedAdamW after one of the same tensors; whether it was taken as such."""
+    params, grads, m, v, u, steps, averages = lists
+    params = objects_of(params)
+    betas = options.pop("beta1"), options.pop("beta2")
+    groups = [{"params": part} for part in (params[:first], params[first:]) if part]
+    optimizer = FusedAdamW(groups, betas=betas, amsgrad=bool(u), **options)
+    optimizer.ema_decay = 1.0 - weight if averages else None
+    columns = {"step": steps, "exp_avg": m, "exp_avg_sq": v, "max_exp_avg_sq": u, KEY: averages}
+    for i, param in enumerate(params):
+        optimizer.state[param] = {name: kind[i] for name, kind in columns.items() if kind}
+    return take_known_step(optimizer, params, grads, inputs)
+
+
+def _row(dice: Dice, dtype: torch.dtype, amsgrad: bool, is_beside: bool) -> list[Placed | None]:
+    """Parameter, gradient, m, v, u and step; states, or all, lie as the parameter does."""
     shape = dice.shape(60_000 if dice.chance(0.05) else 3000)
     kind = dice.kind("huge")
     param = dice.placed(dice.values(shape, dtype, dice.kind("special", "huge")), is_dense=True)
@@ -153,7 +178,9 @@ def _row(dice: Dice, dtype: torch.dtype, amsgrad: bool) -> list[Placed | None]:
     if not amsgrad:
         states[2] = None
     step = dice.placed(torch.tensor(float(age)))
-    return [param, dice.placed(dice.values(shape, dtype, kind)), *states, step]
+    grad = dice.values(shape, dtype, kind)
+    grad = placed_like(dice, grad, param.tensor) if is_beside else dice.placed(grad)
+    return [param, grad, *states, step]
 
 
 def placed_like(dice: Dice, x: Tensor, param: Tensor) -> Placed:

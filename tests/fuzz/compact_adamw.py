@@ -9,6 +9,8 @@ from dlplug import ops
 from dlplug.ops._compact_rows import CompactRows
 from dlplug.ops.fallback import adamw, philox
 from dlplug.ops.fallback import compact_adamw as reference
+from dlplug.optim import CompactAdamW
+from dlplug.optim._averaging import KEY
 from tests.fuzz.adamw import (
     FLUSHED,
     draw_average,
@@ -21,6 +23,7 @@ from tests.fuzz.adamw import (
 from tests.fuzz.call import Call, Results
 from tests.fuzz.dice import Dice, Placed
 from tests.fuzz.former import former_of, give, objects_of, turned, undone
+from tests.fuzz.known import take_known_step
 from tests.fuzz.running import num_threads
 from tests.ops.adamw_cases import OPTIONS
 
@@ -36,6 +39,7 @@ def draw(dice: Dice) -> Call:
         dtypes.append(torch.float16)
     scale, factor = _draw_factors(dice)
     has_averages = dice.chance(0.4)
+    is_known = scale == factor == 1.0 and dice.chance(0.7)
     weight = draw_weight(dice) if has_averages else 0.0
     params, grads, states, averages = [], [], [], []
     for _ in range(dice.randint(1, 4)):
@@ -44,7 +48,10 @@ def draw(dice: Dice) -> Call:
         kind = dice.kind("special", "huge", "denormal", "tiny")
         params.append(dice.placed(dice.values(shape, dtype, kind), is_dense=True))
         grad = dice.values(shape, dtype, dice.kind("special", "huge"))
-        grads.append(dice.placed(grad, may_expand=scale == 1.0))  # else it is written
+        if is_known:
+            grads.append(placed_like(dice, grad, params[-1].tensor))
+        else:
+            grads.append(dice.placed(grad, may_expand=scale == 1.0))  # else it is written
         states.append(_state(dice, params[-1].tensor, storage))
         if has_averages:
             averages.append(draw_average(dice, params[-1].tensor))
@@ -63,7 +70,12 @@ def draw(dice: Dice) -> Call:
     formers = [former_of(dice, param, dtypes) for param in lists[0]] if dice.chance(0.3) else None
 
     def run() -> Results:
-        given, rows = lists, CompactRows()
+        given, rows, seed = lists, CompactRows(), None
+        if is_known:
+            seed = int(philox.draw_seed()) if storage == "stochastic" else None
+            moving = options | {"maximize": maximize, "storage": storage}
+            if _run_as_known(lists, inputs, moving, weight, seed):
+                return _results(lists, storage)
         if formers is not None:
             with undone(inputs):
                 given = _after_another_step(lists, formers, storage, rows)
@@ -74,6 +86,7 @@ def draw(dice: Dice) -> Call:
             maximize=maximize,
             averages=given[3],
             **factors,
+            seed=seed,
             rows=rows,
         )
         return _results(lists, storage)
@@ -122,6 +135,22 @@ def draw(dice: Dice) -> Call:
         by_chance=by_chance,
         wrong=_wrong(lists, storage, options),
     )
+
+
+def _run_as_known(
+    lists, inputs: list[Placed], options: dict, weight: float, seed: int | None
+) -> bool:
+    """A step of CompactAdamW after one of the same tensors; whether it was taken as such."""
+    params, grads, states, averages = lists
+    params = objects_of(params)
+    betas = options.pop("beta1"), options.pop("beta2")
+    optimizer = CompactAdamW(params, betas=betas, **options)
+    if seed is not None:
+        optimizer.param_groups[0]["seed"] = seed
+    optimizer.ema_decay = 1.0 - weight if averages else None
+    for i, (param, state) in enumerate(zip(params, states, strict=True)):
+        optimizer.state[param] = state | ({KEY: averages[i]} if averages else {})
+    return take_known_step(optimizer, params, grads, inputs)
 
 
 def _draw_factors(dice: Dice) -> tuple[float, float]:

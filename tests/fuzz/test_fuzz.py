@@ -9,6 +9,7 @@ import torch
 from dlplug import ops
 from dlplug.errors import BackendError, OpError
 from dlplug.ops import _backend
+from dlplug.optim import CompactAdamW, FusedAdamW
 from tests.fuzz import __main__ as command
 from tests.fuzz.accuracy import errors_of
 from tests.fuzz.call import Call
@@ -91,6 +92,34 @@ def test_most_calls_reach_the_kernel(name):
             except BackendError:
                 pass
     assert taken >= 40
+
+
+OPTIMIZERS = {"adamw_": FusedAdamW, "compact_adamw_": CompactAdamW}
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_some_steps_are_of_known_tensors(name, monkeypatch):
+    """Taken by an optimizer whose last step was of the same ones."""
+    kind, taken = OPTIMIZERS[name], []
+    step = kind._step_as_known
+    monkeypatch.setattr(kind, "_step_as_known", lambda own: taken.append(step(own)) or taken[-1])
+    assert run(name, 0, range(60), None, print) == 0
+    assert sum(taken) >= 5
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_a_fault_of_a_known_step_is_found(name, monkeypatch):
+    """A hundredth more in the learning rate of such steps alone."""
+    kind = OPTIMIZERS[name]
+    table = kind._table
+
+    def spoiled(own, group, *arguments):
+        return table(own, group | {"lr": group["lr"] * 1.01}, *arguments)
+
+    monkeypatch.setattr(kind, "_table", spoiled)
+    said = []
+    assert run(name, 0, range(60), None, said.append) > 0
+    assert any("param" in line and "error" in line for line in said[:-1])
 
 
 def changed(call: Call, change) -> Call:

@@ -43,10 +43,13 @@ def everything(params, optimizer):
 
 @each_storage
 @pytest.mark.parametrize("max_grad_norm", [None, 0.1, 1e9])
-@pytest.mark.parametrize("ema_decay", [None, 0.9])
-def test_it_has_the_bits_of_any_step(storage, max_grad_norm, ema_decay, taken, monkeypatch):
+@pytest.mark.parametrize(("ema_decay", "maximize"), [(None, False), (0.9, False), (None, True)])
+def test_it_has_the_bits_of_any_step(
+    storage, max_grad_norm, ema_decay, maximize, taken, monkeypatch
+):
     """Of two groups, clipped together or not, with the same random numbers."""
     options = dict(storage=storage, max_grad_norm=max_grad_norm, ema_decay=ema_decay)
+    options["maximize"] = maximize
     known, other = two_groups(**options), two_groups(**options)
     take_steps(known)
     assert taken == [False, True, True, True, True]

@@ -50,6 +50,28 @@ def test_it_has_the_bits_of_any_step(max_grad_norm, amsgrad, ema_decay, taken, m
         assert torch.equal(a, b)
 
 
+DTYPES = [torch.float32, torch.bfloat16, torch.float16]
+
+
+@pytest.mark.parametrize("maximize", [False, True])
+@pytest.mark.parametrize("dtypes", [DTYPES[:1], DTYPES], ids=["one dtype", "mixed"])
+def test_it_has_the_bits_of_any_step_up_the_gradient(maximize, dtypes, taken, monkeypatch):
+    """And down, for parameters of one dtype or several, clipped together."""
+
+    def pair():
+        params = [p for dtype in dtypes for p in make(FusedAdamW, dtype)[0]]
+        options = dict(lr=0.05, maximize=maximize, max_grad_norm=0.5, ema_decay=0.9)
+        return params, FusedAdamW(params, **options)
+
+    known, other = pair(), pair()
+    take_steps(known)
+    assert taken == [False, True, True, True, True]
+    monkeypatch.setattr(FusedAdamW, "_step_as_known", lambda own: False)
+    take_steps(other)
+    for a, b in zip(everything(*known), everything(*other), strict=True):
+        assert torch.equal(a, b)
+
+
 def test_gradients_that_are_not_numbers_spoil_all(taken):
     """As by PyTorch's clip_grad_norm_, whose factor is then NaN."""
     params, optimizer = two_groups(max_grad_norm=1.0)
