@@ -9,6 +9,7 @@ from dlplug import ops
 from tests.fuzz.adamw import FLUSHED, largest_of
 from tests.fuzz.call import Call, Results, outputs_and_gradients
 from tests.fuzz.dice import DTYPES, Dice
+from tests.fuzz.seen_pairs import leaks_of, without_leaks
 
 NAME = "attention"
 WORK, MUCH_WORK = 100_000, 4_000_000  # multiply-adds of the scores
@@ -124,10 +125,17 @@ def _call(placed, grad, needed, options) -> Call:
         with ops.use_backend("reference"):
             return results(dtype)
 
+    def right(index: int, dtype=None) -> Results:
+        return without_leaks(lambda: by_reference(index, dtype))
+
+    def leaks(index: int) -> dict[str, Tensor]:
+        wide = leaks_of(lambda: by_reference(index, torch.float64))
+        return {n: x | wide[n] for n, x in leaks_of(lambda: by_reference(index)).items()}
+
     def roundings(index: int) -> dict[str, float]:
         found = _roundings(views, grad.tensor, options)
         if "sinks" in needed and found:
-            output = by_reference(index, torch.float64)["output 0"]
+            output = right(index, torch.float64)["output 0"]
             found["gradient of sinks"] += _lost_by_sinks(views, grad.tensor, options, output)
         return found
 
@@ -136,9 +144,10 @@ def _call(placed, grad, needed, options) -> Call:
 
     return Call(
         run=results,
-        peers=lambda index: [by_reference(index)],
-        oracle=lambda index: by_reference(index, torch.float64),
+        peers=lambda index: [right(index)],
+        oracle=lambda index: right(index, torch.float64),
         inputs=[*placed.values(), grad],
+        leaks=leaks,
         roundings=roundings,
         wrong=_wrong(views, options, changed),
     )
@@ -149,10 +158,14 @@ def _roundings(views: dict[str, Tensor], grad: Tensor, options: dict) -> dict[st
 
     In the query's dtype, in which the output is kept for the backward pass.
     """
-    query, key, value = (views[name].double() for name in ("query", "key", "value"))
+    # What is not finite is no term of a finite result.
+    query, key, value, grad = (
+        x.double().nan_to_num(0.0, 0.0, 0.0)
+        for x in (views["query"], views["key"], views["value"], grad)
+    )
     if not (query.numel() and key.numel() and value.numel()):
         return {}
-    of_weights = (grad.double().norm(dim=-1).max() * value.norm(dim=-1).max()).item()
+    of_weights = (grad.norm(dim=-1).max() * value.norm(dim=-1).max()).item()
     scale = options.get("scale")
     scale = abs(1 / math.sqrt(query.shape[-1]) if scale is None else scale)
     p = options.get("dropout_p", 0.0)

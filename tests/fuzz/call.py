@@ -22,6 +22,7 @@ class Call:
         oracle: The same from the fallback in float64.
         inputs: All tensors that it is given.
         written: Those of them that the op changes.
+        leaks: By result where NaN or infinity may be as well, though it does not belong there.
         roundings: By result one rounding of the largest term of the sums that it is made of, in
             the dtype that they are added in: terms may cancel.
         stored: By result the dtype that it is stored in, where that is not its own; it has no
@@ -35,6 +36,7 @@ class Call:
     oracle: Callable[[int], Results]
     inputs: list[Placed]
     written: list[Placed] = field(default_factory=list)
+    leaks: Callable[[int], Mapping[str, Tensor]] = lambda _: {}
     roundings: Callable[[int], Mapping[str, float]] = lambda _: {}
     stored: Mapping[str, torch.dtype] = field(default_factory=dict)
     by_chance: Collection[str] = ()
@@ -79,3 +81,8 @@ def outputs_and_gradients(
         )
         results |= {f"gradient of {n}": g for n, g in zip(wanted, found, strict=True)}
     return results
+
+
+def is_same(a: Tensor, b: Tensor) -> Tensor:
+    """By element, where NaN is as NaN."""
+    return (a == b) | (a.isnan() & b.isnan())
