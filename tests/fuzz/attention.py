@@ -190,8 +190,8 @@ def _roundings(views: dict[str, Tensor], grad: Tensor, options: dict) -> dict[st
     if "attn_mask" in views:
         scores += largest_of(views["attn_mask"].double())
     eps = torch.finfo(views["query"].dtype).eps + torch.finfo(torch.float32).eps * scores
-    # AVX-512's products of bfloat16 take denormals for 0.
-    return {name: term * eps + FLUSHED for name, term in terms.items()}
+    # AVX-512's products of bfloat16 take denormals for 0; dropout scales what is kept of them.
+    return {name: term * eps + FLUSHED * max(1.0, kept) for name, term in terms.items()}
 
 
 def _lost_by_sinks(views: dict[str, Tensor], grad: Tensor, options: dict, output: Tensor) -> float:

@@ -45,6 +45,11 @@ def test_a_gradient_of_sinks_is_judged_by_the_rounded_output(index):
     assert run("attention", 0, [index], None, print) == 0
 
 
+def test_denormals_that_dropout_scales_are_judged_by_their_loss():
+    """Values below float32's smallest normal number, 80 times as large where they are kept."""
+    assert run("attention", 201, [1534], None, print) == 0
+
+
 @pytest.mark.parametrize(
     ("op", "index", "name", "spoil"),
     [
