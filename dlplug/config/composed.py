@@ -1,7 +1,7 @@
 """Config files and overrides laid over each other, before any name is looked up."""
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import yaml
@@ -28,10 +28,13 @@ class Composed:
     Attributes:
         tree: Everything that files and overrides say.
         name: How the run is called when the config does not say: the last file's name.
+        with_base: The whole when the first file says something else in some slots: what came after
+            it, overrides too, is laid over that.
     """
 
     tree: Node
     name: str | None
+    with_base: Callable[[Node], Node] = field(repr=False)
 
     def get(self, slot: str) -> Node | None:
         """The value of a slot, or None when nothing was said (null is a value)."""
@@ -47,7 +50,18 @@ class Composed:
 
     def with_slot(self, slot: str, node: Node) -> "Composed":
         """The same config with another value in one slot."""
-        return Composed(Node({**self.tree.value, slot: node}, self.tree.origin), self.name)
+        return replace(self, tree=Node({**self.tree.value, slot: node}, self.tree.origin))
+
+    def with_slots_below(self, plain: dict, source: str) -> "Composed":
+        """The same config with other content in some slots, and on top what was laid over them.
+
+        Args:
+            plain: By slot, what the first file now says.
+            source: Who says so.
+        """
+        tree = self.with_base(from_plain(plain, Origin(source)))
+        slots = {slot: tree.value[slot] for slot in plain}
+        return replace(self, tree=Node({**self.tree.value, **slots}, self.tree.origin))
 
     def with_plugin_files(self, files: list[str]) -> "Composed":
         """The same config with the plugin files that are in use, by their absolute paths."""
@@ -60,7 +74,7 @@ class Composed:
         """The same config with other content; what stays in its place keeps its origin."""
         tree = normalised(from_plain(plain, Origin(source), like=self.tree))
         _refuse_unknown_slots(tree)
-        return Composed(tree, self.name)
+        return replace(self, tree=tree)
 
 
 def compose(
@@ -78,15 +92,22 @@ def compose(
     Raises:
         ConfigError: A file cannot be read, or a top-level key does not exist.
     """
-    files = [Path(file) for file in files]
-    tree = Node({}, COMMAND_LINE)
+    files, overrides = [Path(file) for file in files], tuple(overrides)
+    nothing, documents = Node({}, COMMAND_LINE), []
     for file in files:
-        document = load_file(file)
-        _refuse_unknown_slots(document)
-        tree = renew(merge(normalised(tree), renew(document)))
-    tree = normalised(apply_overrides(normalised(tree), overrides, renew))
+        documents.append(load_file(file))
+        _refuse_unknown_slots(documents[-1])
+
+    def with_base(slots: Node) -> Node:
+        first, *others = documents or [nothing]
+        tree = nothing
+        for document in (Node({**first.value, **slots.value}, first.origin), *others):
+            tree = renew(merge(normalised(tree), renew(document)))
+        return normalised(apply_overrides(normalised(tree), overrides, renew))
+
+    tree = with_base(nothing)
     _refuse_unknown_slots(tree)
-    return Composed(tree, files[-1].stem if files else None)
+    return Composed(tree, files[-1].stem if files else None, with_base)
 
 
 def apply_overrides(

@@ -34,8 +34,9 @@ class Experiment:
         name: Runs go to ``runs/<name>/``.
         data_spec: What the data knows about itself.
         presets: On which the command line laid its config; `resolved` holds what they say.
-        for_data: Gives the same experiment for other data, of which a spec is known, with another
-            value for ``architecture``, plain data, and the name of the file that says so.
+        for_record: Gives the same experiment with other content in some slots, plain data, below
+            what was laid over the first config file; with the spec of its data, and the name of the
+            file that says all this.
         where: Gives file and line (``configs/a.yaml, line 7``) or ``command line`` of a dotted key.
     """
 
@@ -54,7 +55,7 @@ class Experiment:
     acceleration: Acceleration | None = field(default=None, repr=False)
     built_data: object = field(default=None, repr=False)
     presets: list[Component] = field(default_factory=list, repr=False)
-    for_data: Callable[[DataSpec, object, str], "Experiment"] | None = field(
+    for_record: Callable[[dict, DataSpec | None, str], "Experiment"] | None = field(
         default=None, repr=False
     )
 

@@ -18,7 +18,7 @@ from dlplug.config.renewal import renewed
 from dlplug.config.settings import read_name, read_seed
 from dlplug.config.slots import COMPONENT_SLOTS, SLOTS
 from dlplug.config.trainer import TrainerConfig, resolve_trainer
-from dlplug.config.tree import DEFAULTS, Node, Origin, from_plain
+from dlplug.config.tree import DEFAULTS, Node, Origin
 from dlplug.config.trust import Trust
 from dlplug.data.spec import DataSpec
 from dlplug.errors import InvalidValueError, UnknownKeyError
@@ -49,12 +49,11 @@ def resolve(
     """
     trust = tuple(trust)
 
-    def for_data(spec: DataSpec, architecture: object, source: str) -> Experiment:
-        node = from_plain(architecture, Origin(source))
-        return resolve(config.with_slot("architecture", node), registry, trust, spec)
+    def for_record(slots: dict, spec: DataSpec | None, source: str) -> Experiment:
+        return resolve(config.with_slots_below(slots, source), registry, trust, spec)
 
     experiment = _Resolver(config, registry, Trust(registry, trust), data_spec).experiment()
-    experiment.for_data = for_data
+    experiment.for_record = for_record
     return experiment
 
 

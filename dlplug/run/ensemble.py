@@ -9,7 +9,7 @@ from torch import Tensor
 
 from dlplug.data.spec import DataSpec
 from dlplug.errors import ConfigError
-from dlplug.run.parts import renewed_content
+from dlplug.run.parts import name_of, renewed_content
 from dlplug.run.prediction_stream import Predictions
 from dlplug.storage.checkpoint import read_outline
 from dlplug.tasks.checkpoint import architecture_of, identity, saved_record, saved_spec
@@ -17,17 +17,23 @@ from dlplug.tasks.checkpoint import architecture_of, identity, saved_record, sav
 if TYPE_CHECKING:
     from dlplug.config.experiment import Experiment
 
+# What a checkpoint's record says instead of the config: filled from its data, or fitting it only.
+OWN = ("task", "data", "architecture", "loss", "metrics")
 # What the numbers of a prediction stand for.
 MEANINGS = ("class_names", "num_classes", "target_names", "num_targets", "horizon", "quantiles")
 
 
 def own_experiments(experiment: "Experiment", checkpoints: Sequence[Path]) -> list["Experiment"]:
-    """For each checkpoint the experiment with the data that it was trained on, as it says itself.
+    """For each checkpoint the experiment as its record says: data, architecture, loss, metrics.
 
-    Means, categories and vocabulary are then its own, and its architecture's sizes, too.
+    Means, categories, vocabulary, lengths and sizes are then its own. What was laid over the run's
+    config, such as overrides of the command line, is laid over the record.
 
+    Returns:
+        ``experiment`` itself for a checkpoint that says the same.
     Raises:
-        ConfigError: the predictions would be of different classes or numbers.
+        ConfigError: the predictions would be of different classes, numbers or lengths, or by
+            different tasks.
     """
     contents = [
         renewed_content(read_outline(checkpoint), experiment, checkpoint)
@@ -40,10 +46,15 @@ def own_experiments(experiment: "Experiment", checkpoints: Sequence[Path]) -> li
     for checkpoint, spec in zip(checkpoints, specs, strict=True):
         if difference := _difference(specs[0], spec):
             raise cannot(f"{checkpoint} was trained with {difference} in {checkpoints[0]}")
-    return [
+    found = [
         _resolved_for(experiment, spec, content, str(checkpoint))
         for spec, content, checkpoint in zip(specs, contents, checkpoints, strict=True)
     ]
+    tasks = [name_of(one, "task") for one in found]
+    for checkpoint, task in zip(checkpoints, tasks, strict=True):
+        if task != tasks[0]:
+            raise cannot(f"{checkpoint} is of task {task}, {checkpoints[0]} of {tasks[0]}")
+    return found
 
 
 def averaged_later(
@@ -92,18 +103,24 @@ def _check_numbers(predictions: Predictions) -> None:
 def _resolved_for(
     experiment: "Experiment", spec: DataSpec, content: Mapping[str, Any], path: str
 ) -> "Experiment":
-    if spec == experiment.data_spec:
-        return experiment
-    ours = architecture_of({"resolved": experiment.resolved})
-    theirs = architecture_of(saved_record(content, path))
+    record = saved_record(content, path)
+    theirs = {slot: v for slot, v in (record.get("resolved") or {}).items() if slot in OWN}
+    ours = {"resolved": experiment.resolved}
     # Another architecture than the config's is refused later, by both names.
-    is_same = identity(theirs) == identity(ours)
-    return experiment.for_data(spec, theirs if is_same else ours, path)
+    if identity(architecture_of(record)) != identity(architecture_of(ours)):
+        theirs.pop("architecture", None)
+    found = experiment.for_record(theirs, spec, path)
+    is_same = spec == experiment.data_spec and all(
+        found.resolved.get(slot) == experiment.resolved.get(slot) for slot in OWN
+    )
+    return experiment if is_same else found
 
 
 def _difference(ours: DataSpec, theirs: DataSpec) -> str | None:
     """The first of the `MEANINGS` in which they differ, with both values."""
-    for name in MEANINGS:
+    # Of each position: predictions are as long as the longest record.
+    lengths = ("sequence_length",) if ours.per_position else ()
+    for name in (*MEANINGS, *lengths):
         one, other = getattr(ours, name), getattr(theirs, name)
         if one != other:
             return f"{name} = {other!r}, which is {one!r}"

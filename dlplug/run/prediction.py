@@ -65,7 +65,9 @@ def predict_to_file(
         experiments = [experiment] * len(checkpoints)
         data = [build_data(experiment)] * len(checkpoints)
     else:
-        experiments = own_experiments(experiment, checkpoints)
+        # A config without a run is one of the user's own, for the one checkpoint that he names.
+        is_own = run is None and len(checkpoints) == 1
+        experiments = [experiment] if is_own else own_experiments(experiment, checkpoints)
         data = [Inputs(input_loader(one, source)) for one in experiments]
     tasks = list(map(task_of, experiments, checkpoints))
     records = [

@@ -93,6 +93,21 @@ class SeriesForecasting(SplitData):
         """Features, lengths and the targets' statistics, once the file has been read."""
         return self._spec or self.adopted
 
+    def adopt(self, spec: DataSpec) -> None:
+        """See `SplitData.adopt`.
+
+        Raises:
+            InvalidValueError: windows would be of other lengths than in the training.
+        """
+        ours, theirs = (self.input_length, self.horizon), (spec.sequence_length, spec.horizon)
+        if None not in theirs and ours != theirs:
+            raise InvalidValueError(
+                f"data series_forecasting: input_length = {ours[0]}, horizon = {ours[1]}; the model"
+                f" was trained with {theirs[0]} and {theirs[1]}",
+                fix="leave both as they were",
+            )
+        super().adopt(spec)
+
     def load(self) -> Mapping[str, ForecastWindows]:
         """Read, divide by time, standardise.
 
