@@ -23,13 +23,9 @@ from dlplug.run.prediction_stream import Predictions, PredictionStream
 from dlplug.run.result import Result
 from dlplug.run.trained_data import check_split
 from dlplug.storage.checkpoint import read_outline
-from dlplug.storage.files import NewFile
 
 if TYPE_CHECKING:
     from dlplug.config.experiment import Experiment
-
-
-NAME = "predictions.csv"
 
 
 def predict_to_file(
@@ -75,26 +71,25 @@ def predict_to_file(
         for checkpoint in checkpoints
         if source is None
     ]
-    path = target or run.path / NAME
+    folder = run.path if target is None else target.parent
     *parts, last = zip(experiments, tasks, data, checkpoints, strict=True)
     with ExitStack() as stack:
-        spools = [stack.enter_context(closing(Spool(path.parent))) for _ in parts]
+        spools = [stack.enter_context(closing(Spool(folder))) for _ in parts]
         for (first, *others), spool in zip(parts, spools, strict=True):
             _predict(evaluation_trainer(first, progress), *others, averaged_later(spool.add))
         trainer = evaluation_trainer(last[0], progress)
         result = Result("predict", run=run and run.path, is_main=trainer.is_global_zero)
         output = None
         if result.is_main:
-            file = stack.enter_context(NewFile(path))
-            output = PredictionOutput(file, tasks[-1], spools, _names(data[-1]))
+            output = PredictionOutput(folder, tasks[-1], spools, _names(data[-1]))
             stack.enter_context(closing(output))
         _predict(trainer, *last[1:], output and output.add)
         if result.is_main:
             if not output.num_records:
                 raise ConfigError(f"data {name_of(experiment, 'data')} has no records to predict")
             # Chosen now: another prediction may have ended meanwhile.
-            file.path = result.predictions = target or free_path(run.path)
-            result.arrays = output.finish()
+            result.predictions = target or free_path(run.path)
+            result.arrays = output.finish(result.predictions)
     result.records = next(filter(None, records), None)
     if len(checkpoints) == 1:
         result.checkpoint = checkpoints[0]

@@ -10,15 +10,18 @@ from dlplug.run.ensemble import cannot, mean_of
 from dlplug.run.prediction_spool import Spool
 from dlplug.run.prediction_stream import Predictions
 from dlplug.run.prediction_table import PredictionTable
-from dlplug.storage.files import NewFile, write_file
+from dlplug.storage.files import write_file
+from dlplug.storage.unnamed_file import UnnamedFile
 from dlplug.tasks.task import Task, number_table
 
 
 class PredictionOutput:
     """Writes the table batch by batch, and at the end the arrays of the task, if it has any.
 
+    Nothing of either is seen before.
+
     Args:
-        file: Open, for the table.
+        folder: Where there is room.
         task: Knows what a prediction looks like.
         spools: Predictions of the same records by other checkpoints, with which to take the mean.
         names: Of all inputs, in order; None where they have none.
@@ -26,21 +29,21 @@ class PredictionOutput:
 
     def __init__(
         self,
-        file: NewFile,
+        folder: Path,
         task: lightning.LightningModule,
         spools: Sequence[Spool],
         names: Sequence[str] | None,
     ):
-        self.file = file
+        self.file = UnnamedFile(folder / "predictions.csv")
         self.task = task
         self.spools = spools
         self.num_records = 0
         table = getattr(task, "prediction_table", number_table)
-        self.table = PredictionTable(file, table, names, getattr(task, "record_column", None))
+        self.table = PredictionTable(self.file, table, names, getattr(task, "record_column", None))
         has_arrays = (
             isinstance(task, Task) and type(task).prediction_arrays is not Task.prediction_arrays
         )
-        self.arrays = Spool(file.path.parent) if has_arrays else None
+        self.arrays = Spool(folder) if has_arrays else None
 
     def add(self, predictions: Predictions) -> None:
         """Write those of the next records.
@@ -57,25 +60,30 @@ class PredictionOutput:
         if self.arrays is not None:
             self.arrays.add(mean)
 
-    def finish(self) -> Path | None:
-        """Write the arrays beside the table; returns their file.
+    def finish(self, path: Path) -> Path | None:
+        """Let the table have a name, and write the arrays beside it; returns their file.
 
         Raises:
             ConfigError: the checkpoints did not predict equally many records.
             StorageError: the disk is full.
         """
         self._check_records(are_all=True)
+        beside = self._write_arrays(path.with_suffix(".npz"))
+        write_file(path, self.file.copy_to)
+        return beside
+
+    def _write_arrays(self, path: Path) -> Path | None:
         if self.arrays is None:
             return None
         arrays = self.task.prediction_arrays(self.arrays.rows(0, len(self.arrays)))
         if not arrays:
             return None
-        path = self.file.path.with_suffix(".npz")
         write_file(path, lambda file: np.savez_compressed(file, **arrays))
         return path
 
     def close(self) -> None:
         """Nothing is needed again."""
+        self.file.close()
         if self.arrays is not None:
             self.arrays.close()
 

@@ -1,6 +1,5 @@
 """Predictions that are needed again, on the disk instead of in memory."""
 
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,7 +8,7 @@ import torch
 from torch import Tensor
 
 from dlplug.run.prediction_stream import Predictions, joined
-from dlplug.storage.files import storage_error
+from dlplug.storage.unnamed_file import UnnamedFile
 
 # Bytes at a multiple of which a tensor of any dtype may begin.
 ALIGNMENT = 64
@@ -18,20 +17,15 @@ ALIGNMENT = 64
 class Spool:
     """Takes predictions batch by batch, and gives any of them back, without holding them.
 
-    Tensors lie in a file without a name, which is gone when this is closed, or with the process
-    however that ends. Predictions that are no tensors stay in memory.
+    Tensors lie in a file without a name. Predictions that are no tensors stay in memory.
 
     Args:
         folder: Where there is room.
     """
 
     def __init__(self, folder: Path):
-        self.folder = folder
         self._parts: list[_Tensors | _Objects] = []
-        try:
-            self._file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 - see close
-        except OSError as error:
-            raise storage_error(folder / "predictions", error) from error
+        self._file = UnnamedFile(folder / "predictions")
 
     def __len__(self) -> int:
         return sum(part.count for part in self._parts)
@@ -56,7 +50,7 @@ class Spool:
         for part in self._parts:
             begin, end = max(start, first), min(start + count, first + part.count)
             if begin < end:
-                found.append(part.rows(self._file, begin - first, end - begin))
+                found.append(part.rows(self._file.file, begin - first, end - begin))
             first += part.count
         return joined(found) if found else []
 
@@ -66,17 +60,12 @@ class Spool:
 
     def _add_tensor(self, batch: Tensor) -> None:
         last, shape = self._parts[-1] if self._parts else None, tuple(batch.shape[1:])
-        try:
-            if not (
-                isinstance(last, _Tensors) and (last.shape, last.dtype) == (shape, batch.dtype)
-            ):
-                offset = self._file.seek(-(-self._file.tell() // ALIGNMENT) * ALIGNMENT)
-                last = _Tensors(offset, shape, batch.dtype)
-                self._parts.append(last)
-            self._file.write(batch.contiguous().flatten().view(torch.uint8).numpy())
-            self._file.flush()  # what is mapped is what the kernel knows
-        except OSError as error:
-            raise storage_error(self.folder / "predictions", error) from error
+        is_next = isinstance(last, _Tensors) and (last.shape, last.dtype) == (shape, batch.dtype)
+        content = batch.contiguous().flatten().view(torch.uint8).numpy()
+        offset = self._file.write(content, 1 if is_next else ALIGNMENT)
+        if not is_next:
+            last = _Tensors(offset, shape, batch.dtype)
+            self._parts.append(last)
         last.count += len(batch)
 
 

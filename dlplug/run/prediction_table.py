@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 from dlplug.errors import ConfigError
 from dlplug.run.prediction_stream import Predictions
-from dlplug.storage.files import NewFile
+from dlplug.storage.unnamed_file import UnnamedFile
 
 Table = Callable[[Predictions], tuple[list[str], Iterable[list]]]
 
@@ -26,7 +26,7 @@ class PredictionTable:
 
     def __init__(
         self,
-        file: NewFile,
+        file: UnnamedFile,
         table: Table,
         names: Sequence[str] | None = None,
         record_column: str | None = None,

@@ -1,6 +1,5 @@
 """Spool: predictions on the disk, as they were."""
 
-import io
 import os
 from contextlib import closing
 
@@ -75,10 +74,8 @@ def test_it_holds_nothing(spool):
 def test_a_full_disk_is_told(spool, tmp_path):
     """By the error that says how much room there is."""
     spool._file.close()
-    spool._file = open("/dev/full", "wb")  # noqa: SIM115 - closed below
+    spool._file.file = open("/dev/full", "w+b")  # noqa: SIM115 - closed by the fixture
     with pytest.raises(StorageError, match="No space left on device"):
         spool.add(torch.ones(1 << 16))
-    spool._file.detach().close()
-    spool._file = io.BytesIO()
     with pytest.raises(StorageError, match="cannot be written"):
         Spool(tmp_path / "missing")

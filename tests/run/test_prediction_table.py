@@ -1,19 +1,24 @@
 """PredictionTable: one CSV of many batches."""
 
+import io
+from contextlib import closing
+
 import pytest
 
 from dlplug.errors import ConfigError
 from dlplug.run.prediction_table import PredictionTable
-from dlplug.storage.files import NewFile
+from dlplug.storage.unnamed_file import UnnamedFile
 
 
 def written(path, *batches, **options):
     """The lines of a table whose batches are lists of rows, after the columns."""
-    with NewFile(path) as file:
+    with closing(UnnamedFile(path)) as file:
         table = PredictionTable(file, lambda batch: (batch[0], batch[1:]), **options)
         for batch in batches:
             table.add(Batch(batch))
-    return path.read_text().splitlines()
+        content = io.BytesIO()
+        file.copy_to(content)
+    return content.getvalue().decode().splitlines()
 
 
 class Batch(list):
