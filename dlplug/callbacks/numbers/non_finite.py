@@ -70,7 +70,8 @@ def own_values(gradient: Tensor) -> Tensor:
 
 
 def _is_shared() -> bool:
-    return torch.distributed.is_available() and torch.distributed.is_initialized()
+    is_group = torch.distributed.is_available() and torch.distributed.is_initialized()
+    return is_group and torch.distributed.get_world_size() > 1
 
 
 def _first_record(batch: Any) -> str | None:

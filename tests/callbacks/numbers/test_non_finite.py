@@ -11,6 +11,7 @@ from dlplug.callbacks.numbers.non_finite import Origin, first_of_all, origin
 def test_several_processes_all_repeat_the_pass(task, monkeypatch, is_shared, passes):
     """One whose own record is bad would else leave the others waiting for its shards."""
     monkeypatch.setattr(torch.distributed, "is_initialized", lambda: is_shared)
+    monkeypatch.setattr(torch.distributed, "get_world_size", lambda: 2)
     module, seen = task(nn.Sequential(nn.Flatten(), nn.Linear(64, 10))), []
     module.architecture.register_forward_hook(lambda *arguments: seen.append(1))
     images = torch.rand(8, 1, 8, 8)
@@ -26,10 +27,11 @@ def test_several_processes_all_repeat_the_pass(task, monkeypatch, is_shared, pas
         ([(False, "a"), (True, "b"), (False, "c")], ("process 1 of 3, ", "b")),
         ([(True, "a"), (False, "b"), (True, "c")], ("process 0 of 3, ", "a (and process 2)")),
         ([(False, "a")] * 3, ("", "a")),
+        ([(True, "a")], ("", "a")),
     ],
 )
 def test_the_process_whose_batch_it_was_is_named(monkeypatch, found, told):
-    """The first of several; none, where nobody's batch but a reduced gradient is bad."""
+    """The first of several; none of one alone, and where no batch but a reduced gradient is bad."""
     everywhere = [Origin(text, is_own) for is_own, text in found]
 
     def gather(parts, mine):
@@ -38,4 +40,4 @@ def test_the_process_whose_batch_it_was_is_named(monkeypatch, found, told):
     monkeypatch.setattr(torch.distributed, "is_initialized", lambda: True)
     monkeypatch.setattr(torch.distributed, "get_world_size", lambda: len(everywhere))
     monkeypatch.setattr(torch.distributed, "all_gather_object", gather)
-    assert first_of_all(everywhere[2]) == told
+    assert first_of_all(everywhere[-1]) == told
