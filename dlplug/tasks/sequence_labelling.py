@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from functools import cached_property
 from typing import Any, ClassVar
 
 import torch
@@ -85,7 +86,7 @@ class SequenceLabelling(Task):
         )
 
     def _rows(self, predictions: Tensor) -> Iterable[list]:
-        classes, tokenizer = self.data_spec.class_names, self._tokenizer()
+        classes, tokenizer = self.data_spec.class_names, self._tokenizer
         tokens, (largest, labels) = predictions[..., 0], predictions[..., 1:].max(dim=-1)
         told = torch.stack([tokens, labels.to(tokens.dtype), largest], dim=-1)
         for sequence, rows in enumerate(told.tolist()):
@@ -96,6 +97,7 @@ class SequenceLabelling(Task):
                 label = classes[int(best)] if classes else int(best)
                 yield [sequence, position, name, label, probability]
 
+    @cached_property
     def _tokenizer(self) -> Tokenizer | None:
         plain = (self.data_spec.preparation or {}).get("tokenizer")
         return None if plain is None else tokenizer_from_plain(plain)

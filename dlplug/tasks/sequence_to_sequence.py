@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
+from functools import cached_property
 from typing import Any, ClassVar
 
 import torch
@@ -9,7 +10,7 @@ from torch import Tensor, nn
 from torchmetrics.text import BLEUScore
 
 from dlplug.data.spec import DataSpec
-from dlplug.data.text.tokenizer import tokenizer_from_plain
+from dlplug.data.text.tokenizer import Tokenizer, tokenizer_from_plain
 from dlplug.errors import ConfigError, DataError, InvalidValueError
 from dlplug.metrics.record_mean import RecordMean
 from dlplug.nn.absent import IGNORED, PADDING
@@ -137,12 +138,16 @@ class SequenceToSequence(Task):
         """The text of each, or its tokens where the data has no tokenizer."""
         sequences = [self._cut(row) for row in predictions.tolist()]
         sentinels = self.data_spec.sentinels
-        plain = (self.data_spec.preparation or {}).get("tokenizer")
-        if plain is None:
+        tokenizer = self._tokenizer
+        if tokenizer is None:
             return ["tokens"], [[" ".join(map(str, tokens))] for tokens in sequences]
-        tokenizer = tokenizer_from_plain(plain)
         known = ([token for token in tokens if token not in sentinels] for tokens in sequences)
         return ["text"], [[tokenizer.decode(tokens)] for tokens in known]
+
+    @cached_property
+    def _tokenizer(self) -> Tokenizer | None:
+        plain = (self.data_spec.preparation or {}).get("tokenizer")
+        return None if plain is None else tokenizer_from_plain(plain)
 
     def check_batch(self, batch: Any) -> None:
         """See `Task.check_batch`; the inputs are a source and a target."""

@@ -109,6 +109,7 @@ def test_the_table_has_a_row_for_each_token():
     preparation = {"tokenizer": {"kind": "word", "symbols": list("wxyz")}}
     named = task(spec=DataSpec(**SPEC.to_dict() | {"preparation": preparation}))
     assert [row[2] for row in named.prediction_table(rows)[1]][:4] == list("wxyz")
+    assert named._tokenizer is named._tokenizer  # made once for all batches
 
 
 def test_several_models_predict_by_the_mean_of_their_probabilities():

@@ -101,7 +101,9 @@ def test_sentinels_are_no_text(tmp_path):
     data.setup("fit")
     first = data.data_spec.sentinels.start
     written = torch.tensor([[5, first, 6, first + 1, 3, 0]])
-    assert task_for(data).prediction_table(written)[1] == [["ab"]]
+    task = task_for(data)
+    assert task.prediction_table(written)[1] == [["ab"]]
+    assert task._tokenizer is task._tokenizer  # made once for all batches
 
 
 def test_what_does_not_fit_is_named(tmp_path):
