@@ -87,9 +87,7 @@ def predict_to_file(
         if result.is_main:
             if not output.num_records:
                 raise ConfigError(f"data {name_of(experiment, 'data')} has no records to predict")
-            # Chosen now: another prediction may have ended meanwhile.
-            result.predictions = target or free_path(run.path)
-            result.arrays = output.finish(result.predictions)
+            result.predictions, result.arrays = output.finish(target, folder)
     result.records = next(filter(None, records), None)
     if len(checkpoints) == 1:
         result.checkpoint = checkpoints[0]
@@ -156,12 +154,3 @@ def input_loader(experiment: "Experiment", path: Path) -> DataLoader:
         raise ConfigError(f"data {name} takes no inputs from outside: it has no prepare_input()")
     inputs = datamodule.prepare_input(read_array(path))
     return DataLoader(inputs, batch_size=getattr(datamodule, "batch_size", 64))
-
-
-def free_path(folder: Path) -> Path:
-    """``predictions.csv``, or with the next number when it exists."""
-    path, number = folder / "predictions.csv", 1
-    while path.exists():
-        number += 1
-        path = folder / f"predictions-{number}.csv"
-    return path

@@ -1,6 +1,7 @@
 """What is made of predictions as they come: their mean, a table, and what no table can show."""
 
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 
 import lightning
@@ -10,7 +11,7 @@ from dlplug.run.ensemble import cannot, mean_of
 from dlplug.run.prediction_spool import Spool
 from dlplug.run.prediction_stream import Predictions
 from dlplug.run.prediction_table import PredictionTable
-from dlplug.storage.files import write_file
+from dlplug.storage.files import NewFile, storage_error, write_file
 from dlplug.storage.unnamed_file import UnnamedFile
 from dlplug.tasks.task import Task, number_table
 
@@ -60,26 +61,40 @@ class PredictionOutput:
         if self.arrays is not None:
             self.arrays.add(mean)
 
-    def finish(self, path: Path) -> Path | None:
-        """Let the table have a name, and write the arrays beside it; returns their file.
+    def finish(self, target: Path | None, folder: Path) -> tuple[Path, Path | None]:
+        """Write the table, and the arrays beside it; returns both files.
 
+        Args:
+            target: Of the table; None for a new name, which is taken when all is ready to be
+                written under it: other predictions end meanwhile.
+            folder: Where a new name is taken.
         Raises:
             ConfigError: the checkpoints did not predict equally many records.
-            StorageError: the disk is full.
+            StorageError: the disk is full; no new file is left.
         """
         self._check_records(are_all=True)
-        beside = self._write_arrays(path.with_suffix(".npz"))
-        write_file(path, self.file.copy_to)
-        return beside
+        with closing(UnnamedFile(self.file.path.with_suffix(".npz"))) as packed:
+            has_arrays = self._pack_arrays(packed)
+            path = target or reserved(folder)
+            beside = path.with_suffix(".npz") if has_arrays else None
+            try:
+                with NewFile(path) as file:
+                    file.fill(self.file.copy_to)
+                    if beside is not None:
+                        write_file(beside, packed.copy_to)
+            except BaseException:
+                if target is None:
+                    path.unlink(missing_ok=True)
+                raise
+        return path, beside
 
-    def _write_arrays(self, path: Path) -> Path | None:
+    def _pack_arrays(self, file: UnnamedFile) -> bool:
         if self.arrays is None:
-            return None
+            return False
         arrays = self.task.prediction_arrays(self.arrays.rows(0, len(self.arrays)))
-        if not arrays:
-            return None
-        write_file(path, lambda file: np.savez_compressed(file, **arrays))
-        return path
+        if arrays:
+            file.fill(lambda content: np.savez_compressed(content, **arrays))
+        return bool(arrays)
 
     def close(self) -> None:
         """Nothing is needed again."""
@@ -91,3 +106,18 @@ class PredictionOutput:
         for spool in self.spools:
             if len(spool) < self.num_records or (are_all and len(spool) != self.num_records):
                 raise cannot("they have cut the inputs into different numbers of records")
+
+
+def reserved(folder: Path) -> Path:
+    """An empty ``predictions.csv``, or one with the next number when that exists; ours alone."""
+    number = 1
+    while True:
+        path = folder / ("predictions.csv" if number == 1 else f"predictions-{number}.csv")
+        try:
+            path.open("x").close()
+        except FileExistsError:
+            number += 1
+        except OSError as error:
+            raise storage_error(path, error) from error
+        else:
+            return path

@@ -2,6 +2,7 @@
 
 import shutil
 import tempfile
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import IO
@@ -39,13 +40,26 @@ class UnnamedFile:
         Raises:
             StorageError: the disk is full or fails.
         """
+        start = -(-self.file.tell() // alignment) * alignment
+
+        def add(file: IO[bytes]) -> None:
+            file.seek(start)
+            file.write(data)
+
+        self.fill(add)
+        return start
+
+    def fill(self, write: Callable[[IO[bytes]], object]) -> None:
+        """Let ``write`` add to the open file that it gets.
+
+        Raises:
+            StorageError: the disk is full or fails.
+        """
         try:
-            start = self.file.seek(-(-self.file.tell() // alignment) * alignment)
-            self.file.write(data)
+            write(self.file)
             self.file.flush()
         except OSError as error:
             raise storage_error(self.path, error) from error
-        return start
 
     def copy_to(self, file: IO[bytes]) -> None:
         """Write all of it to another file."""

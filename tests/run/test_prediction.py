@@ -12,9 +12,9 @@ from dlplug import config
 from dlplug.data.digits import Digits
 from dlplug.data.spec import DataSpec
 from dlplug.errors import ConfigError, DataError, StorageError
-from dlplug.run import verbs
+from dlplug.run import prediction_output, verbs
 from dlplug.run.folder import Run
-from dlplug.run.prediction import free_path
+from dlplug.run.prediction_output import reserved
 from dlplug.tasks.classification import Classification
 
 
@@ -126,14 +126,25 @@ def test_there_must_be_a_place_to_write_to(trained, tmp_path):
         predict(trained, output=tmp_path / "no" / "x.csv")
 
 
-def test_free_paths_count(tmp_path):
-    """predictions.csv, predictions-2.csv, ..."""
-    names = []
-    for _ in range(3):
-        path = free_path(tmp_path)
-        path.write_text("")
-        names.append(path.name)
+def test_names_are_taken_at_once(tmp_path):
+    """predictions.csv, predictions-2.csv, ...; whoever comes second finds the first one's taken."""
+    names = [reserved(tmp_path).name for _ in range(3)]
     assert names == ["predictions.csv", "predictions-2.csv", "predictions-3.csv"]
+
+
+def test_a_name_that_was_taken_is_given_back(trained, monkeypatch):
+    """Where the table cannot be written under it."""
+    before = set(trained.path.iterdir())
+
+    class Refusing(prediction_output.NewFile):
+        def fill(self, write):
+            assert self.path not in before and self.path.exists()
+            raise StorageError("full")
+
+    monkeypatch.setattr(prediction_output, "NewFile", Refusing)
+    with pytest.raises(StorageError, match="full"):
+        predict(trained)
+    assert set(trained.path.iterdir()) == before
 
 
 def test_several_checkpoints_are_averaged(trained):
