@@ -10,6 +10,8 @@ from lightning.fabric.utilities import move_data_to_device
 from lightning.pytorch.callbacks import Callback
 from torch import Tensor
 
+from dlplug.errors import DlplugError
+
 # Of a batch or of many: a tensor ``(N, ...)``, or one object for each record.
 Predictions = Tensor | list
 
@@ -21,6 +23,9 @@ class PredictionStream(Callback):
     gets those of all, and keeps what it cannot put in order yet. A process that has fewer batches
     goes on saying so until all have ended.
 
+    What ``receive`` raises in the first process is sent with its next exchange and raised in all:
+    the others would wait for one that has left.
+
     Args:
         receive: Gets the predictions of the next records: a tensor, or a list with one for each.
     """
@@ -29,6 +34,7 @@ class PredictionStream(Callback):
         self.receive = receive
         self._waiting: list[list] = []
         self._is_tensor = True
+        self._error: Exception | None = None
 
     def on_predict_start(self, trainer: lightning.Trainer, pl_module) -> None:
         """No prediction waits yet."""
@@ -53,11 +59,15 @@ class PredictionStream(Callback):
         none = object()
         rounds = zip_longest(*self._waiting, fillvalue=none)
         self._hand_on([row for rows in rounds for row in rows if row is not none])
+        self._exchange(trainer, None)  # what that has raised
 
     def _exchange(self, trainer: lightning.Trainer, mine: Predictions | None) -> bool:
         """All processes' next batches, None of those that have ended; whether any has one."""
         parts: list[Predictions | None] = [mine] * trainer.world_size
-        torch.distributed.all_gather_object(parts, mine)
+        sent = mine if self._error is None else _sent(self._error)
+        torch.distributed.all_gather_object(parts, sent)
+        if isinstance(parts[0], Exception):
+            raise self._error or parts[0]
         found = [part for part in parts if part is not None]
         if trainer.is_global_zero and found:
             self._is_tensor = all(isinstance(part, Tensor) for part in found)
@@ -69,8 +79,16 @@ class PredictionStream(Callback):
         return bool(found)
 
     def _hand_on(self, rows: list) -> None:
-        if rows:
-            self.receive(joined([row[None] for row in rows]) if self._is_tensor else rows)
+        try:
+            if rows:
+                self.receive(joined([row[None] for row in rows]) if self._is_tensor else rows)
+        except Exception as error:
+            self._error = error
+
+
+def _sent(error: Exception) -> Exception:
+    """As it can be sent: others than ours may hold anything."""
+    return error if isinstance(error, DlplugError) else RuntimeError(repr(error))
 
 
 def joined(batches: Sequence[Predictions]) -> Predictions:

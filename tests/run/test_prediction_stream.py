@@ -5,7 +5,9 @@ from types import SimpleNamespace
 import pytest
 import torch
 
+from dlplug.errors import ConfigError
 from dlplug.run.prediction_stream import PredictionStream, joined
+from tests.callbacks.two_processes import in_two_processes
 
 
 def streamed(monkeypatch, others, batches):
@@ -66,3 +68,35 @@ def test_batches_are_joined_where_they_fit():
     assert [len(row) for row in joined(batches)] == [3, 3, 4]
     assert joined([["a", "b"], ["c"]]) == ["a", "b", "c"]
     assert joined([rows(0, 1), rows(2)]).flatten().tolist() == [0, 1, 2]
+
+
+def refused_everywhere(folder):
+    """What a process is told of an error in the first one, in the first batch and in the last."""
+    torch.distributed.init_process_group("gloo")
+    rank, told = torch.distributed.get_rank(), []
+    trainer = SimpleNamespace(world_size=2, is_global_zero=rank == 0)
+    # Of the last three records the third is handed on when all have ended.
+    for first_bad in (1, 3):
+        received = []
+
+        def receive(predictions, first_bad=first_bad, received=received):
+            received.extend(predictions)
+            if len(received) >= first_bad:
+                raise ConfigError("no mean")
+
+        stream = PredictionStream(receive)
+        stream.on_predict_start(trainer, None)
+        try:
+            for index in range(2 - rank):
+                stream.on_predict_batch_end(trainer, None, rows(index), None, index)
+            stream.on_predict_epoch_end(trainer, None)
+        except ConfigError as error:
+            told.append(error.what)
+    return {"told": told, "received": len(received)}
+
+
+def test_an_error_of_the_first_process_is_raised_in_all(tmp_path):
+    """Nobody waits for one that has left."""
+    first, second = in_two_processes(refused_everywhere, tmp_path)
+    assert first == {"told": ["no mean"] * 2, "received": 3}
+    assert second == {"told": ["no mean"] * 2, "received": 0}
