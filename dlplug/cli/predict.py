@@ -1,6 +1,7 @@
 """``dlplug predict``: use a trained model."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from dlplug.cli.options import Option
 from dlplug.cli.verb import (
@@ -15,8 +16,12 @@ from dlplug.cli.verb import (
     require_weights,
     spec_of_checkpoint,
 )
-from dlplug.errors import ConfigError
+from dlplug.errors import CheckpointError, ConfigError
 from dlplug.plugin import Registry
+
+if TYPE_CHECKING:
+    from dlplug.data.spec import DataSpec
+    from dlplug.run.folder import Run
 
 ABOUT = "Write what the model says of each input as CSV: classes and probabilities, numbers, text."
 EXAMPLES = ("--run latest --input images.npy", "--run latest --output predictions.csv")
@@ -51,9 +56,7 @@ def main(arguments: list[str], registry: Registry) -> int:
         )
     spec = None
     if parsed.get("input") is not None:
-        # The run's config fits the run's data; other checkpoints bring what they need of their own.
-        has_weights = run is not None and run.weights.exists()
-        spec = spec_of_checkpoint(Path(run.weights if has_weights else paths[0]))
+        spec = _spec(run, Path(paths[0]))
     experiment = load_experiment(parsed, registry, run, spec)
     if parsed.get("print_config"):
         return print_config(parsed, experiment)
@@ -68,3 +71,17 @@ def main(arguments: list[str], registry: Registry) -> int:
         any_split=parsed.get("any_split", False),
     )
     return report(parsed, result)
+
+
+def _spec(run: "Run | None", path: Path) -> "DataSpec | None":
+    """Of the run's weights, whose data its config fits; of those at ``path`` without such.
+
+    Other checkpoints bring what they need of their own, later.
+    """
+    if run is not None and run.weights.exists():
+        try:
+            return spec_of_checkpoint(run.weights)
+        except CheckpointError:
+            if path == run.weights:
+                raise
+    return spec_of_checkpoint(path)

@@ -136,3 +136,16 @@ def test_a_window_of_another_length_is_refused(folder, short):
     experiment = loaded(short, ("data.input_length", "4"))
     with pytest.raises(InvalidValueError, match=r"input_length = 4.*trained with 8 and 2"):
         verbs.predict(experiment, run=short, input=folder / "in.csv", progress=False)
+
+
+def test_a_named_checkpoint_does_without_the_best(folder, short, capsys):
+    """Which is damaged; asked for by itself, it is an error."""
+    content = short.best.read_bytes()
+    try:
+        short.best.write_bytes(content[:100])
+        assert predicted(folder, short, short.last).shape == (1, 2)
+        capsys.readouterr()
+        assert main(command(folder, short, [])) == 2
+        assert "best.ckpt" in capsys.readouterr().out
+    finally:
+        short.best.write_bytes(content)
