@@ -8,7 +8,7 @@ import pytest
 
 from dlplug import config
 from dlplug.cli import main
-from dlplug.errors import ConfigError, InvalidValueError
+from dlplug.errors import CheckpointError, ConfigError, InvalidValueError
 from dlplug.run import ensemble, verbs
 from dlplug.run.ensemble import own_experiments
 from dlplug.run.folder import Run
@@ -149,3 +149,19 @@ def test_a_named_checkpoint_does_without_the_best(folder, short, capsys):
         assert "best.ckpt" in capsys.readouterr().out
     finally:
         short.best.write_bytes(content)
+
+
+def test_inputs_are_read_once_for_checkpoints_that_fit(folder, short, monkeypatch):
+    """One time for one experiment; never before all checkpoints are seen to fit."""
+    from dlplug.run import prediction
+
+    read, loader = [], prediction.input_loader
+    monkeypatch.setattr(prediction, "input_loader", lambda *a: read.append(1) or loader(*a))
+    arguments = {"input": folder / "in.csv", "output": folder / "x.csv", "progress": False}
+    both = [short.best, short.last]
+    verbs.predict(loaded(short), run=short, ckpt_path=both, **arguments)
+    assert len(read) == 1
+    other = trained(folder, "convolutional", 8, architecture="tcn")
+    with pytest.raises(CheckpointError, match="is of architecture dlplug:tcn"):
+        verbs.predict(loaded(short), run=short, ckpt_path=[*both, other.best], **arguments)
+    assert len(read) == 1
