@@ -40,6 +40,8 @@ class PredictionOutput:
         self.spools = spools
         self.num_records = 0
         table = getattr(task, "prediction_table", number_table)
+        if not getattr(task, "rows_are_records", True):
+            names = None
         self.table = PredictionTable(self.file, table, names, getattr(task, "record_column", None))
         has_arrays = (
             isinstance(task, Task) and type(task).prediction_arrays is not Task.prediction_arrays

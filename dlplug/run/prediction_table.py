@@ -14,13 +14,10 @@ Table = Callable[[Predictions], tuple[list[str], Iterable[list]]]
 class PredictionTable:
     """CSV with an index in front, and the names of the inputs; numbers with six digits.
 
-    Names stand there where the first batch has one row for each record (not one for each token,
-    say).
-
     Args:
         file: Open.
         table: Gives columns, and rows, of a batch of predictions: `Task.prediction_table`.
-        names: Of all inputs, in order; None where they have none.
+        names: Of all inputs, in order; None where they have none, or where rows are no records.
         record_column: The column that counts the records of a batch from 0, and is to count all.
     """
 
@@ -43,7 +40,7 @@ class PredictionTable:
         """Write the rows of the next records.
 
         Raises:
-            ConfigError: they have other columns than those before.
+            ConfigError: they have other columns than those before, or names and not a row for each.
             StorageError: the disk is full.
         """
         columns, rows = self.table(predictions)
@@ -51,8 +48,6 @@ class PredictionTable:
         is_first = self._columns is None
         if is_first:
             self._columns = columns
-            if len(rows) != len(predictions):
-                self.names = None
         elif columns != self._columns:
             raise ConfigError(
                 f"the predictions from record {self._num_records} on have other columns than those"
@@ -66,7 +61,11 @@ class PredictionTable:
         if self.names is not None:
             columns = ["input", *columns]
             given = self.names[self._num_records : self._num_records + len(predictions)]
-            given = given if len(given) == len(rows) else [""] * len(rows)
+            if not len(given) == len(predictions) == len(rows):
+                raise ConfigError(
+                    f"{len(rows)} rows for {len(predictions)} predictions and {len(given)} inputs",
+                    fix="let the task say rows_are_records = False",
+                )
             rows = [[name, *row] for name, row in zip(given, rows, strict=True)]
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")

@@ -31,6 +31,7 @@ class SequenceLabelling(Task):
         "loss": "cross_entropy",
         "metrics": ["token_accuracy", "f1"],
     }
+    rows_are_records: ClassVar = False
     record_column: ClassVar = "sequence"
 
     @classmethod

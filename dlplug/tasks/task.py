@@ -41,6 +41,9 @@ class Task(Optimization, CarriedStates):
     slot_defaults: ClassVar[Mapping[str, object]] = {}
     """Defaults of the config's slots, by slot: ``{"loss": "mse", "metrics": ["mae"]}``."""
 
+    rows_are_records: ClassVar[bool] = True
+    """Whether `prediction_table` has one row for each record, which then has its input's name."""
+
     record_column: ClassVar[str | None] = None
     """The column of `prediction_table` that counts the records of the batch, from 0, if any."""
 

@@ -50,13 +50,11 @@ def test_names_of_inputs_stand_in_front(tmp_path):
 
 
 def test_records_are_counted_on(tmp_path, monkeypatch):
-    """In a table with several rows for each, which then have no names."""
+    """In a table with several rows for each."""
     monkeypatch.setattr(Batch, "per_record", 2)
     batch = [["record", "token"], [0, "a"], [0, "b"]]
     longer = [["record", "token"], [0, "c"], [0, "d"], [1, "e"], [1, "f"]]
-    lines = written(
-        tmp_path / "a.csv", batch, longer, batch, names=["x"] * 4, record_column="record"
-    )
+    lines = written(tmp_path / "a.csv", batch, longer, batch, record_column="record")
     assert lines[0] == "index,record,token"
     assert [line.split(",")[1] for line in lines[1:]] == list("00112233")
 
@@ -67,3 +65,12 @@ def test_other_columns_are_refused(tmp_path):
     with pytest.raises(ConfigError, match="from record 1 on have other columns") as error:
         written(tmp_path / "a.csv", *batches)
     assert "a, b, c; before: a, b" in str(error.value) and not list(tmp_path.iterdir())
+
+
+def test_names_are_never_given_to_other_rows(tmp_path, monkeypatch):
+    """Of a task that has several rows for a record and does not say so, in any batch."""
+    first, second = [["n"], [1], [2]], [["n"], [3], [4]]
+    monkeypatch.setattr(Batch, "__len__", lambda batch: 2 if batch[1] == [1] else 1)
+    with pytest.raises(ConfigError, match="2 rows for 1 predictions and 1 inputs") as error:
+        written(tmp_path / "a.csv", first, second, names=["x", "y", "z"])
+    assert "rows_are_records = False" in error.value.fix

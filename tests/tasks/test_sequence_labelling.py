@@ -99,7 +99,7 @@ def test_the_table_has_a_row_for_each_token():
     columns, table = module.prediction_table(rows)
     table = list(table)
     assert columns == ["sequence", "position", "token", "predicted", "probability"]
-    assert module.record_column == "sequence"
+    assert module.record_column == "sequence" and not module.rows_are_records
     assert [row[:3] for row in table] == [
         [0, 0, 5], [0, 1, 6], [0, 2, 7], [1, 0, 8], [2, 0, 5], [2, 1, 6], [3, 0, 8]
     ]  # fmt: skip
