@@ -136,7 +136,8 @@ def one_device(experiment: "Experiment") -> Fabric:
             f"generate: Lightning refuses the device or precision: {' '.join(str(error).split())}",
             where=f"{experiment.where('trainer')}, trainer",
             known=f"GPUs here: {torch.cuda.device_count()}",
-            fix="--trainer.devices 1, or --trainer.accelerator cpu --trainer.precision 32-true",
+            fix="--trainer.devices 1; where no GPU can do it, with --trainer.accelerator cpu"
+            " --trainer.precision 32-true",
         ) from error
 
 
