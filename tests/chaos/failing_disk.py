@@ -43,7 +43,7 @@ class FailingOs:
         return self.counted(call) if name in self.COUNTED else call
 
     def fdopen(self, handle: int, mode: str) -> "CountedFile":
-        """A file each write of which counts."""
+        """A file each write of which counts, and closing it."""
         return CountedFile(io.FileIO(handle, mode), self.counted)
 
     def counted(self, call: Callable) -> Callable:
@@ -64,17 +64,11 @@ class FailingOs:
 
 
 class CountedFile:
-    """An open file with another ``write``."""
+    """An open file with another ``write`` and ``close``."""
 
     def __init__(self, file: io.FileIO, counted: Callable[[Callable], Callable]):
-        self.file, self.write = file, counted(file.write)
+        self.write, self.close = counted(file.write), counted(file.close)
         self.flush, self.fileno = file.flush, file.fileno
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *exception):
-        self.file.close()
 
 
 @contextlib.contextmanager

@@ -23,7 +23,7 @@ trainer: {max_epochs: 1, limit_train_batches: 6, accelerator: cpu, gradient_clip
 
 @pytest.fixture
 def fit(tmp_path, monkeypatch):
-    """Train; gives the last checkpoint and the limits that the optimizer's steps had."""
+    """Train; gives the last checkpoint, and the limit and the norm that each step had."""
 
     def run(name, *overrides):
         limits = []
@@ -31,7 +31,8 @@ def fit(tmp_path, monkeypatch):
 
         def noting(self, closure=None):
             result = step(self, closure)
-            limits.append((self.max_grad_norm, self._grad_factor))
+            grads = [p.grad for group in self.param_groups for p in group["params"]]
+            limits.append((self.max_grad_norm, torch.nn.utils.get_total_norm(grads)))
             return result
 
         (tmp_path / "tiny.yaml").write_text(CONFIG)
@@ -49,7 +50,7 @@ def test_the_step_clips_as_lightning_does(fit, monkeypatch, caplog):
     with caplog.at_level("INFO", "dlplug.tasks"):
         ours, limits = fit("ours")
     assert caplog.messages == ["gradient_clip_val: the optimizer's step clips"]
-    assert len(limits) == 6 and all(limit == 0.05 and factor < 1 for limit, factor in limits)
+    assert len(limits) == 6 and all(limit == 0.05 and norm > limit for limit, norm in limits)
     own = lightning.LightningModule.configure_gradient_clipping
     monkeypatch.setattr(Task, "configure_gradient_clipping", own)
     theirs, limits = fit("theirs")
