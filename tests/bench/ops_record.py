@@ -19,6 +19,7 @@ from dlplug.bench.verdict import (
     outcome,
     summary,
 )
+from tests.bench import goal, goals
 from tests.bench.record import read_record
 
 KIND = "ops"
@@ -26,12 +27,15 @@ SHORT_COLUMNS = ("op", "rows", "faster", "slower", "routed", "best peer / ours",
 
 
 def section(record: dict) -> str:
-    """Machine and versions, how many rows are won, then the table."""
+    """Machine and versions, how many rows are won, what was to be reached, then the table."""
     commits = sorted({f"{row['commit']} ({row['date']})" for row in record["rows"]})
     place = f"{record['processor']}, {record['isa']}, {record['cpus']} cores, "
     place += "".join(f"{gpu}, " for gpu in record["gpus"])
     place += f"torch {record['torch']}; at {', '.join(commits)}."
-    return f"{place}\n\n{summary(record['rows'])}.\n\n{markdown_table(record)}"
+    parts = [place, f"{summary(record['rows'])}.", markdown_table(record)]
+    if record.get("name") == goals.RECORD:
+        parts[2:2] = [f"#### Goals\n\n{goal.table(goals.GOALS, record)}", "#### All rows"]
+    return "\n\n".join(parts)
 
 
 def markdown_table(record: dict) -> str:
