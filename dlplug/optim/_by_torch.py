@@ -55,6 +55,8 @@ class ByTorch:
         self, group: dict, lists: Lists, foreach: bool | None, fused: bool | None
     ) -> None:
         self._refuse_graph_capture()
+        if lists[0]:
+            self._note_capture(lists[0][0].device)
         multiply(lists[1], self._grad_factor)
         if not fused:  # PyTorch's other codes know no scaler
             if self._is_skipped():

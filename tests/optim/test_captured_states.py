@@ -119,3 +119,19 @@ def test_a_plain_state_is_taken_into_a_storage(monkeypatch):
     optimizer.load_state_dict(plain)
     assert [id(a) for a in places(optimizer)] == [id(b) for b in before]
     assert all(state["step"] == 1 for state in optimizer.state.values())
+
+
+def test_pytorchs_code_is_captured_too(monkeypatch):
+    """Where it takes the step, what is loaded is copied to where that reads, too."""
+    param = torch.nn.Parameter(torch.ones(3))
+    optimizer = FusedAdamW([param], foreach=True)
+    param.grad = torch.ones(3)
+    optimizer.step()
+    loaded = copy.deepcopy(optimizer.state_dict())
+    with monkeypatch.context() as patched:
+        patched.setattr(IS_CAPTURING[-1], lambda _: True)
+        optimizer.step()
+    before = places(optimizer)
+    optimizer.load_state_dict(loaded)
+    assert [id(tensor) for tensor in places(optimizer)] == [id(tensor) for tensor in before]
+    torch.testing.assert_close(optimizer.state[param]["exp_avg"], loaded["state"][0]["exp_avg"])
