@@ -12,6 +12,7 @@ from dlplug.ops.adamw import OP, count_versions, update, update_tables
 from dlplug.optim._averaging import KEY
 from dlplug.optim._by_torch import Lists, asks_for_torch
 from dlplug.optim._gradient_norm import groups_with_parts
+from dlplug.optim._group_options import numbers_of
 from dlplug.optim._known_step import KnownStep
 from dlplug.optim._local_tensors import local_lists
 from dlplug.optim._on_device import groups_of
@@ -50,10 +51,7 @@ class ByKernel(KnownStep):
     def _table(self, group: dict, rows: Rows, grad_scale: float = 1.0) -> Tensor:
         return rows.table(
             group["maximize"],
-            group["lr"],
-            *group["betas"],
-            group["eps"],
-            group["weight_decay"],
+            *numbers_of(group),
             grad_scale,
             1.0,
             self._average_weight,
@@ -135,14 +133,9 @@ class ByKernel(KnownStep):
         elif self._is_skipped():
             return
         else:
-            beta1, beta2 = group["betas"]
             update(
                 rows,
-                group["lr"],
-                beta1,
-                beta2,
-                group["eps"],
-                group["weight_decay"],
+                *numbers_of(group),
                 group["maximize"],
                 self._scale(),
                 self._grad_factor,

@@ -11,6 +11,7 @@ from dlplug.ops.adamw import count_versions
 from dlplug.ops.compact_adamw import compact_adamw_, update_tables
 from dlplug.optim._averaging import KEY
 from dlplug.optim._compact_states import first_state, local_state
+from dlplug.optim._group_options import numbers_of
 from dlplug.optim._known_step import KnownStep
 from dlplug.optim._local_tensors import local
 from dlplug.optim._random_seeds import NEXT_SEED, RandomSeeds
@@ -41,10 +42,7 @@ class CompactUpdate(RandomSeeds, KnownStep):
     def _table(self, group: dict, rows: CompactRows, grad_scale: float = 1.0) -> Tensor:
         return rows.table(
             group["maximize"],
-            group["lr"],
-            *group["betas"],
-            group["eps"],
-            group["weight_decay"],
+            *numbers_of(group),
             grad_scale,
             1.0,
             self._average_weight,

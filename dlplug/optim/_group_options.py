@@ -13,6 +13,11 @@ OF_WHOLE = ("max_grad_norm", "ema_decay")
 LIKENESS = 0.8
 
 
+def numbers_of(group: Mapping[str, Any]) -> tuple[Any, ...]:
+    """Of a step, as the kernels take them: lr, beta1, beta2, eps, weight decay."""
+    return group["lr"], *group["betas"], group["eps"], group["weight_decay"]
+
+
 def check_options(
     optimizer: str,
     group: Mapping[str, Any],

@@ -15,6 +15,7 @@ from dlplug.optim._gradient_norm import (
     norms_of_tensors,
 )
 from dlplug.optim._gradients import factor_for
+from dlplug.optim._group_options import numbers_of
 from dlplug.optim._local_tensors import local
 
 
@@ -65,14 +66,9 @@ class OnDevice:
     def _update_on_device(self, group: dict, rows: DeviceRows) -> None:
         self._refuse_graph_capture()
         self._note_capture(rows.device)
-        beta1, beta2 = group["betas"]
         update_on_device(
             rows,
-            group["lr"],
-            beta1,
-            beta2,
-            group["eps"],
-            group["weight_decay"],
+            *numbers_of(group),
             group["maximize"],
             self._average_weight,
             grad_factor=1.0 if rows.device in self._norms else self._grad_factor,
