@@ -11,6 +11,7 @@ from dlplug.errors import DtypeError, InvalidValueError, OpError
 from dlplug.ops.fallback.compact_adamw import STORAGES
 from dlplug.optim import CompactAdamW
 from tests.optim.adamw_cases import SHAPES, give_gradients, make, needs_kernels, take_steps
+from tests.optim.known_tensors import DISTURBANCES, everything, released_view, watch
 
 pytestmark = needs_kernels
 BFLOAT16 = torch.bfloat16
@@ -20,11 +21,7 @@ each_storage = pytest.mark.parametrize("storage", STORAGES)
 @pytest.fixture
 def taken(monkeypatch):
     """Of each step, whether it was one of known tensors."""
-    seen, step = [], CompactAdamW._step_as_known
-    monkeypatch.setattr(
-        CompactAdamW, "_step_as_known", lambda own: seen.append(step(own)) or seen[-1]
-    )
-    return seen
+    return watch(CompactAdamW, monkeypatch)
 
 
 def two_groups(storage, **options):
@@ -33,12 +30,6 @@ def two_groups(storage, **options):
     params[1] = torch.nn.Parameter(params[1].detach().float())
     groups = [{"params": params[:2]}, {"params": params[2:], "lr": 0.1, "weight_decay": 0.3}]
     return params, CompactAdamW(groups, lr=0.05, storage=storage, **options)
-
-
-def everything(params, optimizer):
-    """All that steps have written."""
-    states = [tensor for state in optimizer.state.values() for tensor in state.values()]
-    return [*[param.detach() for param in params], *states]
 
 
 @each_storage
@@ -122,63 +113,23 @@ def swapped(state):
     state["exp_avg"], state["exp_avg_sq"] = state["exp_avg_sq"], state["exp_avg"]
 
 
-DISTURBANCES = {
-    "a scaler": lambda params, optimizer: setattr(optimizer, "grad_scale", torch.tensor(2.0)),
-    "a found inf": lambda params, optimizer: setattr(optimizer, "found_inf", torch.tensor(0.0)),
-    "an average": lambda params, optimizer: optimizer.average_in_next_step(
-        {id(param): param.detach().float() for param in params}, 0.5
-    ),
+OWN_DISTURBANCES = DISTURBANCES | {
     "a storage": lambda params, optimizer: optimizer.param_groups[0].update(storage="kahan"),
     "a seed": lambda params, optimizer: optimizer.param_groups[0].update(seed=3),
-    "a state": lambda params, optimizer: optimizer.state[params[0]].clear(),
     "states swapped": lambda params, optimizer: swapped(optimizer.state[params[0]]),
-    "a sparse gradient": lambda params, optimizer: setattr(
-        params[0], "grad", params[0].grad.to_sparse()
-    ),
-    "a released gradient": lambda params, optimizer: setattr(
-        params[0], "grad", torch._efficientzerotensor(params[0].shape, dtype=BFLOAT16)
-    ),
-    "a released view": lambda params, optimizer: setattr(
-        params[0], "grad", released_view(params[0].grad)
-    ),
-    "a pending negation": lambda params, optimizer: setattr(
-        params[0], "grad", torch._neg_view(params[0].grad)
-    ),
-    "another layout": lambda params, optimizer: setattr(
-        params[0], "grad", params[0].grad.T.contiguous().T
-    ),
     "a transposed parameter": lambda params, optimizer: setattr(
         params[0], "data", params[0].data.T.contiguous().T
-    ),
-    "another group": lambda params, optimizer: optimizer.add_param_group(
-        {"params": [with_gradient(torch.ones(2, dtype=BFLOAT16))]}
     ),
 }
 
 
-def released_view(values):
-    """Of a storage that was let go: it has an address, and nothing is there."""
-    memory = torch.stack([values, values])
-    view = memory[1]
-    memory.untyped_storage().resize_(0)
-    assert view.data_ptr() == values.nbytes
-    return view
-
-
-def with_gradient(values):
-    """A parameter whose gradient is its values."""
-    param = torch.nn.Parameter(values)
-    param.grad = values.clone()
-    return param
-
-
-@pytest.mark.parametrize("disturbance", DISTURBANCES)
+@pytest.mark.parametrize("disturbance", OWN_DISTURBANCES)
 def test_what_has_to_be_looked_at_is_not_known(disturbance, taken):
     """Nothing is changed before that is noticed."""
     params, optimizer = two_groups("float32_states")
     take_steps((params, optimizer), seeds=range(2))
     assert taken == [False, True]
-    DISTURBANCES[disturbance](params, optimizer)
+    OWN_DISTURBANCES[disturbance](params, optimizer)
     before = [tensor.clone() for tensor in everything(params, optimizer)]
     assert not optimizer._step_as_known()
     for a, b in zip(before, everything(params, optimizer), strict=True):

@@ -8,6 +8,7 @@ from dlplug import ops
 from dlplug.errors import InvalidValueError, OpError
 from dlplug.optim import FusedAdamW
 from tests.optim.adamw_cases import give_gradients, make, needs_kernels, take_steps
+from tests.optim.known_tensors import DISTURBANCES, everything, released_view, watch
 
 pytestmark = needs_kernels
 
@@ -15,11 +16,7 @@ pytestmark = needs_kernels
 @pytest.fixture
 def taken(monkeypatch):
     """Of each step, whether it was one of known tensors."""
-    seen, step = [], FusedAdamW._step_as_known
-    monkeypatch.setattr(
-        FusedAdamW, "_step_as_known", lambda own: seen.append(step(own)) or seen[-1]
-    )
-    return seen
+    return watch(FusedAdamW, monkeypatch)
 
 
 def two_groups(**options):
@@ -27,12 +24,6 @@ def two_groups(**options):
     params, _ = make(FusedAdamW)
     groups = [{"params": params[:2]}, {"params": params[2:], "lr": 0.1, "weight_decay": 0.3}]
     return params, FusedAdamW(groups, lr=0.05, **options)
-
-
-def everything(params, optimizer):
-    """All that steps have written."""
-    states = [tensor for state in optimizer.state.values() for tensor in state.values()]
-    return [*[param.detach() for param in params], *states]
 
 
 @pytest.mark.parametrize("max_grad_norm", [None, 0.1, 1e9, float("inf")])
@@ -138,52 +129,12 @@ def test_autograd_notices_it(taken):
         loss.backward()
 
 
-def released_view(values):
-    """Of a storage that was let go: it has an address, and nothing is there."""
-    memory = torch.stack([values, values])
-    view = memory[1]
-    memory.untyped_storage().resize_(0)
-    assert view.data_ptr() == values.nbytes
-    return view
-
-
-def with_gradient(values):
-    """A parameter whose gradient is its values."""
-    param = torch.nn.Parameter(values)
-    param.grad = values.clone()
-    return param
-
-
-DISTURBANCES = {
-    "a scaler": lambda params, optimizer: setattr(optimizer, "grad_scale", torch.tensor(2.0)),
-    "a found inf": lambda params, optimizer: setattr(optimizer, "found_inf", torch.tensor(0.0)),
-    "an average": lambda params, optimizer: optimizer.average_in_next_step(
-        {id(param): param.detach().clone() for param in params}, 0.5
-    ),
+OWN_DISTURBANCES = DISTURBANCES | {
     "an option": lambda params, optimizer: optimizer.param_groups[0].update(foreach=True),
-    "a state": lambda params, optimizer: optimizer.state[params[0]].clear(),
-    "a sparse gradient": lambda params, optimizer: setattr(
-        params[0], "grad", params[0].grad.to_sparse()
-    ),
-    "a released gradient": lambda params, optimizer: setattr(
-        params[0], "grad", torch._efficientzerotensor(params[0].shape)
-    ),
-    "a released view": lambda params, optimizer: setattr(
-        params[0], "grad", released_view(params[0].grad)
-    ),
-    "a pending negation": lambda params, optimizer: setattr(
-        params[0], "grad", torch._neg_view(params[0].grad)
-    ),
-    "another layout": lambda params, optimizer: setattr(
-        params[0], "grad", params[0].grad.T.contiguous().T
-    ),
-    "another group": lambda params, optimizer: optimizer.add_param_group(
-        {"params": [with_gradient(torch.ones(2))]}
-    ),
 }
 
 
-@pytest.mark.parametrize("disturbance", DISTURBANCES)
+@pytest.mark.parametrize("disturbance", OWN_DISTURBANCES)
 def test_what_has_to_be_looked_at_is_not_known(disturbance, taken):
     """Nothing is changed before that is noticed."""
     params, optimizer = make(FusedAdamW)
@@ -191,7 +142,7 @@ def test_what_has_to_be_looked_at_is_not_known(disturbance, taken):
     assert taken == [False, True]
     before = [tensor.clone() for tensor in everything(params, optimizer)]
     optimizer.param_groups[0]["params"][1].grad = torch.ones(5)
-    DISTURBANCES[disturbance](params, optimizer)
+    OWN_DISTURBANCES[disturbance](params, optimizer)
     assert not optimizer._step_as_known()
     if disturbance != "a state":
         for a, b in zip(before, everything(params, optimizer), strict=True):
