@@ -5,15 +5,9 @@
 
 namespace dlplug::DLPLUG_ISA {
 
-// e^a, within 1 ulp over the whole range, denormal results included; e^-inf = 0, e^inf = inf, NaN
-// stays NaN. Method: a = n ln2 + r with |r| <= ln2/2 (Cody and Waite), then the degree-6 polynomial
-// of Cephes' expf, then 2^n in two factors so that neither leaves the exponent's range.
-DLPLUG_INLINE Float exp(Float a) {
-  a = a > 89.0f ? broadcast(89.0f) : a;      // e^89 is inf in float32
-  a = a < -105.0f ? broadcast(-105.0f) : a;  // e^-105 rounds to 0
-  const Float magic = broadcast(0x1.8p23f);  // adding it rounds to a whole number
-  Float shifted = fma(a, broadcast(0x1.715476p+0f), magic);
-  Float n = shifted - magic;
+// e^(a - n ln2) for n = a / ln2 rounded to a whole number: the rest is within ln2/2 (Cody and
+// Waite), and its power the degree-6 polynomial of Cephes' expf.
+DLPLUG_INLINE Float exp_of_rest(Float a, Float n) {
   Float r = fma(n, broadcast(-0x1.62e4p-1f), a);
   r = fma(n, broadcast(-0x1.7f7d1cp-20f), r);
   Float p = broadcast(1.9875691500e-4f);
@@ -22,11 +16,20 @@ DLPLUG_INLINE Float exp(Float a) {
   p = fma(p, r, broadcast(4.1665795894e-2f));
   p = fma(p, r, broadcast(1.6666665459e-1f));
   p = fma(p, r, broadcast(5.0000001201e-1f));
-  p = fma(p, r * r, r + 1.0f);
+  return fma(p, r * r, r + 1.0f);
+}
+
+// e^a, within 1 ulp over the whole range, denormal results included; e^-inf = 0, e^inf = inf, NaN
+// stays NaN. 2^n comes in two factors, so that neither leaves the exponent's range.
+DLPLUG_INLINE Float exp(Float a) {
+  a = a > 89.0f ? broadcast(89.0f) : a;      // e^89 is inf in float32
+  a = a < -105.0f ? broadcast(-105.0f) : a;  // e^-105 rounds to 0
+  const Float magic = broadcast(0x1.8p23f);  // adding it rounds to a whole number
+  Float shifted = fma(a, broadcast(0x1.715476p+0f), magic);
   Int exponent = (Int)shifted - (Int)magic;
   Int half = exponent >> 1;
   Float low = (Float)((half + 127) << 23), high = (Float)((exponent - half + 127) << 23);
-  return p * low * high;
+  return exp_of_rest(a, shifted - magic) * low * high;
 }
 
 // The root of 0 or a normal a >= 0, within 1 ulp: an estimate and a step of Newton's method, for

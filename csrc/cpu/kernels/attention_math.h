@@ -14,16 +14,7 @@ DLPLUG_INLINE Float exp_of_score(Float x) {
   // Adding the number rounds to a whole one whose low bits are ready to be a float's exponent.
   const Float magic = broadcast(0x1.8p23f + 127.0f);
   const Float shifted = fma(a, broadcast(0x1.715476p+0f), magic);
-  const Float n = shifted - magic;
-  Float r = fma(n, broadcast(-0x1.62e4p-1f), a);
-  r = fma(n, broadcast(-0x1.7f7d1cp-20f), r);
-  Float p = broadcast(1.9875691500e-4f);  // as in csrc/common/math.h
-  p = fma(p, r, broadcast(1.3981999507e-3f));
-  p = fma(p, r, broadcast(8.3334519073e-3f));
-  p = fma(p, r, broadcast(4.1665795894e-2f));
-  p = fma(p, r, broadcast(1.6666665459e-1f));
-  p = fma(p, r, broadcast(5.0000001201e-1f));
-  p = fma(p, r * r, r + 1.0f);
+  const Float p = exp_of_rest(a, shifted - magic);
   return is_zero ? Float{} : p * (Float)((Int)shifted << 23);
 }
 
