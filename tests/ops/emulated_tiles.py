@@ -43,6 +43,9 @@ def library() -> ctypes.CDLL:
     return found
 
 
+_LEVELS: list[int] = []  # of the blocks that are entered
+
+
 @contextmanager
 def emulated_tiles(isa: str = "amx") -> Iterator[list[int]]:
     """Within, attention runs these kernels; holds, once it is left, how many tiles were multiplied.
@@ -53,7 +56,9 @@ def emulated_tiles(isa: str = "amx") -> Iterator[list[int]]:
     emulator, found = library(), []
     kernels = [_library.KERNELS[name] for name in OPS]
     before = [(kernel.op, set(kernel.devices)) for kernel in kernels]
-    emulator.use_level(ctypes.c_int64(_isa.ISAS.index(isa)))
+    emulator.take_fault()  # of a block that has raised
+    _LEVELS.append(_isa.ISAS.index(isa))
+    emulator.use_level(ctypes.c_int64(_LEVELS[-1]))
     products = emulator.num_products()
     try:
         for name, kernel in zip(OPS, kernels, strict=True):
@@ -64,6 +69,9 @@ def emulated_tiles(isa: str = "amx") -> Iterator[list[int]]:
     finally:
         for kernel, (op, devices) in zip(kernels, before, strict=True):
             kernel.op, kernel.devices = op, devices
+        _LEVELS.pop()
+        if _LEVELS:
+            emulator.use_level(ctypes.c_int64(_LEVELS[-1]))
     found.append(emulator.num_products() - products)
     assert emulator.take_fault() == b""
     assert emulator.num_configured() == 0, "a thread has not released its tiles"
