@@ -8,8 +8,17 @@ from typing import Any
 from dlplug.bench.verdict import FAILED, outcome
 
 BEST, LIMIT = "the best peer", "the machine's limit"
-COLUMNS = ("work", "against", "floor", "goal", "lowest", "on the machine's limit", "at the floor",
-           "at the goal", "in the way")  # fmt: skip
+COLUMNS = (
+    "work",
+    "against",
+    "floor",
+    "goal",
+    "lowest",
+    "on the machine's limit",
+    "at the floor",
+    "at the goal",
+    "in the way",
+)
 
 
 @dataclass(frozen=True)

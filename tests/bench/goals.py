@@ -16,8 +16,8 @@ FEATURES = "^attention.* (ALiBi|softcap|sinks|dropout|mask|GQA|unequal|decoding)
 # What is in the way, on that machine.
 MEMORY = "memory: what is left to its limit is not enough"
 LOOK = "Python's look at each tensor, whose objects other work has driven out of the caches"
-CALL = "the call: some 40 us of Python and dispatch with cold caches"
-CHOICE = "the choice to leave a call to PyTorch costs half a microsecond of Python"
+CALL = "the call: Python and dispatch with cold caches"
+CHOICE = "the choice in Python to leave a call to PyTorch"
 PRODUCTS = "what stands beside the products: softmax, packing, the call"
 UNKNOWN = "takes minutes to measure: not done yet"
 
@@ -48,30 +48,54 @@ NORMS = (
     Goal("the same, larger", f"^add_layer_norm 4096x768 {FLOAT32}", BEST, 1.5, None, MEMORY),
     Goal("the same, larger", f"^add_layer_norm 65536x1024 {FLOAT32}", BEST, 2, None, MEMORY),
     Goal("all three", f"^add_layer_norm {LARGE} {FLOAT32}", LIMIT, None, 0.95, CALL),
-    Goal("LayerNorm with its gradient", f"^layer_norm {LARGE} float32 {BOTH}", BEST, 1.1, None,
-         "not known yet"),
+    Goal(
+        "LayerNorm with its gradient",
+        f"^layer_norm {LARGE} float32 {BOTH}",
+        BEST,
+        1.1,
+        None,
+        "not known yet",
+    ),
     Goal("the largest", f"^layer_norm 65536x1024 float32 {BOTH}", BEST, None, 2, MEMORY),
     Goal("add + LayerNorm with it", f"^add_layer_norm {LARGE} float32 {BOTH}", BEST, 1.2),
     Goal("the largest", f"^add_layer_norm 65536x1024 float32 {BOTH}", BEST, None, 2, MEMORY),
-    Goal("all of these in bfloat16", f"layer_norm {LARGE} bfloat16", BEST, 2, 2.8,
-         f"{MEMORY}; {CALL}"),
+    Goal(
+        "all of these in bfloat16",
+        f"layer_norm {LARGE} bfloat16",
+        BEST,
+        2,
+        2.8,
+        f"{MEMORY}; {CALL}",
+    ),
     Goal("up to 256 rows, left to PyTorch", "layer_norm (32|256)x192", BEST, 1, None, CHOICE),
     Goal("RMSNorm with its gradient", "^(add_)?rms_norm", BEST, 1.5, 2, f"{MEMORY}; {CALL}"),
     Goal("dropout + add + norm with it", "^dropout", BEST, 5, 10, "random bits for each element"),
-)  # fmt: skip
+)
 ATTENTION = (
     Goal("attention", f"{WHOLE} {FLOAT32}", BEST, 1.2, 1.6),
     Goal("the same in bfloat16", f"{WHOLE} bfloat16 {FORWARD}", BEST, 1.3, 2, PRODUCTS),
     Goal("heads of 128", f"D128 {FLOAT32}", BEST, 1, 1.6, UNKNOWN),
     Goal("the same in bfloat16", f"D128 bfloat16 {FORWARD}", BEST, 1.3, 2, UNKNOWN),
     Goal("attention with its gradient", f"^attention .*float32 {BOTH}", BEST, 1.15, 1.5),
-    Goal("the same in bfloat16, 1,024 and longer",
-         rf"^attention (GPT|causal B1).* bfloat16 {BOTH}", SDPA, 2.5, 4, PRODUCTS),
+    Goal(
+        "the same in bfloat16, 1,024 and longer",
+        rf"^attention (GPT|causal B1).* bfloat16 {BOTH}",
+        SDPA,
+        2.5,
+        4,
+        PRODUCTS,
+    ),
     Goal("sequences of 197", "N197 ", BEST, 1.5, 2, PRODUCTS),
     Goal("sequences of 16 to 65", "N(16|32|64|65) ", BEST, 1, 1.3, PRODUCTS),
     Goal("windows and documents", f"{PARTS}.* {FORWARD}", BEST, 2, 3, PRODUCTS),
     Goal("the same with their gradient", f"{PARTS}.* {BOTH}", BEST, 4, 8, PRODUCTS),
-    Goal("masks, ALiBi, softcap, sinks, dropout, groups of heads, unequal lengths, decoding",
-         FEATURES, BEST, 1.2, 2, PRODUCTS),
-)  # fmt: skip
+    Goal(
+        "masks, ALiBi, softcap, sinks, dropout, groups of heads, unequal lengths, decoding",
+        FEATURES,
+        BEST,
+        1.2,
+        2,
+        PRODUCTS,
+    ),
+)
 GOALS = ADAMW + NORMS + ATTENTION

@@ -11,8 +11,14 @@ from dlplug.run.environment import surroundings
 from tests.bench.record import read_record
 
 KIND = "training"
-COLUMNS = ("training", "threads", "ms a step", "with PyTorch's ops", "their time / ours",
-           "lowest and highest round")  # fmt: skip
+COLUMNS = (
+    "training",
+    "threads",
+    "ms a step",
+    "with PyTorch's ops",
+    "their time / ours",
+    "lowest and highest round",
+)
 
 
 def name_of(name: str) -> str:
