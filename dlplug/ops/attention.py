@@ -251,6 +251,8 @@ def _run_torch(
             attn_mask = seen
         elif seen is not None:
             attn_mask = attn_mask.masked_fill(~seen, -torch.inf)
+        if is_bias and query.dtype == torch.float64:
+            attn_mask = attn_mask.double()  # PyTorch's own op adds others of a float32 one
         attn_mask = torch.atleast_2d(attn_mask)
     scale = options.scale
     if scale <= 0:  # which PyTorch's own op multiplies by the -inf of what a causal mask hides

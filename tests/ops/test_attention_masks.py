@@ -228,3 +228,15 @@ def test_few_queries_skip_what_a_mask_hides(cpu_kernels, batch, queries, isa):
             true = ops.attention(*clean, seen, enable_gqa=True, **options)
         torch.testing.assert_close(found, true)
         assert found[0, 2].eq(0).all() and found[0, 1, 0].eq(0).all()
+
+
+def test_a_float32_mask_is_added_to_float64_scores():
+    """PyTorch's own op, which takes such calls, is given the mask in their dtype."""
+    query, key, value, _ = make_inputs(1, 2, 2, 40, 60, 16, 16, torch.float64)
+    mask = draw(40, 60, seed=5)
+    expected = (query @ key.mT / 4 + mask.double()).softmax(-1) @ value
+    torch.testing.assert_close(ops.attention(query, key, value, mask), expected)
+    hidden = torch.ones(40, 60, dtype=torch.bool).triu(1)
+    expected = (query @ key.mT / 4 + mask.double()).masked_fill(hidden, -math.inf).softmax(-1)
+    found = ops.attention(query, key, value, mask, is_causal=True)
+    torch.testing.assert_close(found, expected @ value)
