@@ -106,7 +106,7 @@ def attention(
     ):
         try:
             return F.scaled_dot_product_attention(
-                query, key, value, is_causal=is_causal, scale=scale
+                query, key, value, is_causal=is_causal, scale=scale, enable_gqa=enable_gqa
             )
         except RuntimeError:
             pass  # the checks below say what is wrong as they do on every backend

@@ -151,7 +151,7 @@ def test_what_is_worth_a_kernel_is_not_left_to_torch(cpu_kernels, dtype):
 
 
 @pytest.mark.filterwarnings("ignore:The PyTorch API of nested tensors")  # "in prototype stage"
-def test_plain_calls_of_nested_tensors_are_torchs():
+def test_plain_calls_of_nested_tensors_are_torchs(monkeypatch):
     """Sequences of unequal lengths; with more than torch's op knows they are one error."""
     parts = [draw(5, 2, 8), draw(3, 2, 8)]
     nested = torch.nested.nested_tensor(parts, layout=torch.jagged).transpose(1, 2)
@@ -163,6 +163,11 @@ def test_plain_calls_of_nested_tensors_are_torchs():
     for options in ({"softcap": 2.0}, {"is_causal": True}):  # the latter it takes on a GPU
         with pytest.raises(OpError, match="cu_seqlens"):
             ops.attention(nested, nested, nested, **options)
+    with monkeypatch.context() as patched:
+        asked = {}
+        patched.setattr(F, "scaled_dot_product_attention", lambda *_, **given: asked.update(given))
+        ops.attention(nested, nested, nested, enable_gqa=True)
+    assert asked["enable_gqa"]
 
 
 @pytest.mark.parametrize("mode", ["auto", "cpu", "reference"])
