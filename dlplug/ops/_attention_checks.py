@@ -236,7 +236,9 @@ def _check_starts(name: str, starts: Tensor, packed: Tensor, what: str) -> None:
             fix="pass the start of each document and the total length, (documents + 1,)",
         )
     length = packed.size(-2)
-    if starts.is_cpu and type(starts) is Tensor and not torch.compiler.is_compiling():
+    has_values = starts.is_cpu and type(starts) is Tensor
+    is_transformed = torch._C._are_functorch_transforms_active()
+    if has_values and not is_transformed and not torch.compiler.is_compiling():
         values = starts.tolist()
         if values[0] != 0 or values[-1] != length or values != sorted(values):
             raise OpError(

@@ -109,6 +109,19 @@ def test_transforms_of_functions_agree_with_torch():
     torch.testing.assert_close(tangent, nudged, rtol=1e-2, atol=1e-2)
 
 
+@pytest.mark.filterwarnings("ignore:torch.searchsorted")  # of vmap's own copy
+def test_documents_of_their_own_are_mapped():
+    """vmap over `cu_seqlens` too, whose values are not to be looked at then."""
+    q, *_ = make_inputs(3, 2, 2, 12, 12, 8, 8)
+    starts = torch.tensor([[0, 5, 12], [0, 1, 12], [0, 12, 12]], dtype=torch.int32)
+
+    def run(x, starts):
+        return ops.attention(x, x, x, cu_seqlens=starts)
+
+    expected = [run(x[None], each)[0] for x, each in zip(q, starts, strict=True)]
+    torch.testing.assert_close(torch.vmap(run)(q, starts), torch.stack(expected))
+
+
 def test_double_backward_equals_the_references(cpu_kernels):
     """Through queries, keys, values, sinks, a mask and slopes, with dropout and grouped heads."""
     *tensors, grad = make_inputs(1, 4, 2, 5, 6, 8, 7)
