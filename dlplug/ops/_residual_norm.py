@@ -57,7 +57,7 @@ def gradients(ctx, grad_y, grad_h, backward: Callable, differentiate: Callable) 
             return (None,) * len(ctx.needs_input_grad)
         # Nothing went through the norm: a row of h that is not finite has a gradient all the same.
         grad_x = gradient(grad_h, ctx.x_dtype, ctx.dropout_p, seed)
-        grads = (grad_x, grad_h, *(None if row is None else torch.zeros_like(row) for row in rows))
+        grads = (grad_x, grad_h, *(None for _ in rows))
     elif torch.is_grad_enabled():  # create_graph: the gradient must be differentiable itself
         grad_input, *grad_rows = differentiate(grad_y, h, *rows, ctx.eps)
         grad_residual = grad_input if grad_h is None else grad_input + grad_h

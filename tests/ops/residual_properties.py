@@ -188,6 +188,18 @@ class ResidualProperties(NormProperties):
             grads = torch.autograd.grad(h, leaves[:2], torch.full_like(h, 3.0))
         assert all(grad.eq(3).all() for grad in grads)
 
+    @pytest.mark.parametrize("mode", ["auto", "reference", "cpu"])
+    @pytest.mark.parametrize("rows", [4, 4096])
+    def test_an_unused_norm_has_no_gradient(self, mode, rows):
+        """None, as where PyTorch adds and normalises apart: weight decay must not begin with it."""
+        if mode == "cpu" and not ops.isas():
+            pytest.skip("the CPU kernels are not compiled")
+        leaves = [t.requires_grad_() for t in self.norm.draw((rows, 96))]
+        with ops.use_backend(mode):
+            _, h = self.norm.ours(*leaves)
+            h.sum().backward()
+        assert [leaf.grad is None for leaf in leaves] == [False, False, *[True] * len(leaves[2:])]
+
     @pytest.mark.parametrize("p", [-0.1, 1.5, float("nan")])
     def test_a_probability_is_within_0_and_1(self, p):
         """Anything else is refused."""
