@@ -61,10 +61,11 @@ class FusedMultihead:
         q, k, v = (x.unflatten(2, (self.num_heads, -1)).transpose(1, 2) for x in (q, k, v))
         heads = attention(q, k, v, mask, self.dropout if self.training else 0.0, is_causal)
         out = self.out_proj  # read, not called, as in torch: its hooks stay silent
-        output = F.linear(heads.transpose(1, 2).flatten(2), out.weight, out.bias)
-        if query.dim() == 2:
-            return output.squeeze(0), None
-        return output if self.batch_first else output.transpose(0, 1), None
+        has_batch_first = self.batch_first or query.dim() == 2
+        # The product comes in the output's layout, as torch's: callers take views of it.
+        heads = heads.transpose(1, 2) if has_batch_first else heads.permute(2, 0, 1, 3)
+        output = F.linear(heads.flatten(2), out.weight, out.bias)
+        return output.squeeze(0) if query.dim() == 2 else output, None
 
     def _check(self, query, key, value, key_padding_mask, attn_mask, is_causal) -> None:
         name = "MultiheadAttention"

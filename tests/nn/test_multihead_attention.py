@@ -113,6 +113,14 @@ def test_self_attention_takes_one_product(batch_first, is_batched):
         assert_same(Same(ours), Same(theirs), [x], **given)
 
 
+@pytest.mark.parametrize("batch_first", [False, True])
+def test_output_is_contiguous(batch_first):
+    """Callers take views of it, as of torch's."""
+    ours, _ = pair(batch_first=batch_first)
+    x = torch.randn(N, L, E)
+    assert ours(x, x, x, need_weights=False)[0].is_contiguous()
+
+
 def test_causal_hint_beside_padding_and_appended_keys():
     """The mask is used, so the learnt and the zero key stay visible: torch's result with weights.
 

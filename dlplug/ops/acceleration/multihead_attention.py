@@ -28,8 +28,10 @@ class FusedMultiheadAttention(Swapped, FusedMultihead):
         is_causal: bool = False,
     ) -> tuple[Tensor, Tensor | None]:
         masks = (key_padding_mask, need_weights, attn_mask, average_attn_weights, is_causal)
+        # With the hint, PyTorch hides what is appended; FusedMultihead does as the mask says.
+        is_hiding = is_causal and (self.bias_k is not None or self.add_zero_attn)
         # The plain forward pass stands behind FusedMultihead's, which hands over what it refuses.
-        if need_weights or (self.training and self.dropout > 0):
+        if need_weights or is_hiding or (self.training and self.dropout > 0):
             return type(self).plain.forward(self, query, key, value, *masks)
         try:
             return super().forward(query, key, value, *masks)
