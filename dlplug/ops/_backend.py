@@ -159,6 +159,8 @@ def _unsupported(x: Tensor) -> str | None:
         return f"the layout is {x.layout}"
     if forward_ad._current_level >= 0:
         return "forward-mode differentiation is active"
+    if torch._C._is_tracing():
+        return "torch.jit.trace could record it, but not save it"
     return None
 
 

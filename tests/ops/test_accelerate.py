@@ -1,6 +1,7 @@
 """Tests of dlplug/ops/acceleration over PyTorch's own modules."""
 
 import copy
+import io
 import pickle
 from typing import ClassVar
 
@@ -407,6 +408,28 @@ def test_a_backend_that_was_asked_for_is_not_replaced():
     ops.accelerate(norm)
     with ops.use_backend("cpu"), pytest.raises(OpError, match="cannot take this call"):
         norm(numbers(N, E, dtype=torch.float64))
+
+
+def test_a_hint_that_hides_appended_keys_is_torchs():
+    """With `is_causal`, PyTorch's module hides what it appends, and the model was trained so."""
+    torch.manual_seed(0)
+    module, x = nn.MultiheadAttention(E, H, add_bias_kv=True), numbers(L, N, E)
+    given = {"attn_mask": causal(torch.bool), "is_causal": True, "need_weights": False}
+    expected, _ = module(x, x, x, **given)
+    ops.accelerate(module)
+    assert torch.equal(module(x, x, x, **given)[0], expected)
+
+
+@pytest.mark.filterwarnings("ignore:`torch.jit")  # deprecated, and still in use
+def test_traced_modules_are_saved():
+    """torch.jit.trace records PyTorch's own ops: of a Python function nothing could be saved."""
+    model, x = nn.Sequential(nn.Linear(E, E), nn.LayerNorm(E)), numbers(8192, E)
+    ops.accelerate(model)
+    with io.BytesIO() as file:
+        torch.jit.save(torch.jit.trace(model, x), file)
+        file.seek(0)
+        loaded = torch.jit.load(file)
+    torch.testing.assert_close(loaded(x), model(x))
 
 
 def test_compiles_without_a_graph_break():

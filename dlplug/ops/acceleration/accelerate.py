@@ -27,8 +27,9 @@ def accelerate(
     module's own forward pass.
 
     Args:
-        model: Any module. Accelerate before ``fully_shard``, ``DistributedDataParallel`` and
-            scripting; before or after ``compile``.
+        model: Any module. Accelerate before ``fully_shard`` and ``DistributedDataParallel``,
+            before or after ``compile``, not what ``torch.jit.script`` is to read; a call within
+            ``torch.jit.trace`` records PyTorch's own ops.
         include: Globs over the names in ``model.named_modules()``; a glob means what it matches
             and everything below. None for all.
         exclude: Globs of modules that stay as they are.

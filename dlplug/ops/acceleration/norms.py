@@ -28,7 +28,7 @@ class FusedNorm(Swapped):
         raise NotImplementedError  # each norm has its own
 
     def forward(self, x: Tensor) -> Tensor:
-        if self.takes(x):
+        if not torch.jit.is_tracing() and self.takes(x):
             try:
                 return self.fused_norm(x)
             except BackendError:
@@ -121,6 +121,7 @@ def add_and_norm(norm: torch.nn.Module, x: Tensor, residual: Tensor) -> tuple[Te
         isinstance(norm, FusedNorm)
         and isinstance(x, Tensor)
         and isinstance(residual, Tensor)
+        and not torch.jit.is_tracing()
         and x.dtype is residual.dtype
         and not (x.is_nested or residual.is_nested)
         and x.shape == residual.shape
