@@ -57,8 +57,8 @@ DLPLUG_HOST_DEVICE inline float inverse_root_of(const BiasCorrections& correctio
   return static_cast<float>(1.0 / sqrt(corrections.second));
 }
 
-// What gradients are multiplied by for a norm that is too large, as in PyTorch's clip_grad_norm_;
-// NaN stays NaN.
+// What gradients are multiplied by, so that their norm becomes at most `max_norm`: as in PyTorch's
+// clip_grad_norm_, and NaN for a norm that is NaN. dlplug/ops/_clipping.py has it for Python.
 DLPLUG_HOST_DEVICE inline double clip_factor(double norm, double max_norm) {
   const double factor = max_norm / (norm + 1e-6);
   return factor >= 1.0 ? 1.0 : factor;

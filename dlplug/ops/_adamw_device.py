@@ -13,6 +13,7 @@ from dlplug.errors import BackendError, InvalidValueError
 from dlplug.ops import _device_table, _library
 from dlplug.ops._adamw_row import Row
 from dlplug.ops._adamw_rows import Rows
+from dlplug.ops._clipping import clip_factor
 from dlplug.ops._device_table import DeviceTable, is_capturing
 from dlplug.ops._memory_layout import DTYPE_CODES, addresses_of
 
@@ -129,8 +130,7 @@ class DeviceFactors:
         scale = 1.0 if self.grad_scale is None else self.grad_scale.item()
         factor = 1.0
         if self.norm is not None:
-            factor = self.max_norm * scale / (self.norm.item() + 1e-6)
-            factor = 1.0 if factor >= 1 else factor  # NaN stays NaN
+            factor = clip_factor(self.norm.item(), self.max_norm * scale)
         return self.found_inf is not None and bool(self.found_inf.item()), scale, factor
 
     def take_seed(self, difference: int) -> int:

@@ -5,15 +5,18 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from dlplug.ops._clipping import clip_factor
 from dlplug.ops._memory_layout import PLAIN_TYPES
 from dlplug.ops.total_norm import total_norm
 
 
-def clip_factor(params: Sequence[Tensor], max_norm: float) -> float:
-    """What to multiply all gradients by, so that their norm together is at most ``max_norm``.
+def clip(params: Sequence[Tensor], max_norm: float) -> float:
+    """Clip the norm of all gradients together to ``max_norm``.
 
-    Where they are on another device, complex, distributed or traced, PyTorch's ``clip_grad_norm_``
-    changes them in place, without waiting for the device, and the factor is 1.
+    Returns:
+        What the update is to multiply them by for that. It is 1 where they are on another device,
+        complex, distributed or traced: PyTorch's ``clip_grad_norm_`` has then changed them in
+        place, without waiting for the device.
     """
     with_grad = [param for param in params if param.grad is not None]
     grads = [param.grad for param in with_grad]
@@ -27,18 +30,12 @@ def clip_factor(params: Sequence[Tensor], max_norm: float) -> float:
         torch.nn.utils.clip_grads_with_norm_(list(once.values()), max_norm, norm)
         return 1.0
     with torch.no_grad():
-        return factor_for(total_norm(grads).item(), max_norm)
+        return clip_factor(total_norm(grads).item(), max_norm)
 
 
 def _has_plain_norm(grad: Tensor) -> bool:
     is_plain = type(grad) in PLAIN_TYPES and grad.layout is torch.strided
     return is_plain and grad.is_cpu and grad.is_floating_point()
-
-
-def factor_for(norm: float, max_norm: float) -> float:
-    """What makes a norm at most another, as in PyTorch's ``clip_grad_norm_``; NaN stays NaN."""
-    factor = max_norm / (norm + 1e-6)
-    return 1.0 if factor >= 1 else factor
 
 
 def multiply(grads: Sequence[Tensor], factor: float) -> None:

@@ -8,13 +8,13 @@ from torch import Tensor
 from dlplug.ops import _device_table
 from dlplug.ops._adamw_device import DeviceFactors, DeviceRows, update_on_device
 from dlplug.ops._adamw_rows import Rows
+from dlplug.ops._clipping import clip_factor
 from dlplug.optim._gradient_norm import (
     Tables,
     groups_with_parts,
     norms_of_rows,
     norms_of_tensors,
 )
-from dlplug.optim._gradients import factor_for
 from dlplug.optim._group_options import numbers_of
 from dlplug.optim._local_tensors import local
 
@@ -47,7 +47,7 @@ class OnDevice:
         if not on_cpu or self._is_skipped():
             return 1.0
         norm = self._norms[on_cpu[0].params[0].device].item()
-        return factor_for(norm, self.max_grad_norm * self._scale())
+        return clip_factor(norm, self.max_grad_norm * self._scale())
 
     def _clip_grads_on_device(self, params: Sequence[Tensor]) -> bool:
         """The same for gradients without rows, all of them on devices; whether it could."""

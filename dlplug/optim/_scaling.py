@@ -5,7 +5,7 @@ from torch import Tensor
 
 from dlplug.errors import InvalidValueError
 from dlplug.ops._memory_layout import sharing_gradients
-from dlplug.optim._gradients import clip_factor, divide, divide_at_once, multiply
+from dlplug.optim._gradients import clip, divide, divide_at_once, multiply
 from dlplug.optim._local_tensors import local_lists
 
 
@@ -46,7 +46,7 @@ class Scaling:
         """What the update is to multiply gradients by for ``max_grad_norm``."""
         if self.max_grad_norm is None or self._is_skipped():
             return 1.0
-        return clip_factor(self._all_params(), self.max_grad_norm * self._scale())
+        return clip(self._all_params(), self.max_grad_norm * self._scale())
 
     def _clip_shared(self, factor: float) -> float:
         """Clip now where two parameters have one gradient, which the update of each would scale.
