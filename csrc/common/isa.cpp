@@ -48,25 +48,32 @@ bool ask_for_tiles() { return false; }
 
 #endif
 
-Isa detect() {
+Processor read_processor() {
   Processor found;
   unsigned a = 0, b = 0, c = 0, d = 0;
-  if (__get_cpuid(1, &a, &b, &c, &d) == 0) return Isa::kScalar;
+  if (__get_cpuid(1, &a, &b, &c, &d) == 0) return found;
   found.leaf1_c = c;
   if ((c >> 27 & 1) != 0) found.saved_states = saved_states();  // OSXSAVE
-  if (__get_cpuid_count(7, 0, &a, &b, &c, &d) == 0) return Isa::kScalar;
+  if (__get_cpuid_count(7, 0, &a, &b, &c, &d) == 0) return found;
   found.leaf7_b = b;
   found.leaf7_d = d;
   if (a >= 1 && __get_cpuid_count(7, 1, &a, &b, &c, &d) != 0) found.leaf7_1_a = a;
-  return isa_of(found, has_tiles());
+  return found;
 }
 
 #else
 
-Isa detect() { return Isa::kScalar; }
+// One that reports nothing, whose level is kScalar.
+Processor read_processor() { return {}; }
+bool has_tiles() { return false; }
 bool ask_for_tiles() { return false; }
 
 #endif
+
+const Processor& processor() {
+  static const Processor found = read_processor();
+  return found;
+}
 
 LevelInUse& level() {
   static LevelInUse level(best_isa(), ask_for_tiles);
@@ -78,19 +85,15 @@ std::atomic<bool> may_use_bf16{true};
 }  // namespace
 
 Isa best_isa() {
-  static const Isa best = detect();
+  static const Isa best = isa_of(processor(), has_tiles());
   return best;
 }
 
 Isa current_isa() { return level().current(); }
 
 bool has_bf16() {
-#if defined(__x86_64__)
-  static const bool has = __builtin_cpu_supports("avx512bf16");
-  return has && may_use_bf16.load(std::memory_order_relaxed) && current_isa() >= Isa::kAvx512;
-#else
-  return false;
-#endif
+  return reports_bf16(processor()) && may_use_bf16.load(std::memory_order_relaxed) &&
+         current_isa() >= Isa::kAvx512;
 }
 
 bool select_isa(Isa isa) { return level().select(isa); }

@@ -18,6 +18,9 @@ struct Processor {
   uint64_t saved_states = 0;
 };
 
+// AVX512_BF16: conversions to bfloat16 and products of it, in registers of AVX-512.
+inline bool reports_bf16(const Processor& processor) { return (processor.leaf7_1_a >> 5 & 1) != 0; }
+
 // `has_tiles`: whether the operating system would give the tiles of AMX to a process that asks.
 inline Isa isa_of(const Processor& processor, bool has_tiles) {
   const auto has = [](uint64_t bits, std::initializer_list<int> wanted) {
@@ -33,8 +36,8 @@ inline Isa isa_of(const Processor& processor, bool has_tiles) {
     return Isa::kScalar;
   // F, DQ, CD, BW, VL.
   if (!(saves({5, 6, 7}) && has(processor.leaf7_b, {16, 17, 28, 30, 31}))) return Isa::kAvx2;
-  // AMX-BF16, AMX-TILE; AVX512_BF16, whose conversions these kernels need.
-  if (!(saves({17, 18}) && has(processor.leaf7_d, {22, 24}) && has(processor.leaf7_1_a, {5})))
+  // AMX-BF16, AMX-TILE; and AVX512_BF16, whose conversions these kernels need.
+  if (!(saves({17, 18}) && has(processor.leaf7_d, {22, 24}) && reports_bf16(processor)))
     return Isa::kAvx512;
   return has_tiles ? Isa::kAmx : Isa::kAvx512;
 }

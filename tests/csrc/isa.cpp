@@ -11,6 +11,13 @@ EXPORTED int64_t level_of(uint32_t leaf1_c, uint32_t leaf7_b, uint32_t leaf7_d, 
   return static_cast<int64_t>(isa_of(processor, has_tiles));
 }
 
+// Whether a processor with this in leaf 7.1 (EAX) has AVX512_BF16.
+EXPORTED bool reports_bf16(uint32_t leaf7_1_a) {
+  dlplug::Processor processor;
+  processor.leaf7_1_a = leaf7_1_a;
+  return dlplug::reports_bf16(processor);
+}
+
 // The level in use after `selected`, unless it is negative, where `best` is the best one and the
 // operating system gives tiles or not; and in `times_asked` how often it was asked for them.
 EXPORTED int64_t level_in_use(int64_t best, int64_t selected, bool gives_tiles,

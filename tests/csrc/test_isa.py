@@ -66,6 +66,13 @@ def test_each_bit_is_needed(level):
         assert level_of(without) == before
 
 
+def test_one_bit_tells_of_avx512_bf16():
+    """The norms round by it, and attention multiplies, below the level of tiles too."""
+    reports = library().reports_bf16
+    reports.restype = ctypes.c_bool
+    assert [bit for bit in range(32) if reports(ctypes.c_uint32(bits(bit)))] == [5]
+
+
 def test_tiles_are_asked_for_once_they_are_wanted():
     """By a level that is selected, or by the best if none is."""
     assert level_in_use("amx", None) == ("amx", 1)
