@@ -167,7 +167,7 @@ NormOutputs norm_forward(NormForwardKernel* kernel, bool is_centered, const Tens
   args.eps = static_cast<float>(eps);
   args.dropout = dropout_of(dropout_p, seed);
   args.is_streaming = residual ? should_stream({&y, &h}) : should_stream({&y});
-  args.has_bf16 = has_bf16();
+  args.use_bf16_rounding = has_bf16();
   torch::stable::parallel_for(0, rows.count, grain_of(rows.width), [&](int64_t begin, int64_t end) {
     const Floats scratch(norm_scratch_floats(args.width));
     kernel(args, begin, end, scratch.data());
@@ -219,7 +219,7 @@ NormGradients norm_backward(NormBackwardKernel* kernel, bool is_centered, const 
   args.width = rows.width;
   args.dropout = dropout_of(dropout_p, seed);
   args.is_streaming = should_stream({&grad_input, &grad_x});
-  args.has_bf16 = has_bf16();
+  args.use_bf16_rounding = has_bf16();
 
   const int64_t blocks =
       std::clamp<int64_t>((rows.count + kMinRowsPerBlock - 1) / kMinRowsPerBlock, 1, kMaxBlocks);

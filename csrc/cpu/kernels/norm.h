@@ -17,15 +17,15 @@ struct Dropout {
 // y = normalised(h) * weight + bias with h = x, or h = dropout(x) + residual. All of shape
 // (rows, width); strides count elements from one row to the next, outputs are contiguous.
 struct NormForward {
-  Dtype x_dtype;         // of x
-  Dtype dtype;           // of residual, h and y: x_dtype, or float32
-  bool is_streaming;     // write h and y past the caches; their rows are aligned to 64 bytes
-  bool has_bf16;         // the processor has AVX512_BF16
-  const void* x;         // row stride x_stride
-  const void* residual;  // row stride residual_stride; null in the ops without residual
-  const float* weight;   // (width,)
-  const float* bias;     // (width,); not read by RMSNorm
-  void* h;               // null in the ops without residual
+  Dtype x_dtype;           // of x
+  Dtype dtype;             // of residual, h and y: x_dtype, or float32
+  bool is_streaming;       // write h and y past the caches; their rows are aligned to 64 bytes
+  bool use_bf16_rounding;  // round to bfloat16 by AVX512_BF16
+  const void* x;           // row stride x_stride
+  const void* residual;    // row stride residual_stride; null in the ops without residual
+  const float* weight;     // (width,)
+  const float* bias;       // (width,); not read by RMSNorm
+  void* h;                 // null in the ops without residual
   void* y;
   float* mean;  // (rows,); not written by RMSNorm
   float* rstd;  // (rows,) 1 / sqrt(var + eps)
@@ -37,7 +37,7 @@ struct NormForward {
 // Gradients of the above with respect to x, residual, and the sums for weight and bias.
 struct NormBackward {
   Dtype x_dtype, dtype;
-  bool is_streaming, has_bf16;
+  bool is_streaming, use_bf16_rounding;
   const void* grad_y;   // of `dtype`, row stride grad_y_stride
   const void* grad_h;   // of `dtype`, row stride grad_h_stride: what else reaches h; or null
   const void* h;        // of `dtype`, row stride h_stride; x in the ops without residual

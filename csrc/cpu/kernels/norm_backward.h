@@ -106,7 +106,7 @@ DLPLUG_INLINE void norm_backward_flags(const NormBackward& args, int64_t begin, 
 template <bool kCentered>
 DLPLUG_INLINE void norm_backward(const NormBackward& args, int64_t begin, int64_t end,
                                  float* scratch) {
-  with_dtype(args.x_dtype, args.has_bf16, [&](auto x) __attribute__((always_inline)) {
+  with_dtype(args.x_dtype, args.use_bf16_rounding, [&](auto x) __attribute__((always_inline)) {
     using X = decltype(x);
     norm_backward_flags<X, X, kCentered, false>(args, begin, end, scratch);
   });
@@ -115,10 +115,11 @@ DLPLUG_INLINE void norm_backward(const NormBackward& args, int64_t begin, int64_
 template <bool kCentered>
 DLPLUG_INLINE void add_norm_backward(const NormBackward& args, int64_t begin, int64_t end,
                                      float* scratch) {
-  with_dtypes(
-      args.x_dtype, args.dtype, args.has_bf16, [&](auto x, auto h) __attribute__((always_inline)) {
-        norm_backward_flags<decltype(x), decltype(h), kCentered, true>(args, begin, end, scratch);
-      });
+  with_dtypes(args.x_dtype, args.dtype, args.use_bf16_rounding,
+              [&](auto x, auto h) __attribute__((always_inline)) {
+                norm_backward_flags<decltype(x), decltype(h), kCentered, true>(args, begin, end,
+                                                                               scratch);
+              });
 }
 
 }  // namespace dlplug::DLPLUG_ISA

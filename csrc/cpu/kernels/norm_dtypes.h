@@ -18,15 +18,15 @@ DLPLUG_INLINE void with_flag(bool flag, Body body) {
     body(Flag<false>{});
 }
 
-// is_native: the processor has AVX512_BF16.
+// `use_bf16_rounding` as in NormForward.
 template <class Body>
-DLPLUG_INLINE void with_dtype(Dtype dtype, [[maybe_unused]] bool is_native, Body body) {
+DLPLUG_INLINE void with_dtype(Dtype dtype, [[maybe_unused]] bool use_bf16_rounding, Body body) {
   switch (dtype) {
     case Dtype::kFloat32:
       return body(float{});
     case Dtype::kBFloat16:
 #if defined(__AVX512BW__)
-      if (is_native) return body(NativeBFloat16{});
+      if (use_bf16_rounding) return body(NativeBFloat16{});
 #endif
       return body(BFloat16{});
     case Dtype::kFloat16:
@@ -36,11 +36,11 @@ DLPLUG_INLINE void with_dtype(Dtype dtype, [[maybe_unused]] bool is_native, Body
 
 // `wide` is `narrow`, or float32 (a residual stream that is kept in float32).
 template <class Body>
-DLPLUG_INLINE void with_dtypes(Dtype narrow, Dtype wide, bool is_native, Body body) {
+DLPLUG_INLINE void with_dtypes(Dtype narrow, Dtype wide, bool use_bf16_rounding, Body body) {
   if (wide == Dtype::kFloat32)
     with_dtype(narrow, false, [&](auto x) __attribute__((always_inline)) { body(x, float{}); });
   else
-    with_dtype(narrow, is_native, [&](auto x) __attribute__((always_inline)) {
+    with_dtype(narrow, use_bf16_rounding, [&](auto x) __attribute__((always_inline)) {
       if constexpr (!__is_same(decltype(x), float)) body(x, x);
     });
 }

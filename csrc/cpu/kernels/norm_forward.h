@@ -85,7 +85,7 @@ static void norm_forward_rows(const NormForward& args, int64_t begin, int64_t en
 template <bool kCentered>
 DLPLUG_INLINE void norm_forward(const NormForward& args, int64_t begin, int64_t end,
                                 float* scratch) {
-  with_dtype(args.x_dtype, args.has_bf16, [&](auto x) __attribute__((always_inline)) {
+  with_dtype(args.x_dtype, args.use_bf16_rounding, [&](auto x) __attribute__((always_inline)) {
     with_flag(args.is_streaming, [&](auto streams) __attribute__((always_inline)) {
       using X = decltype(x);
       norm_forward_rows<X, X, kCentered, false, false, streams.value>(args, begin, end, scratch);
@@ -97,7 +97,7 @@ template <bool kCentered>
 DLPLUG_INLINE void add_norm_forward(const NormForward& args, int64_t begin, int64_t end,
                                     float* scratch) {
   const bool has_dropout = args.dropout.threshold != 0;
-  with_dtypes(args.x_dtype, args.dtype, args.has_bf16,
+  with_dtypes(args.x_dtype, args.dtype, args.use_bf16_rounding,
               [&](auto x, auto h) __attribute__((always_inline)) {
                 with_flag(has_dropout, [&](auto drops) __attribute__((always_inline)) {
                   with_flag(args.is_streaming, [&](auto streams) __attribute__((always_inline)) {
