@@ -12,8 +12,8 @@
 
 namespace dlplug::DLPLUG_ISA {
 
-// Two accumulators and two constants a row must fit in the registers beside the shared values. In
-// float32 a group of two leaves room in the L1 cache for the rows that are asked for.
+// Rows of a group: two accumulators and two constants of each must fit in the registers beside the
+// shared values. In float32 a group of two leaves room in the L1 cache for prefetched rows.
 #if defined(__AVX512F__)
 template <class H>
 constexpr int kGroup = sizeof(H) == 2 ? 4 : 2;
@@ -22,14 +22,14 @@ template <class H>
 constexpr int kGroup = 2;
 #endif
 
-// Rows of which sums are made first: adding thousands of rows one by one would lose digits.
+// Rows whose weight gradients are summed before they are added to those of the rows before: adding
+// thousands of rows one by one would lose digits.
 constexpr int64_t kRowsPerSum = 32;
-
-// Rows are asked for this early (bytes): a group of narrow rows would be over before they come.
-constexpr int64_t kPrefetchBytes = 8192;
 
 template <int kRows, class X, class H, bool kCentered, bool kAdd, bool kWeights, bool kStream>
 static void norm_backward_group(const NormBackward& args, int64_t first) {
+  // Rows that are prefetched ahead: a group of narrow rows is finished before the next one has come
+  // from memory.
   const int64_t row_bytes = args.width * (int64_t)sizeof(H);
   const bool is_narrow = kRows * row_bytes < kPrefetchBytes && row_bytes > 0;
   const int64_t ahead = is_narrow ? (kPrefetchBytes + row_bytes - 1) / row_bytes : kRows;
@@ -43,7 +43,8 @@ static void norm_backward_group(const NormBackward& args, int64_t first) {
   sum_rows<kRows, H, kCentered, kWeights>(args, at);
 
   auto write = [&](auto grad_h, auto grad_x, auto drops) __attribute__((always_inline)) {
-    // Rows of float32 wait for memory, those with dropout for its bits.
+    // Several rows together save loads of the weights: of no use to rows of float32, which wait for
+    // memory, and to those with dropout, which wait for random bits.
     constexpr int kTogether = sizeof(H) == 2 && !drops.value ? kRows : 1;
 #pragma GCC unroll 1
     for (int r = 0; r < kRows; r += kTogether)

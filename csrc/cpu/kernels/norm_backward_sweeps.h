@@ -1,15 +1,15 @@
 // The two sweeps of the norms' backward pass over a group of rows. The second one finds the rows in
-// the cache, and asks for the next ones while it writes: memory then reads and writes at the same
-// time instead of in turns.
+// the cache, and prefetches the next ones while it writes.
 #pragma once
 
 #include "csrc/cpu/kernels/norm.h"
 #include "csrc/cpu/kernels/norm_dropout.h"
-#include "csrc/cpu/kernels/norm_sweeps.h"
+#include "csrc/cpu/kernels/norm_moments.h"
+#include "csrc/cpu/kernels/norm_prefetch.h"
 
 namespace dlplug::DLPLUG_ISA {
 
-// One row's share of a backward pass; the last two are known after the first sweep.
+// One row of a backward pass; the last two numbers are known after the first sweep.
 template <class H>
 struct BackwardRow {
   const H *grad_y, *h;
@@ -71,20 +71,20 @@ DLPLUG_INLINE void sum_rows(const NormBackward& args, BackwardRow<H> (&at)[kRows
   }
 }
 
-// Writes the gradients of the inputs of the rows from `first` on, column by column, and asks for
-// the rows `rows_ahead` of them. The addresses to ask for are computed in the loop: where nothing
-// but memory is waited for (float32), a loop that asks faster takes longer.
+// Writes the gradients of the inputs of the rows from `first` on, column by column, and prefetches
+// the rows that are `ahead` of them. The addresses are computed in the loop: where it waits for
+// memory alone (float32), a loop that prefetches faster takes longer.
 template <int kRows, class X, class H, bool kCentered, bool kGradH, bool kGradX, bool kDropout,
           bool kStream>
 static void write_gradients(const NormBackward& args, int64_t first, const BackwardRow<H>* at,
-                            int64_t rows_ahead) {
+                            int64_t ahead) {
   const int64_t width = args.width;
   const float* weights = args.weight;
   const H* grad_h = kGradH ? (const H*)args.grad_h + first * args.grad_h_stride : nullptr;
   H* grad_input = (H*)args.grad_input + first * width;
   X* grad_x = kGradX ? (X*)args.grad_x + first * width : nullptr;
   [[maybe_unused]] DropoutRow drawn[kRows];
-  // For narrow types as one linear function of h and g.
+  // For 16-bit types the gradient is rstd * g + slope * h + offset.
   float slope[kRows], offset[kRows];
 #pragma GCC unroll 4
   for (int r = 0; r < kRows; ++r) {
@@ -98,9 +98,9 @@ static void write_gradients(const NormBackward& args, int64_t first, const Backw
 #pragma GCC unroll 4
     for (int r = 0; r < kRows; ++r) {
       Float grads[part.kVectors], values[part.kVectors], others[part.kVectors];
-      prefetch(at[r].grad_y + j + rows_ahead * args.grad_y_stride, part);
-      prefetch(at[r].h + j + rows_ahead * args.h_stride, part);
-      if constexpr (kGradH) prefetch(grad_h + j + (r + rows_ahead) * args.grad_h_stride, part);
+      prefetch(at[r].grad_y + j + ahead * args.grad_y_stride, part);
+      prefetch(at[r].h + j + ahead * args.h_stride, part);
+      if constexpr (kGradH) prefetch(grad_h + j + (r + ahead) * args.grad_h_stride, part);
       load(at[r].grad_y + j, part, grads);
       load(at[r].h + j, part, values);
       if constexpr (kGradH) load(grad_h + j + r * args.grad_h_stride, part, others);

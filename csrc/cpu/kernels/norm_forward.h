@@ -1,17 +1,18 @@
 // Forward of the norms. A row is read from memory once; the later sweeps find it in the L1 cache
-// (as it is kept in `scratch` where it was added up). Narrow rows go through in groups, column by
-// column: the sums of a group are completed together, which for one row would take as long as a
-// sweep over it, and weight and bias are read once for all.
+// (with a residual, the copy of h in `scratch`). Narrow rows are handled in groups, column by
+// column: the sums of a group are reduced together, which for one row would take as long as a sweep
+// over it, and weight and bias are read once for all.
 //
 // Bytes per element: size of x + size of y, with residual also those of residual and h.
 #pragma once
 
 #include "csrc/cpu/kernels/norm_dtypes.h"
-#include "csrc/cpu/kernels/norm_sweeps.h"
+#include "csrc/cpu/kernels/norm_forward_sweeps.h"
 
 namespace dlplug::DLPLUG_ISA {
 
-// A group's accumulators must fit in the registers: a row has 4 of 16-bit types, 8 of float32.
+// Rows of a group, whose accumulators must fit in the registers: a row has 4 of 16-bit types, 8 of
+// float32.
 #if defined(__AVX512F__)
 template <class H>
 constexpr int kForwardRows = sizeof(H) == 2 ? 4 : 2;
@@ -20,14 +21,14 @@ template <class H>
 constexpr int kForwardRows = sizeof(H) == 2 ? 2 : 1;
 #endif
 
-// What a group reads: it must leave room in the L1 cache for what is asked for and written.
+// The most that a group reads: it leaves room in the L1 cache for what is prefetched and written.
 constexpr int64_t kForwardBytes = 12288;
 
-// What follows once the moments are known.
+// Writes mean, rstd and y of a group whose moments are known.
 template <class X, class H, bool kCentered, bool kAdd, bool kStream, int kRows>
 DLPLUG_INLINE void finish_rows(const NormForward& args, int64_t first,
                                const ForwardRow<X, H> (&at)[kRows], const Moments& moments) {
-  // Of equal numbers both terms of the variance are roundings, of one size.
+  // The variance of equal numbers is a difference of rounding errors, which may be negative.
   Float4 scale = (moments.variance < 0.0f ? Float4{} : moments.variance) + args.eps;
   for (int r = 0; r < kRows; ++r) scale[r] = __builtin_sqrtf(scale[r]);
   scale = 1.0f / scale;
@@ -38,8 +39,9 @@ DLPLUG_INLINE void finish_rows(const NormForward& args, int64_t first,
   write_rows<X, H, kCentered, kAdd, kStream>(args, at, moments.mean, scale);
 }
 
-// A group with rows whose moments lost digits: another sweep over these. One by one, for a row's
-// bits must not depend on its group; a call of its own, so that usual groups keep their registers.
+// The same for a group in which the moments of some rows have lost digits: these rows take another
+// sweep. Each row is handled by itself, because its bits must not depend on its group. Not inlined,
+// so that the usual groups keep their registers.
 template <class X, class H, bool kAdd, bool kStream>
 [[gnu::noinline]] static void finish_far_rows(const NormForward& args, int64_t first, int count,
                                               float* scratch, Moments moments) {
@@ -68,8 +70,8 @@ static void norm_forward_group(const NormForward& args, int64_t first, float* sc
 
 template <class X, class H, bool kCentered, bool kAdd, bool kDropout, bool kStream>
 static void norm_forward_rows(const NormForward& args, int64_t begin, int64_t end, float* scratch) {
-  // Rows of float32 that are wide or have a residual wait for memory more than for their sums, and
-  // those with dropout for its bits.
+  // A group does not help rows of float32 that are wide or have a residual, which wait for memory
+  // more than for their sums, nor rows with dropout, which wait for random bits.
   constexpr bool kIsFloat = sizeof(H) == 4;
   constexpr int kRows = kDropout || (kIsFloat && kAdd) ? 1 : kForwardRows<H>;
   const int64_t row_bytes = args.width * (int64_t)sizeof(H) * (kAdd ? 2 : 1);

@@ -1,4 +1,4 @@
-// Mean and variance of a group of rows whose means are known about.
+// Mean and variance of a group of rows, and the rows normalised by them.
 #pragma once
 
 #include "csrc/cpu/kernels/row_parts.h"
@@ -8,14 +8,25 @@ namespace dlplug::DLPLUG_ISA {
 // One lane per row.
 struct Moments {
   Float4 mean, variance;  // RMSNorm: 0 and the mean square
-  Float4 shift;           // of the mean, from the number that the squares were taken around
+  Float4 shift;           // the mean, less the number that deviations were taken from
 };
 
-// Of rows with about these means, as the first sweep kept them.
+// (value - mean) * rstd, which gives exactly 0 for a row of equal numbers: value * rstd - mean *
+// rstd would not, with an rstd that eps alone bounds.
+template <bool kCentered>
+DLPLUG_INLINE Float normalised(Float value, float mean, float rstd) {
+  if constexpr (!kCentered)
+    return value * rstd;
+  else
+    return (value - mean) * rstd;
+}
+
+// The moments from another sweep over the rows, as the first one kept them, by deviations from
+// `mean`, which is that of the first sweep with its rounding errors.
 template <class Row, int kRows>
 DLPLUG_INLINE Moments moments_near(int64_t width, const Row (&at)[kRows], Float4 mean) {
   const float inverse_width = 1.0f / (float)width;
-  // The deviations' own sum takes back the rounding error of the first mean.
+  // The sum of the deviations corrects the rounding error of `mean`.
   Float deviations[kRows][4] = {}, squares[kRows][4] = {}, all_deviations[kRows] = {},
         all_squares[kRows] = {};
   auto sweep = [&](int64_t j, int u, auto part) __attribute__((always_inline)) {
@@ -40,10 +51,11 @@ DLPLUG_INLINE Moments moments_near(int64_t width, const Row (&at)[kRows], Float4
   return {mean + shift, sums(all_squares) * inverse_width - shift * shift, shift};
 }
 
-// Squares around a number that is `shift` off the mean add up to 1 + shift^2 / variance times those
-// around the mean, and so do their roundings; the ratio may reach width / kWidth. Up to this one
-// float32 loses 2 binary digits at any width, and random rows hardly ever have more: a mean of
-// 4, 8 or 16 of their numbers is then 4, 6 or 8 of its standard deviations off.
+// The largest shift^2 / variance with which the variance of one sweep is kept. Squared deviations
+// from a number that is `shift` off the mean add up to 1 + shift^2 / variance times those from the
+// mean, and so do their rounding errors; the ratio can reach width / kWidth. At 4 float32 loses 2
+// binary digits, whatever the width. Random rows hardly ever have more: the mean of their first 4,
+// 8 or 16 numbers would have to be 4, 6 or 8 of its standard deviations off.
 constexpr float kFar = 4.0f;
 
 typedef int32_t Int4 __attribute__((vector_size(16)));
@@ -53,8 +65,9 @@ DLPLUG_INLINE bool any(Int4 lanes) {
   return (((Halves)lanes)[0] | ((Halves)lanes)[1]) != 0;
 }
 
-// Lanes of rows that are not far are 0; those of no row, too. NaN is far: of squares beyond
-// float32's range, where those around the mean may be within.
+// All bits of a lane where the deviations were taken from too far off the mean, else 0, as in lanes
+// without a row. A NaN counts as far: squares have left float32's range, within which those of
+// deviations from the mean may still be.
 DLPLUG_INLINE Int4 far(const Moments& of) { return ~(of.shift * of.shift <= kFar * of.variance); }
 
 }  // namespace dlplug::DLPLUG_ISA

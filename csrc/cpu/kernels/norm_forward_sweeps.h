@@ -1,55 +1,19 @@
-// The sweeps of the norms' forward pass over a group of rows. What is read next is asked for while
-// rows are read; but for rows that wait for memory most, while they are written: memory then reads
-// and writes at the same time instead of in turns.
+// The sweeps of the norms' forward pass over a group of rows: the first reads the rows and adds up
+// their moments, the last writes y. Between them float32 needs the one of norm_moments.h.
 #pragma once
 
 #include "csrc/cpu/kernels/norm.h"
 #include "csrc/cpu/kernels/norm_dropout.h"
 #include "csrc/cpu/kernels/norm_moments.h"
-#include "csrc/cpu/kernels/row_parts.h"
+#include "csrc/cpu/kernels/norm_prefetch.h"
 
 namespace dlplug::DLPLUG_ISA {
 
-// Rows of float32: narrow ones are over before memory could idle.
-DLPLUG_INLINE bool is_wide(int64_t width) { return width >= 512; }
-
-// RMSNorm of 16 bits reads with so little work that it would ask for all rows at once.
-template <class H, bool kCentered, bool kAdd>
-DLPLUG_INLINE bool asks_while_writing(int64_t width) {
-  return !kAdd && (sizeof(H) == 4 ? is_wide(width) : !kCentered);
-}
-
-// Elements that are asked for ahead of those which are handled: 8 KiB of x, or of x and residual
-// together, and at least the rows at hand. Narrow rows in the L3 cache take 1.3 times as long with
-// a quarter of that (bfloat16), 1.4 times with half (float32).
-template <class H, bool kAdd>
-DLPLUG_INLINE int64_t distance(int64_t elements) {
-  constexpr int64_t kLeast = 8192 / sizeof(H) / (kAdd ? 2 : 1);
-  return elements < kLeast ? kLeast : elements;
-}
-
-// Past the end is harmless.
-template <class T, class Part>
-DLPLUG_INLINE void prefetch(const T* from, Part) {
-  __builtin_prefetch(from);
-  if constexpr (sizeof(T) == 4 && Part::kVectors == 2) __builtin_prefetch(from + kWidth);
-}
-
-// In this form a row of equal numbers gives exactly 0: value * rstd - mean * rstd would not, with
-// an rstd that eps alone bounds.
-template <bool kCentered>
-DLPLUG_INLINE Float normalised(Float value, float mean, float rstd) {
-  if constexpr (!kCentered)
-    return value * rstd;
-  else
-    return (value - mean) * rstd;
-}
-
-// One row of a group.
+// Where one row of a group lies.
 template <class X, class H>
 struct ForwardRow {
   const X* x;
-  const H *residual, *kept;  // kept: what the later sweeps read, x or the copy of h
+  const H *residual, *kept;  // kept: what the later sweeps read, either x or the copy of h
   H *h, *copy, *y;
 };
 
@@ -73,15 +37,15 @@ DLPLUG_INLINE void set_rows(const NormForward& args, int64_t first, float* scrat
   }
 }
 
-// The first sweep: reads the rows, writes h, and returns the moments; of float32 the mean alone,
-// since the deviations from it need another sweep.
+// The first sweep: reads the rows, writes h, and returns the moments. Of float32 it is the mean
+// alone: the sum of squared deviations from it takes another sweep.
 template <class X, class H, bool kCentered, bool kAdd, bool kDropout, bool kStream, int kRows>
 DLPLUG_INLINE Moments read_rows(const NormForward& args, int64_t first,
                                 const ForwardRow<X, H> (&at)[kRows]) {
   constexpr bool kInOneSweep = sizeof(H) == 2 || !kCentered;
   const int64_t width = args.width;
-  const bool is_asking = !asks_while_writing<H, kCentered, kAdd>(width);
-  const int64_t ahead = distance<H, kAdd>(kRows * width);
+  const bool is_prefetching = !prefetches_while_writing<H, kCentered, kAdd>(width);
+  const int64_t ahead = elements_ahead<H, kAdd>(kRows * width);
   const float inverse_width = 1.0f / (float)width;
   [[maybe_unused]] DropoutRow drawn[kRows];
   if constexpr (kDropout)
@@ -98,7 +62,8 @@ DLPLUG_INLINE Moments read_rows(const NormForward& args, int64_t first,
     }
   };
 
-  // Deviations from the mean of a few of the row's numbers, which seldom is far from the row's own.
+  // In one sweep squares are taken of deviations from the mean of the row's first vector, which is
+  // seldom far from the mean of the row.
   Float4 near = {};
   if constexpr (kInOneSweep && kCentered) {
     Float few[kRows];
@@ -120,10 +85,10 @@ DLPLUG_INLINE Moments read_rows(const NormForward& args, int64_t first,
 #pragma GCC unroll 4
     for (int r = 0; r < kRows; ++r) {
       Float values[part.kVectors];
-      if (is_asking) prefetch(at[r].x + j + ahead, part);
+      if (is_prefetching) prefetch(at[r].x + j + ahead, part);
       if constexpr (kAdd) prefetch(at[r].residual + j + ahead, part);
       read(r, j, part, values);
-      // The statistics are those of what the next layer reads.
+      // The moments are those of h as it is stored, which the next layer reads.
       if constexpr (kAdd) emit_twice<kStream>(at[r].h + j, at[r].copy + j, values, part);
 #pragma GCC unroll 2
       for (int i = 0; i < part.kVectors; ++i) {
@@ -148,12 +113,12 @@ DLPLUG_INLINE Moments read_rows(const NormForward& args, int64_t first,
   return {near + shift, sums(all_squares) * inverse_width - shift * shift, shift};
 }
 
-// The last sweep: writes y.
+// The last sweep: reads what the first one kept, and writes y.
 template <class X, class H, bool kCentered, bool kAdd, bool kStream, int kRows>
 DLPLUG_INLINE void write_rows(const NormForward& args, const ForwardRow<X, H> (&at)[kRows],
                               Float4 mean, Float4 rstd) {
-  const bool is_asking = asks_while_writing<H, kCentered, kAdd>(args.width);
-  const int64_t ahead = distance<H, kAdd>(kRows * args.width);
+  const bool is_prefetching = prefetches_while_writing<H, kCentered, kAdd>(args.width);
+  const int64_t ahead = elements_ahead<H, kAdd>(kRows * args.width);
   const float *weight = args.weight, *bias = args.bias;
   over_pairs(args.width, [&](int64_t j, auto part) __attribute__((always_inline)) {
     Float weights[part.kVectors], biases[part.kVectors];
@@ -162,7 +127,7 @@ DLPLUG_INLINE void write_rows(const NormForward& args, const ForwardRow<X, H> (&
 #pragma GCC unroll 4
     for (int r = 0; r < kRows; ++r) {
       Float values[part.kVectors];
-      if (is_asking) prefetch(at[r].kept + j + ahead, part);
+      if (is_prefetching) prefetch(at[r].kept + j + ahead, part);
       load(at[r].kept + j, part, values);
 #pragma GCC unroll 2
       for (int i = 0; i < part.kVectors; ++i) {
