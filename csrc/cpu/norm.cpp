@@ -2,16 +2,12 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstring>
-#include <memory>
 
-#include "csrc/cpu/kernels/convert.h"
+#include "csrc/cpu/norm_weights.h"
 #include "csrc/cpu/streaming.h"
 
 namespace dlplug {
 namespace {
-
-constexpr int64_t kAlignment = 64;
 
 // Elements that one task should have at least: below it, waking another thread costs more.
 constexpr int64_t kGrain = 16384;
@@ -23,49 +19,6 @@ constexpr int64_t kMinRowsPerBlock = 16;
 
 // Additions of sums that one task should have at least, which are far cheaper than elements.
 constexpr int64_t kSumGrain = 262144;
-
-// Uninitialised floats that begin at a cache line.
-class Floats {
- public:
-  explicit Floats(int64_t count) : owner_(new float[count + kAlignment / sizeof(float)]) {
-    auto address = reinterpret_cast<uintptr_t>(owner_.get());
-    data_ = reinterpret_cast<float*>((address + kAlignment - 1) / kAlignment * kAlignment);
-  }
-  float* data() const { return data_; }
-
- private:
-  std::unique_ptr<float[]> owner_;
-  float* data_;
-};
-
-// A weight or bias as `width` floats: `value` where there is no tensor; float32 is borrowed.
-class FloatRow {
- public:
-  FloatRow(const std::optional<Tensor>& tensor, int64_t width, float value) {
-    if (!tensor.has_value()) {
-      owned_.emplace(width);
-      std::fill_n(owned_->data(), width, value);
-      data_ = owned_->data();
-      return;
-    }
-    STD_TORCH_CHECK(tensor->dim() == 1 && tensor->size(0) == width && tensor->is_cpu(),
-                    "expected a weight or bias of shape (", width, ",) on the CPU");
-    kept_ = as_contiguous(*tensor);
-    data_ = static_cast<const float*>(kept_->const_data_ptr());
-    const Dtype dtype = dtype_of(*tensor);
-    if (dtype != Dtype::kFloat32) {
-      owned_.emplace(width);
-      DLPLUG_SELECT_KERNEL(widen_floats)(dtype, data_, owned_->data(), width);
-      data_ = owned_->data();
-    }
-  }
-  const float* data() const { return data_; }
-
- private:
-  std::optional<Tensor> kept_;
-  std::optional<Floats> owned_;
-  const float* data_;
-};
 
 int64_t grain_of(int64_t elements_per_item) {
   return std::max<int64_t>(1, kGrain / std::max<int64_t>(1, elements_per_item));
@@ -100,19 +53,6 @@ void run_backward(NormBackwardKernel* kernel, const NormBackward& args, int64_t 
         add_floats(sums + block * total + begin, sums + (block + step) * total + begin,
                    end - begin);
   });
-}
-
-void copy_out(const float* from, const Tensor& to) {
-  if (to.numel() == 0) return;  // it has no address, which memcpy wants even for nothing
-  const Dtype dtype = dtype_of(to);
-  if (dtype == Dtype::kFloat32)
-    std::memcpy(to.mutable_data_ptr(), from, to.numel() * sizeof(float));
-  else
-    DLPLUG_SELECT_KERNEL(narrow_floats)(dtype, from, to.mutable_data_ptr(), to.numel());
-}
-
-ScalarType dtype_or_float(const std::optional<Tensor>& tensor) {
-  return tensor.has_value() ? tensor->scalar_type() : ScalarType::Float;
 }
 
 // The pairs that a kernel exists for: with any other it would leave the outputs as they are.
