@@ -1,5 +1,5 @@
-// The numbers of an AdamW step as its formula takes them (kernels/adamw_values.h); the same
-// roundings on the host and on a GPU, where learning rate, step or scale may be known alone.
+// The numbers of an AdamW step as its formula takes them (kernels/adamw_values.h), with the same
+// roundings on the host and on a GPU, in whose memory learning rate, step or scale may lie.
 #pragma once
 
 #include <math.h>

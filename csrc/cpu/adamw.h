@@ -73,8 +73,8 @@ class StepCounter {
 template <class Row, class Kernel>
 void update_rows(const std::vector<Row>& rows, int64_t unit, const AdamWOptions& options,
                  Kernel* kernel) {
-  // Elements that one thread should have at least: below it, waking another thread costs more. In
-  // the caches one updates 6 of them in a nanosecond.
+  // Elements that one thread should have at least: below it, waking another thread costs more. A
+  // thread updates 6 elements in a nanosecond where they are in the caches.
   constexpr int64_t kGrain = 65536;
   std::vector<int64_t> first_units(rows.size() + 1);
   for (size_t i = 0; i < rows.size(); ++i)

@@ -25,7 +25,7 @@ class AdamWTable {
   }
 
  protected:
-  int64_t facts_[2];  // what the numbers before the others say of the rows
+  int64_t facts_[2];  // the first two numbers, whose meaning each op decides
   int64_t count_ = 0;
   const int64_t *numels_, *dtypes_, *grads_;
 
@@ -66,7 +66,7 @@ class AdamWTable {
 };
 
 // Updates all rows of all tables, with gradients scaled down to `max_norm` together unless it is 0.
-// `Table` says in which precision a norm is looked at, and makes rows, with each step counted.
+// Table::Norm is the type that their norm is rounded to first; Table::rows() counts each step.
 template <class Table, class Kernel>
 void update_tables(const std::vector<Tensor>& tables, double max_norm, int64_t unit,
                    Kernel* kernel) {

@@ -9,7 +9,7 @@ namespace {
 // One of the tables of compact_adamw_tables_.
 class CompactTable : public AdamWTable {
  public:
-  using Norm = float;  // of total_norm, by which a step is clipped that is given no table
+  using Norm = float;  // as total_norm returns it, by which a step without tables is clipped
 
   CompactTable(const Tensor& table) : AdamWTable(table) {
     count_rows(12);

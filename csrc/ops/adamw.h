@@ -55,8 +55,8 @@ void adamw_device_table_(const Tensor& table, const Tensor& numbers, const Tenso
 // be changed or freed at once; a CUDA graph keeps them.
 void write_table_(Tensor table, const Tensor& numbers, int64_t begin);
 
-// Asks for the cache lines at some addresses, int64, and reads none: an address may be of anything,
-// or of nothing any more.
+// Prefetches the cache lines at some addresses, int64, and reads none: an address may be of
+// anything, even of memory that was freed.
 void prefetch(const Tensor& addresses);
 
 }  // namespace dlplug

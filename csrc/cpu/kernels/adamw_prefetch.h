@@ -1,4 +1,4 @@
-// What AdamW's kernels ask for before they read it: their seven to eleven streams are more than the
+// What AdamW's kernels prefetch: they read and write seven to eleven streams, more than the
 // hardware prefetcher follows well.
 #pragma once
 
@@ -12,7 +12,7 @@ DLPLUG_INLINE void prefetch(const void* address) {
   __builtin_prefetch(static_cast<const char*>(address) + kPrefetchBytes, 1);
 }
 
-// For the elements of a part of a row.
+// Prefetches a part of a row, kPrefetchBytes ahead of it.
 template <class T, class Part>
 DLPLUG_INLINE void prefetch(const T* from, Part part) {
   constexpr size_t kLine = 64 / sizeof(T);

@@ -9,10 +9,10 @@
 
 namespace dlplug::DLPLUG_ISA {
 
-// start + w (end - start) from the nearer end: torch.lerp's two branches, so that w = 1 gives
-// exactly `end` and an infinite one leaves the same NaN behind.
+// start + w (end - start), computed from the nearer end as torch.lerp does: w = 1 gives exactly
+// `end`, and an infinite value gives NaN where it does in PyTorch.
 struct Lerp {
-  Float weight;  // of `end`, less 1 where that is the nearer
+  Float weight;  // w, or w - 1 from `end`
   bool is_from_end;
 };
 

@@ -13,7 +13,7 @@ namespace dlplug::DLPLUG_ISA {
 
 constexpr float kSignedSteps = 127.0f, kSteps = 255.0f;
 
-// kWidth bytes as numbers. GCC 12 converts vectors of bytes lane by lane, hence the names.
+// kWidth bytes as numbers, by intrinsics: GCC 12 converts vectors of bytes lane by lane.
 template <class Byte>
 DLPLUG_INLINE Float widened(const Byte* bytes) {
   [[maybe_unused]] constexpr bool kIsSigned = Byte(-1) < Byte(0);
@@ -67,7 +67,8 @@ DLPLUG_INLINE void store_bytes(Byte* to, const Float (&values)[1], Tail tail) {
 // 1 / scale; 0 where all of a block is 0 or too small for a quotient.
 DLPLUG_INLINE float inverse_of(float scale) { return scale >= 0x1p-126f ? 1.0f / scale : 0.0f; }
 
-// Magnitudes by their bits, in whose order NaN comes last: one instruction, where max() takes four.
+// The larger of two magnitudes, compared by their bits, among which NaN's are the largest: one
+// instruction, where max() takes four.
 DLPLUG_INLINE UInt larger(UInt a, UInt b) {
 #if defined(__AVX512F__)
   return (UInt)_mm512_max_epu32((__m512i)a, (__m512i)b);

@@ -74,8 +74,8 @@ struct Float32States : Kept<T, float> {
   }
 };
 
-// The parameter is the float32 master's upper half, rounded to nearest (half up); the remainder is
-// what is lacking to the master's bits, a signed 16-bit number. Nothing is lost.
+// The parameter is the upper half of the float32 master weight, rounded to nearest (half up); the
+// remainder is the master's bits less those, a signed 16-bit number. Together they are the master.
 struct Remainder : Kept<BFloat16, float> {
   BFloat16* remainder;  // 16 bits, though not of a bfloat16
 
@@ -104,8 +104,8 @@ struct Remainder : Kept<BFloat16, float> {
   }
 };
 
-// Each value is rounded up with the probability of its distance from the number below, so that
-// updates too small for a bfloat16 hold on average.
+// Each value is rounded up with a probability that grows with its distance from the bfloat16 below,
+// so that updates which are too small for a bfloat16 are kept on average.
 struct Stochastic : Kept<BFloat16, BFloat16> {
   RandomKeys keys;
   alignas(64) uint32_t random[kCompactUnit];
@@ -121,7 +121,7 @@ struct Stochastic : Kept<BFloat16, BFloat16> {
   __attribute__((always_inline)) void write(const AdamWValues (&x)[n], int64_t i, Part part) const {
     UInt params[n], ms[n], vs[n];
     for (int k = 0; k < n; ++k) {
-      UInt drawn;  // the states share a half: each needs but be rounded without bias
+      UInt drawn;  // m and v take the same half: each of them alone is rounded without bias
       __builtin_memcpy(&drawn, random + i % kCompactUnit + k * kWidth, sizeof(drawn));
       params[k] = bits_for_rounding(x[k].param) + (drawn & 0xffffu);
       ms[k] = bits_for_rounding(x[k].m) + (drawn >> 16);
@@ -133,8 +133,8 @@ struct Stochastic : Kept<BFloat16, BFloat16> {
   }
 };
 
-// Parameter and compensation are two bfloat16 whose sum is the value: what rounding the sum to the
-// first loses is kept in the second (Kahan 1965).
+// The value is the sum of two bfloat16, parameter and compensation: the second keeps what rounding
+// to the first has lost (Kahan 1965).
 struct Kahan : Kept<BFloat16, BFloat16> {
   BFloat16* compensation;
 

@@ -10,11 +10,11 @@ namespace dlplug::DLPLUG_ISA {
 
 struct NativeBFloat16 : BFloat16 {};
 
-// 32 floats in order, to nearest even. The instruction takes denormals for 0, hence the look at
-// what has become 0: first for any, which is rare, then for one that was a denormal.
+// 32 floats in order, to nearest even. The instruction takes denormals for 0. So where anything has
+// become 0, which is rare, and one of those was a denormal, all are rounded without it.
 DLPLUG_INLINE __m512i rounded_natively(Float first, Float second) {
   __m512i both;
-  // By name: kernels are compiled for processors without it, too.
+  // No intrinsic, which needs -mavx512bf16: the kernels serve processors without it, too.
   __asm__("vcvtne2ps2bf16 %1, %2, %0" : "=v"(both) : "v"(first), "v"(second));
   const __mmask32 zeros = _mm512_testn_epi16_mask(both, _mm512_set1_epi16(0x7fff));
   if (__builtin_expect(zeros != 0, 0)) {

@@ -20,10 +20,10 @@ DLPLUG_INLINE void add_squares(Float value, Double& low, Double& high) {
   high += second * second;
 }
 
-// A processor fetches ahead by itself only to the end of a page, 4096 bytes.
+// The hardware prefetcher stops at the end of a page, 4096 bytes.
 constexpr int64_t kPrefetchBytes = 8192;
 
-// `bytes` from there on, further on.
+// Prefetches `bytes`, kPrefetchBytes ahead of the address.
 DLPLUG_INLINE void prefetch(const void* address, int64_t bytes) {
   for (int64_t i = 0; i < bytes; i += 64)
     __builtin_prefetch(static_cast<const char*>(address) + kPrefetchBytes + i);
@@ -31,7 +31,7 @@ DLPLUG_INLINE void prefetch(const void* address, int64_t bytes) {
 
 template <class T>
 double sum_of_row(const T* values, int64_t count) {
-  constexpr int kUnroll = 4;  // additions under way, each waiting four cycles for the one before
+  constexpr int kUnroll = 4;  // independent sums: an addition takes four cycles
   Double low[kUnroll] = {}, high[kUnroll] = {};
   int64_t i = 0;
   for (; i + kUnroll * kWidth <= count; i += kUnroll * kWidth) {
