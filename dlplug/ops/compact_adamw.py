@@ -7,7 +7,6 @@ from torch import Tensor
 
 from dlplug.errors import DtypeError, InvalidValueError, ShapeError, suggestion
 from dlplug.ops import _backend, _library
-from dlplug.ops._adamw_device import NO_FACTORS, DeviceFactors
 from dlplug.ops._averages import check_averages
 from dlplug.ops._compact_device import (
     CompactDeviceRows,
@@ -18,6 +17,7 @@ from dlplug.ops._compact_device import (
     update_table as update_device_table,
 )
 from dlplug.ops._compact_rows import CompactRows
+from dlplug.ops._device_step import NO_FACTORS, DeviceFactors
 from dlplug.ops._list_op import ListOp
 from dlplug.ops._released import refuse_released
 from dlplug.ops.adamw import count_versions

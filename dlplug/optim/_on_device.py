@@ -6,9 +6,10 @@ import torch
 from torch import Tensor
 
 from dlplug.ops import _device_table
-from dlplug.ops._adamw_device import DeviceFactors, DeviceRows, update_on_device
+from dlplug.ops._adamw_device import DeviceRows, update_on_device
 from dlplug.ops._adamw_rows import Rows
 from dlplug.ops._clipping import clip_factor
+from dlplug.ops._device_step import DeviceFactors
 from dlplug.optim._gradient_norm import (
     Tables,
     groups_with_parts,

@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from dlplug import ops
-from dlplug.ops._adamw_device import CHUNK, DeviceRows
+from dlplug.ops._adamw_device import DeviceRows
+from dlplug.ops._device_step import CHUNK
 from tests.ops.adamw_cases import (
     DTYPES,
     OPTIONS,

@@ -6,7 +6,7 @@ import torch
 from dlplug import ops
 from dlplug.errors import BackendError
 from dlplug.ops import _compact_device
-from dlplug.ops._adamw_device import CHUNK, DeviceFactors
+from dlplug.ops._device_step import CHUNK, DeviceFactors
 from dlplug.ops.fallback.compact_adamw import BLOCK, STORAGES
 from tests.ops.adamw_cases import OPTIONS, SIZES
 from tests.ops.emulation import emulated, needs_emulation, needs_fma

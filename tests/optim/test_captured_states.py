@@ -14,7 +14,7 @@ pytestmark = needs_emulation
 KINDS = {"plain": (FusedAdamW, {})}
 KINDS |= {storage: (CompactAdamW, {"storage": storage}) for storage in STORAGES}
 IS_CAPTURING = [
-    f"dlplug.ops.{name}.is_capturing" for name in ("_adamw_device", "_compact_device")
+    f"dlplug.ops.{name}.is_capturing" for name in ("_device_step", "_compact_device")
 ] + ["dlplug.optim._on_device._device_table.is_capturing"]
 
 

@@ -8,7 +8,7 @@ import torch
 
 from dlplug import ops
 from dlplug.errors import BackendError, InvalidValueError
-from dlplug.ops import _adamw_device, _adamw_rows
+from dlplug.ops import _adamw_device, _adamw_rows, _device_step, _device_table
 from dlplug.optim import FusedAdamW, _on_device
 from tests.ops.emulation import emulated, launches, needs_emulation, needs_fma
 
@@ -116,10 +116,8 @@ def test_tables_are_written_once(monkeypatch):
     optimizer, params = steps(emulated, max_grad_norm=0.5)
     written = []
     with emulated():
-        write = _adamw_device._device_table._write.op
-        monkeypatch.setattr(
-            _adamw_device._device_table._write, "op", lambda *a: written.append(a) or write(*a)
-        )
+        write = _device_table._write.op
+        monkeypatch.setattr(_device_table._write, "op", lambda *a: written.append(a) or write(*a))
         optimizer.step()
         written.clear()
         optimizer.step()
@@ -181,7 +179,7 @@ def test_what_the_host_would_have_to_know_is_refused():
         optimizer.step()
     del optimizer.grad_scale, optimizer.found_inf
     monkey = pytest.MonkeyPatch()
-    monkey.setattr(_adamw_device, "is_capturing", lambda _: True)
+    monkey.setattr(_device_step, "is_capturing", lambda _: True)
     with (
         emulated(has_device_steps=False),
         pytest.raises(BackendError, match="a CUDA graph would keep one") as error,

@@ -113,7 +113,7 @@ def test_nothing_is_asked_of_the_device(storage, monkeypatch):
 def test_capturable(storage, monkeypatch):
     """Steps and seeds lie on the device; those that the host counts are refused in a graph."""
     optimizer, _ = steps(emulated, storage, capturable=True)
-    for name in ("_adamw_device", "_compact_device"):
+    for name in ("_device_step", "_compact_device"):
         monkeypatch.setattr(f"dlplug.ops.{name}.is_capturing", lambda _: True)
     with emulated():
         optimizer.step()
