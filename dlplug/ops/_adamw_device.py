@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from dlplug.ops import _device_table, _library
+from dlplug.ops._adamw_kernels import count_versions
 from dlplug.ops._adamw_row import Row
 from dlplug.ops._adamw_rows import Rows
 from dlplug.ops._device_step import CHUNK, NO_FACTORS, DeviceFactors, pack
@@ -132,7 +133,7 @@ def update_on_device(
     del kept
     if factors.grad_scale is not None:
         rows.copy_grads_back()
-    torch.autograd.graph.increment_version(rows.params)
+    count_versions(rows.params)
 
 
 def as_tensor(numbers: list[int]) -> Tensor:

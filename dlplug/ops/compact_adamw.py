@@ -7,6 +7,7 @@ from torch import Tensor
 
 from dlplug.errors import DtypeError, InvalidValueError, ShapeError, suggestion
 from dlplug.ops import _backend, _library
+from dlplug.ops._adamw_kernels import count_versions
 from dlplug.ops._averages import check_averages
 from dlplug.ops._compact_device import (
     CompactDeviceRows,
@@ -20,7 +21,6 @@ from dlplug.ops._compact_rows import CompactRows
 from dlplug.ops._device_step import NO_FACTORS, DeviceFactors
 from dlplug.ops._list_op import ListOp
 from dlplug.ops._released import refuse_released
-from dlplug.ops.adamw import count_versions
 from dlplug.ops.fallback import compact_adamw as reference
 from dlplug.ops.fallback.adamw import move_averages
 from dlplug.ops.fallback.compact_adamw import OF_BFLOAT16, STORAGES, State, new_state, state_layout

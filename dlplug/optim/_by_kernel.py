@@ -7,8 +7,9 @@ import torch
 from torch import Tensor
 
 from dlplug.ops._adamw_device import DeviceRows, rows_for
+from dlplug.ops._adamw_kernels import count_versions, update, update_tables
 from dlplug.ops._adamw_rows import Rows
-from dlplug.ops.adamw import OP, count_versions, update, update_tables
+from dlplug.ops.adamw import OP
 from dlplug.optim._averaging import KEY
 from dlplug.optim._by_torch import Lists, asks_for_torch
 from dlplug.optim._gradient_norm import groups_with_parts

@@ -4,7 +4,8 @@ import torch
 from torch import Tensor
 from torch.optim.adamw import adamw as torch_adamw
 
-from dlplug.ops.adamw import Rows, count_versions
+from dlplug.ops._adamw_kernels import count_versions
+from dlplug.ops._adamw_rows import Rows
 from dlplug.optim._gradients import divide, multiply
 from dlplug.optim._on_device import takes_capturable
 

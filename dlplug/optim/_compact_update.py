@@ -5,9 +5,9 @@ from dataclasses import replace
 from torch import Tensor
 
 from dlplug.ops import _device_table
+from dlplug.ops._adamw_kernels import count_versions
 from dlplug.ops._compact_device import CompactDeviceRows, compact_rows_for
 from dlplug.ops._compact_rows import CompactRows
-from dlplug.ops.adamw import count_versions
 from dlplug.ops.compact_adamw import compact_adamw_, update_tables
 from dlplug.optim._averaging import KEY
 from dlplug.optim._compact_states import first_state, local_state

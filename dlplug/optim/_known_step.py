@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 
 from dlplug.ops import _backend
+from dlplug.ops._adamw_kernels import count_versions
 from dlplug.ops._known_rows import KnownRows
 from dlplug.ops._library import Kernel
-from dlplug.ops.adamw import count_versions
 
 _grad_of = torch._C.TensorBase.grad.__get__
 

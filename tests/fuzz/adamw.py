@@ -4,9 +4,10 @@ import torch
 from torch import Tensor
 
 from dlplug import ops
+from dlplug.ops._adamw_kernels import update
 from dlplug.ops._adamw_rows import Rows
 from dlplug.ops._averages import average_dtype
-from dlplug.ops.adamw import OP, update
+from dlplug.ops.adamw import OP
 from dlplug.ops.fallback.adamw import move_averages
 from dlplug.optim import FusedAdamW
 from dlplug.optim._averaging import KEY

@@ -25,7 +25,7 @@ x = libc.calloc(c_int64({numel}), c_int64(4))
 """
 KERNEL = """
 import torch
-from dlplug.ops.adamw import update_tables
+from dlplug.ops._adamw_kernels import update_tables
 
 def adamw(numel, *tensors):
     table = [t.data_ptr() for t in tensors[:3]] + [step.data_ptr(), numel, 0, tensors[3].data_ptr()]
