@@ -5,10 +5,19 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from dlplug.errors import DtypeError, InvalidValueError, ShapeError, suggestion
 from dlplug.ops import _backend, _library
 from dlplug.ops._adamw_kernels import count_versions
 from dlplug.ops._averages import check_averages
+from dlplug.ops._compact_checks import (
+    check_grads,
+    check_layouts,
+    check_lengths,
+    check_memory,
+    check_param,
+    check_seed,
+    check_states,
+    check_storage,
+)
 from dlplug.ops._compact_device import (
     CompactDeviceRows,
     compact_rows_for,
@@ -20,10 +29,9 @@ from dlplug.ops._compact_device import (
 from dlplug.ops._compact_rows import CompactRows
 from dlplug.ops._device_step import NO_FACTORS, DeviceFactors
 from dlplug.ops._list_op import ListOp
-from dlplug.ops._released import refuse_released
 from dlplug.ops.fallback import compact_adamw as reference
 from dlplug.ops.fallback.adamw import move_averages
-from dlplug.ops.fallback.compact_adamw import OF_BFLOAT16, STORAGES, State, new_state, state_layout
+from dlplug.ops.fallback.compact_adamw import State, new_state
 from dlplug.ops.fallback.philox import draw_seed
 
 
@@ -100,21 +108,18 @@ def compact_adamw_(
     arXiv:2110.02861 (blocks); Kahan 1965; Gupta et al. 2015, arXiv:1502.02551 (rounding by chance).
     """
     check_storage(storage)
-    if seed is not None:
-        _check_seed(seed, storage)
-    for name, kind in (("grads", grads), ("states", states), ("averages", averages)):
-        if len(kind) != len(params) and (kind or name != "averages"):
-            raise ShapeError(f"compact_adamw_: {len(params)} params, but {len(kind)} {name}")
+    check_seed(seed, storage)
+    check_lengths(params, grads=grads, states=states, averages=averages)
     if not params:
         return
     if type(rows) is not compact_rows_for(params):  # none, or those of a model that has moved
         rows = compact_rows_for(params)()
     rows.fill(params, grads, states, storage, averages)
     if rows.are_new:
-        _check_states(params, states, storage)
+        check_states(params, states, storage)
         check_averages("compact_adamw_", averages, params)
     check_layouts(grads)
-    _check_grads(params, grads)
+    check_grads(params, grads)
     is_drawn = seed is None and storage == "stochastic"
     drawn = draw_seed() if is_drawn else torch.tensor(seed or 0, dtype=torch.int64, device="cpu")
     numbers = (lr, beta1, beta2, eps, weight_decay)
@@ -138,7 +143,7 @@ def compact_adamw_(
             every = (*map(float, numbers), *scales, average_weight)
             update_tables([rows.table(maximize, *every, seed=int(drawn))], 0.0)
         else:
-            _refuse_released(params, grads, states, averages)
+            check_memory(params, grads, states, averages)
             reference.compact_adamw_(
                 params, grads, states, storage, drawn, *map(float, numbers), maximize, *scales
             )
@@ -163,101 +168,8 @@ def compact_state(param: Tensor, storage: str) -> dict[str, Tensor]:
         DtypeError: The storage is not for the parameter's dtype.
     """
     check_storage(storage)
-    _check_param(param, storage, "param")
+    check_param(param, storage, "param")
     return new_state(param, storage)
-
-
-def check_storage(storage: str) -> None:
-    """It is one of those there are.
-
-    Raises:
-        InvalidValueError: It is not.
-    """
-    if storage not in STORAGES:
-        raise InvalidValueError(
-            f"compact AdamW has no storage {storage!r}",
-            known=", ".join(STORAGES),
-            fix=suggestion(str(storage), STORAGES),
-        )
-
-
-def _check_seed(seed: int, storage: str) -> None:
-    if storage != "stochastic":
-        raise InvalidValueError(
-            f"compact_adamw_: seed = {seed}, but the storage {storage!r} draws no numbers",
-            fix="leave seed out, or take the storage stochastic",
-        )
-    if not 0 <= seed < 2**63:
-        raise InvalidValueError(f"compact_adamw_: seed = {seed} is not in [0, 2^63)")
-
-
-def _check_param(param: Tensor, storage: str, name: str) -> None:
-    allowed = {torch.bfloat16, torch.float32}
-    if storage not in OF_BFLOAT16:
-        allowed.add(torch.float16)
-    if param.dtype not in allowed:
-        raise DtypeError(
-            f"compact_adamw_: {name} is {param.dtype}, the storage {storage!r} is for"
-            f" {', '.join(sorted(str(dtype).removeprefix('torch.') for dtype in allowed))}"
-        )
-
-
-def _check_states(params: Sequence[Tensor], states: Sequence[State], storage: str) -> None:
-    for i, (param, state) in enumerate(zip(params, states, strict=True)):
-        _check_param(param, storage, f"params[{i}]")
-        expected = state_layout(param, storage)
-        given = {name: (t.dtype, tuple(t.shape)) for name, t in state.items()}
-        if given == expected:
-            continue
-        dtypes, theirs = (
-            {name: facts[0] for name, facts in layout.items()} for layout in (expected, given)
-        )
-        raise (ShapeError if dtypes == theirs else DtypeError)(
-            f"compact_adamw_: states[{i}] is no state of the storage {storage!r}"
-            + (f" for shape {tuple(param.shape)}" if dtypes == theirs else ""),
-            known=", ".join(f"{name} {facts[0]} {facts[1]}" for name, facts in expected.items()),
-            fix="make it with compact_state(param, storage)",
-        )
-
-
-def check_layouts(grads: Sequence[Tensor]) -> None:
-    """Every gradient has an element for each of its parameter's.
-
-    Raises:
-        DtypeError: One is sparse.
-    """
-    for i, grad in enumerate(grads):
-        if grad.layout is not torch.strided:
-            raise DtypeError(
-                f"compact_adamw_: grads[{i}] is {grad.layout}, and every element takes a step",
-                fix="make it dense, as nn.Embedding(sparse=False) does",
-            )
-
-
-def _check_grads(params: Sequence[Tensor], grads: Sequence[Tensor]) -> None:
-    for i, (param, grad) in enumerate(zip(params, grads, strict=True)):
-        if grad.shape != param.shape:
-            raise ShapeError(
-                f"compact_adamw_: grads[{i}] has shape {tuple(grad.shape)}, "
-                f"its parameter {tuple(param.shape)}"
-            )
-        if grad.dtype is not param.dtype:
-            raise DtypeError(
-                f"compact_adamw_: grads[{i}] is {grad.dtype}, its parameter {param.dtype}"
-            )
-
-
-def _refuse_released(
-    params: Sequence[Tensor],
-    grads: Sequence[Tensor],
-    states: Sequence[State],
-    averages: Sequence[Tensor],
-) -> None:
-    for name, tensors in (("params", params), ("grads", grads), ("averages", averages)):
-        refuse_released("compact_adamw_", name, tensors)
-    for name in dict.fromkeys(key for state in states for key in state):
-        own = [state[name] for state in states if name in state]
-        refuse_released("compact_adamw_", name, own)
 
 
 update_tables = _library.define_by_address(

@@ -7,7 +7,7 @@ import torch
 
 from dlplug.errors import InvalidValueError
 from dlplug.ops import _device_table
-from dlplug.ops.compact_adamw import check_storage
+from dlplug.ops._compact_checks import check_storage
 from dlplug.ops.fallback.compact_adamw import OF_BFLOAT16
 from dlplug.optim._group_options import OF_WHOLE, check_options
 

@@ -7,8 +7,8 @@ import torch
 from torch.optim import Optimizer
 
 from dlplug.ops import _device_table
+from dlplug.ops._compact_checks import check_layouts
 from dlplug.ops._compact_device import update_table
-from dlplug.ops.compact_adamw import check_layouts
 from dlplug.optim._averaging import Averaging
 from dlplug.optim._compact_checkpoint import CompactCheckpoint
 from dlplug.optim._compact_groups import (
