@@ -9,7 +9,8 @@ from torch import Tensor
 from dlplug.errors import BackendError
 from dlplug.ops import _device_table, _library
 from dlplug.ops._adamw_device import as_tensor, chunks_of, table_of
-from dlplug.ops._compact_rows import EXTRAS, CompactRows
+from dlplug.ops._compact_row import EXTRAS
+from dlplug.ops._compact_rows import CompactRows
 from dlplug.ops._device_step import DeviceFactors, pack
 from dlplug.ops._device_table import DeviceTable, is_capturing
 from dlplug.ops._memory_layout import DTYPE_CODES, addresses_of

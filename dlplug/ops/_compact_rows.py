@@ -1,31 +1,22 @@
-"""The table of addresses that the kernel of compact AdamW is given."""
+"""Which parameters the kernel of compact AdamW can take, and the table that it is given."""
 
 from array import array
 from collections.abc import Sequence
-from itertools import chain
+from itertools import chain, starmap
 from operator import itemgetter
 
 import torch
 from torch import Tensor
 
 from dlplug.ops._adamw_row import refusal_of_grad
+from dlplug.ops._compact_row import EXTRAS, refusal_of_layout
 from dlplug.ops._known_rows import KnownRows
-from dlplug.ops._memory_layout import (
-    DTYPE_CODES,
-    PLAIN_TYPES,
-    addresses_of,
-    is_dense,
-    is_laid_out_as,
-    overlapping,
-)
+from dlplug.ops._memory_layout import DTYPE_CODES, PLAIN_TYPES, addresses_of, overlapping
 from dlplug.ops._released import have_memory
 from dlplug.ops.fallback.compact_adamw import STORAGES, State, storage_for
 
-# What may stand in a state; a table has one column for both of the second.
-EXTRAS = ("remainder", "compensation")
 SCALES = ("exp_avg_scale", "exp_avg_sq_scale")
-LIKE_PARAM = ("exp_avg", "exp_avg_sq", *EXTRAS)
-# All of a state.
+# All of a state of each storage, as `itemgetter` takes it out in one call.
 _STATES = {
     "float32_states": itemgetter("exp_avg", "exp_avg_sq", "step"),
     "remainder": itemgetter("exp_avg", "exp_avg_sq", "remainder", "step"),
@@ -72,7 +63,10 @@ class CompactRows(KnownRows):
     def in_order(
         self, params: Sequence[Tensor], averages: Sequence[Tensor], states: Sequence[State]
     ) -> list[Tensor]:
-        """Those of all rows as they become known; none where a state is not of its storage."""
+        """All tensors of the rows but gradients, as `_know` notes them.
+
+        Empty where a state is not of its storage.
+        """
         pairs = zip(self._states_of, states, strict=False)
         try:
             return [*params, *averages, *chain.from_iterable([of(state) for of, state in pairs])]
@@ -95,7 +89,7 @@ class CompactRows(KnownRows):
         return f"a gradient is not fit: {next(filter(None, whys), 'it has no memory')}"
 
     def table(self, maximize: bool, *numbers: float, seed: int = 0) -> Tensor:
-        """As of any rows; with a seed of random bits, in [0, 2^63)."""
+        """As of any rows, with a seed of the random bits, in [0, 2^63)."""
         self._facts = seed, 0
         return super().table(maximize, *numbers)
 
@@ -105,6 +99,7 @@ class CompactRows(KnownRows):
         self._kept, self._copies = [], []
 
     def _examine(self) -> str | None:
+        """Why the kernel cannot take parameters, states or averages, or None."""
         kept = self._kept
         if not kept:
             return "a state is not of its storage"
@@ -116,23 +111,16 @@ class CompactRows(KnownRows):
             return why
         if not have_memory(kept, addresses_of(kept)):
             return "a tensor's memory was released"
-        if not DTYPE_CODES.keys() >= {param.dtype for param in self.params}:
-            return "a parameter is not float32, bfloat16 or float16"
-        for i, (param, state) in enumerate(zip(self.params, self.states, strict=True)):
-            if not is_dense(param) or param.is_neg():
-                return "a parameter's strides leave gaps or overlap"
-            like_it = [state[name] for name in LIKE_PARAM if name in state]
-            like_it += self.averages[i : i + 1]
-            if not all([tensor.shape == param.shape for tensor in like_it]):
-                return "a state has another shape than its parameter"
-            if not all([is_laid_out_as(tensor, param) for tensor in like_it]):
-                return "a state has other strides than its parameter"
+        averages = self.averages or [None] * len(self.params)
+        rows = zip(self.params, self.states, averages, strict=True)
+        if why := next(filter(None, starmap(refusal_of_layout, rows)), None):
+            return why
         if overlapping((t.data_ptr(), t.data_ptr() + t.nbytes, i) for i, t in enumerate(kept)):
             return "a tensor shares memory with another"
         return None
 
     def _why_elsewhere(self) -> str | None:
-        """Why the kernel does not reach parameters or states."""
+        """Why parameters or states lie where the kernel cannot reach them, or None."""
         return None if all([tensor.is_cpu for tensor in self._kept]) else "a tensor is not on cpu"
 
     def _columns(self) -> array:
