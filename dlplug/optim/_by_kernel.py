@@ -33,6 +33,7 @@ class ByKernel(KnownStep):
     """For `dlplug.optim.FusedAdamW`: one call for each group and device, or for all groups."""
 
     _tables_kernel = update_tables
+    _rows: dict[tuple[int, str], Rows]
     _grad_factor: float
 
     def _known_rows(

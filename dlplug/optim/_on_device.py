@@ -30,9 +30,6 @@ class OnDevice:
     _average_weight: float
     _is_captured: bool
 
-    def _forget_tables(self) -> None:
-        self._norms, self._norm_tables = {}, {}
-
     def _clip_everywhere(self, parts: Sequence[tuple[Rows, Sequence[Tensor]]]) -> float:
         """Let the update clip, for rows that were just found fit for the kernel of their device.
 

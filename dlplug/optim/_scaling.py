@@ -17,6 +17,7 @@ class Scaling:
     """
 
     max_grad_norm: float | None = None
+    _grad_factor = 1.0  # what the update of a step is to multiply gradients by
 
     def _check_limit(self) -> None:
         """Refuse a step that would scale all gradients to 0, or turn them round.

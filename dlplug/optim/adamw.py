@@ -7,10 +7,10 @@ import torch
 from torch import Tensor
 
 from dlplug.errors import CheckpointError, InvalidValueError
-from dlplug.ops._adamw_rows import Rows
 from dlplug.optim._averaging import Averaging, check_decay
 from dlplug.optim._by_either import ByEither
 from dlplug.optim._by_torch import asks_for_torch
+from dlplug.optim._copying import Copying
 from dlplug.optim._group_options import check_options
 from dlplug.optim._lean_step import LeanZeroGrad, lean_step
 from dlplug.optim._loading import Loading
@@ -20,7 +20,9 @@ from dlplug.optim._scaling import Scaling
 PLAIN_STORAGE = "float32_states"  # the one of CompactAdamW that is a state of AdamW as it is
 
 
-class FusedAdamW(LeanZeroGrad, Loading, Averaging, Scaling, ByEither, OnDevice, torch.optim.AdamW):
+class FusedAdamW(
+    LeanZeroGrad, Copying, Loading, Averaging, Scaling, ByEither, OnDevice, torch.optim.AdamW
+):
     """``torch.optim.AdamW`` whose step updates all parameter groups in one compiled call.
 
     Same arguments, same state, same checkpoints: a ``state_dict`` of either class loads into the
@@ -103,9 +105,7 @@ class FusedAdamW(LeanZeroGrad, Loading, Averaging, Scaling, ByEither, OnDevice, 
             differentiable=differentiable,
         )
         self.max_grad_norm, self.ema_decay = max_grad_norm, ema_decay
-        self._rows: dict[tuple[int, str], Rows] = {}
-        self._grad_factor = 1.0
-        self._forget_tables()
+        self._forget_memory()
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
         """As of any optimizer.
@@ -126,18 +126,6 @@ class FusedAdamW(LeanZeroGrad, Loading, Averaging, Scaling, ByEither, OnDevice, 
                 )
             check_options("adamw", param_group, index, (*options, "storage"))
         super().add_param_group(param_group)
-
-    def __setstate__(self, state: dict) -> None:
-        """Restore a copy, a pickle or a checkpoint; addresses are never part of those."""
-        super().__setstate__(state)
-        self._rows, self._grad_factor = {}, 1.0
-        self._forget_tables()
-
-    def __getstate__(self) -> dict:
-        """What a copy or a pickle is made of."""
-        names = ("max_grad_norm", "ema_decay", "_step_supports_amp_scaling")
-        own = {name: vars(self)[name] for name in names if name in vars(self)}
-        return {**super().__getstate__(), **own}
 
     def _check_given(self, state_dict: Mapping[str, Any]) -> None:
         """Its m and v are values, not what a storage of ``CompactAdamW`` makes of them.

@@ -18,6 +18,7 @@ from dlplug.optim._compact_groups import (
     refuse_out_of_range,
 )
 from dlplug.optim._compact_update import CompactUpdate, by_device
+from dlplug.optim._copying import Copying
 from dlplug.optim._lean_step import LeanZeroGrad, lean_step
 from dlplug.optim._local_tensors import redistribute_gradients
 from dlplug.optim._on_device import OnDevice
@@ -25,7 +26,14 @@ from dlplug.optim._scaling import Scaling
 
 
 class CompactAdamW(
-    LeanZeroGrad, CompactCheckpoint, Averaging, Scaling, CompactUpdate, OnDevice, Optimizer
+    LeanZeroGrad,
+    Copying,
+    CompactCheckpoint,
+    Averaging,
+    Scaling,
+    CompactUpdate,
+    OnDevice,
+    Optimizer,
 ):
     """AdamW with parameters or states in fewer bytes than float32; see ``compact_adamw_``.
 
@@ -89,8 +97,7 @@ class CompactAdamW(
                 f"ema_decay = {ema_decay}": ema_decay is None or 0 <= ema_decay < 1,
             }
         )
-        self._rows = {}
-        self._forget_tables()
+        self._forget_memory()
         self.max_grad_norm, self.ema_decay = max_grad_norm, ema_decay
         self._step_supports_amp_scaling = fused
         defaults = dict(
@@ -116,19 +123,6 @@ class CompactAdamW(
         index = len(self.param_groups) - 1
         if self.param_groups[index]["storage"] == "stochastic":
             self._set_first_seed(index)
-
-    def __setstate__(self, state: dict) -> None:
-        """Restore a copy or a pickle; addresses are never part of those."""
-        super().__setstate__(state)
-        self._rows = {}
-        self._forget_tables()
-
-    def __getstate__(self) -> dict:
-        """What a copy or a pickle is made of."""
-        # Not all attributes: a scheduler leaves a `step` there that is bound to this optimizer.
-        names = ("max_grad_norm", "ema_decay", "_step_supports_amp_scaling")
-        own = {name: vars(self)[name] for name in names if name in vars(self)}
-        return {**super().__getstate__(), **own}
 
     @lean_step
     @torch.no_grad()
