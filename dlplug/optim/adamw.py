@@ -1,27 +1,32 @@
 """AdamW with one compiled call for all parameter groups."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from dlplug.errors import CheckpointError, InvalidValueError
+from dlplug.errors import InvalidValueError
 from dlplug.optim._averaging import Averaging, check_decay
 from dlplug.optim._by_either import ByEither
 from dlplug.optim._by_torch import asks_for_torch
 from dlplug.optim._copying import Copying
 from dlplug.optim._group_options import check_options
 from dlplug.optim._lean_step import LeanZeroGrad, lean_step
-from dlplug.optim._loading import Loading
 from dlplug.optim._on_device import OnDevice
+from dlplug.optim._plain_checkpoint import PLAIN_STORAGE, PlainCheckpoint
 from dlplug.optim._scaling import Scaling
-
-PLAIN_STORAGE = "float32_states"  # the one of CompactAdamW that is a state of AdamW as it is
 
 
 class FusedAdamW(
-    LeanZeroGrad, Copying, Loading, Averaging, Scaling, ByEither, OnDevice, torch.optim.AdamW
+    LeanZeroGrad,
+    Copying,
+    PlainCheckpoint,
+    Averaging,
+    Scaling,
+    ByEither,
+    OnDevice,
+    torch.optim.AdamW,
 ):
     """``torch.optim.AdamW`` whose step updates all parameter groups in one compiled call.
 
@@ -126,25 +131,6 @@ class FusedAdamW(
                 )
             check_options("adamw", param_group, index, (*options, "storage"))
         super().add_param_group(param_group)
-
-    def _check_given(self, state_dict: Mapping[str, Any]) -> None:
-        """Its m and v are values, not what a storage of ``CompactAdamW`` makes of them.
-
-        Raises:
-            CheckpointError: The state has such a storage.
-        """
-        for group in state_dict["param_groups"]:
-            storage = group.get("storage", PLAIN_STORAGE)
-            if storage != PLAIN_STORAGE:
-                raise CheckpointError(
-                    f"the optimizer's state has storage {storage!r} of CompactAdamW, and FusedAdamW"
-                    " takes plain states",
-                    fix="load it into such a CompactAdamW, and its plain_state_dict() here",
-                )
-
-    def _take(self, state_dict: Mapping[str, Any], groups: list[dict[str, Any]]) -> None:
-        """Of a state of this class or of ``torch.optim.AdamW``, which has no averages."""
-        self._load_averages(state_dict)
 
     def why_not_averaging(self) -> str | None:
         """Why the pass of a step cannot move averages that are given to it, or None."""
