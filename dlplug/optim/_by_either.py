@@ -6,7 +6,8 @@ from torch import Tensor
 from dlplug.ops._adamw_rows import Rows
 from dlplug.ops.adamw import OP
 from dlplug.optim._by_kernel import ByKernel
-from dlplug.optim._by_torch import ByTorch, Lists, asks_for_torch
+from dlplug.optim._by_torch import ByTorch, asks_for_torch
+from dlplug.optim._gathering import Lists
 from dlplug.optim._on_device import parts_by_device, subset
 
 

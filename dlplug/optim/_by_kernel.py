@@ -6,16 +6,16 @@ from operator import itemgetter
 import torch
 from torch import Tensor
 
-from dlplug.ops._adamw_device import DeviceRows, rows_for
+from dlplug.ops._adamw_device import DeviceRows
 from dlplug.ops._adamw_kernels import count_versions, update, update_tables
 from dlplug.ops._adamw_rows import Rows
 from dlplug.ops.adamw import OP
 from dlplug.optim._averaging import KEY
-from dlplug.optim._by_torch import Lists, asks_for_torch
+from dlplug.optim._by_torch import asks_for_torch
+from dlplug.optim._gathering import Gathering
 from dlplug.optim._gradient_norm import groups_with_parts
 from dlplug.optim._group_options import numbers_of
 from dlplug.optim._known_step import KnownStep
-from dlplug.optim._local_tensors import local_lists
 from dlplug.optim._on_device import groups_of
 
 Groups = list[tuple[dict, Rows, list[Tensor]]]
@@ -29,11 +29,10 @@ _STATES = {
 }
 
 
-class ByKernel(KnownStep):
+class ByKernel(Gathering, KnownStep):
     """For `dlplug.optim.FusedAdamW`: one call for each group and device, or for all groups."""
 
     _tables_kernel = update_tables
-    _rows: dict[tuple[int, str], Rows]
     _grad_factor: float
 
     def _known_rows(
@@ -96,38 +95,6 @@ class ByKernel(KnownStep):
                     rows.copy_grads_back()
                 if rows.averages:
                     self._moved(params)
-
-    def _gather(self, group: dict) -> Lists:
-        """Parameters that have gradients, gradients, exp_avgs, exp_avg_sqs, their maxima, steps."""
-        if torch.compiler.is_compiling():
-            return self._gather_by_torch(group)
-        params, grads, exp_avgs, exp_avg_sqs, max_exp_avg_sqs, steps = [], [], [], [], [], []
-        states, is_amsgrad = self.state, group["amsgrad"]
-        for param in group["params"]:
-            grad = param.grad
-            if grad is None:
-                continue
-            state = states.get(param)
-            if not state:
-                return self._gather_by_torch(group)
-            params.append(param)
-            grads.append(grad)
-            exp_avgs.append(state["exp_avg"])
-            exp_avg_sqs.append(state["exp_avg_sq"])
-            steps.append(state["step"])
-            if is_amsgrad:
-                max_exp_avg_sqs.append(state["max_exp_avg_sq"])
-        return params, grads, exp_avgs, exp_avg_sqs, max_exp_avg_sqs, steps
-
-    def _rows_for(self, index: int, which: str, lists: Lists, averages: list[Tensor]) -> Rows:
-        if torch.compiler.is_compiling():  # nothing that a later call would have to guard
-            return rows_for(lists[0])(*lists, averages)
-        rows, kind = self._rows.get((index, which)), rows_for(lists[0])
-        if type(rows) is not kind:  # none, or those of a model that has moved
-            rows = self._rows[index, which] = kind()
-        *tensors, averages, steps = local_lists((*lists[:-1], averages, lists[-1]))
-        rows.fill(*tensors, steps, averages)
-        return rows
 
     def _update_by_kernel(self, group: dict, rows: Rows, params: list[Tensor]) -> None:
         if isinstance(rows, DeviceRows) and not torch.compiler.is_compiling():

@@ -1,16 +1,13 @@
 """AdamW by PyTorch's own code, for what the kernel does not take and what options ask for."""
 
 import torch
-from torch import Tensor
 from torch.optim.adamw import adamw as torch_adamw
 
 from dlplug.ops._adamw_kernels import count_versions
 from dlplug.ops._adamw_rows import Rows
+from dlplug.optim._gathering import Gathering, Lists
 from dlplug.optim._gradients import divide, multiply
 from dlplug.optim._on_device import takes_capturable
-
-Lists = tuple[list[Tensor], ...]
-"""Parameters that have gradients, gradients, exp_avgs, exp_avg_sqs, their maxima, steps."""
 
 
 def asks_for_torch(group: dict) -> bool:
@@ -28,16 +25,10 @@ def asks_for_torch(group: dict) -> bool:
     )
 
 
-class ByTorch:
+class ByTorch(Gathering):
     """For `dlplug.optim.FusedAdamW`, which is a `torch.optim.AdamW` with factors of gradients."""
 
     _grad_factor: float
-
-    def _gather_by_torch(self, group: dict) -> Lists:
-        """See `Lists`; makes missing states and refuses sparse gradients, which takes its time."""
-        lists = tuple([] for _ in range(6))
-        self._init_group(group, *lists)
-        return lists
 
     def _update_others(self, group: dict, rows: Rows, lists: Lists) -> None:
         fused_lists = rows.lists_for_torch_fused()
