@@ -6,14 +6,16 @@ from torch import Tensor
 
 from dlplug.ops import _device_table
 from dlplug.ops._adamw_kernels import count_versions
-from dlplug.ops._compact_device import CompactDeviceRows, compact_rows_for
+from dlplug.ops._compact_checks import check_layouts
+from dlplug.ops._compact_device import CompactDeviceRows, compact_rows_for, update_table
 from dlplug.ops._compact_rows import CompactRows
 from dlplug.ops.compact_adamw import compact_adamw_, update_tables
 from dlplug.optim._averaging import KEY
 from dlplug.optim._compact_states import first_state, local_state
 from dlplug.optim._group_options import numbers_of
 from dlplug.optim._known_step import KnownStep
-from dlplug.optim._local_tensors import local
+from dlplug.optim._local_tensors import local, redistribute_gradients
+from dlplug.optim._on_device import params_by_device
 from dlplug.optim._random_seeds import NEXT_SEED, RandomSeeds
 
 
@@ -48,6 +50,39 @@ class CompactUpdate(RandomSeeds, KnownStep):
             self._average_weight,
             seed=self._draw_seed(group) or 0,
         )
+
+    def _update_groups(self) -> None:
+        """Update what has a gradient, after what all groups need: unscaling, the norm of all."""
+        with_grad = [param for param in self._all_params() if param.grad is not None]
+        grads = [param.grad for param in with_grad]
+        check_layouts(grads)
+        are_on_device = bool(grads) and all(
+            _device_table.is_on_device(grad) and grad.device.type in update_table.devices
+            for grad in grads
+        )
+        if not are_on_device and self._is_skipped():
+            return
+        redistribute_gradients(with_grad)
+        self._unscale_where_rows_cannot()
+        scales = self._scales(with_grad, are_on_device)
+        try:
+            for index, group in enumerate(self.param_groups):
+                parts = params_by_device([p for p in group["params"] if p.grad is not None])
+                seeds = self._seeds_of_step(group, parts, are_on_device)
+                for (first, params), seed in zip(parts, seeds, strict=True):
+                    self._update(index, group, first, params, seed, are_on_device, scales)
+        finally:
+            self._norms = {}
+        self._move_idle()
+
+    def _scales(self, params: list[Tensor], are_on_device: bool) -> tuple[float, float]:
+        """What gradients are divided by, and what the quotients are multiplied by.
+
+        Both are 1 where the device of the gradients has them.
+        """
+        if not are_on_device:
+            return self._scale(), self._clip()
+        return 1.0, 1.0 if self._clip_grads_on_device(params) else self._clip()
 
     def _update(
         self,
@@ -111,15 +146,3 @@ class CompactUpdate(RandomSeeds, KnownStep):
         if is_decided_there:
             state["step"] = state["step"].to(param.device, non_blocking=True)
         return state
-
-
-def by_device(params: list[Tensor]) -> list[tuple[int, list[Tensor]]]:
-    """The parameters of each device, and the number of the first: those before come first."""
-    if params and not _device_table.is_on_device(params[0]):
-        return [(0, params)]
-    parts, first = [], 0
-    for device in dict.fromkeys([param.device for param in params]):
-        own = [param for param in params if param.device == device]
-        parts.append((first, own))
-        first += len(own)
-    return parts

@@ -92,6 +92,18 @@ def takes_capturable(params: Sequence[Tensor]) -> bool:
     return bool(params) and _device_table.is_on_device(params[0])
 
 
+def params_by_device(params: list[Tensor]) -> list[tuple[int, list[Tensor]]]:
+    """The parameters of each device, and how many those of the devices before are."""
+    if params and not _device_table.is_on_device(params[0]):
+        return [(0, params)]
+    parts, first = [], 0
+    for device in dict.fromkeys([param.device for param in params]):
+        own = [param for param in params if param.device == device]
+        parts.append((first, own))
+        first += len(own)
+    return parts
+
+
 def parts_by_device(lists: tuple[list[Tensor], ...]) -> list[tuple[str, tuple[list[Tensor], ...]]]:
     """The rows of each device, with a name for them: one update takes those of one device.
 

@@ -6,9 +6,6 @@ from typing import Any
 import torch
 from torch.optim import Optimizer
 
-from dlplug.ops import _device_table
-from dlplug.ops._compact_checks import check_layouts
-from dlplug.ops._compact_device import update_table
 from dlplug.optim._averaging import Averaging
 from dlplug.optim._compact_checkpoint import CompactCheckpoint
 from dlplug.optim._compact_groups import (
@@ -17,10 +14,9 @@ from dlplug.optim._compact_groups import (
     check_group,
     refuse_out_of_range,
 )
-from dlplug.optim._compact_update import CompactUpdate, by_device
+from dlplug.optim._compact_update import CompactUpdate
 from dlplug.optim._copying import Copying
 from dlplug.optim._lean_step import LeanZeroGrad, lean_step
-from dlplug.optim._local_tensors import redistribute_gradients
 from dlplug.optim._on_device import OnDevice
 from dlplug.optim._scaling import Scaling
 
@@ -139,39 +135,12 @@ class CompactAdamW(
             with torch.enable_grad():
                 loss = closure()
         self._prefetch()
-        if self._step_as_known():
-            return loss
-        self._check_limit()
-        check_capturable(self.param_groups)
-        if not self.state:
-            self.check_dtypes()
-        with_grad = [param for param in self._all_params() if param.grad is not None]
-        grads = [param.grad for param in with_grad]
-        check_layouts(grads)
-        are_on_device = bool(grads) and all(
-            _device_table.is_on_device(grad) and grad.device.type in update_table.devices
-            for grad in grads
-        )
-        if not are_on_device and self._is_skipped():
-            return loss
-        redistribute_gradients(with_grad)
-        self._unscale_where_rows_cannot()
-        grad_scale = grad_factor = 1.0
-        if not are_on_device:
-            grad_scale, grad_factor = self._scale(), self._clip()
-        elif not self._clip_grads_on_device(with_grad):
-            grad_factor = self._clip()
-        try:
-            for index, group in enumerate(self.param_groups):
-                params = [param for param in group["params"] if param.grad is not None]
-                scales = (grad_scale, grad_factor)
-                parts = by_device(params)
-                seeds = self._seeds_of_step(group, parts, are_on_device)
-                for (first, own), seed in zip(parts, seeds, strict=True):
-                    self._update(index, group, first, own, seed, are_on_device, scales)
-        finally:
-            self._norms = {}
-        self._move_idle()
+        if not self._step_as_known():
+            self._check_limit()
+            check_capturable(self.param_groups)
+            if not self.state:
+                self.check_dtypes()
+            self._update_groups()
         return loss
 
     def check_dtypes(self) -> None:

@@ -10,7 +10,7 @@ from dlplug.errors import BackendError
 from dlplug.ops import _device_table
 from dlplug.ops.fallback.compact_adamw import STORAGES
 from dlplug.optim import CompactAdamW
-from dlplug.optim._compact_update import by_device
+from dlplug.optim._on_device import params_by_device
 from tests.ops.emulation import emulated, needs_emulation, needs_fma
 
 pytestmark = needs_emulation
@@ -159,5 +159,5 @@ def test_parameters_by_device():
     """Each has numbers of its own for its random bits."""
     near, far = (torch.nn.Parameter(torch.ones(2, device=d)) for d in ("cpu", "meta"))
     with emulated():
-        parts = by_device([far, near, far, near])
+        parts = params_by_device([far, near, far, near])
     assert parts == [(0, [far, far]), (2, [near, near])]
