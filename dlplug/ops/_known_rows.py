@@ -12,20 +12,20 @@ from dlplug.ops._alike import Check, check_like
 from dlplug.ops._memory_layout import addresses_of
 from dlplug.ops._prefetch import lines_of, prefetch
 
-# Bytes of elements from which on the tensors' own objects are not in a cache by the next step.
+# Bytes of elements beyond which the tensors' objects have left the caches by the next step.
 CACHE = 2**20
-# With which a table begins: two facts about the rows; maximize; lr, beta1, beta2, eps,
-# weight_decay, grad_scale, grad_factor, average_weight.
+# What a table begins with: two facts about the rows; maximize; lr, beta1, beta2, eps, weight_decay,
+# grad_scale, grad_factor, average_weight.
 NUMBERS = Struct("=3q8d")
 _nbytes_of = torch._C.TensorBase.nbytes.__get__
 
 
 class KnownRows(RowGradients):
-    """Rows of a kernel for the CPU that are examined once for as many updates as they stay alike.
+    """Rows of a kernel for the CPU that are examined once, and again when they have changed.
 
-    What was found out about parameters and states holds while what is given then lies at the same
-    addresses with the same layouts and dtypes; about gradients, which are new each step, while they
-    are like the last ones.
+    What was found out about parameters and states holds as long as they lie at the same addresses
+    with the same layouts and dtypes; about gradients, which are new tensors in each step, as long
+    as they have the layouts and dtypes of the last ones.
     """
 
     def __init__(self):
@@ -38,13 +38,13 @@ class KnownRows(RowGradients):
         self._facts = 0, 0
 
     def prefetch(self) -> None:
-        """Ask for the tensors of the last update, before the lists of the next are made."""
+        """Prefetch the tensors of the last update, before the lists of the next are made."""
         if self._lines is not None:
             prefetch(self._lines)
 
     def take_if_like_last(self, kept: Sequence[Tensor], grads: Sequence[Tensor]) -> bool:
-        """Whether these need no look of their own, after an update by the kernel; then ``table``
-        is theirs, and nothing is held.
+        """Whether these need not be examined anew, after an update by the kernel; then ``table``
+        is theirs, and no tensor is held.
 
         Args:
             kept: All but the gradients, in the order in which they became known.
@@ -69,7 +69,7 @@ class KnownRows(RowGradients):
         return self._table
 
     def _is_known(self, kept: Sequence[Tensor]) -> bool:
-        """Whether they lie where and as those lay that were looked at."""
+        """Whether they have the addresses, layouts and dtypes of those that were examined."""
         return (
             self._is_like_known is not None
             and len(kept) == len(self._addresses)
@@ -81,7 +81,7 @@ class KnownRows(RowGradients):
         self._is_like_known = self._is_like_known_grads = None
 
     def _know(self, kept: Sequence[Tensor], params: Sequence[Tensor]) -> None:
-        """Note tensors that have been looked at, and what gradients have to be like."""
+        """Note tensors that were examined, and what gradients have to be like."""
         self._addresses = addresses_of(kept)
         self._is_like_known = check_like(kept)
         self._numels = [param.numel() for param in params]

@@ -12,8 +12,8 @@ from torch import Tensor
 from dlplug.errors import OpError
 from dlplug.ops._memory_layout import PLAIN_TYPES, addresses_of
 
-# Bytes. No storage is so long, and Linux has the memory of programs above: where all addresses are,
-# no tensor needs a look of its own.
+# Bytes. No storage is so long, and Linux places the memory of programs above this address. So a
+# tensor that begins above it has memory, and only those that begin below have to be looked at.
 LONGEST = 2**40
 
 

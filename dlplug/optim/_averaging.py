@@ -15,10 +15,10 @@ KEY = "ema"
 
 
 def check_decay(ema_decay: float | None) -> None:
-    """It is a share, or None.
+    """Refuse what is neither a share in [0, 1) nor None.
 
     Raises:
-        ValueError: It is not, in the words of PyTorch's optimizers.
+        ValueError: In the words of PyTorch's optimizers.
     """
     if ema_decay is not None and not 0.0 <= ema_decay < 1.0:
         raise ValueError(f"Invalid ema_decay: {ema_decay}")
@@ -49,12 +49,12 @@ class Averaging:
         return "it has averages of its own" if self.ema_decay is not None else None
 
     def take_back_averages(self) -> dict[int, Tensor]:
-        """Those given that no step has moved: it was left out, or a parameter had no gradient."""
+        """The given averages that no step has moved: of skipped steps, or without a gradient."""
         given, self._given = self._given, None
         return {} if given is None else given[0]
 
     def _averages_of(self, params: Sequence[Tensor]) -> list[Tensor]:
-        """What this step has to move for parameters with a state; none if it is nothing at all."""
+        """The averages that this step moves, one for each of these parameters; else none."""
         found_inf = getattr(self, "found_inf", None)
         is_known = found_inf is not None and not _device_table.is_on_device(found_inf)
         if is_known and found_inf.item():
@@ -75,7 +75,7 @@ class Averaging:
 
     @property
     def _average_weight(self) -> float:
-        """Of the new parameters in the averages."""
+        """The weight of the new parameters in their averages."""
         if self._given is not None:
             return self._given[1]
         return 0.0 if self.ema_decay is None else 1.0 - self.ema_decay
@@ -91,7 +91,7 @@ class Averaging:
         if averages:
             found_inf = getattr(self, "found_inf", None)
             weight = self._average_weight
-            if found_inf is not None:  # 0 then: nothing is to wait for the device
+            if found_inf is not None:  # the weight 0 skips, without waiting for the device
                 weight = weight * (1.0 - found_inf.double())
             with torch.no_grad():
                 move_averages(averages, params, weight)
@@ -106,7 +106,7 @@ class Averaging:
         self._move([self.state[param][KEY] for param in params], params)
 
     def _load_averages(self, state_dict: Mapping[str, Any]) -> None:
-        """With their dtype, where PyTorch's loading gives a state that of its parameter."""
+        """Load averages with their own dtype, where PyTorch casts states to their parameter's."""
         numbers = [n for group in state_dict["param_groups"] for n in group["params"]]
         params = [p for group in self.param_groups for p in group["params"]]
         for number, param in zip(numbers, params, strict=True):

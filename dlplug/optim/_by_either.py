@@ -15,7 +15,7 @@ class ByEither(ByKernel, ByTorch):
     """For `dlplug.optim.FusedAdamW`."""
 
     def _update_groups(self) -> None:
-        """Each by the code that takes it, or its parameters."""
+        """Update each group by the code that takes it, or its parameters by the code of each."""
         for index, group in enumerate(self.param_groups):
             if asks_for_torch(group):
                 lists = self._gather_by_torch(group)

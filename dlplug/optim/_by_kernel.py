@@ -16,7 +16,7 @@ from dlplug.optim._gathering import Gathering
 from dlplug.optim._gradient_norm import groups_with_parts
 from dlplug.optim._group_options import numbers_of
 from dlplug.optim._known_step import KnownStep
-from dlplug.optim._on_device import groups_of
+from dlplug.optim._on_device import parts_for_kernel
 
 Groups = list[tuple[dict, Rows, list[Tensor]]]
 """Each with rows and their parameters."""
@@ -70,7 +70,7 @@ class ByKernel(Gathering, KnownStep):
             lists = self._gather(group)
             if not lists[0]:
                 continue
-            for which, part in groups_of(lists):
+            for which, part in parts_for_kernel(lists):
                 rows = self._rows_for(index, which, part, self._averages_of(part[0]))
                 is_plain = rows.params is part[0]
                 is_clipped = self.max_grad_norm is not None

@@ -11,7 +11,7 @@ from dlplug.optim._on_device import takes_capturable
 
 
 def asks_for_torch(group: dict) -> bool:
-    """Whether an option stands for one certain implementation of PyTorch's."""
+    """Whether an option of the group selects an implementation of PyTorch's."""
     return (
         group["foreach"] is not None
         or group["fused"] is False
@@ -33,7 +33,7 @@ class ByTorch(Gathering):
     def _update_others(self, group: dict, rows: Rows, lists: Lists) -> None:
         fused_lists = rows.lists_for_torch_fused()
         if fused_lists is None:
-            # PyTorch's fused CPU kernel would be wrong here, whoever asked for it.
+            # PyTorch's fused CPU kernel would be wrong here, even where it was asked for.
             fused = group["fused"] and not any(param.is_cpu for param in lists[0])
             self._update_by_torch(group, lists, foreach=None, fused=fused)
             return
@@ -50,7 +50,7 @@ class ByTorch(Gathering):
         if lists[0]:
             self._note_capture(lists[0][0].device)
         multiply(lists[1], self._grad_factor)
-        if not fused:  # PyTorch's other codes know no scaler
+        if not fused:  # PyTorch's other implementations take no scale
             if self._is_skipped():
                 return
             divide(lists[1], self._scale())

@@ -1,7 +1,7 @@
-"""States whose addresses a CUDA graph has: it goes on with a loaded one only where those lie.
+"""Loading a state after a CUDA graph has captured a step: into the tensors that the graph updates.
 
-PyTorch's capturable optimizers put other tensors in their place, and a graph that was captured
-before goes on with the former ones.
+PyTorch's capturable optimizers replace those by others, and a graph that was captured before goes
+on with the former ones.
 """
 
 from collections.abc import Mapping
@@ -14,15 +14,15 @@ from torch.optim import Optimizer
 from dlplug.errors import CheckpointError
 from dlplug.optim._averaging import KEY
 
-# What each state of AdamW has, with whatever else a storage makes of it.
+# What a state of plain AdamW has; storages of compact AdamW have more, made from it.
 PLAIN = {"step", "exp_avg", "exp_avg_sq", "max_exp_avg_sq", KEY}
 
 
 def check_places(optimizer: Optimizer, state_dict: Mapping[str, Any]) -> None:
-    """A state has all that would have to be written where the optimizer's lies.
+    """Refuse a state from which not all tensors of the optimizer's own can be written.
 
     Raises:
-        CheckpointError: It has not.
+        CheckpointError: A tensor is missing, or has another shape.
     """
     groups = zip(optimizer.param_groups, state_dict["param_groups"], strict=False)
     for group, theirs in groups:
@@ -44,7 +44,7 @@ def keep_places(
     states: Mapping[Tensor, Mapping[str, Tensor]],
     groups: list[dict[str, Any]],
 ) -> None:
-    """Put what was loaded where states, learning rates and seeds were before.
+    """Copy what was loaded to the tensors that states, learning rates and seeds were before.
 
     Args:
         optimizer: Has just loaded a state.

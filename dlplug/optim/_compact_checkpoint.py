@@ -25,7 +25,7 @@ class CompactCheckpoint(Loading):
         return state
 
     def _check_given(self, state_dict: Mapping[str, Any]) -> None:
-        """It is of this class with the same storage, or of AdamW with plain states.
+        """Refuse what is neither of this class with the same storage nor of plain AdamW.
 
         Raises:
             CheckpointError: The state has another storage, or is AMSGrad's.

@@ -22,12 +22,12 @@ OPTIONS = (
     "capturable",
     "seed",
 )
-# Of plain AdamW's groups, whose defaults say nothing.
+# Options of plain AdamW's groups, whose defaults change nothing here.
 OF_PLAIN = ("amsgrad", "differentiable", "foreach", "decoupled_weight_decay", "param_names")
 
 
 def check_group(group: Mapping[str, Any], index: int) -> None:
-    """Its storage and numbers; nothing is accepted and ignored.
+    """Refuse a storage, a number or an option that compact AdamW does not take.
 
     Args:
         group: With the optimizer's defaults.
@@ -64,12 +64,12 @@ def refuse_out_of_range(checks: Mapping[str, bool]) -> None:
 
 
 def check_fit(groups: Sequence[Mapping[str, Any]]) -> None:
-    """The storages are for parameters such as these.
+    """Refuse storages that are for other parameters than these.
 
-    Not asked before the first step: a Trainer converts parameters after it has made the optimizer.
+    Not checked before the first step: a Trainer makes the optimizer before it converts parameters.
 
     Raises:
-        InvalidValueError: it is for bfloat16, and all of them are float32.
+        InvalidValueError: They are for bfloat16, and all parameters are float32.
     """
     dtypes = {param.dtype for group in groups for param in group["params"]}
     storage = groups[0]["storage"]
@@ -82,9 +82,9 @@ def check_fit(groups: Sequence[Mapping[str, Any]]) -> None:
 
 
 def check_capturable(groups: Sequence[Mapping[str, Any]]) -> None:
-    """What a CUDA graph is to capture lies where there are such.
+    """Refuse ``capturable`` of parameters on the CPU, whose steps no CUDA graph captures.
 
-    Not asked before a step: a model may be moved after its optimizer was made.
+    Not checked before a step: a model may be moved after its optimizer was made.
 
     Raises:
         InvalidValueError: A group has ``capturable`` and a parameter on the CPU.

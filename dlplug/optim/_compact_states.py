@@ -1,4 +1,4 @@
-"""States of compact AdamW beside those that plain AdamW would have."""
+"""States of compact AdamW, made from those of plain AdamW and turned into them."""
 
 from collections.abc import Mapping
 
@@ -17,14 +17,14 @@ PLAIN_NAMES = ("exp_avg", "exp_avg_sq")
 
 
 def local_state(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """What the op keeps of a parameter's state."""
+    """A parameter's state as the op takes it: without the average, and this process's shards."""
     if KEY not in state and all([type(tensor) in PLAIN_TYPES for tensor in state.values()]):
         return state
     return {name: local(tensor) for name, tensor in state.items() if name != KEY}
 
 
 def loaded(param: Tensor, given: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """A copy beside the parameter; every state keeps its dtype, and the step its device."""
+    """A copy on the parameter's device; every state keeps its dtype, and the step its device."""
     return {
         name: tensor.clone() if name == "step" else tensor.to(param.device, copy=True)
         for name, tensor in given.items()
@@ -68,7 +68,7 @@ def from_plain(param: Tensor, given: Mapping[str, Tensor], storage: str) -> dict
 
 
 def _beside(param: Tensor, name: str, given: Mapping[str, Tensor]) -> Tensor:
-    """Of a given state what belongs to the parameter's part on this process."""
+    """The part of a given state that belongs to the parameter's shard on this process."""
     tensor = given.get(name)
     if tensor is None or tensor.shape != param.shape:
         has = "no" if tensor is None else f"shape {tuple(tensor.shape)} of"

@@ -94,7 +94,7 @@ class CompactUpdate(RandomSeeds, KnownStep):
         are_on_device: bool,
         scales: tuple[float, float],
     ) -> None:
-        """Parameters that are on one device; ``first`` is the number of the first of them."""
+        """Update parameters of one device; ``first`` is the number of those of devices before."""
         is_decided_there = self._is_decided_there(group) and _device_table.is_on_device(params[0])
         states = [self._state_of(param, group["storage"], is_decided_there) for param in params]
         averages = self._averages_of(params)

@@ -18,9 +18,9 @@ Tables = dict[tuple[torch.device, Groups], DeviceTable]
 
 
 def groups_with_parts(tensor: Tensor) -> Groups | None:
-    """Whose squares together are those of the tensor; none if each process has all of it.
+    """The process groups over which a tensor is split; none if each process has all of it.
 
-    None if they are not, because a process has summands of elements.
+    None where processes have summands of its elements, whose squares do not add up to its own.
     """
     if type(tensor) in PLAIN_TYPES or not hasattr(tensor, "placements"):
         return ()
@@ -86,7 +86,7 @@ def _chosen(columns: tuple, groups: Sequence[Groups], key: Groups) -> tuple:
 
 
 def _of_all_parts(norm: Tensor, groups: Groups) -> Tensor:
-    """Of what these processes have together, from what this one has."""
+    """The norm of what all processes of the groups have, from the norm of this process's part."""
     if not groups:
         return norm
     square = norm.square()
@@ -96,11 +96,11 @@ def _of_all_parts(norm: Tensor, groups: Groups) -> Tensor:
 
 
 def _joined(norms: Sequence[tuple[torch.device, Tensor]]) -> dict[torch.device, Tensor]:
-    """The norm of what several norms are of, on the device of each."""
+    """The norm of all tensors together, from norms of some of them; on the device of each."""
     if len(norms) <= 1:
         return dict(norms)
     devices = dict.fromkeys([device for device, _ in norms])
-    # To a GPU nothing waits; from there to the CPU the host has to.
+    # A copy to a GPU does not make the host wait, one from a GPU to the CPU does.
     first = next((device for device in devices if device.type != "cpu"), norms[0][0])
     parts = torch.stack([norm.to(first, non_blocking=True) for _, norm in norms])
     norm = torch.linalg.vector_norm(parts)

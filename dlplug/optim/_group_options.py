@@ -1,4 +1,4 @@
-"""What is asked of one parameter group: no option is accepted and ignored."""
+"""The options of one parameter group: none is accepted and ignored."""
 
 from collections.abc import Collection, Mapping
 from difflib import get_close_matches
@@ -6,15 +6,15 @@ from typing import Any
 
 from dlplug.errors import InvalidValueError
 
-# As arguments of an optimizer, which has one of each.
+# Options of the whole optimizer, which no group may set.
 OF_WHOLE = ("max_grad_norm", "ema_decay")
-# Of the letters. Further from every option are names of the caller's own and of schedulers (name,
-# lr_scale, initial_lr), which a group keeps for them.
+# Of difflib's ratios: a name as alike as this is taken for an option misspelt. Others are the
+# caller's own and those of schedulers (name, lr_scale, initial_lr), which a group keeps.
 LIKENESS = 0.8
 
 
 def numbers_of(group: Mapping[str, Any]) -> tuple[Any, ...]:
-    """Of a step, as the kernels take them: lr, beta1, beta2, eps, weight decay."""
+    """The numbers of a step as the kernels take them: lr, beta1, beta2, eps, weight decay."""
     return group["lr"], *group["betas"], group["eps"], group["weight_decay"]
 
 
@@ -25,14 +25,14 @@ def check_options(
     options: Collection[str],
     of_whole: Collection[str] = OF_WHOLE,
 ) -> None:
-    """A group's names are options of a group, or the caller's own.
+    """Refuse names that are neither options of a group nor the caller's own.
 
     Args:
-        optimizer: For the errors.
+        optimizer: Its name, for the errors.
         group: As it is added.
         index: Its number.
-        options: That a group may have.
-        of_whole: That only the optimizer has.
+        options: Those that a group may have.
+        of_whole: Those that only the optimizer has.
     Raises:
         InvalidValueError: A group sets one of the optimizer's, or a name near to an option.
     """

@@ -1,4 +1,4 @@
-"""A step of the very tensors of the last one, with gradients like its: all that most steps are."""
+"""The fast path of a step: the same tensors as in the last one, with gradients like its."""
 
 from collections.abc import Sequence
 from itertools import repeat
@@ -18,8 +18,8 @@ _grad_of = torch._C.TensorBase.grad.__get__
 class KnownStep:
     """For an optimizer: a step with one look at each tensor and one compiled call.
 
-    For a small network the kernel takes a quarter of a step's time; the rest is looking. Of lists,
-    map() and zip() take half of the time of a loop.
+    For a small network the kernel takes a quarter of a step's time; the rest goes into looking at
+    the tensors. Hence map() and zip(), which take half of the time of a loop over a list.
     """
 
     _tables_kernel: Kernel  # of the CPU: (tables, max_norm)
@@ -29,18 +29,18 @@ class KnownStep:
     def _known_rows(
         self, index: int, group: dict, params: list[Tensor], grads: list[Tensor]
     ) -> KnownRows | None:
-        """Those of a group, if these parameters and gradients need no look of their own.
+        """A group's rows, if these parameters and gradients need not be examined anew.
 
         None also where an option asks for anything but the kernel for the CPU.
         """
         raise NotImplementedError
 
     def _table(self, group: dict, rows: KnownRows, grad_scale: float = 1.0) -> Tensor:
-        """With the numbers of this step."""
+        """The rows' table with the numbers of this step."""
         raise NotImplementedError
 
     def _prefetch(self) -> None:
-        """Ask for the tensors of the last step, before the lists of this one are made."""
+        """Prefetch the tensors of the last step, before the lists of this one are made."""
         if not torch.compiler.is_compiling():
             for rows in self._rows.values():
                 rows.prefetch()
@@ -91,7 +91,7 @@ class KnownStep:
             grad_scale: What gradients are divided by first; they keep the quotient.
         """
         tables = []
-        for group, rows, _ in groups:  # a comprehension is one call more
+        for group, rows, _ in groups:  # a comprehension would be one more call
             tables.append(self._table(group, rows, grad_scale))
         # Not through Kernel: a table of addresses has no gradient that could be asked for.
         self._tables_kernel.op(tables, (self.max_grad_norm or 0.0) * grad_scale)

@@ -1,4 +1,4 @@
-"""The method ``step`` of an optimizer without the cost of being watched when nobody watches."""
+"""``step`` of an optimizer without the cost of hooks and profiler where there are none."""
 
 import functools
 from collections.abc import Callable
@@ -42,10 +42,10 @@ def lean_step(step: Callable) -> Callable:
 
 
 class LeanZeroGrad:
-    """For an optimizer: gradients are let go without a range of the profiler that nobody reads."""
+    """For an optimizer: ``zero_grad`` without a profiler's range where no profiler runs."""
 
     def zero_grad(self, set_to_none: bool = True) -> None:
-        """Let every gradient be None, or 0.
+        """Set every gradient to None, or to 0.
 
         Args:
             set_to_none: False to keep the memory, filled with zeros.

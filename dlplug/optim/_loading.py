@@ -13,7 +13,7 @@ class Loading:
     """For an optimizer: what it does itself before and after PyTorch's loading.
 
     Hooks before a load may return another state than the one given, and hooks after it may change
-    what was loaded: its own part comes after the former and before the latter.
+    what was loaded. Its own part comes after the hooks before, and before the hooks after.
     """
 
     _is_captured = False  # a CUDA graph has a step of it, and so the addresses of its states
@@ -49,7 +49,7 @@ class Loading:
             self.register_load_state_dict_pre_hook(check),
             self.register_load_state_dict_post_hook(take, prepend=True),
         ]
-        # PyTorch puts new ones in their place before the last thing that can fail.
+        # PyTorch replaces both before all that can fail is done.
         former = self.state, self.param_groups
         try:
             super().load_state_dict(state_dict)
@@ -64,4 +64,4 @@ class Loading:
         """Refuse a state, before anything has changed."""
 
     def _take(self, state_dict: Mapping[str, Any], groups: list[dict[str, Any]]) -> None:
-        """Take from it what PyTorch has loaded otherwise; groups as they were before."""
+        """Load what PyTorch leaves out or changes; ``groups`` are those before the load."""

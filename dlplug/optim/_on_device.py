@@ -36,7 +36,7 @@ class OnDevice:
         Args:
             parts: Rows with the parameters that they are of, which may be distributed.
         Returns:
-            What the update is to multiply gradients on the CPU by; for others that stays there.
+            What the update is to multiply gradients on the CPU by; on devices the kernel finds it.
         """
         if self.max_grad_norm is None:
             return 1.0
@@ -83,7 +83,7 @@ class OnDevice:
 
 
 def _scalar_on(device: torch.device, scalar: Tensor | None) -> Tensor | None:
-    """As the kernel reads it."""
+    """A scalar as the kernel reads it: float32 on its device; None for none."""
     return None if scalar is None else scalar.to(device, torch.float32, non_blocking=True)
 
 
@@ -119,11 +119,14 @@ def parts_by_device(lists: tuple[list[Tensor], ...]) -> list[tuple[str, tuple[li
     ]
 
 
-def groups_of(lists: tuple[list[Tensor], ...]) -> list[tuple[str, tuple[list[Tensor], ...]]]:
-    """The same, where the first is on a device; others are looked at when the kernel refuses."""
+def parts_for_kernel(lists: tuple[list[Tensor], ...]) -> list[tuple[str, tuple[list[Tensor], ...]]]:
+    """The same where the first row is on a device, else one part.
+
+    Where others of that part are on a device, the kernel refuses it, and then it is divided.
+    """
     return parts_by_device(lists) if _device_table.is_on_device(lists[0][0]) else [("all", lists)]
 
 
 def subset(lists: tuple[list[Tensor], ...], indices: Sequence[int]) -> tuple[list[Tensor], ...]:
-    """Some rows."""
+    """The lists with some of their rows alone."""
     return tuple([tensors[i] for i in indices if tensors] for tensors in lists)

@@ -3,7 +3,8 @@
 import torch
 from torch import Tensor
 
-# Between the seeds of a group's steps; odd, so that all 2^63 come before one comes again.
+# By how much the seed of each step is larger than the last one's, modulo 2^63; odd, so that all
+# 2^63 seeds come before one comes again.
 NEXT_SEED = 0x9E3779B97F4A7C15
 
 
@@ -11,7 +12,7 @@ class RandomSeeds:
     """For `dlplug.optim.CompactAdamW`: ``seed`` in a group that rounds by chance."""
 
     def _set_first_seed(self, index: int) -> None:
-        """Of a group that has none."""
+        """Give a group a seed, unless it has one."""
         seed = (torch.initial_seed() + index) % 2**63
         self.param_groups[index].setdefault("seed", seed)
 
@@ -29,8 +30,8 @@ class RandomSeeds:
     ) -> list[int | Tensor | None]:
         """One seed of random bits for all parts of a group; None where it draws none.
 
-        Where it is known on a device alone whether the step is skipped, or which one it is, the
-        seed lies there, too, and the first part's update leaves the next one there.
+        Where the device alone knows whether the step is skipped, or which step it is, the seed lies
+        there, too, and the first part's update leaves the next one there.
         """
         seed = group.get("seed")
         if seed is None or not parts:
@@ -44,4 +45,5 @@ class RandomSeeds:
         return [seed, *[seed.to(device, non_blocking=True) for device in devices[1:]]]
 
     def _is_decided_there(self, group: dict) -> bool:
+        """Whether the device alone knows if the step is skipped, or which step it is."""
         return group["capturable"] or getattr(self, "found_inf", None) is not None

@@ -20,10 +20,10 @@ class Scaling:
     _grad_factor = 1.0  # what the update of a step is to multiply gradients by
 
     def _check_limit(self) -> None:
-        """Refuse a step that would scale all gradients to 0, or turn them round.
+        """Refuse a step that would scale all gradients to 0, or reverse them.
 
         Raises:
-            InvalidValueError: ``max_grad_norm`` was set to what is no limit.
+            InvalidValueError: ``max_grad_norm`` was set to a number that is not > 0.
         """
         if self.max_grad_norm is not None and not self.max_grad_norm > 0:
             raise InvalidValueError(
@@ -39,7 +39,7 @@ class Scaling:
         return found_inf is not None and bool(found_inf.item())
 
     def _scale(self) -> float:
-        """What gradients are to be divided by first."""
+        """The scale that gradients are to be divided by first."""
         scale = getattr(self, "grad_scale", None)
         return 1.0 if scale is None else scale.item()
 
