@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from dlplug.ops import _backend, _library, _norm, _residual_norm
+from dlplug.ops import _backend, _library, _norm, _norm_checks, _residual_norm
 from dlplug.ops.fallback import add_layer_norm as reference
 from dlplug.ops.fallback import layer_norm as norm_reference
 from dlplug.ops.fallback import philox
@@ -58,7 +58,7 @@ def add_layer_norm(
             return _by_torch(x, residual, weight, bias, eps)
         except RuntimeError:
             pass  # the checks below say what is wrong as they do on every backend
-    _norm.check_residual("add_layer_norm", x, residual, weight, bias, dropout_p)
+    _norm_checks.check_residual("add_layer_norm", x, residual, weight, bias, dropout_p)
     route = OP.route(x, residual, weight, bias, dropout_p)
     if route == "torch":
         return _by_torch(x, residual, weight, bias, eps)

@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from dlplug.ops import _backend, _library, _norm, _residual_norm
+from dlplug.ops import _backend, _library, _norm, _norm_checks, _residual_norm
 from dlplug.ops.fallback import add_rms_norm as reference
 from dlplug.ops.fallback import philox
 from dlplug.ops.fallback import residual as residual_addition
@@ -43,7 +43,7 @@ def add_rms_norm(
         PyTorch's own rounding error. Deterministic for any thread count.
     References: Zhang, Sennrich 2019, arXiv:1910.07467; Xiong et al. 2020, arXiv:2002.04745.
     """
-    _norm.check_residual("add_rms_norm", x, residual, weight, None, dropout_p)
+    _norm_checks.check_residual("add_rms_norm", x, residual, weight, None, dropout_p)
     route = OP.route(x, residual, weight, dropout_p)
     if route == "torch":
         h = (x + residual).contiguous()

@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from dlplug.ops import _backend, _library, _norm
+from dlplug.ops import _backend, _library, _norm, _norm_checks
 from dlplug.ops.fallback import layer_norm as reference
 
 CROSSOVER = _norm.Crossover(
@@ -38,7 +38,7 @@ def layer_norm(
             return torch.layer_norm(x, x.shape[-1:], weight, bias, eps)
         except RuntimeError:
             pass  # the checks below say what is wrong as they do on every backend
-    _norm.check("layer_norm", x, weight, bias)
+    _norm_checks.check("layer_norm", x, weight, bias)
     x, weight, bias = _norm.widened(x, weight, bias)
     route = OP.route(x, weight, bias)
     if route == "native":

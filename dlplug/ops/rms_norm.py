@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from dlplug.ops import _backend, _library, _norm
+from dlplug.ops import _backend, _library, _norm, _norm_checks
 from dlplug.ops.fallback import rms_norm as reference
 from dlplug.ops.fallback.layer_norm import statistics_dtype
 
@@ -27,7 +27,7 @@ def rms_norm(x: Tensor, weight: Tensor | None = None, eps: float = 1e-6) -> Tens
     Numerics: at most twice PyTorch's own rounding error. Deterministic for any thread count.
     References: Zhang, Sennrich 2019, arXiv:1910.07467, eq. 4.
     """
-    _norm.check("rms_norm", x, weight)
+    _norm_checks.check("rms_norm", x, weight)
     x, weight = _norm.widened(x, weight)
     route = OP.route(x, weight)
     if route == "native":
