@@ -5,7 +5,7 @@
 // whole library, and an older processor would stop in it.
 //
 // `scalar` is the compiler's baseline (SSE2 on x86-64, NEON on ARM) through 16-byte vectors.
-// Loads, stores and conversions stand in memory.h, exp and its like in math.h.
+// Loads and stores stand in memory.h, conversions in narrow_types.h, exp and its like in math.h.
 #pragma once
 
 #include <stddef.h>

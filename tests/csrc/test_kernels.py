@@ -11,7 +11,7 @@ ROOT = Path(__file__).parents[2]
 KERNELS = sorted((ROOT / "csrc" / "cpu" / "kernels").glob("*"))
 OBJECTS = sorted((ROOT / "build" / "native").glob("CMakeFiles/kernels_*.dir/**/*.o"))
 # Headers whose functions are static, or that declare only.
-SHARED = {"simd.h", "memory.h", "math.h", "philox.h", "types.h", "isa.h"}
+SHARED = {"simd.h", "narrow_types.h", "memory.h", "math.h", "philox.h", "types.h", "isa.h"}
 SYSTEM = {"stddef.h", "stdint.h", "immintrin.h"}
 # Declares only, and for tests alone.
 EMULATED = "csrc/emulation/tiles.h"
