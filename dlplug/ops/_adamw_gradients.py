@@ -19,7 +19,7 @@ _is_on_cpu = torch._C.TensorBase.is_cpu.__get__
 
 
 class RowGradients:
-    """For `dlplug.ops._known_rows.KnownRows`, which look at the parameters first."""
+    """For `dlplug.ops._known_rows.KnownRows`, which examine the parameters first."""
 
     params: Sequence[Tensor]
     grads: Sequence[Tensor]
@@ -43,7 +43,7 @@ class RowGradients:
             grad.copy_(copy)
 
     def _take_grads(self) -> bool:
-        """Look at the gradients; copy those whose elements are not where the parameter's are."""
+        """Whether the kernel can take the gradients, some of them as copies laid out for it."""
         if self._are_grads_fit is None:
             self._are_grads_fit = self._look_at_grads()
         return self._are_grads_fit
@@ -74,16 +74,16 @@ class RowGradients:
         return True
 
     def _have_memory(self, grads: Sequence[Tensor]) -> bool:
-        """Whether all have what their number of elements needs; notes where it is."""
+        """Whether all have memory for their elements; notes where it begins."""
         self._grad_addresses = addresses = addresses_of(grads)
         return min(addresses) >= LONGEST or have_memory(grads, addresses)  # one call less
 
     def _are_beside(self, grads: Sequence[Tensor]) -> bool:
-        """Whether they are where the kernel takes parameters from."""
+        """Whether they are on the device of their parameters."""
         return all(map(_is_on_cpu, grads))
 
     def _copy_grads(self, addresses: list[int]) -> None:
-        """Give each gradient whose elements are not where its parameter's are a copy that is."""
+        """Copy each gradient that is not laid out as its parameter into memory that is."""
         for i, (grad, param) in enumerate(zip(self.grads, self.params, strict=True)):
             if not is_laid_out_as(grad, param) or grad.is_neg():
                 copy = torch.empty_like(param).copy_(grad.detach())

@@ -44,7 +44,7 @@ def update(
         update_lists(*rows.lists, _in_graph(numbers), maximize)
         return
     numbers = (lr, beta1, beta2, eps, weight_decay, grad_scale, grad_factor, average_weight)
-    # Not through Kernel: a table of addresses has no gradient that could be asked for.
+    # Not through Kernel, which looks for gradients: a table of addresses has none.
     update_tables.op([rows.table(maximize, *numbers)], 0.0)
     count_versions(rows.params)
     if grad_scale != 1.0:

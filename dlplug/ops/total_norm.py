@@ -80,7 +80,7 @@ def norm_of_columns(tables: Sequence[tuple[array, array, array]]) -> float:
 
 def norm_by_table(table: Tensor) -> Tensor:
     """The same, float64, of what csrc/ops/total_norm.h describes, on the device of the table."""
-    # Not through Kernel: a table of addresses has no gradient that could be asked for.
+    # Not through Kernel, which looks for gradients: a table of addresses has none.
     return _norm.op(table)
 
 

@@ -34,7 +34,7 @@ def check_group(group: Mapping[str, Any], index: int) -> None:
         index: Its number.
     Raises:
         InvalidValueError: No such storage, a value out of range, an option of AdamW that compact
-            AdamW does not have, or what is an option of the whole optimizer or nearly one.
+            AdamW does not have, an option of the whole optimizer, or a name like an option's.
     """
     own = {name: value for name, value in group.items() if name not in OF_PLAIN}
     check_options("compact_adamw", own, index, OPTIONS, (*OF_WHOLE, "fused"))

@@ -93,7 +93,7 @@ class KnownStep:
         tables = []
         for group, rows, _ in groups:  # a comprehension would be one more call
             tables.append(self._table(group, rows, grad_scale))
-        # Not through Kernel: a table of addresses has no gradient that could be asked for.
+        # Not through Kernel, which looks for gradients: a table of addresses has none.
         self._tables_kernel.op(tables, (self.max_grad_norm or 0.0) * grad_scale)
         for _, _, params in groups:
             count_versions(params)

@@ -65,8 +65,8 @@ class FusedAdamW(
     Raises:
         ValueError, RuntimeError: What ``torch.optim.AdamW`` refuses, in its words; sparse
             gradients among it.
-        InvalidValueError: An option of the whole optimizer, or nearly one, in a group; in a step,
-            a ``max_grad_norm`` that was set to 0 or less.
+        InvalidValueError: In a group, an option of the whole optimizer or a name like an option's;
+            in a step, a ``max_grad_norm`` that was set to 0 or less.
         BackendError: The backend that was asked for cannot take a group.
         CheckpointError: in ``load_state_dict``, a state of ``CompactAdamW`` with a storage other
             than ``float32_states`` (its ``plain_state_dict()`` is taken), or one that lacks what a
@@ -116,8 +116,8 @@ class FusedAdamW(
         """As of any optimizer.
 
         Raises:
-            InvalidValueError: The group has what is an option of the whole optimizer or of
-                ``CompactAdamW``, or nearly one; names unlike options are the caller's own.
+            InvalidValueError: The group has an option of the whole optimizer or of
+                ``CompactAdamW``, or a name like an option's. Other names are the caller's own.
         """
         if isinstance(param_group, dict):  # else PyTorch says so
             index, options = len(self.param_groups), ("params", "param_names", *self.defaults)

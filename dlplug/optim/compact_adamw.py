@@ -111,8 +111,9 @@ class CompactAdamW(
         """As of any optimizer; a group that rounds by chance gets its first seed.
 
         Raises:
-            InvalidValueError: No such storage, a value out of range, or an option that this class
-                does not have, or not for a group; names unlike options are the caller's own.
+            InvalidValueError: No such storage, a value out of range, an option that this class does
+                not have or not for a group, or a name like an option's. Other names are the
+                caller's own.
         """
         check_group({**self.defaults, **param_group}, len(self.param_groups))
         super().add_param_group(param_group)

@@ -1,4 +1,4 @@
-"""Asking for the cache lines of tensors: which, when, and that nothing is read or changed."""
+"""Prefetching the cache lines of tensors: which, when, and that nothing is read or changed."""
 
 from dataclasses import dataclass
 
@@ -15,7 +15,7 @@ pytestmark = pytest.mark.usefixtures("cpu_kernels")
 
 @dataclass
 class Noting:
-    """In the place of the op: how many lines each call asked for."""
+    """In the place of the op: how many lines each call prefetches."""
 
     seen: list[int]
     devices: set[str]
