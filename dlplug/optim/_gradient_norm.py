@@ -12,12 +12,12 @@ from dlplug.ops._device_table import DeviceTable
 from dlplug.ops._memory_layout import PLAIN_TYPES
 from dlplug.ops.total_norm import norm_of_columns, norm_on_device, total_norm_by
 
-Groups = tuple["torch.distributed.ProcessGroup", ...]
+ProcessGroups = tuple["torch.distributed.ProcessGroup", ...]
 """Process groups that each have parts of a tensor: one for each axis of its mesh that splits it."""
-Tables = dict[tuple[torch.device, Groups], DeviceTable]
+Tables = dict[tuple[torch.device, ProcessGroups], DeviceTable]
 
 
-def groups_with_parts(tensor: Tensor) -> Groups | None:
+def groups_with_parts(tensor: Tensor) -> ProcessGroups | None:
     """The process groups over which a tensor is split; none if each process has all of it.
 
     None where processes have summands of its elements, whose squares do not add up to its own.
@@ -43,7 +43,7 @@ def norms_of_rows(
             distributed, whose parts they are.
         tables: Kept from step to step.
     """
-    columns: dict[tuple[type, torch.device, Groups], list[tuple]] = {}
+    columns: dict[tuple[type, torch.device, ProcessGroups], list[tuple]] = {}
     for rows, params in parts:
         of_all, groups = rows.grad_columns(), [groups_with_parts(param) for param in params]
         for key in dict.fromkeys(groups):
@@ -61,7 +61,7 @@ def norms_of_rows(
 
 
 def norms_of_tensors(
-    grads: Iterable[tuple[Tensor, Groups]], tables: Tables
+    grads: Iterable[tuple[Tensor, ProcessGroups]], tables: Tables
 ) -> dict[torch.device, Tensor]:
     """The same of gradients without rows: plain ones with the groups of what they are parts of.
 
@@ -69,7 +69,7 @@ def norms_of_tensors(
         grads: Each with its groups.
         tables: Kept from step to step.
     """
-    parts: dict[tuple[torch.device, Groups], list[Tensor]] = {}
+    parts: dict[tuple[torch.device, ProcessGroups], list[Tensor]] = {}
     for grad, groups in grads:
         parts.setdefault((grad.device, groups), []).append(grad)
     norms = []
@@ -79,13 +79,13 @@ def norms_of_tensors(
     return _joined(norms)
 
 
-def _chosen(columns: tuple, groups: Sequence[Groups], key: Groups) -> tuple:
+def _chosen(columns: tuple, groups: Sequence[ProcessGroups], key: ProcessGroups) -> tuple:
     """The columns' numbers for the rows that have these groups."""
     chosen = [i for i, own in enumerate(groups) if own == key]
     return tuple([array("q", [column[i] for i in chosen]) for column in columns])
 
 
-def _of_all_parts(norm: Tensor, groups: Groups) -> Tensor:
+def _of_all_parts(norm: Tensor, groups: ProcessGroups) -> Tensor:
     """The norm of what all processes of the groups have, from the norm of this process's part."""
     if not groups:
         return norm
