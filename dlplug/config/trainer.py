@@ -106,7 +106,8 @@ def _check_clipping(value: object, where: Callable[[str], str]) -> None:
     if isinstance(value, (int, float)) and not (math.isfinite(value) and value >= 0):
         raise InvalidValueError(
             f"trainer.gradient_clip_val = {value} is no limit",
-            where=f"{where('trainer.gradient_clip_val')}, trainer.gradient_clip_val",
+            where=where("trainer.gradient_clip_val"),
+            known="numbers above 0; 0 or null, with which nothing is clipped",
             fix="set it above 0, such as 1.0, or delete it",
         )
 

@@ -137,6 +137,17 @@ def test_a_wrong_argument_is_refused(resolved, text, what, where, fix):
 
 @pytest.mark.parametrize("value", [".nan", ".inf", "-1"])
 def test_a_limit_of_gradients_is_a_number_above_0(resolved, value):
-    """NaN would make every gradient NaN."""
-    with pytest.raises(InvalidValueError, match=r"gradient_clip_val = .* is no limit"):
+    """NaN would make every gradient NaN, and Lightning takes what is below 0 as no limit."""
+    with pytest.raises(InvalidValueError) as error:
         resolved(f"{{gradient_clip_val: {value}}}")
+    assert str(error.value) == (
+        f"trainer.gradient_clip_val = {value.removeprefix('.')} is no limit\n"
+        "  where: a.yaml, line 1, trainer.gradient_clip_val\n"
+        "  known: numbers above 0; 0 or null, with which nothing is clipped\n"
+        "  fix:   set it above 0, such as 1.0, or delete it"
+    )
+
+
+def test_a_limit_of_0_is_none(resolved):
+    """As Lightning has it."""
+    assert resolved("{gradient_clip_val: 0}").arguments()["gradient_clip_val"] == 0
