@@ -1,7 +1,8 @@
 """What is made of predictions as they come: their mean, a table, and what no table can show."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing
+from itertools import count
 from pathlib import Path
 
 import lightning
@@ -11,7 +12,8 @@ from dlplug.run.ensemble import cannot, mean_of
 from dlplug.run.prediction_spool import Spool
 from dlplug.run.prediction_stream import Predictions
 from dlplug.run.prediction_table import PredictionTable
-from dlplug.storage.files import NewFile, storage_error, write_file
+from dlplug.storage.files import NewFile, write_file
+from dlplug.storage.new_names import write_new
 from dlplug.storage.unnamed_file import UnnamedFile
 from dlplug.tasks.task import Task, number_table
 
@@ -55,10 +57,10 @@ class PredictionOutput:
             ConfigError: those of several checkpoints have no mean, or the columns change.
             StorageError: the disk is full.
         """
-        start, count = self.num_records, len(predictions)
-        self.num_records += count
+        start, length = self.num_records, len(predictions)
+        self.num_records += length
         self._check_records(are_all=False)
-        mean = mean_of([*(spool.rows(start, count) for spool in self.spools), predictions])
+        mean = mean_of([*(spool.rows(start, length) for spool in self.spools), predictions])
         self.table.add(mean)
         if self.arrays is not None:
             self.arrays.add(mean)
@@ -67,8 +69,8 @@ class PredictionOutput:
         """Write the table, and the arrays beside it; returns both files.
 
         Args:
-            target: Of the table; None for a new name, which is taken when all is ready to be
-                written under it: other predictions end meanwhile.
+            target: Of the table; None for a new name, which the table takes when it is whole:
+                other predictions end meanwhile.
             folder: Where a new name is taken.
         Raises:
             ConfigError: the checkpoints did not predict equally many records.
@@ -76,19 +78,16 @@ class PredictionOutput:
         """
         self._check_records(are_all=True)
         with closing(UnnamedFile(self.file.path.with_suffix(".npz"))) as packed:
-            has_arrays = self._pack_arrays(packed)
-            path = target or reserved(folder)
-            beside = path.with_suffix(".npz") if has_arrays else None
-            try:
-                with NewFile(path) as file:
-                    file.fill(self.file.copy_to)
-                    if beside is not None:
-                        write_file(beside, packed.copy_to)
-            except BaseException:
-                if target is None:
-                    path.unlink(missing_ok=True)
-                raise
-        return path, beside
+            beside = {".npz": packed.copy_to} if self._pack_arrays(packed) else {}
+            if target is None:
+                written = write_new(beside | {".csv": self.file.copy_to}, new_names(folder))
+                return written[".csv"], written.get(".npz")
+            arrays = target.with_suffix(".npz") if beside else None
+            with NewFile(target) as file:
+                file.fill(self.file.copy_to)
+                if arrays is not None:
+                    write_file(arrays, packed.copy_to)
+        return target, arrays
 
     def _pack_arrays(self, file: UnnamedFile) -> bool:
         if self.arrays is None:
@@ -110,16 +109,7 @@ class PredictionOutput:
                 raise cannot("they have cut the inputs into different numbers of records")
 
 
-def reserved(folder: Path) -> Path:
-    """An empty ``predictions.csv``, or one with the next number when that exists; ours alone."""
-    number = 1
-    while True:
-        path = folder / ("predictions.csv" if number == 1 else f"predictions-{number}.csv")
-        try:
-            path.open("x").close()
-        except FileExistsError:
-            number += 1
-        except OSError as error:
-            raise storage_error(path, error) from error
-        else:
-            return path
+def new_names(folder: Path) -> Iterator[Path]:
+    """``predictions``, ``predictions-2``, ``predictions-3``, ... in the folder."""
+    yield folder / "predictions"
+    yield from (folder / f"predictions-{number}" for number in count(2))

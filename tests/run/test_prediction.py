@@ -1,8 +1,10 @@
 """predict: a CSV with the class and the probabilities of each input."""
 
 import csv
+import os
 import tempfile
 import weakref
+from itertools import islice
 
 import numpy as np
 import pytest
@@ -12,9 +14,9 @@ from dlplug import config
 from dlplug.data.digits import Digits
 from dlplug.data.spec import DataSpec
 from dlplug.errors import ConfigError, DataError, StorageError
-from dlplug.run import prediction_output, verbs
+from dlplug.run import verbs
 from dlplug.run.folder import Run
-from dlplug.run.prediction_output import reserved
+from dlplug.run.prediction_output import new_names
 from dlplug.tasks.classification import Classification
 
 
@@ -56,6 +58,8 @@ def test_a_second_prediction_is_a_second_file(trained):
     first, second = predict(trained), predict(trained)
     assert first.predictions != second.predictions
     assert first.predictions.exists() and second.predictions.exists()
+    names = [path.name for path in islice(new_names(trained.path), 3)]
+    assert names == ["predictions", "predictions-2", "predictions-3"]
 
 
 def test_an_array_needs_no_training_data(trained, tmp_path, monkeypatch):
@@ -126,22 +130,26 @@ def test_there_must_be_a_place_to_write_to(trained, tmp_path):
         predict(trained, output=tmp_path / "no" / "x.csv")
 
 
-def test_names_are_taken_at_once(tmp_path):
-    """predictions.csv, predictions-2.csv, ...; whoever comes second finds the first one's taken."""
-    names = [reserved(tmp_path).name for _ in range(3)]
-    assert names == ["predictions.csv", "predictions-2.csv", "predictions-3.csv"]
+def test_a_new_table_is_whole_when_it_is_seen(trained, monkeypatch):
+    """Whatever a reader looks at while it is written, or after a kill; a failure leaves nothing."""
+    before, seen = set(trained.path.iterdir()), []
+    synchronise = os.fsync
 
+    def watched(handle):
+        seen.extend(
+            path.read_text() for path in trained.path.glob("predictions*") if path not in before
+        )
+        synchronise(handle)
 
-def test_a_name_that_was_taken_is_given_back(trained, monkeypatch):
-    """Where the table cannot be written under it."""
-    before = set(trained.path.iterdir())
+    monkeypatch.setattr(os, "fsync", watched)
+    whole = predict(trained).predictions
+    assert seen and set(seen) == {whole.read_text()}
+    whole.unlink()
 
-    class Refusing(prediction_output.NewFile):
-        def fill(self, write):
-            assert self.path not in before and self.path.exists()
-            raise StorageError("full")
+    def fail(handle):
+        raise OSError("full")
 
-    monkeypatch.setattr(prediction_output, "NewFile", Refusing)
+    monkeypatch.setattr(os, "fsync", fail)
     with pytest.raises(StorageError, match="full"):
         predict(trained)
     assert set(trained.path.iterdir()) == before
