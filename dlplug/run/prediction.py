@@ -82,15 +82,17 @@ def predict_to_file(
             data = Inputs(input_loader(last[0], source))
         trainer = evaluation_trainer(last[0], progress)
         result = Result("predict", run=run and run.path, is_main=trainer.is_global_zero)
-        output = None
-        if result.is_main:
-            output = PredictionOutput(folder, tasks[-1], spools, names_of(data))
-            stack.enter_context(closing(output))
-        _predict(trainer, last[1], data, last[2], output and output.add)
-        if result.is_main:
+        output = PredictionOutput(folder, tasks[-1], spools, names_of(data))
+        stack.enter_context(closing(output))
+
+        def finish() -> None:
             if not output.num_records:
-                raise ConfigError(f"data {name_of(experiment, 'data')} has no records to predict")
+                raise nothing
             result.predictions, result.arrays = output.finish(target, folder)
+
+        nothing = ConfigError(f"data {name_of(experiment, 'data')} has no records to predict")
+        if not _predict(trainer, last[1], data, last[2], output.add, finish):
+            raise nothing
     result.records = next(filter(None, records), None)
     if len(checkpoints) == 1:
         result.checkpoint = checkpoints[0]
@@ -106,9 +108,13 @@ def _predict(
     data: lightning.LightningDataModule,
     checkpoint: Path,
     receive: Callable[[Predictions], object],
-) -> None:
-    trainer.callbacks.append(PredictionStream(receive))
+    end: Callable[[], object] = lambda: None,
+) -> bool:
+    """Whether there was anything; what the callables raise in the first process, all raise."""
+    stream = PredictionStream(receive, end)
+    trainer.callbacks.append(stream)
     with watched(trainer):
         trainer.predict(
             task, data, ckpt_path=checkpoint, return_predictions=False, weights_only=True
         )
+    return stream.has_ended

@@ -23,15 +23,23 @@ class PredictionStream(Callback):
     gets those of all, and keeps what it cannot put in order yet. A process that has fewer batches
     goes on saying so until all have ended.
 
-    What ``receive`` raises in the first process is sent with its next exchange and raised in all:
-    the others would wait for one that has left.
+    What either of the callables raises in the first process is sent with its next exchange and
+    raised in all: the others would wait for one that has left, or end as if all were well.
 
     Args:
         receive: Gets the predictions of the next records: a tensor, or a list with one for each.
+        end: Called when all have been received.
+
+    Attributes:
+        has_ended: Whether there was anything to predict, and all of it has been received.
     """
 
-    def __init__(self, receive: Callable[[Predictions], object]):
+    def __init__(
+        self, receive: Callable[[Predictions], object], end: Callable[[], object] = lambda: None
+    ):
         self.receive = receive
+        self.end = end
+        self.has_ended = False
         self._waiting: list[list] = []
         self._is_tensor = True
         self._error: Exception | None = None
@@ -53,13 +61,17 @@ class PredictionStream(Callback):
     def on_predict_epoch_end(self, trainer: lightning.Trainer, pl_module) -> None:
         """Hand on the rest, when no process has any more."""
         if trainer.world_size == 1:
-            return
-        while self._exchange(trainer, None):
-            pass
-        none = object()
-        rounds = zip_longest(*self._waiting, fillvalue=none)
-        self._hand_on([row for rows in rounds for row in rows if row is not none])
-        self._exchange(trainer, None)  # what that has raised
+            self.end()
+        else:
+            while self._exchange(trainer, None):
+                pass
+            none = object()
+            rounds = zip_longest(*self._waiting, fillvalue=none)
+            self._hand_on([row for rows in rounds for row in rows if row is not none])
+            if trainer.is_global_zero:
+                self._note(self.end)
+            self._exchange(trainer, None)  # what these have raised
+        self.has_ended = True
 
     def _exchange(self, trainer: lightning.Trainer, mine: Predictions | None) -> bool:
         """All processes' next batches, None of those that have ended; whether any has one."""
@@ -79,9 +91,18 @@ class PredictionStream(Callback):
         return bool(found)
 
     def _hand_on(self, rows: list) -> None:
+        if rows:
+            self._note(
+                lambda: self.receive(
+                    joined([row[None] for row in rows]) if self._is_tensor else rows
+                )
+            )
+
+    def _note(self, call: Callable[[], object]) -> None:
+        """Keep what it raises for the next exchange; nothing is called after that."""
         try:
-            if rows:
-                self.receive(joined([row[None] for row in rows]) if self._is_tensor else rows)
+            if self._error is None:
+                call()
         except Exception as error:
             self._error = error
 

@@ -4,6 +4,7 @@ import shutil
 import tempfile
 from collections.abc import Callable
 from contextlib import suppress
+from functools import cached_property
 from pathlib import Path
 from typing import IO
 
@@ -18,16 +19,22 @@ class UnnamedFile:
 
     Args:
         path: What it is to become, or stands for, in messages; it lies in the folder of that.
-    Raises:
-        StorageError: the folder cannot be written to.
     """
 
     def __init__(self, path: Path):
         self.path = path
+
+    @cached_property
+    def file(self) -> IO[bytes]:
+        """Open; made with its first use.
+
+        Raises:
+            StorageError: the folder cannot be written to.
+        """
         try:
-            self.file = tempfile.TemporaryFile(dir=path.parent)  # noqa: SIM115 - see close
+            return tempfile.TemporaryFile(dir=self.path.parent)
         except OSError as error:
-            raise storage_error(path, error) from error
+            raise storage_error(self.path, error) from error
 
     def write(self, data: bytes, alignment: int = 1) -> int:
         """Add bytes at the end, where whoever maps the file sees them.
@@ -68,5 +75,6 @@ class UnnamedFile:
 
     def close(self) -> None:
         """Give the room back, when whoever has mapped the file is done with it, too."""
-        with suppress(OSError):  # what a full disk did not take is tried again
-            self.file.close()
+        if "file" in vars(self):
+            with suppress(OSError):  # what a full disk did not take is tried again
+                self.file.close()

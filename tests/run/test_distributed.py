@@ -207,6 +207,50 @@ def test_two_processes_predict_each_input_once(path, alone, tmp_path):
     np.testing.assert_allclose(rows_of("2.csv"), rows_of("1.csv"), rtol=1e-4)
 
 
+FAILING = """
+import os, sys, tempfile
+from pathlib import Path
+from dlplug import config
+from dlplug.errors import DlplugError
+from dlplug.run import verbs
+from dlplug.run.folder import Run
+folder, rank = Path(sys.argv[3]), os.environ.get("LOCAL_RANK", "0")
+def fail(*arguments, **further):
+    raise OSError("only here")
+if rank == "0" and sys.argv[2] != "empty":
+    module, _, name = sys.argv[2].partition(".")
+    setattr(sys.modules[module], name, fail)
+run = Run.find(sys.argv[1])
+small = ("data.test_fraction", "0.0" if sys.argv[2] == "empty" else "0.2")
+experiment = config.load([run.resolved], [("trainer.devices", "2"), small])
+try:
+    verbs.predict(experiment, run=run, output=folder / "x.csv", any_split=True, progress=False)
+except DlplugError as error:
+    (folder / rank).write_text(error.what)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("what", ["tempfile.TemporaryFile", "os.replace", "empty"])
+def test_what_the_first_process_cannot_write_ends_all(alone, tmp_path, what):
+    """Opening its file, giving it its name; so does a split without records."""
+    script = tmp_path / "fail.py"
+    script.write_text(FAILING)
+    environment = {k: v for k, v in os.environ.items() if not k.startswith(("PL_", "MASTER_"))}
+    done = subprocess.run(
+        [forked.python(), str(script), str(Run(alone.run).path), what, str(tmp_path)],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        env=environment | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
+    )
+    assert done.returncode == 0, done.stderr
+    told = [(tmp_path / rank).read_text() for rank in "01"]
+    assert told[0] == told[1]
+    assert ("has no records to predict" if what == "empty" else "only here") in told[0]
+    assert not (tmp_path / "x.csv").exists()
+
+
 def test_shards_in_a_folder_are_refused():
     """Lightning's own, that is, which hold pickled objects."""
     from lightning.pytorch.strategies import ModelParallelStrategy

@@ -78,4 +78,4 @@ def test_a_full_disk_is_told(spool, tmp_path):
     with pytest.raises(StorageError, match="No space left on device"):
         spool.add(torch.ones(1 << 16))
     with pytest.raises(StorageError, match="cannot be written"):
-        Spool(tmp_path / "missing")
+        Spool(tmp_path / "missing").add(torch.ones(1))

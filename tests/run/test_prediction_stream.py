@@ -10,10 +10,16 @@ from dlplug.run.prediction_stream import PredictionStream, joined
 from tests.callbacks.two_processes import in_two_processes
 
 
-def streamed(monkeypatch, others, batches):
+def handed_on(monkeypatch, others, batches):
     """What the first process hands on, with its batches and those of the others, one at a time."""
     handed = []
-    stream = PredictionStream(handed.append)
+    streamed(monkeypatch, others, batches, handed, lambda: None)
+    return handed
+
+
+def streamed(monkeypatch, others, batches, handed, end):
+    """The stream, when all has been put into ``handed``."""
+    stream = PredictionStream(handed.append, end)
     trainer = SimpleNamespace(world_size=1 + len(others), is_global_zero=True)
     theirs = [iter(one) for one in others]
 
@@ -25,7 +31,7 @@ def streamed(monkeypatch, others, batches):
     for index, batch in enumerate(batches):
         stream.on_predict_batch_end(trainer, None, batch, None, index)
     stream.on_predict_epoch_end(trainer, None)
-    return handed
+    return stream
 
 
 def rows(*numbers):
@@ -35,7 +41,7 @@ def rows(*numbers):
 def test_one_process_hands_on_what_comes(monkeypatch):
     """Batch by batch."""
     batches = [rows(0, 1), rows(2)]
-    assert streamed(monkeypatch, [], batches) == batches
+    assert handed_on(monkeypatch, [], batches) == batches
 
 
 @pytest.mark.parametrize(
@@ -49,16 +55,25 @@ def test_one_process_hands_on_what_comes(monkeypatch):
 )
 def test_several_processes_take_turns(monkeypatch, others, batches, sizes):
     """Process r of w predicts the records r, r + w, ...; each is handed on when its turn comes."""
-    handed = streamed(monkeypatch, others, batches)
+    handed = handed_on(monkeypatch, others, batches)
     assert [len(part) for part in handed] == sizes
     assert torch.cat(handed).flatten().tolist() == list(range(sum(sizes)))
 
 
+@pytest.mark.parametrize("others", [[], [[rows(1), rows(3)]]], ids=["one", "two"])
+def test_the_end_comes_once_after_all_records(monkeypatch, others):
+    """Whether there is one process or several."""
+    handed, ended = [], []
+    batches = [rows(0), rows(2)]
+    stream = streamed(monkeypatch, others, batches, handed, lambda: ended.append(len(handed)))
+    assert ended == [len(handed)] == [2] and stream.has_ended
+
+
 def test_objects_stay_lists(monkeypatch):
     """One for each record; so do tensors of several shapes."""
-    assert streamed(monkeypatch, [[["b"]]], [["a", "c"]]) == [["a", "b"], ["c"]]
+    assert handed_on(monkeypatch, [[["b"]]], [["a", "c"]]) == [["a", "b"], ["c"]]
     wide = torch.zeros(1, 3)
-    ((first, second),) = streamed(monkeypatch, [[wide]], [rows(0)])
+    ((first, second),) = handed_on(monkeypatch, [[wide]], [rows(0)])
     assert (first.shape, second.shape) == ((1,), (3,))
 
 
@@ -71,12 +86,19 @@ def test_batches_are_joined_where_they_fit():
 
 
 def refused_everywhere(folder):
-    """What a process is told of an error in the first one, in the first batch and in the last."""
+    """What a process is told of an error in the first one: in the first batch, the last, the end.
+
+    The end is that of the predictions, when the first process writes what is left of its file.
+    """
     torch.distributed.init_process_group("gloo")
     rank, told = torch.distributed.get_rank(), []
     trainer = SimpleNamespace(world_size=2, is_global_zero=rank == 0)
+
+    def end():
+        raise ConfigError("no end")
+
     # Of the last three records the third is handed on when all have ended.
-    for first_bad in (1, 3):
+    for first_bad in (1, 3, 4):
         received = []
 
         def receive(predictions, first_bad=first_bad, received=received):
@@ -84,7 +106,7 @@ def refused_everywhere(folder):
             if len(received) >= first_bad:
                 raise ConfigError("no mean")
 
-        stream = PredictionStream(receive)
+        stream = PredictionStream(receive, end)
         stream.on_predict_start(trainer, None)
         try:
             for index in range(2 - rank):
@@ -98,5 +120,6 @@ def refused_everywhere(folder):
 def test_an_error_of_the_first_process_is_raised_in_all(tmp_path):
     """Nobody waits for one that has left."""
     first, second = in_two_processes(refused_everywhere, tmp_path)
-    assert first == {"told": ["no mean"] * 2, "received": 3}
-    assert second == {"told": ["no mean"] * 2, "received": 0}
+    told = ["no mean", "no mean", "no end"]
+    assert first == {"told": told, "received": 3}
+    assert second == {"told": told, "received": 0}

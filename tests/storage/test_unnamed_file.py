@@ -30,4 +30,9 @@ def test_a_full_disk_is_told_once(tmp_path):
     made.close()
     assert made.file.closed
     with pytest.raises(StorageError, match="cannot be written"):
-        UnnamedFile(tmp_path / "missing" / "x.csv")
+        UnnamedFile(tmp_path / "missing" / "x.csv").write(b"a")
+
+
+def test_nothing_is_opened_for_nothing(tmp_path):
+    """One that nobody writes to needs no folder."""
+    UnnamedFile(tmp_path / "missing" / "x.csv").close()
