@@ -55,7 +55,8 @@ def main(arguments: list[str], registry: Registry) -> int:
     }
     run = chosen_run(parsed)
     checkpoint = Path(parsed.get("ckpt_path") or run.weights)
-    experiment = load_experiment(parsed, registry, run, spec_of_checkpoint(checkpoint))
+    spec = spec_of_checkpoint(checkpoint)
+    experiment = load_experiment(parsed, registry, run, spec, one_device=True)
     if parsed.get("print_config"):
         return print_config(parsed, experiment)
     from dlplug.run.generation import generate_text

@@ -75,10 +75,19 @@ def chosen_run(parsed: Parsed) -> "Run | None":
 
 
 def load_experiment(
-    parsed: Parsed, registry: Registry, run: "Run | None", data_spec: "DataSpec | None" = None
+    parsed: Parsed,
+    registry: Registry,
+    run: "Run | None",
+    data_spec: "DataSpec | None" = None,
+    one_device: bool = False,
 ) -> "Experiment":
     """The experiment of a run, presets and config files, each over the one before, then overrides.
 
+    Args:
+        parsed: Names them.
+        registry: Where names are looked up.
+        run: Whose resolved config is the first file, or None.
+        data_spec, one_device: See `dlplug.config.load`.
     Raises:
         DlplugError: Anything that is wrong with it.
     """
@@ -90,7 +99,9 @@ def load_experiment(
     files += [preset.load(where=where) for preset in presets]
     files += parsed.get("config", [])
     trust = parsed.get("trust", [])
-    experiment = load(files, parsed.overrides, registry, trust=trust, data_spec=data_spec)
+    experiment = load(
+        files, parsed.overrides, registry, trust=trust, data_spec=data_spec, one_device=one_device
+    )
     experiment.presets = presets
     return experiment
 

@@ -29,6 +29,7 @@ def load(
     *,
     trust: Iterable[str] = (),
     data_spec: "DataSpec | None" = None,
+    one_device: bool = False,
 ) -> "Experiment":
     """Read, compose and check a config.
 
@@ -40,12 +41,14 @@ def load(
         trust: Modules that class paths may lead into, besides torch, Lightning and the plugins.
         data_spec: What the data knows, when that is known already; the data module is then not
             built before it is asked for.
+        one_device: Whether one device will be used whatever number the trainer's ``devices`` say,
+            without its strategy.
     Raises:
         DlplugError: Anything that is wrong, with file, line and fix.
     """
     registry = registry or Registry.discover()
     config = compose(files, overrides, lambda tree: renewed(tree, registry))
-    return resolve(config, registry, trust=trust, data_spec=data_spec)
+    return resolve(config, registry, trust=trust, data_spec=data_spec, one_device=one_device)
 
 
 def resolve(
@@ -54,6 +57,7 @@ def resolve(
     *,
     trust: Iterable[str] = (),
     data_spec: "DataSpec | None" = None,
+    one_device: bool = False,
 ) -> "Experiment":
     """The second half of `load`: find what a composed config names, and check every value."""
     from dlplug.config.resolver import resolve as find_and_check
@@ -72,4 +76,4 @@ def resolve(
         config = config.rewritten(upgraded, "upgraded by a plugin")
     # Again: hooks offer names, and one of them may have written an old one.
     config = replace(config, tree=renewed(config.tree, registry))
-    return find_and_check(config, registry, trust, data_spec)
+    return find_and_check(config, registry, trust, data_spec, one_device)

@@ -15,19 +15,22 @@ STRATEGIES = ("fsdp2", "fsdp2_sharded")
 GPU_ONLY_STRATEGIES = ("fsdp", "deepspeed")
 
 
-def check_hardware(arguments: dict[str, object], where: Callable[[str], str]) -> None:
+def check_hardware(
+    arguments: dict[str, object], where: Callable[[str], str], one_device: bool = False
+) -> None:
     """Refuse trainer arguments that this machine cannot follow.
 
     Args:
         arguments: The Trainer's arguments as plain data.
         where: Gives file and line of a dotted key.
+        one_device: Whether one device will be used whatever number they say, without a strategy.
     Raises:
         InvalidValueError: No such accelerator, strategy or number of devices here.
     """
     accelerator = _check_accelerator(arguments.get("accelerator", "auto"), where)
     _check_precision(arguments.get("precision"), accelerator, where)
-    _check_strategy(arguments.get("strategy", "auto"), accelerator, where)
-    _check_devices(arguments.get("devices", "auto"), accelerator, where)
+    _check_strategy(arguments.get("strategy", "auto"), accelerator, where, one_device)
+    _check_devices(arguments.get("devices", "auto"), accelerator, where, one_device)
 
 
 def available_accelerators() -> list[str]:
@@ -89,7 +92,9 @@ def _check_precision(value: object, accelerator: str, where: Callable[[str], str
         )
 
 
-def _check_strategy(value: object, accelerator: str, where: Callable[[str], str]) -> None:
+def _check_strategy(
+    value: object, accelerator: str, where: Callable[[str], str], one_device: bool
+) -> None:
     from lightning.pytorch.strategies import StrategyRegistry
 
     if not isinstance(value, str):
@@ -102,7 +107,8 @@ def _check_strategy(value: object, accelerator: str, where: Callable[[str], str]
             known=", ".join(known),
             fix=suggestion(value, known) or "--trainer.strategy auto",
         )
-    if accelerator == "cpu" and value not in STRATEGIES and value.startswith(GPU_ONLY_STRATEGIES):
+    needs_gpus = value not in STRATEGIES and value.startswith(GPU_ONLY_STRATEGIES)
+    if accelerator == "cpu" and needs_gpus and not one_device:
         raise InvalidValueError(
             f"trainer.strategy '{value}' needs GPUs, and training runs on the CPU",
             where=where("trainer.strategy"),
@@ -110,7 +116,9 @@ def _check_strategy(value: object, accelerator: str, where: Callable[[str], str]
         )
 
 
-def _check_devices(value: object, accelerator: str, where: Callable[[str], str]) -> None:
+def _check_devices(
+    value: object, accelerator: str, where: Callable[[str], str], one_device: bool
+) -> None:
     if value == "auto" or accelerator not in ("cpu", "cuda"):
         return
     if accelerator == "cpu":
@@ -123,8 +131,11 @@ def _check_devices(value: object, accelerator: str, where: Callable[[str], str])
         return
     import torch
 
-    count = torch.cuda.device_count()
-    if _highest(value) > count or value in (0, "0", []):
+    count, highest = torch.cuda.device_count(), _highest(value)
+    is_number = isinstance(value, (int, str)) and "," not in str(value)
+    if one_device and is_number:
+        highest = min(highest, 1)
+    if highest > count or value in (0, "0", []):
         raise InvalidValueError(
             f"trainer.devices is {value!r}, and this machine has {count} GPU{'s' * (count != 1)}",
             where=where("trainer.devices"),

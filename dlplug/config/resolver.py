@@ -35,6 +35,7 @@ def resolve(
     registry: Registry,
     trust: Iterable[str] = (),
     data_spec: DataSpec | None = None,
+    one_device: bool = False,
 ) -> Experiment:
     """Find everything that a composed config names, and check every value.
 
@@ -44,27 +45,36 @@ def resolve(
         trust: Modules that class paths may lead into, besides the known ones.
         data_spec: What the data knows, when it is known already; the data module is then built
             only when somebody asks for it.
+        one_device: See `check_hardware`.
     Raises:
         DlplugError: Anything that is wrong with names, keys, values, data or this machine.
     """
     trust = tuple(trust)
 
     def for_record(slots: dict, spec: DataSpec | None, source: str) -> Experiment:
-        return resolve(config.with_slots_below(slots, source), registry, trust, spec)
+        config_below = config.with_slots_below(slots, source)
+        return resolve(config_below, registry, trust, spec, one_device)
 
-    experiment = _Resolver(config, registry, Trust(registry, trust), data_spec).experiment()
+    resolver = _Resolver(config, registry, Trust(registry, trust), data_spec, one_device)
+    experiment = resolver.experiment()
     experiment.for_record = for_record
     return experiment
 
 
 class _Resolver:
     def __init__(
-        self, config: Composed, registry: Registry, trust: Trust, data_spec: DataSpec | None
+        self,
+        config: Composed,
+        registry: Registry,
+        trust: Trust,
+        data_spec: DataSpec | None,
+        one_device: bool,
     ):
         self.config = config
         self.registry = registry
         self.binder = Binder(registry, trust)
         self.data_spec = data_spec
+        self.one_device = one_device
         self.seed = read_seed(config.get("seed_everything"))
         self.acceleration = read_acceleration(config.get("accelerate"), config.where)
         self.task_defaults: Mapping[str, object] = {}
@@ -80,7 +90,7 @@ class _Resolver:
         for slot in COMPONENT_SLOTS:
             self._settle(slot, self.task_defaults)
         trainer = resolve_trainer(
-            self.config.get("trainer"), self.binder.trust, self._where_of_slot
+            self.config.get("trainer"), self.binder.trust, self._where_of_slot, self.one_device
         )
         for slot in INDEPENDENT_OF_DATA:
             self._bind(slot, task, slots)

@@ -50,13 +50,16 @@ def trainer_parameters() -> list[Parameter]:
     return [replace(p, doc=MAX_EPOCHS) if p.name == "max_epochs" else p for p in parameters]
 
 
-def resolve_trainer(node: Node | None, trust: Trust, where: Callable[[str], str]) -> TrainerConfig:
+def resolve_trainer(
+    node: Node | None, trust: Trust, where: Callable[[str], str], one_device: bool = False
+) -> TrainerConfig:
     """Check the ``trainer`` section, against Lightning's types and this machine.
 
     Args:
         node: The section; None or null for all defaults.
         trust: What nested class paths may import.
         where: Gives file and line of a dotted key.
+        one_device: See `check_hardware`.
     Raises:
         UnknownKeyError: Not an argument of the Trainer.
         InvalidValueError: Of another type, or not possible on this machine.
@@ -74,7 +77,7 @@ def resolve_trainer(node: Node | None, trust: Trust, where: Callable[[str], str]
             # Said as the default says it: what is not said can be decided by the run.
             del values[name]
     _check_clipping(plain["gradient_clip_val"], where)
-    check_hardware(plain, where)
+    check_hardware(plain, where, one_device)
     return TrainerConfig(values, {k: v for k, v in plain.items() if v is not NOT_PLAIN})
 
 

@@ -1,8 +1,11 @@
 """generate: a trained language model continues a text, without its training data."""
 
 import pytest
+import torch
+from lightning.fabric import Fabric
 
 from dlplug.data.text.corpus import Text
+from dlplug.run import generation
 
 TINY = (
     "--task", "language_modelling", "--data", "text", "--data.path", "abc.txt",
@@ -54,6 +57,27 @@ def test_a_run_continues_a_text(trained, command, monkeypatch):
     ):
         done = command("generate", "--run", "abc", *options)
         assert done.code == 2 and message in done.err
+
+
+def test_a_run_of_many_gpus_is_used_on_one(trained, command, monkeypatch):
+    """One text is written by one device, whatever the training had; it is this machine's CPU."""
+    made = []
+
+    class OnCPU(Fabric):
+        def __init__(self, accelerator, devices, precision):
+            made.append((accelerator, devices))
+            super().__init__(accelerator="cpu", devices=devices, precision=precision)
+
+    monkeypatch.setattr(generation, "Fabric", OnCPU)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    many = ("--trainer.accelerator", "gpu", "--trainer.devices", "4")
+    line = ("--run", "abc", *many, "--trainer.strategy", "fsdp")
+    done = command("generate", *line, "--prompt", "mn", "--temperature", "0", "--max_tokens", "3")
+    assert done.code == 0 and done.out == "mnopq\n", done.err
+    assert made == [("gpu", 1)]
+    done = command("validate", *line)
+    assert done.code == 2 and "trainer.devices is 4, and this machine has 1 GPU" in done.err
 
 
 def test_other_runs_are_refused(command):

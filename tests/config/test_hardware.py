@@ -114,6 +114,22 @@ def test_what_the_machine_has_passes(two_gpus, arguments):
     check_hardware(arguments, str)
 
 
+@pytest.mark.parametrize("devices", [3, "3", -1, [1], "0,1"])
+def test_what_runs_on_one_device_asks_for_no_more(two_gpus, devices):
+    """Of a number one is enough; those that are named have to be there."""
+    check_hardware({"devices": devices, "strategy": "fsdp"}, str, one_device=True)
+    for missing in (0, [2], "0,2"):
+        with pytest.raises(InvalidValueError, match="this machine has 2 GPUs"):
+            check_hardware({"devices": missing}, str, one_device=True)
+
+
+def test_one_device_needs_no_strategy(cpu_only):
+    """A model that was trained in shards on GPUs is used on a CPU."""
+    check_hardware({"strategy": "deepspeed_stage_2"}, str, one_device=True)
+    with pytest.raises(InvalidValueError, match="no strategy named 'dpp'"):
+        check_hardware({"strategy": "dpp"}, str, one_device=True)
+
+
 def test_objects_are_left_to_lightning(cpu_only):
     """A class path stands as a mapping."""
     check_hardware({"accelerator": {"class_path": "x"}, "strategy": {"class_path": "y"}}, str)
