@@ -13,6 +13,8 @@ from dlplug.cli.verb import (
     read_arguments,
     report,
     require_weights,
+    spec_of_checkpoint,
+    weights_of,
 )
 from dlplug.plugin import Registry
 
@@ -34,7 +36,8 @@ def measure(verb: str, about: str, arguments: Sequence[str], registry: Registry)
         return 0
     require_weights(verb, parsed)
     run = chosen_run(parsed)
-    experiment = load_experiment(parsed, registry, run)
+    spec = spec_of_checkpoint(weights_of(parsed, run))
+    experiment = load_experiment(parsed, registry, run, spec)
     if parsed.get("print_config"):
         return print_config(parsed, experiment)
     from dlplug.run import verbs

@@ -1,7 +1,5 @@
 """``dlplug generate``: let a trained language model continue a text."""
 
-from pathlib import Path
-
 from dlplug.cli.answer import print_json
 from dlplug.cli.options import Option
 from dlplug.cli.verb import (
@@ -14,6 +12,7 @@ from dlplug.cli.verb import (
     read_arguments,
     require_weights,
     spec_of_checkpoint,
+    weights_of,
 )
 from dlplug.plugin import Registry
 
@@ -54,7 +53,7 @@ def main(arguments: list[str], registry: Registry) -> int:
         if parsed.get(name) is not None
     }
     run = chosen_run(parsed)
-    checkpoint = Path(parsed.get("ckpt_path") or run.weights)
+    checkpoint = weights_of(parsed, run)
     spec = spec_of_checkpoint(checkpoint)
     experiment = load_experiment(parsed, registry, run, spec, one_device=True)
     if parsed.get("print_config"):

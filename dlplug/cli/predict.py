@@ -54,10 +54,7 @@ def main(arguments: list[str], registry: Registry) -> int:
             where="command line",
             fix="leave one of them out",
         )
-    spec = None
-    if parsed.get("input") is not None:
-        spec = _spec(run, Path(paths[0]))
-    experiment = load_experiment(parsed, registry, run, spec)
+    experiment = load_experiment(parsed, registry, run, _spec(run, Path(paths[0])))
     if parsed.get("print_config"):
         return print_config(parsed, experiment)
     from dlplug.run import verbs

@@ -106,6 +106,11 @@ def load_experiment(
     return experiment
 
 
+def weights_of(parsed: Parsed, run: "Run | None") -> Path:
+    """The checkpoint that ``--ckpt_path`` names, else the run's."""
+    return Path(parsed.get("ckpt_path") or run.weights)
+
+
 def spec_of_checkpoint(path: Path) -> "DataSpec | None":
     """What a checkpoint knows of its data, so that no training data is needed; None if nothing.
 

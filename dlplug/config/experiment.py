@@ -86,10 +86,18 @@ class Experiment:
             return self.built_data
         datamodule = build_data(self.parts["data"], self.seed)
         if hasattr(datamodule, "adopt"):
-            datamodule.adopt(self.data_spec)
-        found = facts_of(self.parts["data"], datamodule, self.seed)
-        refuse_other_data(found, self.facts, self.parts["data"].where)
+            with refusals_named(self.parts["data"].culprit):
+                datamodule.adopt(self.data_spec)
+        self._refuse_other_data(datamodule)
         return datamodule
+
+    def check_loaded_data(self) -> None:
+        """What the data says of itself, now that it is loaded, is what the model was built for.
+
+        Raises:
+            InvalidValueError: It is not; names both sides.
+        """
+        self._refuse_other_data(self.datamodule)
 
     def build_task(self) -> object:
         """The LightningModule with its architecture, loss, optimizer, scheduler and metrics.
@@ -130,6 +138,10 @@ class Experiment:
         callbacks = self.parts["callbacks"]
         order = {"callbacks": order_note(callbacks)} if len(callbacks) > 1 else {}
         return render(self.resolved, self.filled | order)
+
+    def _refuse_other_data(self, datamodule: object) -> None:
+        found = facts_of(self.parts["data"], datamodule, self.seed)
+        refuse_other_data(found, self.facts, self.parts["data"].where)
 
     def _built(self, slot: str) -> object:
         """What the task gets for one of its slots."""

@@ -15,7 +15,7 @@ from dlplug.data.quarantine import BadRecord
 from dlplug.data.spec import DataSpec
 from dlplug.data.split_loaders import SplitLoaders
 from dlplug.data.training_transforms import apply_transforms
-from dlplug.errors import DataError, DlplugError
+from dlplug.errors import DataError, DlplugError, InvalidValueError
 
 
 class SplitData(SplitLoaders, OutsideInputs):
@@ -55,6 +55,9 @@ class SplitData(SplitLoaders, OutsideInputs):
 
     split_keys: Mapping[str, str] = {}
     """What ``split_by`` names, in words, for each ``split`` that the data knows beyond fraction."""
+
+    learns: Sequence[str] = ()
+    """Entries of ``DataSpec.preparation`` without which nothing can be prepared."""
 
     sources: Sequence[str] = ("path",)
     """Arguments that say where the records are: with another one, a run knows of other data."""
@@ -175,8 +178,30 @@ class SplitData(SplitLoaders, OutsideInputs):
 
         Args:
             spec: As saved with the run.
+        Raises:
+            InvalidValueError: the training learned something else, or with other arguments.
         """
+        missing = [key for key in self.learns if key not in (spec.preparation or {})]
+        if missing:
+            raise InvalidValueError(
+                f"data: {', '.join(missing)} of the training's records are needed, and the run has"
+                " not kept them",
+                fix="use data of the kind that the model was trained on",
+            )
+        ours = DataSpec(**self.stated())
+        for name in ours.to_dict():
+            here, there = getattr(ours, name), getattr(spec, name)
+            if there is not None and here != there:
+                raise InvalidValueError(
+                    f"data: {name} = {here!r} by its arguments, and the model was trained with"
+                    f" {there!r}",
+                    fix="leave the data's arguments as they were",
+                )
         self.adopted = spec
+
+    def stated(self) -> dict[str, Any]:
+        """Fields of the data spec that the arguments decide, whatever the records are."""
+        return {}
 
     def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
         """Apply the transforms to training batches, where they already are on the device."""

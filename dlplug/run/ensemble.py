@@ -43,9 +43,7 @@ def own_experiments(experiment: "Experiment", checkpoints: Sequence[Path]) -> li
         saved_spec(content, str(checkpoint)) or experiment.data_spec
         for content, checkpoint in zip(contents, checkpoints, strict=True)
     ]
-    for checkpoint, spec in zip(checkpoints, specs, strict=True):
-        if difference := _difference(specs[0], spec):
-            raise cannot(f"{checkpoint} was trained with {difference} in {checkpoints[0]}")
+    refuse_other_meanings(checkpoints, specs)
     found = [
         _resolved_for(experiment, spec, content, str(checkpoint))
         for spec, content, checkpoint in zip(specs, contents, checkpoints, strict=True)
@@ -55,6 +53,17 @@ def own_experiments(experiment: "Experiment", checkpoints: Sequence[Path]) -> li
         if task != tasks[0]:
             raise cannot(f"{checkpoint} is of task {task}, {checkpoints[0]} of {tasks[0]}")
     return found
+
+
+def refuse_other_meanings(checkpoints: Sequence[Path], specs: Sequence[DataSpec]) -> None:
+    """Refuse checkpoints whose predictions are of different things than the first one's.
+
+    Raises:
+        ConfigError: names both, and the first difference.
+    """
+    for checkpoint, spec in zip(checkpoints, specs, strict=True):
+        if difference := _difference(specs[0], spec):
+            raise cannot(f"{checkpoint} was trained with {difference} in {checkpoints[0]}")
 
 
 def averaged_later(

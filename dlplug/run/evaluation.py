@@ -16,7 +16,14 @@ from dlplug.callbacks.implicit.termination import Termination
 from dlplug.data.quarantine import gathered, quarantine_of
 from dlplug.errors import ConfigError
 from dlplug.run.folder import Run
-from dlplug.run.parts import build_data, build_task, name_of, record_of, renewed_content
+from dlplug.run.parts import (
+    build_data,
+    build_task,
+    name_of,
+    prepared_as_trained,
+    record_of,
+    renewed_content,
+)
 from dlplug.run.result import Result
 from dlplug.run.trained_data import OTHER_DATA, check_split, kept_for
 from dlplug.run.trainer import build_trainer
@@ -40,7 +47,8 @@ def evaluate(
 
     Args:
         verb: ``validate`` or ``test``.
-        experiment: Names the data and the architecture.
+        experiment: Names the data and the architecture; means, classes and the like are the
+            checkpoint's.
         run: Where a test is recorded, or None.
         checkpoint: Whose weights.
         progress: Whether to show a progress bar.
@@ -51,6 +59,7 @@ def evaluate(
     """
     started = time.monotonic()
     content = read_outline(checkpoint)
+    experiment = prepared_as_trained(experiment, content, checkpoint)
     datamodule = build_data(experiment)
     records = check_split(verb, experiment, content, checkpoint, any_split)
     task = task_of(experiment, checkpoint)

@@ -10,7 +10,7 @@ from lightning.pytorch.utilities import rank_zero_only
 from dlplug.config.renewal import renewed_plain
 from dlplug.errors import DataError, DlplugError
 from dlplug.plugin import CORE
-from dlplug.tasks.checkpoint import FORMAT, KEY, saved_record
+from dlplug.tasks.checkpoint import FORMAT, KEY, saved_record, saved_spec
 
 if TYPE_CHECKING:
     from dlplug.config.experiment import Experiment
@@ -34,7 +34,26 @@ def build_data(experiment: "Experiment") -> lightning.LightningDataModule:
             f"loading the data failed: {type(error).__name__}: {error}",
             where=f"data {name_of(experiment, 'data')}",
         ) from error
+    experiment.check_loaded_data()
     return datamodule
+
+
+def prepared_as_trained(
+    experiment: "Experiment", content: Mapping[str, Any], path: str | os.PathLike
+) -> "Experiment":
+    """The experiment whose data is prepared by what a checkpoint's training learned from its own.
+
+    Args:
+        experiment: It may have learned from the data at hand: means, classes, a vocabulary.
+        content: Of the checkpoint.
+        path: Of the checkpoint.
+    Returns:
+        ``experiment`` itself where that is the same, or the checkpoint says nothing.
+    """
+    spec = saved_spec(content, str(path))
+    if spec is None or spec == experiment.data_spec:
+        return experiment
+    return experiment.for_record({}, spec, str(path))
 
 
 def build_task(experiment: "Experiment") -> lightning.LightningModule:

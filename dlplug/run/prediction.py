@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, closing
+from itertools import repeat
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,10 +11,10 @@ import lightning
 
 from dlplug.callbacks.heartbeat import watched
 from dlplug.errors import ConfigError
-from dlplug.run.ensemble import averaged_later, own_experiments
+from dlplug.run.ensemble import averaged_later, own_experiments, refuse_other_meanings
 from dlplug.run.evaluation import evaluation_trainer, task_of
 from dlplug.run.folder import Run
-from dlplug.run.parts import build_data, name_of
+from dlplug.run.parts import build_data, name_of, prepared_as_trained
 from dlplug.run.prediction_inputs import Inputs, input_loader, names_of
 from dlplug.run.prediction_output import PredictionOutput
 from dlplug.run.prediction_spool import Spool
@@ -55,34 +56,41 @@ def predict_to_file(
         raise ConfigError("there is no place for the predictions", fix="give --output FILE.csv")
     if target is not None and not target.absolute().parent.is_dir():
         raise ConfigError(f"{target}: the folder {target.absolute().parent} does not exist")
+    outlines = list(map(read_outline, checkpoints))
     if source is None:
-        experiments = [experiment] * len(checkpoints)
-        data = build_data(experiment)
+        experiments = list(map(prepared_as_trained, repeat(experiment), outlines, checkpoints))
+        refuse_other_meanings(checkpoints, [one.data_spec for one in experiments])
+        for one in experiments:
+            build_data(one)
     else:
         # A config without a run is one of the user's own, for the one checkpoint that he names.
         is_own = run is None and len(checkpoints) == 1
         experiments = [experiment] if is_own else own_experiments(experiment, checkpoints)
     tasks = list(map(task_of, experiments, checkpoints))
     records = [
-        check_split("predict", experiment, read_outline(checkpoint), checkpoint, any_split)
-        for checkpoint in checkpoints
+        check_split("predict", one, outline, checkpoint, any_split)
+        for one, outline, checkpoint in zip(experiments, outlines, checkpoints, strict=True)
         if source is None
     ]
     folder = run.path if target is None else target.parent
     *parts, last = zip(experiments, tasks, checkpoints, strict=True)
-    read_by = experiment if source is None else None
+    data = read_by = None
+
+    def data_of(one: "Experiment") -> lightning.LightningDataModule:
+        nonlocal data, read_by
+        if one is not read_by:
+            data = one.datamodule if source is None else Inputs(input_loader(one, source))
+            read_by = one
+        return data
+
     with ExitStack() as stack:
         spools = [stack.enter_context(closing(Spool(folder))) for _ in parts]
         for (one, task, checkpoint), spool in zip(parts, spools, strict=True):
-            if one is not read_by:
-                data, read_by = Inputs(input_loader(one, source)), one
             trainer = evaluation_trainer(one, progress)
-            _predict(trainer, task, data, checkpoint, averaged_later(spool.add))
-        if last[0] is not read_by:
-            data = Inputs(input_loader(last[0], source))
+            _predict(trainer, task, data_of(one), checkpoint, averaged_later(spool.add))
         trainer = evaluation_trainer(last[0], progress)
         result = Result("predict", run=run and run.path, is_main=trainer.is_global_zero)
-        output = PredictionOutput(folder, tasks[-1], spools, names_of(data))
+        output = PredictionOutput(folder, tasks[-1], spools, names_of(data_of(last[0])))
         stack.enter_context(closing(output))
 
         def finish() -> None:
@@ -91,7 +99,7 @@ def predict_to_file(
             result.predictions, result.arrays = output.finish(target, folder)
 
         nothing = ConfigError(f"data {name_of(experiment, 'data')} has no records to predict")
-        if not _predict(trainer, last[1], data, last[2], output.add, finish):
+        if not _predict(trainer, last[1], data_of(last[0]), last[2], output.add, finish):
             raise nothing
     result.records = next(filter(None, records), None)
     if len(checkpoints) == 1:

@@ -20,6 +20,11 @@ if TYPE_CHECKING:
 # What `Result.records` says of metrics on other records than those that the training kept apart.
 OTHER_DATA, OTHER_SPLIT = "other data", "another split"
 SPLIT_OF = {"validate": ("validation",), "test": ("test",), "predict": ("test",), "fit": SPLITS}
+# What prepares other data: of an evaluation, and of a training.
+LEARNED = (
+    "it is prepared by what the training has learned from its own (means, classes, vocabulary)",
+    "what is learned from training records is learned from its own",
+)
 # Arguments of the data that change neither which records there are nor how they are divided.
 LOADING = ("batch_size", "num_workers", "sampling", "transforms", "cache_mb")
 
@@ -95,8 +100,7 @@ def check_split(
     if moved and not is_same_run:
         _say(
             f"this is other data than {path} was trained on ({differences(theirs, ours, moved)}):"
-            " what is learned from training records is learned from its own; records of the"
-            " training are not recognised in it"
+            f" {LEARNED[verb == 'fit']}; records of the training are not recognised in it"
         )
         return OTHER_DATA
     problem = _problem(verb, changed[-1], known, data)

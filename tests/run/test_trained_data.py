@@ -146,18 +146,76 @@ def test_any_split_is_taken_when_it_is_asked_for(trained, capsys):
     assert "records" not in json.loads(trained.test.read_text())
 
 
-def test_other_data_is_taken_as_it_is(trained, tmp_path, capsys):
-    """Its means are its own, as with any config; it is said."""
-    table(tmp_path / "other.csv", range(501, 600))
-    experiment = again(trained, ("data.path", str(tmp_path / "other.csv")))
-    fresh = experiment.data_spec.preparation["features"]
-    result = verbs.test(experiment, run=trained, progress=False)
-    saved = torch.load(trained.best, weights_only=True)["dlplug"]["data_spec"]
-    used = experiment.datamodule.data_spec
-    assert used.preparation["features"] == fresh != saved["preparation"]["features"]
-    assert result.records == "other data"
-    assert "this is other data than" in capsys.readouterr().err
-    assert main(["test", "--run", str(trained.path), "--data.path", "other.csv"]) == 2
+def test_other_data_is_prepared_by_the_run(trained, tmp_path, capsys):
+    """By its means, as ``predict --input`` does; it is said."""
+    other = ("data.path", str(table(tmp_path / "other.csv", range(501, 600))))
+    found = evaluate("predict", trained, other, output=tmp_path / "test.csv")
+    assert found.records == "other data"
+    told = capsys.readouterr().err
+    assert "this is other data than" in told
+    assert "it is prepared by what the training has learned from its own" in told
+    evaluate("predict", trained, input=tmp_path / "other.csv", output=tmp_path / "all.csv")
+    tests = records_of(tmp_path / "other.csv", "test")
+    whole = (tmp_path / "all.csv").read_text().splitlines()[1:]
+    expected = [whole[number - 501].partition(",")[2] for number in sorted(tests)]
+    rows = (tmp_path / "test.csv").read_text().splitlines()[1:]
+    assert [row.partition(",")[2] for row in rows] == expected
+    predicted = [row.split(",")[1] for row in rows]
+    right = [p == "ab"[number % 2] for p, number in zip(predicted, sorted(tests), strict=True)]
+    result = evaluate("test", trained, other)
+    assert result.metrics["test_accuracy"] == pytest.approx(sum(right) / len(right))
+    line = ["test", "--run", str(trained.path), "--json", "--data.path"]
+    assert main([*line, other[1]]) == 0
+    answer = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert answer["metrics"] == pytest.approx(result.metrics)
+    assert main([*line, "other.csv"]) == 2
+
+
+def test_other_data_of_other_classes_is_refused(trained, tmp_path, capsys):
+    """By file, line, column and class; so is what its arguments say otherwise than the training."""
+    text = table(tmp_path / "other.csv", range(501, 600)).read_text()
+    (tmp_path / "other.csv").write_text(text.replace("520,a,", "520,c,"))
+    line = ["test", "--run", str(trained.path), f"--data.path={tmp_path}/other.csv"]
+    assert main(line) == 2
+    assert capsys.readouterr().err.splitlines()[:2] == [
+        f"DataError: {tmp_path}/other.csv, line 21, column 'kind': class 'c' is none of the"
+        " training's",
+        "  known: a, b",
+    ]
+    for argument, value, theirs in (
+        ("target", "part", "['kind']"),
+        ("features", "[part]", "['size']"),
+        ("target_kind", "number", "'class'"),
+    ):
+        assert main([*line, f"--data.{argument}={value}"]) == 2
+        assert f"and the model was trained with {theirs}" in capsys.readouterr().err
+
+
+TEXTS = """
+name: texts
+task: classification
+architecture: {{name: transformer, dim: 16, depth: 1, heads: 1}}
+data: {{name: jsonl, path: {path}, text: t, label: c, tokenizer: character, batch_size: 8}}
+optimizer: {{name: adamw, lr: 0.01}}
+trainer: {{max_epochs: 5, accelerator: cpu}}
+"""
+
+
+def test_labels_have_the_order_of_the_training(tmp_path):
+    """And letters their tokens: other records begin with the other label, and other letters."""
+
+    def records(name, labels):
+        lines = (
+            json.dumps({"t": label * 3 + str(i), "c": label}) for i, label in enumerate(labels)
+        )
+        (tmp_path / name).write_text("\n".join(lines))
+        return tmp_path / name
+
+    (tmp_path / "tiny.yaml").write_text(TEXTS.format(path=records("t.jsonl", "no" * 60)))
+    run = fitted(tmp_path)
+    assert evaluate("test", run).metrics["test_accuracy"] == 1
+    other = ("data.path", str(records("other.jsonl", "on" * 60)))
+    assert evaluate("test", run, other).metrics["test_accuracy"] == 1
 
 
 def test_other_data_is_no_test_of_the_run(trained, tmp_path, capsys):
@@ -172,7 +230,7 @@ def test_other_data_is_no_test_of_the_run(trained, tmp_path, capsys):
 
 
 def test_an_argument_that_the_model_does_not_fit_is_refused(tmp_path, capsys):
-    """The saved spec is not put in the place of what the data says of itself."""
+    """What the run has learned does not hide what the data's arguments say."""
     text = f"""
 name: faces
 architecture: {{name: mlp, hidden: [4]}}
@@ -185,7 +243,7 @@ trainer: {{max_epochs: 1, accelerator: cpu}}
     for change in (["--data.greyscale", "true"], ["--data.image_size", "9"]):
         capsys.readouterr()
         assert main([*line, *change]) == 2
-        assert "num_features" in capsys.readouterr().err
+        assert "by its arguments, and the model was trained with" in capsys.readouterr().err
 
 
 def test_the_places_of_the_training_are_kept(tmp_path, monkeypatch, capsys):

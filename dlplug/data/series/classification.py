@@ -50,6 +50,7 @@ class SeriesClassification(SplitData):
 
     split_keys = dict.fromkeys(WAYS, "a text file with one line for each series")
     sources = ("path", "test_path")
+    learns = ("mean", "std")
 
     def __init__(
         self,

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -48,6 +49,7 @@ class SeriesForecasting(SplitData):
     """
 
     split_keys = dict.fromkeys(["column"], "a column")
+    learns = ("mean", "std")
 
     def __init__(
         self,
@@ -107,6 +109,10 @@ class SeriesForecasting(SplitData):
                 fix="leave both as they were",
             )
         super().adopt(spec)
+
+    def stated(self) -> dict[str, Any]:
+        """See `SplitData.stated`."""
+        return {"target_names": self.targets}
 
     def load(self) -> Mapping[str, ForecastWindows]:
         """Read, divide by time, standardise.

@@ -16,6 +16,7 @@ from dlplug.data.records import ArrayRecords, Records
 from dlplug.data.spec import DataSpec
 from dlplug.data.split_data import SplitData
 from dlplug.data.tables.source import Source
+from dlplug.data.tables.stated_columns import refuse_other_columns
 from dlplug.errors import InvalidValueError
 
 if TYPE_CHECKING:
@@ -60,6 +61,7 @@ class TableData(SplitData):
     """
 
     split_keys = dict.fromkeys(WAYS, "a column")
+    learns = ("features", "target")
 
     def __init__(
         self,
@@ -117,6 +119,11 @@ class TableData(SplitData):
     def data_spec(self) -> DataSpec | None:
         """Known after `load`, or from the run whose model is used."""
         return self._spec or self.adopted
+
+    def adopt(self, spec: DataSpec) -> None:
+        """See `SplitData.adopt`."""
+        super().adopt(spec)
+        refuse_other_columns(self, spec.preparation)
 
     @abstractmethod
     def read(self, path: str | Path) -> Source:

@@ -142,7 +142,7 @@ class Target:
         columns.refuse(
             codes < 0,
             name,
-            lambda row: f"no class {words[row].as_py()!r}",
+            lambda row: f"class {words[row].as_py()!r} is none of the training's",
             known=", ".join(self.classes),
         )
         return torch.from_numpy(codes.astype(np.int64))

@@ -32,6 +32,8 @@ class TokenData(SplitData):
         InvalidValueError: a value out of range.
     """
 
+    learns = ("tokenizer",)
+
     def __init__(
         self,
         tokenizer: str = "byte",

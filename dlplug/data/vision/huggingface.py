@@ -49,6 +49,7 @@ class HuggingFace(SplitData):
     """
 
     split_keys = dict.fromkeys(WAYS, "a column")
+    learns = ("mean", "std")
 
     def __init__(
         self,
@@ -81,6 +82,13 @@ class HuggingFace(SplitData):
     def data_spec(self) -> DataSpec | None:
         """Sizes and classes, once the folder has been read."""
         return self._spec or self.adopted
+
+    def stated(self) -> dict[str, Any]:
+        """See `SplitData.stated`."""
+        if self.image is None:
+            return {"num_features": len(self.features)}
+        channels = 1 if self.fitting["greyscale"] else 3
+        return {"in_channels": channels, "image_size": self.size}
 
     def load(self) -> Mapping[str, Dataset]:
         """Open the folder, divide the records, learn mean and deviation of the training ones.

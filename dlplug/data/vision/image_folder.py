@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch.utils.data import Dataset
@@ -49,6 +50,7 @@ class ImageFolder(SplitData):
     """
 
     split_keys = dict.fromkeys(WAYS, "a regular expression with one group for the images' paths")
+    learns = ("mean", "std")
 
     def __init__(
         self,
@@ -75,6 +77,10 @@ class ImageFolder(SplitData):
     def data_spec(self) -> DataSpec | None:
         """Channels, size and classes, once the folder has been read."""
         return self._spec or self.adopted
+
+    def stated(self) -> dict[str, Any]:
+        """See `SplitData.stated`."""
+        return {"in_channels": 1 if self.greyscale else 3, "image_size": self.size}
 
     def load(self) -> Mapping[str, Dataset]:
         """List the files, divide them, learn mean and deviation of the training images.

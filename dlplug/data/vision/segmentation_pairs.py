@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -48,6 +49,7 @@ class SegmentationPairs(SplitData):
 
     split_keys = dict.fromkeys(WAYS, "a regular expression with one group for the images' paths")
     sources = ("images", "masks")
+    learns = ("mean", "std", "values")
 
     def __init__(
         self,
@@ -78,6 +80,11 @@ class SegmentationPairs(SplitData):
     def data_spec(self) -> DataSpec | None:
         """Channels, size and classes, once the folders have been read."""
         return self._spec or self.adopted
+
+    def stated(self) -> dict[str, Any]:
+        """See `SplitData.stated`."""
+        names = {} if self.classes is None else {"class_names": tuple(self.classes)}
+        return {"in_channels": 1 if self.greyscale else 3, "image_size": self.size} | names
 
     def load(self) -> Mapping[str, Dataset]:
         """Find the pairs, divide them, learn mean and deviation of the training images.

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch.utils.data import Dataset
@@ -46,6 +47,7 @@ class WebDataset(SplitData):
         WAYS, "a field of the .json files, or a regular expression with one group for the keys,"
     )
     sources = ("shards", "validation", "test")
+    learns = ("mean", "std")
 
     def __init__(
         self,
@@ -78,6 +80,12 @@ class WebDataset(SplitData):
     def data_spec(self) -> DataSpec | None:
         """Channels, size and classes, once the shards' directories have been read."""
         return self._spec or self.adopted
+
+    def stated(self) -> dict[str, Any]:
+        """See `SplitData.stated`."""
+        names = {} if self.class_names is None else {"class_names": self.class_names}
+        channels = 1 if self.fitting["greyscale"] else 3
+        return {"in_channels": channels, "image_size": self.size} | names
 
     def load(self) -> Mapping[str, Dataset]:
         """Read the directories, divide the records, learn mean and deviation.

@@ -87,7 +87,9 @@ def test_targets_that_cannot_be_learned_are_refused():
         found("class", a=["1", "2"], b=["1", "2"])
     with pytest.raises(DataError, match="line 3, column 'a': the label 2 is not 0 or 1"):
         found("labels", a=["1", "2"]).read(columns(a=["1", "2"]))
-    with pytest.raises(DataError, match=r"line 2, column 'y': no class 'c'\n  known: a, b"):
+    with pytest.raises(
+        DataError, match=r"line 2, column 'y': class 'c' is none of the training's\n  known: a, b"
+    ):
         found(y=["a", "b"]).read(columns(y=["c", "b"]))
 
 
