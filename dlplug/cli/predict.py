@@ -1,5 +1,6 @@
 """``dlplug predict``: use a trained model."""
 
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -71,14 +72,13 @@ def main(arguments: list[str], registry: Registry) -> int:
 
 
 def _spec(run: "Run | None", path: Path) -> "DataSpec | None":
-    """Of the run's weights, whose data its config fits; of those at ``path`` without such.
+    """Of the run's weights, whose data its config fits, or of another checkpoint of the run that is
+    not damaged; of those at ``path`` without such.
 
     Other checkpoints bring what they need of their own, later.
     """
-    if run is not None and run.weights.exists():
-        try:
-            return spec_of_checkpoint(run.weights)
-        except CheckpointError:
-            if path == run.weights:
-                raise
+    own = [] if run is None or path == run.weights else [run.weights, run.last, run.previous]
+    for checkpoint in own:
+        with suppress(CheckpointError):
+            return spec_of_checkpoint(checkpoint)
     return spec_of_checkpoint(path)

@@ -151,6 +151,18 @@ def test_a_named_checkpoint_does_without_the_best(folder, short, capsys):
         short.best.write_bytes(content)
 
 
+def test_it_may_belong_to_other_data(folder, short, long):
+    """What the config of the run fits is known by its last checkpoint, too."""
+    expected = predicted(folder, long, long.best)
+    content = short.best.read_bytes()
+    try:
+        short.best.write_bytes(content[:100])
+        found = predicted(folder, short, long.best)
+        np.testing.assert_allclose(found, expected, rtol=1e-5)
+    finally:
+        short.best.write_bytes(content)
+
+
 def test_inputs_are_read_once_for_checkpoints_that_fit(folder, short, monkeypatch):
     """One time for one experiment; never before all checkpoints are seen to fit."""
     from dlplug.run import prediction
