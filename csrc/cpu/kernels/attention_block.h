@@ -56,6 +56,7 @@ struct ScoreBlock {
   bool has_mask;                      // that hides or changes some score
   int64_t step_rows;                  // queries of a step
   Span steps[kMaxBlock / kStepRows];  // columns that any query of a step sees
+  Span rows[kMaxBlock];               // columns that each query sees, unless the block is whole
 
   ScoreBlock(const AttentionScores& args, int64_t batch, int64_t head, int64_t first, int64_t count,
              Span chunk, int64_t stride)
@@ -75,6 +76,10 @@ struct ScoreBlock {
     step_rows = is_whole ? count : kStepRows;
     steps[0] = {0, span.end - span.begin};
     if (is_whole || is_empty()) return;
+    for (int64_t row = 0; row < count; ++row) {
+      const Span keys = intersect(keys_seen_by(args, first + row), span);
+      rows[row] = {keys.begin - span.begin, keys.end - span.begin};
+    }
     for (int64_t row = 0; row < count; row += step_rows) {
       const int64_t last = (row + step_rows < count ? row + step_rows : count) - 1;
       steps[row / step_rows] = {seen(row).begin, seen(last).end};
@@ -84,11 +89,7 @@ struct ScoreBlock {
   bool is_empty() const { return span.end <= span.begin; }
 
   // Columns that the query of a row sees, within [0, span.end - span.begin).
-  Span seen(int64_t row) const {
-    if (is_whole) return {0, span.end - span.begin};
-    const Span keys = intersect(keys_seen_by(args, first + row), span);
-    return {keys.begin - span.begin, keys.end - span.begin};
-  }
+  Span seen(int64_t row) const { return is_whole ? Span{0, span.end - span.begin} : rows[row]; }
 };
 
 // Whether a query that sees the columns `seen` sees all of the vector at `column`.

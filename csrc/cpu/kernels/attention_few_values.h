@@ -52,8 +52,8 @@ struct WeightedValues {
     if (space.num_rows == 1)
       add_weighted_rows(factors, keys, rows, stride, vectors, space.sums, has_sums);
     else
-      DLPLUG_ISA::multiply<false>(space.num_rows, vectors, keys, factors, space.columns, rows,
-                                  stride, space.sums, space.width, has_sums);
+      DLPLUG_ISA::multiply<false>(space.num_rows, vectors, WholeDepth{keys}, factors, space.columns,
+                                  rows, stride, space.sums, space.width, has_sums);
   }
 };
 

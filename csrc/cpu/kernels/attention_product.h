@@ -101,43 +101,59 @@ struct NothingAhead {
   Lines take(int64_t) const { return {}; }
 };
 
+// Elements [first, first + count) of the depth.
+struct Depth {
+  int64_t first, count;
+};
+
+// What a tile's rows need of the depth, if nothing else is asked for: all of it.
+struct WholeDepth {
+  int64_t count;
+
+  Depth operator()(int64_t, int64_t) const { return {0, count}; }
+};
+
 // All rows of kVectors columns of vectors. The rows are shared out evenly: 50 rows are five tiles
 // of 6 and four of 5, where eight of 6 and one of 2 would leave the multipliers waiting.
-template <int kVectors, bool kTransposed, class A, class B, class Next>
+template <int kVectors, bool kTransposed, class A, class B, class Depths, class Next>
 static void multiply_panel(int64_t rows, const A* a, int64_t a_stride, const B* b, int64_t b_stride,
-                           float* c, int64_t c_stride, int64_t depth, bool accumulate,
+                           float* c, int64_t c_stride, const Depths& depths, bool accumulate,
                            const Next& next) {
   const int64_t tiles = (rows + max_rows(kVectors) - 1) / max_rows(kVectors);
   const int64_t small = rows / tiles, num_large = rows % tiles;
   const auto tile = tile_of<kVectors, kTransposed, A, B>(small);
   const auto large_tile = tile_of<kVectors, kTransposed, A, B>(small + (num_large > 0));
-  for (int64_t i = 0; i < tiles; ++i) {
+  for (int64_t row = 0, i = 0; i < tiles; ++i) {
     const int64_t taken = small + (i < num_large);
-    Lines ahead = next.take(depth);
-    if (ahead.count == 0) ahead = {(const char*)a, 1};
-    (i < num_large ? large_tile : tile)(a, a_stride, b, b_stride, c, c_stride, depth, accumulate,
-                                        ahead);
+    const Depth depth = depths(row, taken);
+    const A* from = a + depth.first * (kTransposed ? a_stride : 1);
+    Lines ahead = next.take(depth.count);
+    if (ahead.count == 0) ahead = {(const char*)from, 1};
+    (i < num_large ? large_tile : tile)(from, a_stride, b + depth.first * b_stride, b_stride, c,
+                                        c_stride, depth.count, accumulate, ahead);
+    row += taken;
     a += kTransposed ? taken : taken * a_stride;
     c += taken * c_stride;
   }
 }
 
 // C (rows, vectors * kWidth) = A (rows, depth) B (depth, vectors * kWidth), added to C where
-// `accumulate`. With kTransposed A is stored as (depth, rows). rows >= 1. Each tile takes of
-// `next` what is fetched meanwhile: `take(most)` gives at most so many lines.
-template <bool kTransposed, class A, class B, class Next = NothingAhead>
-static void multiply(int64_t rows, int64_t vectors, int64_t depth, const A* a, int64_t a_stride,
-                     const B* b, int64_t b_stride, float* c, int64_t c_stride, bool accumulate,
-                     const Next& next = {}) {
+// `accumulate`. With kTransposed A is stored as (depth, rows). rows >= 1. `depths(row, count)`
+// tells which part of the depth the tile of these rows needs; the rest is 0 there. Each tile takes
+// of `next` what is fetched meanwhile: `take(most)` gives at most so many lines.
+template <bool kTransposed, class A, class B, class Depths, class Next = NothingAhead>
+static void multiply(int64_t rows, int64_t vectors, const Depths& depths, const A* a,
+                     int64_t a_stride, const B* b, int64_t b_stride, float* c, int64_t c_stride,
+                     bool accumulate, const Next& next = {}) {
   for (int64_t panels = (vectors + kMaxVectors - 1) / kMaxVectors; panels > 0; --panels) {
     const int64_t taken = (vectors + panels - 1) / panels;
-    auto panel = multiply_panel<1, kTransposed, A, B, Next>;
-    if (taken == 2) panel = multiply_panel<2, kTransposed, A, B, Next>;
+    auto panel = multiply_panel<1, kTransposed, A, B, Depths, Next>;
+    if (taken == 2) panel = multiply_panel<2, kTransposed, A, B, Depths, Next>;
 #if defined(__AVX512F__)
-    if (taken == 3) panel = multiply_panel<3, kTransposed, A, B, Next>;
-    if (taken == 4) panel = multiply_panel<4, kTransposed, A, B, Next>;
+    if (taken == 3) panel = multiply_panel<3, kTransposed, A, B, Depths, Next>;
+    if (taken == 4) panel = multiply_panel<4, kTransposed, A, B, Depths, Next>;
 #endif
-    panel(rows, a, a_stride, b, b_stride, c, c_stride, depth, accumulate, next);
+    panel(rows, a, a_stride, b, b_stride, c, c_stride, depths, accumulate, next);
     vectors -= taken;
     b += taken * kWidth;
     c += taken * kWidth;
