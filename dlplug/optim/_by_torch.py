@@ -40,8 +40,9 @@ class ByTorch(Gathering):
         # PyTorch's fastest code on the CPU, though not its default. It leaves version counters as
         # they were, on which autograd relies.
         self._update_by_torch(group, fused_lists, foreach=None, fused=True)
-        rows.copy_grads_back()
         count_versions(lists[0])
+        if self._grad_factor != 1.0 or self._scale() != 1.0:
+            rows.copy_grads_back()
 
     def _update_by_torch(
         self, group: dict, lists: Lists, foreach: bool | None, fused: bool | None

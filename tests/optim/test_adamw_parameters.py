@@ -117,3 +117,13 @@ def test_named_parameters_and_groups():
         assert stepper.state_dict()["param_groups"][2]["param_names"] == ["added"]
         results.append([*model.parameters(), added])
     assert_equal_params(*results, 32)
+
+
+def test_expanded_gradients_that_pytorch_s_code_takes(calls):
+    """They are read, not written; autograd notices the step."""
+    for optimizer in BOTH:
+        param = nn.Parameter(torch.ones(4, dtype=torch.float64))
+        param.grad = torch.ones((), dtype=torch.float64).expand(4)
+        version = param._version
+        optimizer([param], lr=0.1).step()
+        assert param.lt(1).all() and param._version > version
