@@ -7,7 +7,8 @@ from torch import Tensor
 
 from dlplug.ops._clipping import clip_factor
 from dlplug.ops._memory_layout import PLAIN_TYPES
-from dlplug.ops.total_norm import total_norm
+from dlplug.optim._gradient_norm import groups_with_parts, norms_of_tensors
+from dlplug.optim._local_tensors import local
 
 
 def clip(params: Sequence[Tensor], max_norm: float) -> float:
@@ -15,22 +16,25 @@ def clip(params: Sequence[Tensor], max_norm: float) -> float:
 
     Returns:
         What the update is to multiply them by for that. It is 1 where they are on another device,
-        complex, distributed or traced: PyTorch's ``clip_grad_norm_`` has then changed them in
-        place, without waiting for the device.
+        complex, summands of several processes, or traced: PyTorch's ``clip_grad_norm_`` has then
+        changed them in place, without waiting for the device.
     """
     with_grad = [param for param in params if param.grad is not None]
     grads = [param.grad for param in with_grad]
     if torch.compiler.is_compiling():
         torch.nn.utils.clip_grad_norm_(params, max_norm)
         return 1.0
-    if not all(map(_has_plain_norm, grads)):
+    own, groups = list(map(local, grads)), list(map(groups_with_parts, grads))
+    if None in groups or not all(map(_has_plain_norm, own)):
         # As `clip_grad_norm_`, which would scale a gradient of two parameters twice.
         norm = torch.nn.utils.get_total_norm(grads)
         once = {id(param.grad): param for param in with_grad}
         torch.nn.utils.clip_grads_with_norm_(list(once.values()), max_norm, norm)
         return 1.0
-    with torch.no_grad():
-        return clip_factor(total_norm(grads).item(), max_norm)
+    if not grads:
+        return 1.0
+    (norm,) = norms_of_tensors(zip(own, groups, strict=True), {}).values()
+    return clip_factor(norm.item(), max_norm)
 
 
 def _has_plain_norm(grad: Tensor) -> bool:

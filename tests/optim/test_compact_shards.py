@@ -134,3 +134,23 @@ def test_autograd_notices_the_step(mesh):
     CompactAdamW([param], storage="float32_states").step()
     with pytest.raises(RuntimeError, match="modified by an inplace operation"):
         loss.backward()
+
+
+@pytest.mark.parametrize("max_grad_norm", [0.5, 1e9])
+def test_one_norm_of_whole_and_distributed_parameters(max_grad_norm, mesh):
+    """Clipped together, as PyTorch does with the same values in plain tensors."""
+    values = [torch.linspace(-1, 1, 12).reshape(4, 3), torch.linspace(1, 2, 5)]
+    found = []
+    for is_split in (False, True):
+        first, second = (value.clone() for value in values)
+        first = distribute_tensor(first, mesh, [Shard(0)]) if is_split else first
+        params = [nn.Parameter(first), nn.Parameter(second)]
+        for param in params:
+            param.grad = param.detach() * 3
+        optimizer = CompactAdamW(
+            params, lr=0.1, eps=1.0, storage="float32_states", max_grad_norm=max_grad_norm
+        )
+        optimizer.step()
+        found.append([params[0].full_tensor() if is_split else params[0], params[1]])
+    for whole, split in zip(*found, strict=True):
+        assert torch.equal(whole, split)
