@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from dlplug.errors import CheckpointError
+from dlplug.errors import CheckpointError, InvalidValueError
 from dlplug.ops.fallback.compact_adamw import STORAGES
 from dlplug.optim._averaging import KEY
 from dlplug.optim._compact_states import PLAIN_NAMES, first_state, from_plain, loaded, values_of
@@ -70,7 +70,8 @@ class CompactCheckpoint(Loading):
         plain = torch.optim.AdamW([dict(params=g["params"]) for g in self.param_groups])
         for theirs, ours in zip(plain.param_groups, self.param_groups, strict=True):
             theirs.update({name: ours[name] for name in theirs if name in ours})
-        for param, state in self.state.items():
+        for param in self._all_params():
+            state = self.state.get(param)
             if not state:
                 continue
             values = self.float32_values(param)
@@ -86,9 +87,16 @@ class CompactCheckpoint(Loading):
         Returns:
             ``param``, ``exp_avg`` and ``exp_avg_sq``, of the parameter's shape, and distributed as
             it is; zero states before its first step.
+        Raises:
+            InvalidValueError: The parameter is in none of the groups.
         """
-        storage = next(
-            g["storage"] for g in self.param_groups if any(param is p for p in g["params"])
-        )
+        of_groups = [g for g in self.param_groups if any(param is p for p in g["params"])]
+        if not of_groups:
+            raise InvalidValueError(
+                f"a tensor of shape {tuple(param.shape)} is no parameter of this optimizer",
+                where=f"{type(self).__name__}.float32_values()",
+                fix="pass a parameter of one of its groups",
+            )
+        storage = of_groups[0]["storage"]
         state = self.state.get(param) or first_state(param, storage)
         return values_of(param, state, storage)

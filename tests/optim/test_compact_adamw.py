@@ -317,3 +317,16 @@ def test_a_state_of_amsgrad_is_refused(storage):
     with pytest.raises(CheckpointError, match="that of AMSGrad") as error:
         optimizer.load_state_dict(theirs.state_dict())
     assert "amsgrad: true" in error.value.fix and not optimizer.state
+
+
+def test_values_of_a_group_that_was_removed():
+    """Its parameters are the optimizer's no more, whatever is left of their states."""
+    params = [torch.nn.Parameter(torch.ones(3)) for _ in range(2)]
+    optimizer = CompactAdamW([{"params": [param]} for param in params], storage="8bit")
+    for param in params:
+        param.grad = torch.ones(3)
+    optimizer.step()
+    optimizer.param_groups.pop(0)
+    assert list(optimizer.plain_state_dict()["state"]) == [0]
+    with pytest.raises(InvalidValueError, match=r"shape \(3,\) is no parameter"):
+        optimizer.float32_values(params[0])
