@@ -88,7 +88,8 @@ def test_outputs_and_gradients_stay(make, monkeypatch):
     calls = count(monkeypatch)
     report = ops.accelerate(model)
     assert report.counts["attention"] == 2
-    assert model.config._attn_implementation == f"dlplug_{base}"
+    # By the name of this one transformers decides in many places, such as continuous batching.
+    assert model.config._attn_implementation == {"sdpa": "sdpa", "eager": "dlplug_eager"}[base]
     with ops.use_backend("reference"):
         found = results()
     assert len(calls) == 2 and len(found) == len(expected)

@@ -1,9 +1,10 @@
 """Attention modules of Hugging Face transformers, through its attention interface.
 
-Their forward pass asks for the function that ``config._attn_implementation`` names. dlplug
-registers one for each implementation that it can stand in for, and names it in the configs of the
-modules that are swapped. Configs are shared with modules that are not: for those, and for calls
-that the op does not take, the function hands over to the implementation that stood there before.
+Their forward pass asks for the function that ``config._attn_implementation`` names. dlplug puts
+one in the place of ``sdpa``, whose name transformers compares in many places. ``eager`` is each
+model's own: dlplug registers one of another name, and names it in the configs of the modules that
+are swapped. Modules that are not come there too: for those, and for calls that the op does not
+take, the function hands over to the implementation that stood there before.
 
 Written for the interface of transformers 5 (``ALL_ATTENTION_FUNCTIONS``, and
 ``ALL_MASK_ATTENTION_FUNCTIONS`` for the masks that models then make); transformers is never
@@ -25,13 +26,14 @@ from dlplug.ops.acceleration.redirection import names_in
 from dlplug.ops.acceleration.swap import Swapped
 from dlplug.ops.attention import attention
 
-PREFIX = "dlplug_"
+EAGER = "dlplug_eager"
 STANDS_FOR = ("sdpa", "eager")
 # Models whose scores have a softcap or sinks know no other implementation than their own ``eager``
 # function. By the digest of its code: what it adds.
 EAGER_FORMS = {"f8809875daa2dace": "softcap", "851d9e1cba8b8e8c": "sinks"}
 
 Result = tuple[Tensor, Tensor | None]
+_PLAIN_SDPA: list[Callable[..., Result]] = []  # the one that stood there before
 
 
 class FusedInterfaceAttention(Swapped):
@@ -47,14 +49,14 @@ class FusedInterfaceAttention(Swapped):
     @classmethod
     def prepare(cls, module: torch.nn.Module) -> None:
         config = module.config
-        if not _name(config).startswith(PREFIX):
+        if _name(config) == "eager":
             # Not through the property, which changes the configs of other parts of the model too.
-            config._attn_implementation_internal = PREFIX + _name(config)
+            config._attn_implementation_internal = EAGER
 
     @classmethod
     def release(cls, module: torch.nn.Module) -> None:
-        config = module.config
-        config._attn_implementation_internal = _name(config).removeprefix(PREFIX)
+        if _name(module.config) == EAGER:
+            module.config._attn_implementation_internal = "eager"
 
 
 def uses_interface(module: torch.nn.Module) -> bool:
@@ -72,7 +74,7 @@ def why_not_interface(module: torch.nn.Module) -> str | None:
     """Why such a module is left alone, or None."""
     if _masks() is None or not hasattr(module.config, "_attn_implementation_internal"):
         return "this version of transformers has no interface for masks"
-    base = _name(module.config).removeprefix(PREFIX)
+    base = "eager" if _name(module.config) == EAGER else _name(module.config)
     if base not in STANDS_FOR:
         return f"its config asks for the attention '{base}'"
     file = _file_of(module)
@@ -104,12 +106,14 @@ def _eager_form(file: ModuleType) -> str | None:
 
 
 def _register() -> None:
-    """Offer the functions under their names; to transformers, once."""
+    """Give transformers the functions, once."""
     functions = sys.modules["transformers.modeling_utils"].ALL_ATTENTION_FUNCTIONS
     masks = _masks().ALL_MASK_ATTENTION_FUNCTIONS
-    for base, function in (("sdpa", _in_place_of_sdpa), ("eager", _in_place_of_eager)):
-        functions.register(PREFIX + base, function)
-        masks.register(PREFIX + base, masks[base])
+    functions.register(EAGER, _in_place_of_eager)
+    masks.register(EAGER, masks["eager"])
+    if not _PLAIN_SDPA:
+        _PLAIN_SDPA.append(functions["sdpa"])
+        functions.register("sdpa", _in_place_of_sdpa)
 
 
 def _in_place_of_sdpa(
@@ -124,7 +128,6 @@ def _in_place_of_sdpa(
     **kwargs,
 ) -> Result:
     """``sdpa_attention_forward``; query ``(N, H, L, E)``, key and value ``(N, G, S, E)``."""
-    plain = sys.modules["transformers.modeling_utils"].ALL_ATTENTION_FUNCTIONS["sdpa"]
 
     def fused() -> Tensor:
         is_hiding = getattr(module, "is_causal", True) if is_causal is None else is_causal
@@ -139,7 +142,8 @@ def _in_place_of_sdpa(
     refused = ("softcap", "position_bias", "cache", "output_attentions")
     is_plain = any(kwargs.get(name) is not None and kwargs[name] is not False for name in refused)
     options = {"dropout": dropout, "scaling": scaling, "is_causal": is_causal, **kwargs}
-    return _either(fused, is_plain, plain, (module, query, key, value, attention_mask), options)
+    inputs = (module, query, key, value, attention_mask)
+    return _either(fused, is_plain, _PLAIN_SDPA[0], inputs, options)
 
 
 def _in_place_of_eager(
