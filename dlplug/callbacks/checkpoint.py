@@ -8,6 +8,7 @@ from typing import Any
 import lightning
 import torch
 from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.trainer.states import TrainerFn
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 from dlplug.callbacks.numbers.monitor import check_mode, missing_metric
@@ -28,6 +29,8 @@ class Checkpoint(ModelCheckpoint):
     more after the last save: that much work a crash can cost. Where the training has to wait for
     saving, the time between two saves grows, so that it waits for 1 % of the time at most. When the
     process is told to end (SIGTERM, see `Termination`), ``last.ckpt`` is written between two steps.
+    Where a training ends within an epoch (``max_steps``, ``max_time``), it is from there that
+    ``last.ckpt`` goes on; an end while gradients accumulate waits for their step.
     Before the first validation, as in a training of a few steps, there is no best by a ``val_``
     metric; ``best.ckpt`` is then the latest, if the training has not continued from a better one.
 
@@ -86,6 +89,7 @@ class Checkpoint(ModelCheckpoint):
         self._is_due = False
         self._is_due_after_validation = False
         self._has_validated = False
+        self._is_to_stop = False
         self._is_in_place = False
 
     def setup(self, trainer: lightning.Trainer, pl_module, stage: str) -> None:
@@ -100,16 +104,17 @@ class Checkpoint(ModelCheckpoint):
         super().on_train_start(trainer, pl_module)
         self._agreement = Agreement()
         self._step = trainer.global_step
-        self._is_due = self._is_due_after_validation = False
+        self._is_due = self._is_due_after_validation = self._is_to_stop = False
         self.interval.begin()
 
     def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx) -> None:
-        """Write ``last.ckpt`` when it is time, or at every ``every_n_steps``-th step.
+        """Write ``last.ckpt`` when it is time, at every ``every_n_steps``-th step, or at the end.
 
         Only after a step of the optimizer: a checkpoint has no gradients. At an epoch's end it is
         written after the epoch, and where a validation comes next, after that: Lightning would
         leave it out when it goes on from here.
         """
+        self._wait_for_step(trainer)
         has_stepped = trainer.global_step != self._step
         self._step = trainer.global_step
         # Once agreed there is nothing more to say.
@@ -121,9 +126,10 @@ class Checkpoint(ModelCheckpoint):
             return
         self._is_due |= bool(self.every_n_steps) and self._step % self.every_n_steps == 0
         loop = trainer.fit_loop.epoch_loop
+        self._is_due |= loop._is_training_done or _is_stopping(trainer)
         if not self._is_due or loop.batch_progress.is_last_batch:
             return
-        if loop._should_check_val_fx(trainer.fit_loop._data_fetcher):
+        if _validates_next(trainer):
             self._is_due_after_validation = True
         else:
             self._write_last(trainer)
@@ -132,13 +138,21 @@ class Checkpoint(ModelCheckpoint):
         """Write ``best.ckpt`` if it is, and what waited for the validation."""
         self._has_validated |= not trainer.sanity_checking
         super().on_validation_end(trainer, pl_module)
-        if self._is_due_after_validation:
+        is_within = not trainer.fit_loop.epoch_loop.batch_progress.is_last_batch
+        if trainer.sanity_checking or trainer.state.fn != TrainerFn.FITTING or not is_within:
+            return
+        self._wait_for_step(trainer)
+        if self._is_due_after_validation or _is_stopping(trainer):
             self._write_last(trainer)
 
     def on_train_epoch_end(self, trainer, pl_module) -> None:
-        """Write ``best.ckpt`` if it is, then ``last.ckpt``, which knows of the best one."""
+        """Write ``best.ckpt`` if it is, then ``last.ckpt``, which knows of the best one.
+
+        Of an epoch that was cut, ``last.ckpt`` is written already. Lightning counts it as whole
+        now, and would go on with the next one.
+        """
         super().on_train_epoch_end(trainer, pl_module)
-        self._write_last(trainer, again=True)
+        self._write_last(trainer, again=trainer.fit_loop.epoch_loop._num_ready_batches_reached())
 
     def on_train_end(self, trainer, pl_module) -> None:
         """Wait until everything is on the disk: what follows reads it, in all processes."""
@@ -203,6 +217,11 @@ class Checkpoint(ModelCheckpoint):
         self._check(trainer)
         super()._save_checkpoint(trainer, filepath)
 
+    def _wait_for_step(self, trainer: lightning.Trainer) -> None:
+        """Put off the training's end while gradients accumulate, which no checkpoint has."""
+        self._is_to_stop |= trainer.should_stop
+        trainer.should_stop = self._is_to_stop and not trainer.fit_loop._should_accumulate()
+
     def _write_last(self, trainer: lightning.Trainer, again: bool = False) -> None:
         self._is_due = self._is_due_after_validation = False
         is_new = again or self._step_of_last != trainer.global_step
@@ -232,3 +251,19 @@ class Checkpoint(ModelCheckpoint):
         error = trainer.strategy.broadcast(error)
         if error is not None:
             raise error
+
+
+def _is_stopping(trainer: lightning.Trainer) -> bool:
+    """Whether a callback, such as Lightning's timer, ends the training after this batch."""
+    return trainer.should_stop and trainer.fit_loop._can_stop_early
+
+
+def _validates_next(trainer: lightning.Trainer) -> bool:
+    """Whether a validation is due after this batch, whether or not the training ends here.
+
+    The one with which Lightning ends a training that is stopped would not be there without that.
+    """
+    should_stop, trainer.should_stop = trainer.should_stop, False
+    is_due = trainer.fit_loop.epoch_loop._should_check_val_fx(trainer.fit_loop._data_fetcher)
+    trainer.should_stop = should_stop
+    return is_due

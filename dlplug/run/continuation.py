@@ -151,11 +151,14 @@ def check_not_done(
         RunError: there are none.
     """
     is_finished = run is not None and run.status["status"] == "finished"
-    epochs, steps = content.get("epoch", -1) + is_finished, content.get("global_step", 0)
-    # After its last step, a training that has not finished has still to be tested.
-    is_left = run is not None and not is_finished and steps == max_steps
+    # Lightning's "epoch" is that of the last step, whether it is over or not.
+    progress = content.get("loops", {}).get("fit_loop", {}).get("epoch_progress", {})
+    epochs = progress.get("current", {}).get("processed", content.get("epoch", 0))
+    steps = content.get("global_step", 0)
     for what, count, limit in (("epochs", epochs, max_epochs), ("steps", steps, max_steps)):
-        if limit is None or limit < 0 or count < limit or (what == "steps" and is_left):
+        # After its last step, a training that has not finished has still to be tested.
+        is_left = run is not None and not is_finished and count == limit
+        if limit is None or limit < 0 or count < limit or is_left:
             continue
         done = f"{run.path} has finished its" if is_finished else f"{checkpoint} is after"
         raise RunError(

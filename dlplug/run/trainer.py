@@ -54,7 +54,7 @@ def build_trainer(
         callbacks = [Heartbeat(), *callbacks]
     chosen["plugins"] = [*_as_list(given.get("plugins")), DurableCheckpointIO(saver)]
     try:
-        return lightning.Trainer(
+        trainer = lightning.Trainer(
             callbacks=list(callbacks), logger=list(loggers), default_root_dir=root, **chosen
         )
     except (MisconfigurationException, TypeError, ValueError, RuntimeError) as error:
@@ -63,6 +63,10 @@ def build_trainer(
             where=f"{experiment.where('trainer')}, trainer",
             fix="list them: python -m dlplug fit --trainer.help",
         ) from error
+    # With `max_steps` Lightning 2.6.6 takes an epoch that is over for one to be finished, counts it
+    # twice, and goes on with the batches of another one.
+    trainer.fit_loop._iteration_based_training = lambda: False
+    return trainer
 
 
 def _as_list(value: Any) -> list:

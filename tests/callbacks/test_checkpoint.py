@@ -7,7 +7,9 @@ import pytest
 import torch
 
 from dlplug.callbacks.checkpoint import Checkpoint
+from dlplug.data.digits import Digits
 from dlplug.errors import InvalidValueError
+from dlplug.run.quiet import quiet
 
 LIGHTNING_KEYS = {
     "epoch",
@@ -144,6 +146,27 @@ def steps_of_saves(keep):
 
     keep._write_last = remember
     return steps
+
+
+class Stop(lightning.Callback):
+    """End the training after its third batch."""
+
+    def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx):
+        trainer.should_stop |= batch_idx == 2
+
+
+def test_a_stop_waits_for_the_step_of_accumulated_gradients(task, fit):
+    """A validation afterwards writes nothing."""
+    keep, module = Checkpoint(), task()
+    steps = steps_of_saves(keep)
+    trainer = fit(module, Stop(), keep, accumulate_grad_batches=2)
+    progress = load(keep.last_model_path)["loops"]["fit_loop"]
+    assert progress["epoch_progress"]["current"]["processed"] == 0
+    assert progress["epoch_loop.batch_progress"]["current"]["processed"] == 4
+    saved = len(steps)
+    with quiet():
+        trainer.validate(module, Digits(), verbose=False)
+    assert trainer.global_step == 2 and len(steps) == saved
 
 
 def test_last_is_written_by_the_minute(task, fit):

@@ -352,9 +352,9 @@ def test_fewer_epochs_than_are_done_are_refused(tmp_path, experiment):
         fit(experiment(FOUR_EPOCHS), tmp_path, Interrupt(20, fail))
     run = Run.find("tiny", tmp_path)
     before = sorted(os.listdir(run.path))
-    with pytest.raises(RunError, match=r"is after 1 epochs, and trainer.max_epochs is 1") as error:
+    with pytest.raises(RunError, match=r"is after 2 epochs, and trainer.max_epochs is 1") as error:
         fit(experiment(("trainer.max_epochs", "1")), tmp_path, resume="tiny")
-    assert "raise trainer.max_epochs above 1" in error.value.fix
+    assert "raise trainer.max_epochs above 2" in error.value.fix
     assert sorted(os.listdir(run.path)) == before
 
 
