@@ -16,16 +16,16 @@ from dlplug.run.evaluation import evaluation_trainer, task_of
 from dlplug.run.folder import Run
 from dlplug.run.parts import build_data, name_of, prepared_as_trained
 from dlplug.run.prediction_inputs import Inputs, input_loader, names_of
-from dlplug.run.prediction_output import PredictionOutput
+from dlplug.run.prediction_output import PredictionOutput, has_arrays
 from dlplug.run.prediction_spool import Spool
 from dlplug.run.prediction_stream import Predictions, PredictionStream
 from dlplug.run.result import Result
 from dlplug.run.trained_data import check_split
 from dlplug.storage.checkpoint import read_outline
+from dlplug.storage.output_file import check_output, is_regular, scratch_folder
 
 if TYPE_CHECKING:
     from dlplug.config.experiment import Experiment
-
 
 def predict_to_file(
     experiment: "Experiment",
@@ -44,7 +44,8 @@ def predict_to_file(
         checkpoints: Whose weights; of several, the predictions are averaged.
         source: Raw inputs, in a form that the data module reads; None for the data's test split.
             With a source, no training data is loaded.
-        target: CSV file, which may exist; None for a new file in the run folder.
+        target: CSV file, which may exist, a device or a pipe; None for a new file in the run
+            folder.
         progress: Whether to show a progress bar.
         any_split: Whether another division of the training's data is taken.
     Raises:
@@ -54,8 +55,8 @@ def predict_to_file(
     started = time.monotonic()
     if target is None and run is None:
         raise ConfigError("there is no place for the predictions", fix="give --output FILE.csv")
-    if target is not None and not target.absolute().parent.is_dir():
-        raise ConfigError(f"{target}: the folder {target.absolute().parent} does not exist")
+    if target is not None:
+        check_output(target)
     outlines = list(map(read_outline, checkpoints))
     if source is None:
         experiments = list(map(prepared_as_trained, repeat(experiment), outlines, checkpoints))
@@ -67,12 +68,18 @@ def predict_to_file(
         is_own = run is None and len(checkpoints) == 1
         experiments = [experiment] if is_own else own_experiments(experiment, checkpoints)
     tasks = list(map(task_of, experiments, checkpoints))
+    if target is not None and not is_regular(target) and has_arrays(tasks[-1]):
+        raise ConfigError(
+            f"{target} is no file, and the task {name_of(experiment, 'task')} writes arrays beside"
+            " its table",
+            fix="give --output FILE.csv",
+        )
     records = [
         check_split("predict", one, outline, checkpoint, any_split)
         for one, outline, checkpoint in zip(experiments, outlines, checkpoints, strict=True)
         if source is None
     ]
-    folder = run.path if target is None else target.parent
+    folder = run.path if target is None else scratch_folder(target)
     *parts, last = zip(experiments, tasks, checkpoints, strict=True)
     data = read_by = None
 

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing
 from itertools import count
 from pathlib import Path
+from typing import IO
 
 import lightning
 import numpy as np
@@ -12,8 +13,8 @@ from dlplug.run.ensemble import cannot, mean_of
 from dlplug.run.prediction_spool import Spool
 from dlplug.run.prediction_stream import Predictions
 from dlplug.run.prediction_table import PredictionTable
-from dlplug.storage.files import NewFile, write_file
 from dlplug.storage.new_names import write_new
+from dlplug.storage.output_file import write_output
 from dlplug.storage.unnamed_file import UnnamedFile
 from dlplug.tasks.task import Task, number_table
 
@@ -45,10 +46,7 @@ class PredictionOutput:
         if not getattr(task, "rows_are_records", True):
             names = None
         self.table = PredictionTable(self.file, table, names, getattr(task, "record_column", None))
-        has_arrays = (
-            isinstance(task, Task) and type(task).prediction_arrays is not Task.prediction_arrays
-        )
-        self.arrays = Spool(folder) if has_arrays else None
+        self.arrays = Spool(folder) if has_arrays(task) else None
 
     def add(self, predictions: Predictions) -> None:
         """Write those of the next records.
@@ -83,10 +81,13 @@ class PredictionOutput:
                 written = write_new(beside | {".csv": self.file.copy_to}, new_names(folder))
                 return written[".csv"], written.get(".npz")
             arrays = target.with_suffix(".npz") if beside else None
-            with NewFile(target) as file:
-                file.fill(self.file.copy_to)
+
+            def write(file: IO[bytes]) -> None:
+                self.file.copy_to(file)
                 if arrays is not None:
-                    write_file(arrays, packed.copy_to)
+                    write_output(arrays, packed.copy_to)
+
+            write_output(target, write)
         return target, arrays
 
     def _pack_arrays(self, file: UnnamedFile) -> bool:
@@ -107,6 +108,11 @@ class PredictionOutput:
         for spool in self.spools:
             if len(spool) < self.num_records or (are_all and len(spool) != self.num_records):
                 raise cannot("they have cut the inputs into different numbers of records")
+
+
+def has_arrays(task: lightning.LightningModule) -> bool:
+    """Whether the task may have more to write than a table."""
+    return isinstance(task, Task) and type(task).prediction_arrays is not Task.prediction_arrays
 
 
 def new_names(folder: Path) -> Iterator[Path]:

@@ -29,7 +29,7 @@ def print_result(result: Result, console: Console | None = None) -> None:
     console = console or Console(highlight=False)
     if result.metrics:
         console.print(metrics_table(result.metrics))
-    if result.predictions is not None:
+    if result.predictions is not None and result.predictions.is_file():  # no device, no pipe
         console.print(predictions_table(result.predictions))
     if result.records is not None:
         console.print(f"{'records':<12} {result.records}", soft_wrap=True)

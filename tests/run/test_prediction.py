@@ -14,9 +14,10 @@ from dlplug import config
 from dlplug.data.digits import Digits
 from dlplug.data.spec import DataSpec
 from dlplug.errors import ConfigError, DataError, StorageError
-from dlplug.run import verbs
+from dlplug.run import prediction, verbs
 from dlplug.run.folder import Run
 from dlplug.run.prediction_output import new_names
+from dlplug.run.report import print_result
 from dlplug.tasks.classification import Classification
 
 
@@ -128,6 +129,47 @@ def test_there_must_be_a_place_to_write_to(trained, tmp_path):
         verbs.predict(experiment, ckpt_path=trained.best, progress=False)
     with pytest.raises(ConfigError, match="does not exist"):
         predict(trained, output=tmp_path / "no" / "x.csv")
+
+
+@pytest.mark.parametrize("name", ["", ".", "folder"])
+def test_a_folder_is_no_output(trained, tmp_path, monkeypatch, name):
+    """It is said before anything is predicted."""
+    (tmp_path / "folder").mkdir()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(prediction, "_predict", None)
+    with pytest.raises(ConfigError, match="is a folder"):
+        predict(trained, output=name)
+
+
+def test_a_link_stays_a_link(trained, tmp_path):
+    """The file behind it is written."""
+    (tmp_path / "store").mkdir()
+    link, file = tmp_path / "a.csv", tmp_path / "store" / "b.csv"
+    link.symlink_to(file)
+    for _ in range(2):  # there is no such file, and there is one
+        assert predict(trained, output=link).predictions == link
+        assert link.is_symlink() and len(rows_of(file)) > 100
+    assert os.listdir(tmp_path / "store") == ["b.csv"]
+    (tmp_path / "c.csv").symlink_to(tmp_path / "no" / "d.csv")
+    with pytest.raises(ConfigError, match="does not exist"):
+        predict(trained, output=tmp_path / "c.csv")
+
+
+def test_a_pipe_stays_a_pipe(trained, tmp_path):
+    """Whoever reads gets the whole table; nothing takes the pipe's place, nor that of a device."""
+    np.save(tmp_path / "x.npy", np.zeros((5, 8, 8)))
+    chosen = {"input": tmp_path / "x.npy"}
+    whole = predict(trained, output=tmp_path / "whole.csv", **chosen).predictions
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        result = predict(trained, output=pipe, **chosen)
+        assert os.read(reader, 1 << 16) == whole.read_bytes()
+    finally:
+        os.close(reader)
+    assert pipe.is_fifo()
+    print_result(result)
 
 
 def test_a_new_table_is_whole_when_it_is_seen(trained, monkeypatch):
