@@ -1,7 +1,7 @@
 """The ``trainer`` slot: arguments of Lightning's Trainer, typed from its signature."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 from dlplug.config.hardware import check_hardware
@@ -23,6 +23,12 @@ MAX_EPOCHS = (
     f"Stop after this number of epochs; -1 for no end. {DEFAULT_MAX_EPOCHS} when none of "
     f"{', '.join(LENGTHS)} is set."
 )
+# Lightning divides by them; with a number of batches below 0 it trains away from the minimum.
+ABOVE_0 = {
+    "accumulate_grad_batches": "1 or more batches for a step; 1 for each",
+    "check_val_every_n_epoch": "1 or more epochs; null to count batches across epochs",
+    "val_check_interval": "1 or more batches, a share of an epoch up to 1.0, or a time",
+}
 
 
 @dataclass(frozen=True)
@@ -77,6 +83,7 @@ def resolve_trainer(
             # Said as the default says it: what is not said can be decided by the run.
             del values[name]
     _check_clipping(plain["gradient_clip_val"], where)
+    _check_above_0(plain, where)
     check_hardware(plain, where, one_device)
     return TrainerConfig(values, {k: v for k, v in plain.items() if v is not NOT_PLAIN})
 
@@ -113,6 +120,18 @@ def _check_clipping(value: object, where: Callable[[str], str]) -> None:
             known="numbers above 0; 0 or null, with which nothing is clipped",
             fix="set it above 0, such as 1.0, or delete it",
         )
+
+
+def _check_above_0(plain: Mapping[str, object], where: Callable[[str], str]) -> None:
+    for name, known in ABOVE_0.items():
+        value = plain[name]
+        if isinstance(value, (int, float)) and not value > 0:
+            raise InvalidValueError(
+                f"trainer.{name} = {value} is not above 0",
+                where=where(f"trainer.{name}"),
+                known=known,
+                fix="set it above 0, or delete it",
+            )
 
 
 def _section(node: Node | None) -> dict[str, Node]:

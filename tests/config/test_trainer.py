@@ -151,3 +151,28 @@ def test_a_limit_of_gradients_is_a_number_above_0(resolved, value):
 def test_a_limit_of_0_is_none(resolved):
     """As Lightning has it."""
     assert resolved("{gradient_clip_val: 0}").arguments()["gradient_clip_val"] == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("accumulate_grad_batches", "-1"),
+        ("accumulate_grad_batches", "0"),
+        ("check_val_every_n_epoch", "0"),
+        ("val_check_interval", "0"),
+        ("val_check_interval", "0.0"),
+        ("val_check_interval", ".nan"),
+    ],
+)
+def test_what_is_divided_by_is_above_0(resolved, name, value):
+    """Lightning takes a number below 0, and trains away from the minimum."""
+    with pytest.raises(InvalidValueError, match=rf"trainer.{name} = .* is not above 0") as error:
+        resolved(f"{{{name}: {value}}}")
+    assert error.value.where == f"a.yaml, line 1, trainer.{name}"
+    assert error.value.fix == "set it above 0, or delete it"
+
+
+@pytest.mark.parametrize("text", ["{val_check_interval: 0.5}", "{check_val_every_n_epoch: null}"])
+def test_shares_and_no_interval_pass(resolved, text):
+    """What Lightning offers."""
+    resolved(text)
