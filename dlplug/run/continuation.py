@@ -60,6 +60,8 @@ def check_continuation(
     check_average(content, callbacks, checkpoint)
     check_optimizer(content, record, checkpoint)
     check_scheduler(content, record, checkpoint)
+    if run is not None:
+        check_loss(content, record, checkpoint)
     check_not_done(run, checkpoint, content, max_epochs, max_steps)
 
 
@@ -113,6 +115,16 @@ def check_scheduler(content: Mapping[str, Any], record: Mapping[str, Any], path:
     _refuse_change("scheduler", saved, ours, path)
 
 
+def check_loss(content: Mapping[str, Any], record: Mapping[str, Any], path: Path) -> None:
+    """The loss is the checkpoint's, of a run that goes on: its values are compared with those.
+
+    Raises:
+        InvalidValueError: another one's would be kept as better or worse than they are.
+    """
+    saved, ours = (_chosen("loss", side) for side in (saved_record(content, str(path)), record))
+    _refuse_change("loss", saved, ours, path, f"start a new run from here: --ckpt_path {path}")
+
+
 def _chosen(slot: str, record: Mapping[str, Any]) -> dict[str, Any]:
     chosen = (record.get("resolved") or {}).get(slot) or {}
     chosen = chosen if isinstance(chosen, Mapping) else {"name": chosen}
@@ -120,7 +132,11 @@ def _chosen(slot: str, record: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _refuse_change(
-    slot: str, saved: Mapping[str, Any], ours: Mapping[str, Any], path: Path
+    slot: str,
+    saved: Mapping[str, Any],
+    ours: Mapping[str, Any],
+    path: Path,
+    else_fix: str = "start a new training",
 ) -> None:
     for key in sorted(saved.keys() & ours.keys(), key=lambda key: (key != "name", key)):
         if saved[key] != ours[key]:
@@ -128,7 +144,7 @@ def _refuse_change(
                 f"the config sets {slot}.{key}: {ours[key]!r}, the checkpoint continues with"
                 f" {saved[key]!r}",
                 where=str(path),
-                fix=f"leave {slot}.{key} as it was, or start a new training",
+                fix=f"leave {slot}.{key} as it was, or {else_fix}",
             )
 
 

@@ -411,3 +411,18 @@ def test_run_json_says_what_happened(tmp_path, experiment):
     status = json.loads((result.run / "run.json").read_text())
     assert status["status"] == "finished" and status["tests"] == 1
     assert status["started"] <= status["finished"]
+
+
+def test_another_loss_is_refused(tmp_path, experiment):
+    """The best would be by the old one's values for good; a new run compares its own."""
+    fit(experiment(("loss", "focal")), tmp_path)
+    first = Run.find("tiny", tmp_path)
+    other = (LONGER, ("loss", "cross_entropy"))
+    with pytest.raises(InvalidValueError, match=r"sets loss.name: 'dlplug:cross_entropy'") as error:
+        fit(experiment(*other), tmp_path, resume="tiny")
+    assert error.value.fix.endswith(f"or start a new run from here: --ckpt_path {first.last}")
+    with pytest.raises(InvalidValueError, match=r"sets loss.gamma: 3.0, .* with 2.0"):
+        fit(experiment(LONGER, ("loss", "{name: focal, gamma: 3.0}")), tmp_path, resume="tiny")
+    result = fit(experiment(*other), tmp_path, ckpt_path=first.last)
+    assert state(Run(result.run).best)["epoch"] == 2
+    fit(experiment(LONGER, ("loss", "focal")), tmp_path, resume="tiny/1")
