@@ -2,10 +2,12 @@
 
 import json
 import time
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import lightning
+from lightning.fabric.utilities.data import sized_len
 from lightning.pytorch.callbacks import ProgressBar
 from lightning.pytorch.utilities.model_helpers import is_overridden
 
@@ -74,6 +76,7 @@ def evaluate(
             ),
         )
     trainer = evaluation_trainer(experiment, progress)
+    loop = getattr(trainer, f"{verb}_loop")
     quarantine = quarantine_of(datamodule)
     if quarantine is not None and run is not None:
         quarantine.write_to(run.path)
@@ -86,11 +89,11 @@ def evaluate(
         raise ConfigError(f"data {name_of(experiment, 'data')} has no records to {verb} on")
     result = Result(verb, metrics, checkpoint=checkpoint, is_main=trainer.is_global_zero)
     result.quarantined = gathered(datamodule)
-    result.records = records
+    result.records, result.batches = records, limited(loop)
     if run is not None and result.is_main:
         result.run = run.path
         if verb == "test" and records != OTHER_DATA:  # which is no test of the run
-            result.tests = record_test(run, checkpoint, metrics, records)
+            result.tests = record_test(run, result)
     result.seconds = round(time.monotonic() - started, 3)
     return result
 
@@ -107,16 +110,35 @@ def task_of(experiment: "Experiment", checkpoint: Path) -> lightning.LightningMo
     return task
 
 
-def evaluation_trainer(experiment: "Experiment", progress: bool) -> lightning.Trainer:
-    """A Trainer that writes nothing."""
+def evaluation_trainer(
+    experiment: "Experiment", progress: bool, forced: Mapping[str, Any] | None = None
+) -> lightning.Trainer:
+    """A Trainer that writes nothing; ``forced`` as for `build_trainer`."""
     callbacks = [c for c in experiment.build_callbacks() if not isinstance(c, Checkpoint)]
     callbacks.append(Termination())
     progress = progress and experiment.trainer_arguments.get("enable_progress_bar", True)
     if progress and not any(isinstance(c, ProgressBar) for c in callbacks):
         callbacks.append(progress_bar())
     return build_trainer(
-        experiment, callbacks=callbacks, enable_progress_bar=progress, enable_checkpointing=False
+        experiment,
+        callbacks=callbacks,
+        forced=forced,
+        enable_progress_bar=progress,
+        enable_checkpointing=False,
     )
+
+
+def limited(loop: Any) -> str | None:
+    """``1 of 12`` batches where an evaluation of Lightning left some out; None where it did not.
+
+    Args:
+        loop: Of the trainer, after it has run.
+    """
+    loaders = loop._combined_loader.flattened if loop._combined_loader is not None else []
+    there = [sized_len(loader) for loader in loaders]
+    if None in there or sum(loop.max_batches) >= sum(there):
+        return None
+    return f"{sum(loop.max_batches)} of {sum(there)}"
 
 
 def has_test_data(task: lightning.LightningModule, data: lightning.LightningDataModule) -> bool:
@@ -126,22 +148,20 @@ def has_test_data(task: lightning.LightningModule, data: lightning.LightningData
     return is_known and (sizes is None or sizes["test"] > 0)
 
 
-def record_test(
-    run: Run, checkpoint: Path | None, metrics: dict[str, float], records: str | None = None
-) -> int:
+def record_test(run: Run, result: Result) -> int:
     """Write test.json and count; returns how often the run has been tested, this time included.
 
     Args:
         run: That was tested.
-        checkpoint: Whose weights.
-        metrics: By name.
-        records: See `Result`.
+        result: Its checkpoint, None for the weights at the training's end, its metrics, and what
+            is to be said of its records and batches.
     """
+    path = result.checkpoint
     tests = run.status.get("tests", 0) + 1
     run.update(tests=tests)
-    name = None if checkpoint is None else checkpoint.name
-    entry = {"checkpoint": name, "tests": tests, "metrics": metrics}
-    if records is not None:
-        entry["records"] = records
+    entry = {"checkpoint": path and path.name, "tests": tests, "metrics": result.metrics}
+    for name in ("records", "batches"):
+        if getattr(result, name) is not None:
+            entry[name] = getattr(result, name)
     write_text(run.test, json.dumps(entry, indent=2) + "\n")
     return tests

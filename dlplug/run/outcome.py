@@ -10,7 +10,7 @@ from dlplug.callbacks.rollback.record import FILE as ROLLBACKS
 from dlplug.callbacks.spike_rollback import SpikeRollback
 from dlplug.data.quarantine import gathered
 from dlplug.loggers.metrics_file import read_metrics
-from dlplug.run.evaluation import has_test_data, record_test
+from dlplug.run.evaluation import has_test_data, limited, record_test
 from dlplug.run.folder import Run
 from dlplug.run.metrics import Rows, best_epoch, metrics_of_epoch
 from dlplug.run.picture import draw_learning_curves
@@ -45,7 +45,9 @@ def outcome(
         tested = _test(trainer, task, datamodule, checkpoint)
         if result.is_main:
             result.run, result.checkpoint = run.path, checkpoint
-            result.tests = record_test(run, checkpoint, tested, records) if tested else None
+            if tested:
+                result.metrics, result.batches = tested, limited(trainer.test_loop)
+                result.tests = record_test(run, result)
             rows = read_metrics(run.metrics)
             monitor = (best.monitor, best.mode) if best else ("val_loss", "min")
             result.metrics = metrics_of_epoch(rows, best_epoch(rows, *monitor)) | tested

@@ -27,6 +27,10 @@ from dlplug.storage.output_file import check_output, is_regular, scratch_folder
 if TYPE_CHECKING:
     from dlplug.config.experiment import Experiment
 
+# A table that ends early looks like one of all records.
+EVERYTHING = {"limit_predict_batches": 1.0, "fast_dev_run": False}
+
+
 def predict_to_file(
     experiment: "Experiment",
     run: Run | None,
@@ -93,9 +97,9 @@ def predict_to_file(
     with ExitStack() as stack:
         spools = [stack.enter_context(closing(Spool(folder))) for _ in parts]
         for (one, task, checkpoint), spool in zip(parts, spools, strict=True):
-            trainer = evaluation_trainer(one, progress)
+            trainer = evaluation_trainer(one, progress, EVERYTHING)
             _predict(trainer, task, data_of(one), checkpoint, averaged_later(spool.add))
-        trainer = evaluation_trainer(last[0], progress)
+        trainer = evaluation_trainer(last[0], progress, EVERYTHING)
         result = Result("predict", run=run and run.path, is_main=trainer.is_global_zero)
         output = PredictionOutput(folder, tasks[-1], spools, names_of(data_of(last[0])))
         stack.enter_context(closing(output))

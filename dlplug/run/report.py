@@ -33,6 +33,8 @@ def print_result(result: Result, console: Console | None = None) -> None:
         console.print(predictions_table(result.predictions))
     if result.records is not None:
         console.print(f"{'records':<12} {result.records}", soft_wrap=True)
+    if result.batches is not None:
+        console.print(f"{'batches':<12} {result.batches}, by a limit of the trainer")
     if result.tests is not None:
         times = "once" if result.tests == 1 else f"{result.tests} times"
         console.print(f"this run has been tested {times} on the test split", soft_wrap=True)

@@ -22,6 +22,8 @@ class Result:
             that is unknown or no test took place.
         records: ``other data`` or ``another split`` where the metrics or predictions are of other
             records than those that the training kept apart; else None.
+        batches: ``1 of 12`` where a limit of the trainer left batches of a validation or test out;
+            else None.
         epochs: Epochs trained in all, or None.
         quarantined: Records that were set aside as bad; None where there were none.
         rollbacks: How often the training went back before a spike; None without `SpikeRollback`.
@@ -39,6 +41,7 @@ class Result:
     arrays: Path | None = None
     tests: int | None = None
     records: str | None = None
+    batches: str | None = None
     epochs: int | None = None
     quarantined: int | None = None
     rollbacks: int | None = None

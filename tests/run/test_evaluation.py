@@ -12,6 +12,7 @@ from dlplug.data.digits import Digits
 from dlplug.errors import CheckpointError, ConfigError
 from dlplug.run import verbs
 from dlplug.run.folder import Run
+from dlplug.run.report import print_result
 
 EMA = ("callbacks", "[{name: ema, decay: 0.9}, early_stopping, lr_monitor]")
 
@@ -152,3 +153,31 @@ def test_a_signal_ends_an_evaluation_with_its_code(trained, verb, signum):
     assert raised.value.code == 128 + signum
     assert signal.getsignal(signum) is before
     assert run.status["tests"] == tests and not list(run.path.glob("predictions*"))
+
+
+def test_a_limit_of_batches_is_told(digits_file, tmp_path, capsys):
+    """In the result and beside the run's metrics; also where the training ends with the test."""
+    experiment = config.load([digits_file], [("trainer.limit_test_batches", "1")])
+    result = verbs.fit(experiment, root=tmp_path, progress=False)
+    run, batches = Run(result.run), -(-experiment.datamodule.split_sizes["test"] // 32)
+    for one in (result, verbs.test(config.load([run.resolved]), run=run, progress=False)):
+        assert one.batches == f"1 of {batches}" == json.loads(run.test.read_text())["batches"]
+        print_result(one)
+        assert f"batches      1 of {batches}, by a limit of the trainer" in capsys.readouterr().out
+    whole = config.load([run.resolved], [("trainer.limit_test_batches", "1.0")])
+    assert verbs.test(whole, run=run, progress=False).batches is None
+    assert "batches" not in json.loads(run.test.read_text())
+    few = verbs.validate(config.load([run.resolved]), run=run, progress=False).batches
+    assert few.startswith("2 of ")
+
+
+@pytest.mark.parametrize("limit", ["limit_predict_batches: 1", "fast_dev_run: true"])
+def test_all_is_predicted_whatever_the_limit(trained, tmp_path, limit):
+    """A table that ends early looks like one of all records."""
+    name, value = limit.split(": ")
+    limited = config.load([Run(trained.run).resolved], [(f"trainer.{name}", value)])
+    result = verbs.predict(
+        limited, ckpt_path=Run(trained.run).best, output=tmp_path / "x.csv", progress=False
+    )
+    records = limited.datamodule.split_sizes["test"]
+    assert len(result.predictions.read_text().splitlines()) == 1 + records > 40
