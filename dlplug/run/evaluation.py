@@ -92,7 +92,8 @@ def evaluate(
     result.records, result.batches = records, limited(loop)
     if run is not None and result.is_main:
         result.run = run.path
-        if verb == "test" and records != OTHER_DATA:  # which is no test of the run
+        # That of another run, or on other data, is no test of this one.
+        if verb == "test" and records != OTHER_DATA and run.owns(checkpoint):
             result.tests = record_test(run, result)
     result.seconds = round(time.monotonic() - started, 3)
     return result
@@ -152,7 +153,7 @@ def record_test(run: Run, result: Result) -> int:
     """Write test.json and count; returns how often the run has been tested, this time included.
 
     Args:
-        run: That was tested.
+        run: That was tested, by a checkpoint of its own.
         result: Its checkpoint, None for the weights at the training's end, its metrics, and what
             is to be said of its records and batches.
     """

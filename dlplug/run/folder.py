@@ -187,6 +187,10 @@ class Run:
         """
         return read_status(self.path)
 
+    def owns(self, checkpoint: Path) -> bool:
+        """Whether a checkpoint is one of this run's own."""
+        return checkpoint.resolve().is_relative_to(self.checkpoints.resolve())
+
     def update(self, **values: Any) -> dict[str, Any]:
         """Change entries of run.json; returns all of them."""
         path = self.path / STATUS

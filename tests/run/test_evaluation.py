@@ -181,3 +181,16 @@ def test_all_is_predicted_whatever_the_limit(trained, tmp_path, limit):
     )
     records = limited.datamodule.split_sizes["test"]
     assert len(result.predictions.read_text().splitlines()) == 1 + records > 40
+
+
+def test_the_checkpoint_of_another_run_is_no_test_of_this_one(trained, tmp_path):
+    """A name alone, such as best.ckpt, would be taken for its own."""
+    run = Run(trained.run)
+    before = run.status["tests"], run.test.read_text()
+    foreign = tmp_path / "best.ckpt"
+    foreign.write_bytes(run.best.read_bytes())
+    result = verbs.test(again(trained), run=run, ckpt_path=foreign, progress=False)
+    assert result.checkpoint == foreign and result.tests is None
+    assert (run.status["tests"], run.test.read_text()) == before
+    assert verbs.test(again(trained), run=run, ckpt_path=run.last, progress=False).tests
+    assert json.loads(run.test.read_text())["checkpoint"] == "last.ckpt"
