@@ -82,7 +82,7 @@ def change_choices(key: str, change: Callable[[list[str]], list[str]]) -> list[s
     temporary = path.with_suffix(f".{os.getpid()}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with _locked(path.parent):
+        with locked(path.parent):
             content = _content()
             changed = change(list(content.get(key, [])))
             if changed != content.get(key, []):
@@ -101,7 +101,7 @@ def change_choices(key: str, change: Callable[[list[str]], list[str]]) -> list[s
 
 
 @contextmanager
-def _locked(folder: Path) -> Iterator[None]:
+def locked(folder: Path) -> Iterator[None]:
     """Be alone among the processes that write here; a lock of the folder leaves no file."""
     handle = os.open(folder, os.O_RDONLY)
     try:

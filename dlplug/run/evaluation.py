@@ -158,11 +158,11 @@ def record_test(run: Run, result: Result) -> int:
             is to be said of its records and batches.
     """
     path = result.checkpoint
-    tests = run.status.get("tests", 0) + 1
-    run.update(tests=tests)
-    entry = {"checkpoint": path and path.name, "tests": tests, "metrics": result.metrics}
-    for name in ("records", "batches"):
-        if getattr(result, name) is not None:
-            entry[name] = getattr(result, name)
-    write_text(run.test, json.dumps(entry, indent=2) + "\n")
+    with run.changing() as status:
+        tests = status["tests"] = status.get("tests", 0) + 1
+        entry = {"checkpoint": path and path.name, "tests": tests, "metrics": result.metrics}
+        for name in ("records", "batches"):
+            if getattr(result, name) is not None:
+                entry[name] = getattr(result, name)
+        write_text(run.test, json.dumps(entry, indent=2) + "\n")
     return tests

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from dlplug.errors import RunError
+from dlplug.plugin.choices import locked
 from dlplug.run.lock import LOCK
 from dlplug.storage.checkpoint import BEST, LAST, PREVIOUS
 from dlplug.storage.files import write_text
@@ -191,11 +192,23 @@ class Run:
         """Whether a checkpoint is one of this run's own."""
         return checkpoint.resolve().is_relative_to(self.checkpoints.resolve())
 
+    @contextmanager
+    def changing(self) -> Iterator[dict[str, Any]]:
+        """Entries of run.json, which are written after the block; one process at a time.
+
+        Raises:
+            RunError: run.json is damaged.
+        """
+        path = self.path / STATUS
+        with locked(self.path):
+            status = self.status if path.exists() else {}
+            yield status
+            write_text(path, json.dumps(status, indent=2) + "\n")
+
     def update(self, **values: Any) -> dict[str, Any]:
         """Change entries of run.json; returns all of them."""
-        path = self.path / STATUS
-        status = (self.status if path.exists() else {}) | values
-        write_text(path, json.dumps(status, indent=2) + "\n")
+        with self.changing() as status:
+            status.update(values)
         return status
 
     def finish(self, status: str) -> None:

@@ -3,6 +3,8 @@
 import json
 import os
 import signal
+import subprocess
+from pathlib import Path
 
 import lightning
 import pytest
@@ -13,6 +15,7 @@ from dlplug.errors import CheckpointError, ConfigError
 from dlplug.run import verbs
 from dlplug.run.folder import Run
 from dlplug.run.report import print_result
+from tests import forked
 
 EMA = ("callbacks", "[{name: ema, decay: 0.9}, early_stopping, lr_monitor]")
 
@@ -194,3 +197,38 @@ def test_the_checkpoint_of_another_run_is_no_test_of_this_one(trained, tmp_path)
     assert (run.status["tests"], run.test.read_text()) == before
     assert verbs.test(again(trained), run=run, ckpt_path=run.last, progress=False).tests
     assert json.loads(run.test.read_text())["checkpoint"] == "last.ckpt"
+
+
+COUNTING = """
+import sys
+from pathlib import Path
+from dlplug.run.evaluation import record_test
+from dlplug.run.folder import Run
+from dlplug.run.result import Result
+print("ready", flush=True)
+sys.stdin.readline()
+for _ in range(100):
+    record_test(Run(Path(sys.argv[1])), Result("test", {"test_loss": 0.5}))
+"""
+
+
+def test_tests_at_the_same_time_are_all_counted(tmp_path):
+    """Two processes with a hundred each; the last count stands beside the metrics as well."""
+    run = Run.create(tmp_path, "x")
+    script = tmp_path / "count.py"
+    script.write_text(COUNTING)
+    command = [forked.python(), str(script), str(run.path)]
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
+    counting = [
+        subprocess.Popen(command, stdout=subprocess.PIPE, stdin=subprocess.PIPE, env=environment)
+        for _ in range(2)
+    ]
+    ready = [process.stdout.readline() for process in counting]
+    for process in counting:
+        process.stdin.write(b"go\n")
+        process.stdin.flush()
+    assert [process.wait(300) for process in counting] == [0, 0] and ready == [b"ready\n"] * 2
+    for process in counting:
+        process.stdin.close()
+        process.stdout.close()
+    assert run.status["tests"] == json.loads(run.test.read_text())["tests"] == 200
