@@ -41,7 +41,7 @@ def fit(
 
     Args:
         experiment: What to train.
-        name: Of the run; None for the experiment's name.
+        name: Of the run; None for the experiment's name, or that of the run that goes on.
         resume: ``auto`` goes on with the newest unfinished run of that name or starts one;
             anything else names a run that goes on (see `Run.find`). None starts a new one.
         ckpt_path: A checkpoint from which a new run goes on.
@@ -54,7 +54,7 @@ def fit(
     Raises:
         DlplugError: something does not fit; nothing has been written.
     """
-    name = name or experiment.name
+    given, name = name, name or experiment.name
     if resume is not None and ckpt_path is not None:
         raise ConfigError(
             "resume and ckpt_path exclude each other",
@@ -62,7 +62,8 @@ def fit(
         )
     continued = None
     if resume is not None:
-        continued = Run.unfinished(root, name) if resume == AUTO else Run.find(resume, root)
+        is_auto = resume == AUTO
+        continued = Run.unfinished(root, name) if is_auto else _named(Run.find(resume, root), given)
     if locked is not False:
         default = continued.lock if continued else Path(LOCK)
         path = default if locked is True else Path(locked)
@@ -157,6 +158,20 @@ def _who() -> str:
     """This process, where a launcher started several; empty for the only one."""
     is_one_of_many = any(name in os.environ for name in ("LOCAL_RANK", "RANK", "SLURM_PROCID"))
     return f"process {rank_zero_only.rank}" if is_one_of_many else ""
+
+
+def _named(run: Run, name: str | None) -> Run:
+    """The run that goes on, under the name that it has.
+
+    Raises:
+        ConfigError: it is to have another.
+    """
+    if name not in (None, run.name):
+        raise ConfigError(
+            f"the name {name!r} would say nothing: {run.path} goes on under its own",
+            fix=f"leave the name out, or start a run of that name: --ckpt_path {run.last}",
+        )
+    return run
 
 
 def _newest(run: Run) -> Path:

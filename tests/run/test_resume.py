@@ -426,3 +426,11 @@ def test_another_loss_is_refused(tmp_path, experiment):
     result = fit(experiment(*other), tmp_path, ckpt_path=first.last)
     assert state(Run(result.run).best)["epoch"] == 2
     fit(experiment(LONGER, ("loss", "focal")), tmp_path, resume="tiny/1")
+
+
+def test_a_run_that_goes_on_keeps_its_name(tmp_path, experiment):
+    """Another one would say nothing."""
+    fit(experiment(), tmp_path)
+    with pytest.raises(ConfigError, match=r"the name 'other' would say nothing: .* its own"):
+        fit(experiment(LONGER), tmp_path, resume="tiny", name="other")
+    assert fit(experiment(LONGER), tmp_path, resume="tiny", name="tiny").epochs == 3
