@@ -12,7 +12,7 @@ from dlplug.errors import InvalidValueError, suggestion
 from dlplug.plugin import Registry
 
 ROOT = Option("root", "folder of the runs (default runs)", "DIR")
-STATES = ("finished", "failed", "interrupted", "died")
+STATES = ("finished", "failed", "interrupted", "died", "damaged")
 SHARED = (ROOT, JSON)
 HOME = "dlplug.cli.runs"
 FORMS = {

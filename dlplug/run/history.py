@@ -13,6 +13,9 @@ from dlplug.errors import RunError
 from dlplug.run.folder import Run
 from dlplug.storage import manifest
 from dlplug.storage.files import remove_litter
+from dlplug.storage.runs import STATUS
+
+DAMAGED = "damaged"
 
 
 def all_runs(root: str | os.PathLike, name: str | None = None) -> list[Run]:
@@ -28,23 +31,22 @@ def all_runs(root: str | os.PathLike, name: str | None = None) -> list[Run]:
     else:
         folders = sorted(p for p in Path(root).iterdir()) if Path(root).is_dir() else []
         runs = [run for folder in folders for run in Run.of_name(root, folder.name)]
-    return sorted(runs, key=lambda run: (run.status["started"], run.number), reverse=True)
+    return sorted(runs, key=lambda run: (_status(run)["started"], run.number), reverse=True)
 
 
 def summary(run: Run) -> dict[str, Any]:
     """What a list shows of a run, as plain data.
 
     Returns:
-        ``name``, ``number``, ``path``, ``status``, ``started`` (seconds since 1970), ``seconds``,
-        ``tests`` (how often the test split was looked at), ``metrics`` of the last test, and
-        ``bytes`` on the disk.
+        ``name``, ``number``, ``path``, ``status`` (`DAMAGED` where run.json or test.json cannot be
+        read), ``started`` (seconds since 1970), ``seconds``, ``tests`` (how often the test split
+        was looked at), ``metrics`` of the last test, and ``bytes`` on the disk.
     """
-    status = run.status
-    state = status["status"]
+    status, metrics = _status(run), _test_metrics(run)
+    state = DAMAGED if metrics is None else status["status"]
     if state == "running" and not run.is_held():
         state = "died"  # its process ended without a word
     end = status.get("finished") or (time.time() if state == "running" else None)
-    metrics = json.loads(run.test.read_text())["metrics"] if run.test.is_file() else {}
     return {
         "name": run.name,
         "number": run.number,
@@ -53,7 +55,7 @@ def summary(run: Run) -> dict[str, Any]:
         "started": status["started"],
         "seconds": None if end is None else round(end - status["started"], 1),
         "tests": status.get("tests", 0),
-        "metrics": metrics,
+        "metrics": metrics or {},
         "bytes": _size(run.path),
     }
 
@@ -73,7 +75,7 @@ def removable(
 
     Args:
         runs: The newest first.
-        statuses: Only runs in one of these states; empty for any.
+        statuses: Only runs in one of these states; empty for any but `DAMAGED`.
         keep: The newest so many of each name stay.
         days: Only runs that started longer ago.
     """
@@ -83,8 +85,9 @@ def removable(
         kept[run.name] = kept.get(run.name, 0) + 1
         shown = summary(run)
         is_old = time.time() - shown["started"] >= days * 86400
-        is_meant = not statuses or shown["status"] in statuses
-        if kept[run.name] > keep and is_old and is_meant and shown["status"] != "running":
+        is_meant = shown["status"] in statuses if statuses else shown["status"] != DAMAGED
+        is_free = shown["status"] != "running" and not run.is_held()
+        if kept[run.name] > keep and is_old and is_meant and is_free:
             found.append(run)
     return found
 
@@ -102,6 +105,27 @@ def remove(run: Run) -> int:
         remove_litter(run.path)
         shutil.rmtree(run.path)
     return size
+
+
+def _status(run: Run) -> dict[str, Any]:
+    """What run.json says; of a damaged one, that it is damaged, and from when it is."""
+    try:
+        return run.status
+    except RunError:
+        with suppress(FileNotFoundError):
+            return {"status": DAMAGED, "started": (run.path / STATUS).stat().st_mtime}
+        raise
+
+
+def _test_metrics(run: Run) -> dict[str, float] | None:
+    """Of the last test; empty where there was none, and None where test.json is damaged."""
+    try:
+        metrics = json.loads(run.test.read_text(encoding="utf-8"))["metrics"]
+        return {name: float(value) for name, value in metrics.items()}
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError, LookupError, TypeError, AttributeError):
+        return None
 
 
 def _size(place: Path) -> int:

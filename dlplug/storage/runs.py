@@ -71,6 +71,7 @@ def read_status(folder: Path) -> dict[str, Any]:
         status = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise RunError(f"{path} is missing or damaged: {error}") from error
-    if not isinstance(status, dict) or not {"status", "started"} <= status.keys():
+    is_whole = isinstance(status, dict) and {"status", "started"} <= status.keys()
+    if not is_whole or not isinstance(status["started"], (int, float)):
         raise RunError(f"{path} is damaged: it does not say how the run stands")
     return status

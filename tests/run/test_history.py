@@ -147,3 +147,20 @@ def test_bad_arguments_are_refused(root):
             call(root, "prune", *pair)
     with pytest.raises(InvalidValueError, match="needs a run"):
         call(root, "show")
+
+
+@pytest.mark.parametrize("name", ["run.json", "test.json"])
+@pytest.mark.parametrize("text", ['{"status": "fin', "[]", '{"status": 1, "metrics": 1}'])
+def test_a_damaged_run_is_listed_as_such(root, capsys, name, text):
+    """The others are there as before, and it is removed only where its state is named."""
+    (root / "big" / "1" / name).write_text(text)
+    call(root, "list", "--json")
+    rows = json.loads(capsys.readouterr().out)["runs"]
+    states = {f"{row['name']}/{row['number']}": row["status"] for row in rows}
+    assert states == {"big/1": "damaged", "big/2": "failed", "big/3": "died", "small/1": "finished"}
+    call(root, "list")
+    assert "damaged" in capsys.readouterr().out
+    call(root, "prune", "--keep", "0", "--json")
+    assert set(names(capsys)) == {"big/3", "big/2", "small/1"}
+    call(root, "prune", "--keep", "0", "--status", "damaged", "--yes", "--json")
+    assert names(capsys) == ["big/1"] and not (root / "big" / "1").exists()
