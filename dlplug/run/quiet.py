@@ -29,18 +29,26 @@ KNOWN = (
 )
 
 
+LEVELS = {
+    "lightning.pytorch": logging.WARNING,
+    "lightning.fabric": logging.WARNING,
+    # Their reports, which somebody has asked for, are remarks, too.
+    "lightning.pytorch.profilers": logging.INFO,
+}
+
+
 @contextmanager
 def quiet() -> Iterator[None]:
     """Leave out the known warnings, and Lightning's remarks below the level of a warning."""
-    loggers = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric")]
-    levels = [logger.level for logger in loggers]
+    loggers = {logging.getLogger(name): level for name, level in LEVELS.items()}
+    before = [logger.level for logger in loggers]
     with warnings.catch_warnings():
         for message in KNOWN:
             warnings.filterwarnings("ignore", message=message)
-        for logger in loggers:
-            logger.setLevel(logging.WARNING)
+        for logger, level in loggers.items():
+            logger.setLevel(level)
         try:
             yield
         finally:
-            for logger, level in zip(loggers, levels, strict=True):
+            for logger, level in zip(loggers, before, strict=True):
                 logger.setLevel(level)

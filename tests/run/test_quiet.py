@@ -28,3 +28,15 @@ def test_the_levels_are_put_back():
         assert logger.level == logging.WARNING
         raise ZeroDivisionError
     assert logger.level == before
+
+
+def test_what_a_profiler_reports_is_shown(caplog):
+    """Somebody has asked for it; Lightning writes it as a remark."""
+    from lightning.pytorch.profilers import SimpleProfiler
+
+    profiler = SimpleProfiler()
+    with profiler.profile("one_action"):
+        pass
+    with quiet():
+        profiler.describe()
+    assert "one_action" in caplog.text
