@@ -1,5 +1,6 @@
 """From a name in the config to a component with checked arguments."""
 
+import math
 from dataclasses import dataclass, field
 
 from dlplug.config.bound import Bound
@@ -159,7 +160,10 @@ class Binder:
             if kind is not None:
                 bound.values[parameter.name] = self._bind_nested(kind, node, key)
             else:
-                bound.values[parameter.name] = check(parameter, node, key, self.trust)
+                value = check(parameter, node, key, self.trust)
+                if bound.kind == "optimizers":
+                    _refuse_infinite(value.plain, key, node)
+                bound.values[parameter.name] = value
 
     def _data_knows(self, bound: Bound, parameter: Parameter) -> bool:
         return bound.traits.is_filled and self.facts.value_for(parameter.name) is not None
@@ -250,3 +254,9 @@ def _unregistered(kind: str, path: str, target: object) -> Component:
     component = Component(kind, path, distribution, version, f"{module}:{attribute}")
     component.status, component.value = Status.LOADED, target
     return component
+
+
+def _refuse_infinite(value: object, key: str, node: Node) -> None:
+    """Optimizers of torch take an infinite rate, and 1e400 is one without saying so."""
+    if isinstance(value, float) and not math.isfinite(value):
+        raise InvalidValueError(f"{key} must be finite, got {value}", where=f"{node.origin}, {key}")

@@ -20,6 +20,9 @@ from dlplug.tasks.language_modelling import LanguageModelling
 if TYPE_CHECKING:
     from dlplug.config.experiment import Experiment
 
+# What a generator of torch takes.
+MAX_SEED = 2**64 - 1
+
 
 @dataclass
 class Generated:
@@ -73,6 +76,10 @@ def generate_text(
             machine has not.
     """
     check_sampling(max_tokens, temperature, top_k, top_p)
+    if not 0 <= seed <= MAX_SEED:
+        raise InvalidValueError(
+            f"generate: seed = {seed} is out of range", known=f"0 to {MAX_SEED}"
+        )
     spec = experiment.data_spec
     task = task_of(experiment, checkpoint)
     if not isinstance(task, LanguageModelling) or task.objective != "causal":

@@ -87,7 +87,9 @@ def choose(
     scores[list(banned)] = -torch.inf
     if temperature == 0:
         return int(scores.argmax())
-    ranked, order = (scores / temperature).sort(descending=True, stable=True)
+    # From the highest one, which is then 0: divided by almost nothing, two could be infinite.
+    scores = (scores - scores.max()) / temperature
+    ranked, order = scores.sort(descending=True, stable=True)
     probabilities = ranked[:top_k].softmax(dim=0)
     if top_p is not None:
         # A token stays if those before it do not reach top_p: the first one always does.

@@ -247,3 +247,11 @@ def test_a_parameter_called_command_takes_plain_values(experiment, fake_distribu
     fake_distribution("acme-shell", "1", entry_points=lines, modules={"acme_shell": source})
     made = experiment("data: squares\narchitecture: {name: shell, command: ls}\n")
     assert made.resolved["architecture"]["command"] == "ls"
+
+
+@pytest.mark.parametrize("lr", [".inf", "1e400", ".nan"])
+def test_numbers_of_an_optimizer_are_finite(experiment, tmp_path, lr):
+    """As text, `inf` is refused as text; these are numbers, and torch would train with them."""
+    with pytest.raises(InvalidValueError, match=r"optimizer.lr must be finite, got (inf|nan)") as e:
+        experiment(BASE + f"optimizer: {{name: sgd, lr: {lr}}}\n")
+    assert e.value.where == f"{tmp_path}/a.yaml, line 3, optimizer.lr"

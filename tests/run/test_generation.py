@@ -141,3 +141,14 @@ def test_an_encoder_continues_nothing(tmp_path):
     run, experiment = trained(tmp_path, "masked")
     with pytest.raises(ConfigError, match="task language_modelling did not learn to continue"):
         generate_text(experiment, run.weights, "str")
+
+
+@pytest.mark.parametrize("seed", [-1, 2**64])
+def test_a_seed_out_of_range_is_refused(alphabet, seed):
+    """The range is that of torch's generators; its ends are taken."""
+    run, spec = alphabet
+    experiment = config.load([run.resolved], data_spec=spec)
+    with pytest.raises(InvalidValueError, match=f"seed = {seed} is out of range"):
+        generate_text(experiment, run.weights, "a", seed=seed, max_tokens=1)
+    for right in (0, 2**64 - 1):
+        generate_text(experiment, run.weights, "a", seed=right, max_tokens=1)
