@@ -14,6 +14,8 @@ Table = Callable[[Predictions], tuple[list[str], Iterable[list]]]
 class PredictionTable:
     """CSV with an index in front, and the names of the inputs; numbers with six digits.
 
+    A task that knows how many digits its numbers have gives them as text.
+
     Args:
         file: Open.
         table: Gives columns, and rows, of a batch of predictions: `Task.prediction_table`.

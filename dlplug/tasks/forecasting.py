@@ -81,7 +81,7 @@ class Forecasting(Regression):
         return output + last_BK.view(len(output), 1, K, *((1,) if self.quantiles else ()))
 
     def predicted(self, output: Tensor) -> Tensor:
-        """``(B, H, K)``, or ``(B, H, K, Q)`` with rising quantiles, in the original unit."""
+        """``(B, H, K)``, or ``(B, H, K, Q)`` with rising quantiles, in the unit, float64."""
         if self.quantiles is None:
             return self._in_unit(output)
         # Sorted for the reason that `Regression` gives.
@@ -95,7 +95,7 @@ class Forecasting(Regression):
         ends = [f"_q{q:g}" for q in self.quantiles] if self.quantiles else [""]
         steps = range(1, self.data_spec.horizon + 1)
         columns = [f"{name}_h{step}{end}" for step in steps for name in names for end in ends]
-        return columns, predictions.flatten(1).tolist()
+        return columns, self._cells(predictions)
 
     def check_output(self, output: Any, batch: Any) -> None:
         """Targets ``(B, H, K)``."""

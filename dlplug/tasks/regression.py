@@ -1,10 +1,10 @@
 """Numbers for each record, or quantiles of them."""
 
+import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import Any, ClassVar
 
-import torch
 from torch import Tensor, nn
 
 from dlplug.data.spec import DataSpec
@@ -42,11 +42,6 @@ class Regression(Task):
     ):
         super().__init__(architecture, loss, **slots)
         self.quantiles = checked(quantiles, "regression")
-        spec = self.data_spec
-        for name, values in (("target_mean", spec.target_mean), ("target_std", spec.target_std)):
-            tensor = None if values is None else torch.tensor(values, dtype=torch.float32)
-            # They are in the data spec, which every checkpoint has.
-            self.register_buffer(name, tensor, persistent=False)
 
     @classmethod
     def complete(cls, spec: DataSpec, quantiles: Sequence[float] | None = None) -> DataSpec:
@@ -61,7 +56,7 @@ class Regression(Task):
         return replace(spec, num_outputs=width, quantiles=quantiles, per_position=False)
 
     def measured(self, output: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-        """Predictions (the medians) and targets ``(B, K)`` in the original unit."""
+        """Predictions (the medians) and targets ``(B, K)`` in the original unit, float64."""
         predicted = self.predicted(output)
         if self.quantiles is not None:
             predicted = predicted[..., self.quantiles.index(0.5)]
@@ -72,7 +67,7 @@ class Regression(Task):
         return {} if self.quantiles is None else {"predicted_quantiles": self.predicted(output)}
 
     def predicted(self, output: Tensor) -> Tensor:
-        """``(B, K)``, or ``(B, K, Q)`` with rising quantiles, in the original unit."""
+        """``(B, K)``, or ``(B, K, Q)`` with rising quantiles, in the original unit, float64."""
         if self.quantiles is None:
             return self._in_unit(output)
         values_BKQ = output.unflatten(-1, (-1, len(self.quantiles)))
@@ -87,7 +82,7 @@ class Regression(Task):
         names = names or tuple(f"target_{i}" for i in range(predictions.shape[1]))
         if self.quantiles is not None:
             names = tuple(f"{name}_q{q:g}" for name in names for q in self.quantiles)
-        return list(names), predictions.flatten(1).tolist()
+        return list(names), self._cells(predictions)
 
     def check_output(self, output: Any, batch: Any) -> None:
         """Targets ``(B, K)``, and one output for each quantile of each."""
@@ -100,11 +95,37 @@ class Regression(Task):
         check_rows(output, inputs, width, "targets" if self.quantiles is None else "quantiles")
 
     def _in_unit(self, values: Tensor) -> Tensor:
-        """Standardised values ``(..., K)`` in the original unit."""
-        values = values if values.dtype == torch.float64 else values.float()
-        if self.target_std is not None:
-            values = values * self.target_std
-        return values if self.target_mean is None else values + self.target_mean
+        """Standardised values ``(..., K)`` in the original unit, float64.
+
+        In float32 nothing would be left of the differences between targets around 1e9. The unit is
+        no buffer: a training in half precision would round those.
+        """
+        values, spec = values.double(), self.data_spec
+        if spec.target_std is not None:
+            values = values * values.new_tensor(spec.target_std)
+        return values if spec.target_mean is None else values + values.new_tensor(spec.target_mean)
+
+    def _cells(self, predictions: Tensor) -> list[list]:
+        """Rows of a table of predictions ``(B, ..., K)`` or ``(B, ..., K, Q)`` in their unit."""
+        rows = predictions.flatten(1).tolist()
+        if self.data_spec.target_std is None or not rows:
+            return rows
+        stds = [std for std in self.data_spec.target_std for _ in self.quantiles or (1,)]
+        stds *= len(rows[0]) // len(stds)
+        return [[in_digits(*pair) for pair in zip(row, stds, strict=True)] for row in rows]
+
+
+def in_digits(value: float, std: float) -> str:
+    """A number with six digits, or with more where they lie above a millionth of a spread.
+
+    Args:
+        value: Any.
+        std: The spread, above 0: 1000000002.5 has six digits of a spread of 10 in its last ones.
+    """
+    ratio = abs(value) / std
+    more = math.ceil(math.log10(ratio)) if 1 < ratio < math.inf else 0
+    # Beyond 17 digits float64 holds nothing.
+    return f"{value:.{min(6 + more, 17)}g}"
 
 
 def checked(quantiles: Sequence[float] | None, task: str) -> tuple[float, ...] | None:

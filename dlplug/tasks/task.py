@@ -136,7 +136,8 @@ class Task(Optimization, CarriedStates):
     def prediction_table(self, predictions: Any) -> tuple[list[str], Iterable[list]]:
         """Columns, and one row for each record, of a batch of predictions.
 
-        The columns are the same for every batch.
+        The columns are the same for every batch. Numbers are written with six digits, text as it
+        is.
 
         Args:
             predictions: As `predicted` gives them: a tensor, or a list when their shapes differ.

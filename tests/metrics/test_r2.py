@@ -22,6 +22,20 @@ def test_it_equals_scikit_learn(offset):
     )
 
 
+def test_the_data_says_what_lies_far_from_0():
+    """Nothing is left of the variance of numbers around 1e9 without their mean."""
+    output, target = torch.randn(2, 40, 2, generator=torch.Generator().manual_seed(0)).double()
+    expected = r2_score(target, output)
+    found = {}
+    for mean in (None, (1e9, -1e9)):
+        metric = R2(mean)
+        level = torch.tensor([[1e9, -1e9]], dtype=torch.float64)
+        metric.update(output + level, target + level)
+        found[mean] = float(metric.compute())
+    assert found[(1e9, -1e9)] == pytest.approx(expected, abs=1e-5)
+    assert abs(found[None] - expected) > 1e-2  # without it, so that the test shows something
+
+
 def test_one_record_has_no_variance():
     """NaN, and no error in the middle of a training."""
     metric = R2()

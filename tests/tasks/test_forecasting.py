@@ -1,5 +1,6 @@
 """Forecasting: widths, units, tables, and forecasts better than the last value and the season."""
 
+from dataclasses import replace
 from importlib.util import find_spec
 
 import pytest
@@ -55,6 +56,19 @@ def test_metrics_are_in_the_original_unit():
     assert truth.tolist() == [[[10, 20], [10, 20]]]
 
 
+@pytest.mark.parametrize("level", [0.0, 1e9])
+def test_no_level_takes_digits_away(level):
+    """The same MASE for a series that lies elsewhere, and a table that tells its values apart."""
+    spec = replace(SPEC, target_mean=(level, level))
+    task = Forecasting(Fixed(4), mse, data_spec=spec)
+    output, target = task.output_and_target((torch.zeros(1, 5, 3), torch.zeros(1, 2, 2)))
+    metric = MASE((1.0, 1.0))
+    metric.update(*task.measured(output, target))
+    assert float(metric.compute()) == (0 * 2 + 1 * 4 + 2 * 2 + 3 * 4) / 4
+    _, rows = task.prediction_table(task.predicted(output + 0.25))
+    assert [float(cell) - level for cell in rows[0]] == [0.5, 5, 4.5, 13]
+
+
 def test_quantiles_are_sorted_and_the_median_is_measured():
     """The table has a column for each step, target and quantile."""
     task = Forecasting(Fixed(12), QuantileLoss(QUANTILES), QUANTILES, data_spec=SPEC)
@@ -63,7 +77,7 @@ def test_quantiles_are_sorted_and_the_median_is_measured():
     assert forecast.tolist() == [[[10 - 2, 20 - 16], [10 - 14, 20 - 40]]]
     columns, rows = task.prediction_table(task.predicted(output))
     assert columns[:4] == ["a_h1_q0.1", "a_h1_q0.5", "a_h1_q0.9", "b_h1_q0.1"]
-    assert len(columns) == 12 and rows[0][:3] == [6, 8, 10]
+    assert len(columns) == 12 and rows[0][:3] == ["6", "8", "10"]
 
 
 def test_the_table_has_a_row_for_each_window():
@@ -71,7 +85,7 @@ def test_the_table_has_a_row_for_each_window():
     task = Forecasting(Fixed(4), mse, data_spec=SPEC)
     columns, rows = task.prediction_table(task.predict_step(torch.zeros(2, 5, 3), 0))
     assert columns == ["a_h1", "b_h1", "a_h2", "b_h2"]
-    assert rows == [[10, 24, 14, 32]] * 2
+    assert rows == [["10", "24", "14", "32"]] * 2
 
 
 @pytest.mark.parametrize("quantiles", [None, QUANTILES])

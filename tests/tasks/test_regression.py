@@ -1,15 +1,21 @@
 """Regression: units, quantiles, tables of predictions, and that it learns."""
 
+import math
+
 import numpy as np
 import pytest
 import torch
+from sklearn.metrics import r2_score
 from torch import nn
 
 from dlplug.data.spec import DataSpec
 from dlplug.errors import ConfigError, DataError, InvalidValueError
 from dlplug.losses.mse import MSELoss
 from dlplug.losses.quantile import QuantileLoss
-from dlplug.tasks.regression import Regression
+from dlplug.metrics.mae import MAE
+from dlplug.metrics.r2 import R2
+from dlplug.metrics.rmse import RMSE
+from dlplug.tasks.regression import Regression, in_digits
 
 SPEC = DataSpec(
     num_features=4,
@@ -44,10 +50,42 @@ def test_metrics_and_predictions_are_in_the_original_unit():
     assert task().predicted(output.bfloat16()).tolist() == [[110.0, -7.0]]
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("level", [0.0, 1e9, -1e12])
+def test_no_level_takes_digits_away(level, dtype):
+    """Metrics and the table are as exact around 1e9 as around 0, and in half precision."""
+    spec = DataSpec(num_targets=2, target_mean=(level, level), target_std=(4.0, 2.0))
+    metrics = {"mae": MAE(), "rmse": RMSE(), "r2": R2(spec.target_mean)}
+    module = task(data_spec=spec, metrics=metrics).to(dtype)
+    target = torch.tensor([[0.5, -1.0], [-1.0, 0.25], [0.125, 2.0]])
+    output = target + torch.tensor([[0.25, -0.5], [0.0, 0.5], [-0.25, 0.0]])
+    for metric in metrics.values():
+        metric.update(*module.measured(output.to(dtype), target))
+    found = {name: float(metric.compute()) for name, metric in metrics.items()}
+    unit = np.array([4.0, 2.0])
+    truth, guess = target.numpy() * unit, output.numpy() * unit
+    assert found["mae"] == pytest.approx(np.abs(guess - truth).mean(), rel=1e-4)
+    assert found["rmse"] == pytest.approx(np.sqrt(np.square(guess - truth).mean()), rel=1e-4)
+    assert found["r2"] == pytest.approx(r2_score(truth, guess), rel=1e-4)
+    _, rows = module.prediction_table(module.predicted(output.to(dtype)))
+    shown = np.array([[float(cell) for cell in row] for row in rows])
+    assert np.abs(shown - level - guess).max() <= 1e-3
+
+
+def test_the_table_shows_a_millionth_of_the_spread():
+    """And six digits of what is smaller than the spread."""
+    assert in_digits(1e9 + 2.34567891, 1.0) == "1000000002.345679"
+    assert in_digits(0.00012345678, 10.0) == "0.000123457"
+    assert in_digits(-123.456789, 10.0) == "-123.45679"
+    assert [in_digits(value, 1.0) for value in (0.0, math.inf, math.nan)] == ["0", "inf", "nan"]
+    assert in_digits(0.1, 1e-30) == "0.10000000000000001"
+
+
 def test_data_without_units_are_left_alone():
     """No mean and no standard deviation in the spec."""
     module = task(data_spec=DataSpec(num_targets=2))
     assert module.predicted(torch.ones(1, 2)).tolist() == [[1.0, 1.0]]
+    assert module.prediction_table(torch.ones(1, 2))[1] == [[1.0, 1.0]]
 
 
 def test_quantiles_rise_and_the_median_is_measured():
@@ -63,7 +101,7 @@ def test_the_table_names_targets_and_quantiles():
     assert task().prediction_table(torch.ones(3, 2))[0] == ["price", "weight"]
     columns, rows = task([0.5, 0.9]).prediction_table(torch.arange(4.0).view(1, 2, 2))
     assert columns == ["price_q0.5", "price_q0.9", "weight_q0.5", "weight_q0.9"]
-    assert rows == [[0.0, 1.0, 2.0, 3.0]]
+    assert rows == [["0", "1", "2", "3"]]
     module = task(data_spec=DataSpec(num_targets=2))
     assert module.prediction_table(torch.ones(1, 2))[0] == ["target_0", "target_1"]
 

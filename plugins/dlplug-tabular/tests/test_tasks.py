@@ -47,7 +47,8 @@ def test_numbers_are_the_members_mean_in_their_unit():
     """For metrics and predictions."""
     task = EnsembleRegression(nn.Identity(), functional.mse_loss, data_spec=SPEC)
     outputs = SCORES[..., :2]
-    expected = outputs.mean(1) * torch.tensor([3.0, 4.0]) + torch.tensor([1.0, 2.0])
+    unit = torch.tensor([[1.0, 2.0], [3.0, 4.0]], dtype=torch.float64)
+    expected = outputs.mean(1) * unit[1] + unit[0]
     torch.testing.assert_close(task.predicted(outputs), expected)
     torch.testing.assert_close(task.measured(outputs, outputs[:, 0])[0], expected)
 
