@@ -59,7 +59,7 @@ def read_pair(
             known=", ".join(map(str, values)),
             fix="name it in data.classes, or set data.ignore",
         )
-    return image_pixels(image, size, fit, greyscale), classes
+    return image_pixels(image, str(image_path), size, fit, greyscale), classes
 
 
 def mask_values(mask, path: Path) -> np.ndarray:

@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".pgm", ".ppm")
 FITS = ("crop", "stretch")
+# Formats that hold 8 or 16 bits a value, of which Pillow gives 16 as the mode of 32 bits: of PNG in
+# versions below 11.3.
+SIXTEEN_BITS = ("PNG", "PPM", "JPEG2000")
 
 
 def sides(image_size: int | Sequence[int], name: str) -> tuple[int, int]:
@@ -91,7 +94,8 @@ def open_image(path: Path | BinaryIO, name: str | None = None) -> "Image":
     try:
         with Image.open(path) as image:
             image.load()
-            return ImageOps.exif_transpose(image)
+            is_wide = image.mode == "I" and image.format in SIXTEEN_BITS
+            return ImageOps.exif_transpose(image.convert("I;16") if is_wide else image)
     # Pillow answers a broken file with nearly anything: OSError, SyntaxError, struct.error, ...
     except Exception as error:
         raise DataError(
@@ -122,22 +126,33 @@ def fitted(image: "Image", size: tuple[int, int], fit: str, is_mask: bool = Fals
 def read_pixels(path: Path, size: tuple[int, int], fit: str, greyscale: bool) -> np.ndarray:
     """The pixels of a file, ``(C, H, W)`` uint8; C is 1 for greyscale, else 3.
 
+    8 bits a value stay, 16 bits are scaled by 255 / 65535, whatever the largest value of the image.
+
     Raises:
-        DataError: names a file that cannot be read.
+        DataError: names a file that cannot be read, or that holds 32 bits a value: nothing says
+            which of them is white.
     """
-    return image_pixels(open_image(path), size, fit, greyscale)
+    return image_pixels(open_image(path), str(path), size, fit, greyscale)
 
 
-def image_pixels(image: "Image", size: tuple[int, int], fit: str, greyscale: bool) -> np.ndarray:
-    """The pixels of an image, as `read_pixels` gives them."""
-    if image.mode.startswith(("I", "F")):
-        # Pillow would cut 16 bits off at 255 instead of scaling them.
-        values = np.asarray(image, np.float64)
+def image_pixels(
+    image: "Image", name: str, size: tuple[int, int], fit: str, greyscale: bool
+) -> np.ndarray:
+    """The pixels of an image, as `read_pixels` gives them; ``name`` is for the message."""
+    if image.mode in ("I", "F"):
+        kind = "whole numbers" if image.mode == "I" else "fractions"
+        raise DataError(
+            f"{name} holds {kind} of 32 bits, and nothing says which is black and which white",
+            known="8 or 16 bits a value",
+            fix="save all images with 16 bits, by one range for all:"
+            " ((values - low) / (high - low) * 65535).round().astype('uint16')",
+        )
+    if image.mode.startswith("I;16"):
         from PIL import Image
 
-        is_wide = image.mode.startswith("I;16") or values.max() > 255
-        top = 65535 if is_wide else 255
-        image = Image.fromarray((values * (255 / top)).clip(0, 255).astype(np.uint8))
+        # Pillow would cut 16 bits off at 255 instead of scaling them.
+        values = np.asarray(image, np.float64)
+        image = Image.fromarray((values * (255 / 65535)).astype(np.uint8))
     pixels = np.asarray(fitted(image.convert("L" if greyscale else "RGB"), size, fit))
     # A copy: what Pillow gives may not be written to, which torch warns of.
     return np.array(pixels[None] if greyscale else pixels.transpose(2, 0, 1))

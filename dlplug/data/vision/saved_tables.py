@@ -125,4 +125,5 @@ def read_row(row: int, table: Any, image: str, **fitting) -> np.ndarray:
         ) from error
     if picture is None:
         raise DataError(f"data huggingface: column {image}, row {row} holds no image")
-    return image_pixels(picture, **fitting)
+    name = f"data huggingface: column {image}, row {row}"
+    return image_pixels(picture, name, **fitting)

@@ -144,5 +144,5 @@ def read_member(member: Member, **fitting) -> np.ndarray:
     with open(member.shard, "rb") as file:
         file.seek(member.start)
         content = file.read(member.size)
-    image = open_image(io.BytesIO(content), f"{member.shard}: {member.name}")
-    return image_pixels(image, **fitting)
+    name = f"{member.shard}: {member.name}"
+    return image_pixels(open_image(io.BytesIO(content), name), name, **fitting)

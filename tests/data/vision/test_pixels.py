@@ -51,6 +51,30 @@ def test_sixteen_bits_are_scaled_not_cut(tmp_path):
     assert read_pixels(dark, (1, 3), "crop", True).max() == 0
 
 
+@pytest.mark.parametrize("name", ["a.png", "a.tif", "a.pgm"])
+def test_sixteen_bits_are_known_by_the_file_not_by_the_image(tmp_path, name):
+    """A dark image and a bright one of one folder have the same scale."""
+    for top, expected in ((255, 0), (65535, 255)):
+        save(tmp_path / name, np.array([[0, top]], np.uint16))
+        assert read_pixels(tmp_path / name, (1, 2), "crop", True).tolist() == [[[0, expected]]]
+
+
+@pytest.mark.parametrize(
+    ("values", "kind"),
+    [
+        (np.array([[0.7, 0.9]], np.float32), "fractions"),
+        (np.array([[0, 255]], np.int32), "whole numbers"),
+        (np.array([[0, 4095]], np.int32), "whole numbers"),
+    ],
+)
+def test_thirty_two_bits_are_refused(tmp_path, values, kind):
+    """Fractions became black, whole numbers were scaled by each image's largest."""
+    path = save(tmp_path / "a.tif", values)
+    with pytest.raises(DataError, match=f"a.tif holds {kind} of 32 bits") as error:
+        read_pixels(path, (1, 2), "crop", True)
+    assert "astype('uint16')" in error.value.fix
+
+
 def test_cameras_rotation_is_undone(tmp_path):
     """EXIF orientation 6: the first row of the file is the last column of the picture."""
     image = Image.fromarray(np.array([[0, 0], [255, 255], [255, 255]], np.uint8))
