@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from dlplug.data.spec import DataSpec
-from dlplug.data.tables.columns import Columns
+from dlplug.data.tables.columns import NUMBER, Columns
 from dlplug.data.tables.preparation import mean_and_std
 from dlplug.errors import DataError
 
@@ -63,7 +63,7 @@ class Target:
             )
         words = columns.words(names[0])
         _refuse_missing(columns, names[0], pc.is_null(words).to_numpy())
-        classes = sorted(pc.unique(words.drop_null()).to_pylist(), key=_by_value)
+        classes = sorted(_one_spelling(columns, names[0], words), key=_by_value)
         if not classes:
             columns.bad.check(0)
         if len(classes) < 2:
@@ -137,8 +137,14 @@ class Target:
         (name,) = self.columns
         words = columns.words(name)
         _refuse_missing(columns, name, pc.is_null(words).to_numpy())
-        known = pyarrow.array(self.classes, pyarrow.string())
-        codes = pc.fill_null(pc.index_in(words, value_set=known), -1).to_numpy()
+        # As it is written before what it means: runs were recorded with several spellings.
+        spellings = pc.unique(words).to_pylist()
+        place_of = {_whole(word): i for i, word in reversed(list(enumerate(self.classes)))}
+        place_of = {number: i for number, i in place_of.items() if number is not None}
+        place_of |= {word: i for i, word in enumerate(self.classes)}
+        places = [place_of.get(word, place_of.get(_whole(word), -1)) for word in spellings]
+        found = pc.index_in(words, value_set=pyarrow.array(spellings, pyarrow.string()))
+        codes = np.array(places)[found.to_numpy()]
         columns.refuse(
             codes < 0,
             name,
@@ -176,6 +182,27 @@ def _kind_of(columns: Columns, names: tuple[str, ...]) -> str:
 def _refuse_missing(columns: Columns, name: str, is_missing: np.ndarray) -> None:
     fix = "delete the records without a target, or take the word of a class out of data.missing"
     columns.refuse(is_missing, name, lambda row: "the target is missing", fix)
+
+
+def _one_spelling(columns: Columns, name: str, words: pyarrow.ChunkedArray) -> list[str]:
+    """The different words; of several ways to write a whole number, ``1`` and ``1.0``, the first.
+
+    The shortest comes first. In a column of words, such as versions, each is one of its own.
+    """
+    words = sorted(pc.unique(words.drop_null()).to_pylist(), key=lambda word: (len(word), word))
+    first = {}
+    for word in words:
+        number = _whole(word)
+        first.setdefault(word if number is None else number, word)
+    return list(first.values()) if len(first) < len(words) and columns.is_number(name) else words
+
+
+def _whole(word: str | None) -> int | None:
+    """The whole number that a word means, up to where float64 holds each; None for others."""
+    if word is None or not re.fullmatch(NUMBER, word):
+        return None
+    value = float(word)
+    return int(value) if value.is_integer() and abs(value) < 2**53 else None
 
 
 def _by_value(name: str) -> tuple:

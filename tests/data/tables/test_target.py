@@ -26,6 +26,29 @@ def test_words_and_few_whole_numbers_are_classes():
     assert found(y=["10", "9", "10"]).read(columns(y=["9", "10"])).tolist() == [0, 1]
 
 
+@pytest.mark.parametrize("kind", ["auto", "class"])
+def test_a_number_is_one_class_however_it_is_written(kind):
+    """The shortest way names it; other files may write it in any way."""
+    cells = ["0.0", "0", "1.0", "1", "+1", "1e0", "2.0"]
+    target = found(kind, y=cells)
+    assert target.classes == ("0", "1", "2.0")
+    assert target.read(columns(y=cells)).tolist() == [0, 0, 1, 1, 1, 1, 2]
+    assert target.read(columns(y=["2", "01", "0.00"])).tolist() == [2, 1, 0]
+    assert target.read(columns(y=pa.array([1.0, 2.0]))).tolist() == [1, 2]
+
+
+def test_words_that_look_like_numbers_stay_apart():
+    """In a column of words, and where a digit behind the point means something."""
+    assert found(y=["1", "1.0", "beta"]).classes == ("1", "1.0", "beta")
+    assert found("class", y=["1.1", "1.10", "2.3"]).classes == ("1.1", "1.10", "2.3")
+
+
+def test_recorded_classes_mean_what_they_did():
+    """A run that was recorded with each spelling as a class."""
+    target = Target("class", ("y",), ("0", "1", "0.0", "1.0"))
+    assert target.read(columns(y=["1.0", "0", "0.0", "1"])).tolist() == [3, 0, 2, 1]
+
+
 def test_other_numbers_are_numbers():
     """Fractions, and more than 20 whole numbers; and anything when told so."""
     assert found(y=["0.5", "1"]).kind == "number"
