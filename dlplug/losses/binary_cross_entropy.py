@@ -64,6 +64,23 @@ class BinaryCrossEntropyLoss(nn.Module):
         tensor = None if weights is None else torch.tensor(weights, dtype=torch.float32)
         self.register_buffer("pos_weight", tensor)
 
+    def check_target(self, target: Tensor) -> None:
+        """The targets of a batch are 0, 1, or shares between them.
+
+        Not asked in each step, where a GPU would have to be waited for.
+
+        Raises:
+            InvalidValueError: one is not, for which the loss would have no lower bound.
+        """
+        wrong = ~((target >= 0) & (target <= 1))
+        if wrong.any():
+            raise InvalidValueError(
+                f"loss binary_cross_entropy: a target is {float(target[wrong][0]):g}, which is not"
+                " in [0, 1]",
+                known="labels of 0 and 1, and shares between them",
+                fix="choose a loss for numbers, such as mse",
+            )
+
     def forward(self, output: Tensor, target: Tensor) -> Tensor:
         """See `binary_cross_entropy`."""
         return binary_cross_entropy(output, target, self.label_smoothing, self.pos_weight)

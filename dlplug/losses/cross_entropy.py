@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from dlplug.errors import InvalidValueError
+from dlplug.errors import DtypeError, InvalidValueError
 from dlplug.nn.absent import IGNORED
 
 
@@ -28,8 +28,16 @@ def cross_entropy(
     Returns:
         Scalar, float32 (float64 for float64 scores); 0, with a gradient of 0, where every record
         is left out or has the weight 0.
+    Raises:
+        DtypeError: the targets are no whole numbers; torch would take them as probabilities, and
+            give 0 for one column of them, whatever the scores are.
     References: Szegedy et al. 2016, arXiv:1512.00567, section 7 (label smoothing).
     """
+    if target.is_floating_point():
+        raise DtypeError(
+            f"loss cross_entropy: the target is {tuple(target.shape)} {target.dtype}; it needs"
+            " classes, int64"
+        )
     scores = output if output.dtype == torch.float64 else output.float()
     is_known = target != IGNORED
     # torch divides 0 by 0 where nothing is to be predicted, and NaN would end the training.

@@ -6,7 +6,7 @@ from contextlib import suppress
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from dlplug.errors import ConfigError, DlplugError
 from dlplug.tasks.checks import MISFIT, describe, failure
@@ -20,6 +20,8 @@ ANOTHER = "choose a loss for this task: python -m dlplug plugins list --kind los
 def check_loss(loss_of: Callable, output: Any, target: Any, loss: Callable | None = None) -> Tensor:
     """The loss can be taken, is one number, and leaves both sides as they are.
 
+    A loss, or a part of one, with ``check_target(target)`` is asked what it makes of the target.
+
     Args:
         loss_of: ``loss_of(output, target)``.
         output: The architecture's.
@@ -29,6 +31,7 @@ def check_loss(loss_of: Callable, output: Any, target: Any, loss: Callable | Non
         The loss.
     Raises:
         ConfigError: it cannot, or is something else.
+        DlplugError: ``check_target`` refuses the target.
     """
     where = None if loss is None else place_of_loss(loss)
     sides = {"output": output, "target": target}
@@ -55,6 +58,7 @@ def check_loss(loss_of: Callable, output: Any, target: Any, loss: Callable | Non
             known="a scalar tensor of a floating-point number",
             fix=fix,
         )
+    check_target(loss, target)
     for name, version in versions.items():
         if _version(sides[name]) != version:
             raise ConfigError(
@@ -64,6 +68,20 @@ def check_loss(loss_of: Callable, output: Any, target: Any, loss: Callable | Non
                 f" {name}.clone()",
             )
     return value
+
+
+def check_target(loss: Callable | None, target: Any) -> None:
+    """A loss, and each part of one, makes sense of the values of a target.
+
+    Args:
+        loss: Asked where it has ``check_target(target)``.
+        target: Of a batch.
+    Raises:
+        DlplugError: it does not.
+    """
+    for part in loss.modules() if isinstance(loss, nn.Module) else ():
+        if hasattr(part, "check_target") and isinstance(target, Tensor):
+            part.check_target(target)
 
 
 def fix_for_number(value: Any) -> str | None:

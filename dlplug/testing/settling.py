@@ -7,7 +7,7 @@ from torchmetrics import MetricCollection
 
 from dlplug.errors import PluginError
 from dlplug.plugin.failure import cause_of
-from dlplug.tasks.loss_checks import ORDER, takes_swapped
+from dlplug.tasks.loss_checks import ORDER, check_target, takes_swapped
 from dlplug.testing.answers import objection
 from dlplug.testing.example import FILE
 from dlplug.testing.forms import TARGETS
@@ -110,7 +110,9 @@ def _swapped(loss: Callable) -> Callable:
 
 def _call(subject: Subject) -> None:
     if subject.kind == "losses":
-        subject.build()(*subject.compared())
+        loss, (output, target) = subject.build(), subject.compared()
+        loss(output, target)
+        check_target(loss, target)
         return
     output, target, besides = subject.measured()
     MetricCollection({"metric": subject.build()}).update(output, target, **besides)

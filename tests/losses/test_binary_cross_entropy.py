@@ -32,3 +32,12 @@ def test_values_out_of_range_are_refused(bad):
     """The message names the parameter."""
     with pytest.raises(InvalidValueError, match=next(iter(bad))):
         BinaryCrossEntropyLoss(**bad)
+
+
+@pytest.mark.parametrize("target", [-1.5, 1.001, float("nan")])
+def test_targets_that_are_no_shares_are_refused(target):
+    """Labels and shares are not; the loss of other numbers has no lower bound."""
+    loss = BinaryCrossEntropyLoss()
+    loss.check_target(torch.tensor([[0.0, 1.0, 0.25]]))
+    with pytest.raises(InvalidValueError, match=rf"a target is {target:g}, which is not in"):
+        loss.check_target(torch.tensor([[0.0, 1.0, target]]))

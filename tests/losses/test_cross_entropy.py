@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from dlplug.errors import InvalidValueError
+from dlplug.errors import DtypeError, InvalidValueError
 from dlplug.losses.cross_entropy import CrossEntropyLoss, cross_entropy
 from dlplug.nn.absent import IGNORED
 
@@ -107,3 +107,11 @@ def test_weights_and_records_without_a_class(smoothing):
         SCORES, target, weight=weight.double(), label_smoothing=smoothing
     )
     torch.testing.assert_close(cross_entropy(SCORES, target, smoothing, weight), expected)
+
+
+@pytest.mark.parametrize("width", [1, 3])
+def test_numbers_are_no_classes(width):
+    """torch takes them as probabilities: the loss of one column is 0, whatever the scores are."""
+    numbers = torch.randn(4, width)
+    with pytest.raises(DtypeError, match=rf"\(4, {width}\) torch.float32; it needs classes, int64"):
+        cross_entropy(torch.randn(4, width), numbers)

@@ -10,8 +10,11 @@ from torch import nn
 
 from dlplug.data.spec import DataSpec
 from dlplug.errors import ConfigError, DataError, InvalidValueError
+from dlplug.losses.binary_cross_entropy import BinaryCrossEntropyLoss
+from dlplug.losses.cross_entropy import CrossEntropyLoss
 from dlplug.losses.mse import MSELoss
 from dlplug.losses.quantile import QuantileLoss
+from dlplug.losses.weighted_sum import WeightedSum
 from dlplug.metrics.mae import MAE
 from dlplug.metrics.r2 import R2
 from dlplug.metrics.rmse import RMSE
@@ -128,6 +131,20 @@ def test_batches_that_do_not_fit_are_refused():
     with pytest.raises(ConfigError, match="the loss cannot compare"):
         task([0.1, 0.5, 0.9], loss=MSELoss()).check_batch(BATCH)
     task([0.1, 0.5, 0.9]).check_batch(BATCH)
+
+
+@pytest.mark.parametrize(
+    ("loss", "message"),
+    [
+        (CrossEntropyLoss(), "cannot compare .* it needs classes"),
+        (BinaryCrossEntropyLoss(), r"which is not in \[0, 1\]"),
+        (WeightedSum([BinaryCrossEntropyLoss()]), r"which is not in \[0, 1\]"),
+    ],
+)
+def test_losses_of_classes_and_labels_are_refused(loss, message):
+    """Of numbers one was 0 everywhere, the other below 0."""
+    with pytest.raises(ConfigError, match=message):
+        task(loss=loss).check_batch(BATCH)
 
 
 def test_its_state_holds_no_unit():
