@@ -22,7 +22,17 @@ class Classification(Task):
 
     @classmethod
     def complete(cls, spec: DataSpec) -> DataSpec:
-        """One output for each class."""
+        """One output for each class.
+
+        Raises:
+            DataError: the data has numbers to predict.
+        """
+        if spec.num_classes is None and spec.num_targets is not None:
+            raise DataError(
+                "the data has numbers to predict, and no classes: it publishes num_targets and no"
+                " num_classes",
+                fix=f"set task: {'regression' if spec.horizon is None else 'forecasting'}",
+            )
         return replace(spec, num_outputs=spec.num_classes, per_position=False)
 
     def measured(self, output: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:

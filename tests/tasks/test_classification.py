@@ -106,6 +106,15 @@ def test_half_precision_scores_give_float32_probabilities():
     assert probabilities(torch.zeros(1, 2, dtype=torch.float64)).dtype == torch.float64
 
 
+@pytest.mark.parametrize(("horizon", "fix"), [(None, "regression"), (3, "forecasting")])
+def test_data_of_numbers_is_refused(horizon, fix):
+    """With the task for it; what says nothing is left to the batch."""
+    with pytest.raises(DataError, match="numbers to predict, and no classes") as error:
+        Classification.complete(DataSpec(num_targets=2, horizon=horizon))
+    assert error.value.fix == f"set task: {fix}"
+    assert Classification.complete(DataSpec()).num_outputs is None
+
+
 BATCH = (torch.randn(4, 1, 8, 8), torch.tensor([0, 1, 2, 9]))
 
 
