@@ -14,6 +14,7 @@ from dlplug.tasks.carried_states import CarriedStates
 from dlplug.tasks.checks import call, check_supervised, naming_inputs
 from dlplug.tasks.first_step import explained, require_training
 from dlplug.tasks.loss_checks import check_loss
+from dlplug.tasks.metric_checks import check_metrics
 from dlplug.tasks.optimization import Optimization
 from dlplug.tasks.sharding import shard
 from dlplug.transforms.mixed import Mixed
@@ -188,8 +189,9 @@ class Task(Optimization, CarriedStates):
             output, target = self.output_and_target(batch)
         self.check_output(output, batch)
         check_loss(self.loss_of, output, target, self.loss)
-        # A metric that wants what this task does not give says so now.
-        self._measure(self.counters["val_"].clone(), output, target, batch)
+        counter = self.counters["val_"]
+        if len(counter) and not is_empty(target):
+            check_metrics(counter.clone(), *self._compared(output, target, batch))
 
     def check_output(self, output: Any, batch: Any) -> None:
         """The architecture's output, and the targets, are of the shape that the task needs.
@@ -224,9 +226,13 @@ class Task(Optimization, CarriedStates):
 
     def _measure(self, counter: MetricCollection, output: Any, target: Any, batch: Any) -> None:
         if len(counter) and not is_empty(target):
-            output = detached(output)
-            besides = self.measured_besides(output, batch)
-            counter.update(*self.measured(output, target), **besides)
+            output, target, besides = self._compared(output, target, batch)
+            counter.update(output, target, **besides)
+
+    def _compared(self, output: Any, target: Any, batch: Any) -> tuple[Any, Any, dict[str, Tensor]]:
+        output = detached(output)
+        besides = self.measured_besides(output, batch)
+        return *self.measured(output, target), besides
 
     def loss_of(self, output: Any, target: Any) -> Tensor:
         """The loss; of mixed targets, the mean of the losses of both, weighted by their shares.
