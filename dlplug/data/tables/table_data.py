@@ -102,6 +102,11 @@ class TableData(SplitData):
                 f"data: target = {list(self.target)}, max_categories = {max_categories};"
                 " name each target column once, and allow 1 category or more"
             )
+        if features is not None and (not features or len(set(features)) < len(features)):
+            raise InvalidValueError(
+                f"data: features = {list(features)}",
+                known="one column or more, each once; without it, all that have no other role",
+            )
         self.division.refuse_role(*self.target, *(features or ()))
         self.target_kind = target_kind
         self.features = None if features is None else tuple(features)
@@ -210,7 +215,9 @@ class TableData(SplitData):
         apart = {*self.target, *self.ignore, *others}
         for name in (*apart, *(self.features or ()), *self.categorical):
             source.column(name)
-        names = self.features or [n for n in source.table.column_names if n not in apart]
+        names = self.features
+        if names is None:
+            names = [name for name in source.table.column_names if name not in apart]
         twice = next((name for name in names if name in apart), None)
         if twice is not None or not names:
             raise InvalidValueError(

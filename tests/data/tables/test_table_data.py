@@ -225,6 +225,8 @@ def test_a_column_without_a_name_is_warned_of(files):
     ({"sampling": "weighted"}, "weight_column = None with sampling = 'weighted'"),
     ({"max_categories": 0}, "max_categories = 0"),
     ({"target": ["y", "y"]}, "name each target column once"),
+    ({"features": []}, r"features = \[\]\n  known: one column or more, each once"),
+    ({"features": ["x", "z", "x"]}, "features = .'x', 'z', 'x'."),
     ({"encoding": "klingon"}, "encoding = 'klingon' is unknown"),
     ({"delimiter": "::"}, "delimiter = '::' is not one character"),
     ({"delimiter": "§"}, "delimiter = '§' is not one character of ASCII"),
