@@ -27,7 +27,7 @@ class Division:
         seed: Of a division by chance, or by the hashes of groups.
     Raises:
         InvalidValueError: the data module does not know that way, a key is missing or has no use,
-            or the seed has none.
+            the seed has none, or chance takes none such.
     """
 
     def __init__(
@@ -53,6 +53,8 @@ class Division:
             )
         if by in ("column", "time"):
             _refuse_seed(seed, f"split = {by!r}")
+        if by == "fraction" and not 0 <= seed < 2**32:
+            raise InvalidValueError(f"data: split_seed = {seed}", known="0 to 2**32 - 1")
         self.by = by
         self.key = None if key is None else str(key)
         self.fractions = (validation_fraction, test_fraction)

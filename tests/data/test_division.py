@@ -81,6 +81,8 @@ def test_no_group_is_in_two_splits_and_the_latest_are_the_test():
             {"by": "time", "key": "x", "seed": 3},
             "split_seed = 3 has no influence on split = 'time'",
         ),
+        ({"seed": -1}, "data: split_seed = -1\n  known: 0 to 2**32 - 1"),
+        ({"seed": 2**32}, "data: split_seed = 4294967296"),
         ({"by": "column", "key": "x", "seed": 3}, "has no influence on split = 'column'"),
     ],
 )

@@ -1,6 +1,5 @@
 """Records of a CSV file."""
 
-import codecs
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -46,8 +45,9 @@ class CSV(TableData):
                 fix="name every column, or delete it for a file with a line of names",
             )
         try:
-            codecs.lookup(encoding)
-        except LookupError as error:
+            # A codec that is none of text, such as rot13, is looked up without an error.
+            "".encode(encoding)
+        except (LookupError, UnicodeError) as error:
             raise InvalidValueError(
                 f"data csv: encoding = {encoding!r} is unknown", known="utf8, latin1, utf16, ..."
             ) from error

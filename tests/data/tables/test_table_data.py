@@ -228,6 +228,8 @@ def test_a_column_without_a_name_is_warned_of(files):
     ({"features": []}, r"features = \[\]\n  known: one column or more, each once"),
     ({"features": ["x", "z", "x"]}, "features = .'x', 'z', 'x'."),
     ({"encoding": "klingon"}, "encoding = 'klingon' is unknown"),
+    ({"encoding": "rot13"}, "encoding = 'rot13' is unknown"),
+    ({"encoding": "base64"}, "encoding = 'base64' is unknown"),
     ({"delimiter": "::"}, "delimiter = '::' is not one character"),
     ({"delimiter": "§"}, "delimiter = '§' is not one character of ASCII"),
     ({"delimiter": "\n"}, r"delimiter = '\\n' is not .*\n  known: any but a quote and a line"),
