@@ -15,6 +15,7 @@ from dlplug.errors import DataError
 # are then faults to be named. Below it, the column is one of words.
 NUMBER_SHARE = 0.9
 NUMBER = r"^[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?$"
+NUMBER_WITH_COMMA = NUMBER.replace(r"\.", ",")
 
 
 class Columns:
@@ -63,16 +64,22 @@ class Columns:
         """Whether the column is one of numbers: see `NUMBER_SHARE`.
 
         Raises:
-            DataError: it is neither of numbers nor of words.
+            DataError: it is neither of numbers nor of words, or of numbers with a comma before
+                their fractions where `Source.decimal` is a point.
         """
         column = self._simple(name)
         if not pyarrow.types.is_string(column.type):
             return True
         text = self._text(column)
-        known = len(text) - text.null_count
-        numbers = pc.sum(pc.match_substring_regex(text, NUMBER)).as_py() or 0
         # A column without any known cell holds nothing to tell it from numbers.
-        return numbers >= NUMBER_SHARE * known
+        needed = NUMBER_SHARE * (len(text) - text.null_count)
+        if _count(self._are_numbers(text)) >= needed:
+            return True
+        if self.source.decimal == ".":
+            with_comma = pc.match_substring_regex(text, NUMBER_WITH_COMMA)
+            if _count(pc.or_(with_comma, self._are_numbers(text))) >= needed:
+                self._refuse_comma(name, with_comma)
+        return False
 
     def numbers(self, name: str) -> np.ndarray:
         """The column as float64 ``(N,)``, NaN where nothing is known.
@@ -87,8 +94,9 @@ class Columns:
             values = np.where(wrong, np.nan, values)
         else:
             text = self._text(column)
-            is_number = pc.match_substring_regex(text, NUMBER)
+            is_number = self._are_numbers(text)
             plain = pc.utf8_ltrim(pc.if_else(is_number, text, None), "+")
+            plain = pc.replace_substring(plain, self.source.decimal, ".")
             values = plain.cast(pyarrow.float64()).to_numpy()
             wrong = pc.fill_null(pc.invert(is_number), False).to_numpy() | np.isinf(values)
             values = np.where(wrong, np.nan, values)
@@ -113,6 +121,24 @@ class Columns:
         if not pyarrow.types.is_string(column.type):
             column = column.cast(pyarrow.string())
         return self._text(column)
+
+    def _are_numbers(self, text: pyarrow.ChunkedArray) -> pyarrow.ChunkedArray:
+        """Which cells are numbers, null where nothing is known."""
+        return pc.match_substring_regex(
+            text, NUMBER if self.source.decimal == "." else NUMBER_WITH_COMMA
+        )
+
+    def _refuse_comma(self, name: str, with_comma: pyarrow.ChunkedArray) -> None:
+        column = self.source.column(name)
+        has_comma = pc.and_(with_comma, pc.match_substring(self._simple(name), ","))
+        row = int(np.flatnonzero(pc.fill_null(has_comma, False).to_numpy())[0])
+        raise self.source.bad(
+            row,
+            name,
+            f"{column[row].as_py()!r} is a number with a comma, and would be a word",
+            fix="set data.decimal to ',' (of csv), write the file with a point, or name"
+            f" {name!r} in data.categorical",
+        )
 
     def _text(self, column: pyarrow.ChunkedArray) -> pyarrow.ChunkedArray:
         text = pc.utf8_trim_whitespace(column)
@@ -143,3 +169,7 @@ class Columns:
             f"{self.source.name}, column {name!r}: {kind} is neither a number nor a word",
             fix=f"name it in data.ignore: [{name}]",
         )
+
+
+def _count(are: pyarrow.ChunkedArray) -> int:
+    return pc.sum(are).as_py() or 0

@@ -19,6 +19,7 @@ class CSV(TableData):
         delimiter: One character between cells.
         column_names: For a file without a line of names.
         encoding: Of the text.
+        decimal: What parts whole and fraction of a number: ``.``, or ``,`` as in ``0,94``.
         table: Arguments of `TableData`.
     Raises:
         InvalidValueError: a value out of range.
@@ -31,6 +32,7 @@ class CSV(TableData):
         delimiter: str = ",",
         column_names: Sequence[str] | None = None,
         encoding: str = "utf8",
+        decimal: str = ".",
         **table,
     ):
         super().__init__(path, target, **table)
@@ -39,6 +41,8 @@ class CSV(TableData):
                 f"data csv: delimiter = {delimiter!r} is not one character of ASCII",
                 known="any but a quote and a line break, such as ',' ';' or '\\t'",
             )
+        if decimal not in (".", ","):
+            raise InvalidValueError(f"data csv: decimal = {decimal!r}", known="'.' and ','")
         if column_names is not None and not column_names:
             raise InvalidValueError(
                 "data csv: column_names is empty",
@@ -54,6 +58,7 @@ class CSV(TableData):
         self.delimiter = delimiter
         self.column_names = column_names
         self.encoding = encoding
+        self.decimal = decimal
 
     def read(self, path: str | Path) -> Source:
         """See `TableData.read`."""
@@ -61,4 +66,4 @@ class CSV(TableData):
         from dlplug.data.tables.csv_file import read_csv
 
         bad, path = BadRows(), resolve_path(path)
-        return read_csv(path, self.delimiter, self.column_names, self.encoding, bad)
+        return read_csv(path, self.delimiter, self.column_names, self.encoding, bad, self.decimal)

@@ -21,6 +21,7 @@ def read_csv(
     column_names: Sequence[str] | None = None,
     encoding: str = "utf8",
     bad: BadRows | None = None,
+    decimal: str = ".",
 ) -> Source:
     """The whole file, as text; ``.gz`` is unpacked.
 
@@ -33,6 +34,7 @@ def read_csv(
         column_names: Where the file has no line of names.
         encoding: Of its text.
         bad: Told of the rows with too many or too few cells; without it, they are errors.
+        decimal: What parts whole and fraction of its numbers: ``.`` or ``,``.
     Raises:
         DataError: the file is empty, no text, or a row has too many or too few cells.
     """
@@ -67,7 +69,8 @@ def read_csv(
     if table.num_rows and any("\n" in (column[-1].as_py() or "") for column in table.columns):
         file.refuse_open_quote()
     table = table.rename_columns(names)
-    return check_table(Source(str(path), table, file.place, BadRows() if bad is None else bad))
+    bad = BadRows() if bad is None else bad
+    return check_table(Source(str(path), table, file.place, bad, decimal))
 
 
 # From so many bad rows on, a file in which most rows are bad is not read on.

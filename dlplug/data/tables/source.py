@@ -20,12 +20,14 @@ class Source:
         table: Its columns; those of a CSV file are all text.
         place: Where a row stands, as a person finds it: ``line 17``.
         bad_rows: Rows that could not be read, whose cells are null.
+        decimal: What parts whole and fraction of the numbers that are text: ``.`` or ``,``.
     """
 
     name: str
     table: "pyarrow.Table"
     place: Callable[[int], str]
     bad_rows: BadRows = field(default_factory=BadRows)
+    decimal: str = "."
 
     def column(self, name: str) -> "pyarrow.ChunkedArray":
         """The column of that name.

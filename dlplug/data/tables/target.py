@@ -139,10 +139,11 @@ class Target:
         _refuse_missing(columns, name, pc.is_null(words).to_numpy())
         # As it is written before what it means: runs were recorded with several spellings.
         spellings = pc.unique(words).to_pylist()
-        place_of = {_whole(word): i for i, word in reversed(list(enumerate(self.classes)))}
+        decimal = columns.source.decimal
+        place_of = {_whole(word, decimal): i for i, word in reversed(list(enumerate(self.classes)))}
         place_of = {number: i for number, i in place_of.items() if number is not None}
         place_of |= {word: i for i, word in enumerate(self.classes)}
-        places = [place_of.get(word, place_of.get(_whole(word), -1)) for word in spellings]
+        places = [place_of.get(word, place_of.get(_whole(word, decimal), -1)) for word in spellings]
         found = pc.index_in(words, value_set=pyarrow.array(spellings, pyarrow.string()))
         codes = np.array(places)[found.to_numpy()]
         columns.refuse(
@@ -192,14 +193,15 @@ def _one_spelling(columns: Columns, name: str, words: pyarrow.ChunkedArray) -> l
     words = sorted(pc.unique(words.drop_null()).to_pylist(), key=lambda word: (len(word), word))
     first = {}
     for word in words:
-        number = _whole(word)
+        number = _whole(word, columns.source.decimal)
         first.setdefault(word if number is None else number, word)
     return list(first.values()) if len(first) < len(words) and columns.is_number(name) else words
 
 
-def _whole(word: str | None) -> int | None:
+def _whole(word: str | None, decimal: str) -> int | None:
     """The whole number that a word means, up to where float64 holds each; None for others."""
-    if word is None or not re.fullmatch(NUMBER, word):
+    word = "" if word is None else word.replace(decimal, ".")
+    if not re.fullmatch(NUMBER, word):
         return None
     value = float(word)
     return int(value) if value.is_integer() and abs(value) < 2**53 else None

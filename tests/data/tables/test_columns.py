@@ -1,6 +1,7 @@
 """Columns: numbers or words, and each bad cell by file, line and column."""
 
 import datetime
+from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
@@ -27,6 +28,26 @@ def test_nine_in_ten_make_a_column_of_numbers():
     assert columns(x=[*"123456789", "x", "", ""]).is_number("x")
     assert not columns(x=[*"12345678", "x", "y"]).is_number("x")
     assert columns(x=["", ""]).is_number("x")
+
+
+def test_a_comma_parts_a_fraction_where_it_is_said():
+    """Then a point does not."""
+    source = columns(x=["0,5", "-1", "+2,", ",25", "1,5e3", "NA"]).source
+    table = Columns(replace(source, decimal=","))
+    assert table.is_number("x")
+    np.testing.assert_array_equal(table.numbers("x"), [0.5, -1, 2, 0.25, 1500, np.nan])
+    source = columns(x=["0,5", "0.5"]).source
+    with pytest.raises(DataError, match=r"line 3, column 'x': '0\.5' is no finite number"):
+        Columns(replace(source, decimal=",")).numbers("x")
+
+
+def test_numbers_with_a_comma_are_no_words():
+    """Each would be a word of its own; the first is named, with what to do."""
+    with pytest.raises(DataError, match="line 3, column 'x': '0,9417' is a number with") as error:
+        columns(x=["1", "0,9417", "2,5", "", "NA"]).is_number("x")
+    assert "data.decimal to ','" in error.value.fix and "data.categorical" in error.value.fix
+    assert not columns(x=["0,9417", "a", "b"]).is_number("x")
+    assert not columns(x=["1,2,3", "4,5,6"]).is_number("x")
 
 
 @pytest.mark.parametrize("cell", ["abc", "1,5", "inf", "1e999", "0x10", "1_0"])

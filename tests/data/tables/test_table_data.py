@@ -213,6 +213,26 @@ def test_a_column_without_a_name_is_warned_of(files):
         ready(files / "rows.csv", features=None)
 
 
+def test_a_decimal_comma(tmp_path):
+    """The same records as of a file with points; not said, it is refused."""
+    for name, mark in (("point.csv", "."), ("comma.csv", ",")):
+        rows = (f"{i}.25;{i * i}.5;{i % 3}.0".replace(".", mark) for i in range(COUNT))
+        (tmp_path / name).write_text("\n".join(["x;y;kind", *rows]))
+    points = ready(tmp_path / "point.csv", "y", delimiter=";", features=None)
+    commas = ready(tmp_path / "comma.csv", "y", delimiter=";", features=None, decimal=",")
+    assert points.data_spec == commas.data_spec and points.data_spec.num_targets == 1
+    for ours, theirs in zip(everything(points, "train"), everything(commas, "train"), strict=True):
+        assert torch.equal(ours, theirs)
+    text = (tmp_path / "comma.csv").read_text()
+    (tmp_path / "mixed.csv").write_text(text.replace(";2,0\n", ";2\n", 3))
+    kinds = ready(tmp_path / "mixed.csv", "kind", delimiter=";", features=["x"], decimal=",")
+    assert kinds.data_spec.class_names == ("2", "0,0", "1,0")
+    with pytest.raises(
+        DataError, match=r"comma\.csv, line 2, column 'y': '0,5' is a number with a"
+    ):
+        ready(tmp_path / "comma.csv", "y", delimiter=";", features=None)
+
+
 @pytest.mark.parametrize(("arguments", "message"), [
     ({"split": "chance"}, "split = 'chance'"),
     ({"split": "group"}, "split = 'group' without split_by\n  fix:   name a column"),
@@ -230,6 +250,7 @@ def test_a_column_without_a_name_is_warned_of(files):
     ({"encoding": "klingon"}, "encoding = 'klingon' is unknown"),
     ({"encoding": "rot13"}, "encoding = 'rot13' is unknown"),
     ({"encoding": "base64"}, "encoding = 'base64' is unknown"),
+    ({"decimal": ";"}, "decimal = ';'"),
     ({"delimiter": "::"}, "delimiter = '::' is not one character"),
     ({"delimiter": "§"}, "delimiter = '§' is not one character of ASCII"),
     ({"delimiter": "\n"}, r"delimiter = '\\n' is not .*\n  known: any but a quote and a line"),
