@@ -1,6 +1,5 @@
 """What is to be predicted: one class, several labels, or numbers."""
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 
@@ -11,7 +10,8 @@ import torch
 from torch import Tensor
 
 from dlplug.data.spec import DataSpec
-from dlplug.data.tables.columns import NUMBER, Columns
+from dlplug.data.tables.class_names import in_order, one_spelling, whole
+from dlplug.data.tables.columns import Columns
 from dlplug.data.tables.preparation import mean_and_std
 from dlplug.errors import DataError
 
@@ -63,7 +63,7 @@ class Target:
             )
         words = columns.words(names[0])
         _refuse_missing(columns, names[0], pc.is_null(words).to_numpy())
-        classes = sorted(_one_spelling(columns, names[0], words), key=_by_value)
+        classes = in_order(one_spelling(columns, names[0], words), columns.source.decimal)
         if not classes:
             columns.bad.check(0)
         if len(classes) < 2:
@@ -140,10 +140,10 @@ class Target:
         # As it is written before what it means: runs were recorded with several spellings.
         spellings = pc.unique(words).to_pylist()
         decimal = columns.source.decimal
-        place_of = {_whole(word, decimal): i for i, word in reversed(list(enumerate(self.classes)))}
+        place_of = {whole(word, decimal): i for i, word in reversed(list(enumerate(self.classes)))}
         place_of = {number: i for number, i in place_of.items() if number is not None}
         place_of |= {word: i for i, word in enumerate(self.classes)}
-        places = [place_of.get(word, place_of.get(_whole(word, decimal), -1)) for word in spellings]
+        places = [place_of.get(word, place_of.get(whole(word, decimal), -1)) for word in spellings]
         found = pc.index_in(words, value_set=pyarrow.array(spellings, pyarrow.string()))
         codes = np.array(places)[found.to_numpy()]
         columns.refuse(
@@ -183,30 +183,3 @@ def _kind_of(columns: Columns, names: tuple[str, ...]) -> str:
 def _refuse_missing(columns: Columns, name: str, is_missing: np.ndarray) -> None:
     fix = "delete the records without a target, or take the word of a class out of data.missing"
     columns.refuse(is_missing, name, lambda row: "the target is missing", fix)
-
-
-def _one_spelling(columns: Columns, name: str, words: pyarrow.ChunkedArray) -> list[str]:
-    """The different words; of several ways to write a whole number, ``1`` and ``1.0``, the first.
-
-    The shortest comes first. In a column of words, such as versions, each is one of its own.
-    """
-    words = sorted(pc.unique(words.drop_null()).to_pylist(), key=lambda word: (len(word), word))
-    first = {}
-    for word in words:
-        number = _whole(word, columns.source.decimal)
-        first.setdefault(word if number is None else number, word)
-    return list(first.values()) if len(first) < len(words) and columns.is_number(name) else words
-
-
-def _whole(word: str | None, decimal: str) -> int | None:
-    """The whole number that a word means, up to where float64 holds each; None for others."""
-    word = "" if word is None else word.replace(decimal, ".")
-    if not re.fullmatch(NUMBER, word):
-        return None
-    value = float(word)
-    return int(value) if value.is_integer() and abs(value) < 2**53 else None
-
-
-def _by_value(name: str) -> tuple:
-    """Whole numbers in their own order, words in the alphabet's."""
-    return (0, int(name), "") if re.fullmatch("-?[0-9]+", name) else (1, 0, name)

@@ -226,7 +226,7 @@ def test_a_decimal_comma(tmp_path):
     text = (tmp_path / "comma.csv").read_text()
     (tmp_path / "mixed.csv").write_text(text.replace(";2,0\n", ";2\n", 3))
     kinds = ready(tmp_path / "mixed.csv", "kind", delimiter=";", features=["x"], decimal=",")
-    assert kinds.data_spec.class_names == ("2", "0,0", "1,0")
+    assert kinds.data_spec.class_names == ("0,0", "1,0", "2")
     with pytest.raises(
         DataError, match=r"comma\.csv, line 2, column 'y': '0,5' is a number with a"
     ):

@@ -22,6 +22,7 @@ def test_words_and_few_whole_numbers_are_classes():
     """In the order of the alphabet, or of the numbers."""
     assert found(y=["b", "a", "b"]).classes == ("a", "b")
     assert found(y=["10", "9", "10"]).classes == ("9", "10")
+    assert found(y=["10.0", "9.0", "1", "2.0"]).classes == ("1", "2.0", "9.0", "10.0")
     assert found(y=pa.array([True, False])).classes == ("0", "1")
     assert found(y=["10", "9", "10"]).read(columns(y=["9", "10"])).tolist() == [0, 1]
 
