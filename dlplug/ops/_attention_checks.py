@@ -38,6 +38,8 @@ def check_tensors(query: Tensor, key: Tensor, value: Tensor, enable_gqa: bool) -
             fix="pack the sequences one behind the other and pass cu_seqlens",
         )
     q, k, v = query.shape, key.shape, value.shape
+    if q == k == v and len(q) > 2 and not enable_gqa:  # they fit, whatever they are
+        return
     if min(len(q), len(k), len(v)) < 2:
         raise _shape_error("at least 2 dimensions each are needed", query, key, value)
     if q[-1] != k[-1]:
@@ -193,7 +195,7 @@ def check_documents(
             fix="pass cu_seqlens, the starts of the queries' documents, too",
         )
     _check_starts("cu_seqlens", cu_seqlens, query, "queries")
-    is_batched = any(x.shape[:-3].numel() != 1 for x in (query, key, value))
+    is_batched = any([x.dim() > 3 and x.shape[:-3].numel() != 1 for x in (query, key, value)])
     if cu_seqlens_k is not None:
         _check_starts("cu_seqlens_k", cu_seqlens_k, key, "keys")
         if cu_seqlens_k.shape != cu_seqlens.shape:

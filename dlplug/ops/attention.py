@@ -208,12 +208,12 @@ def _run_kernel(
         sinks = sinks.float().contiguous()
     if options.alibi_slopes is not None:
         options = options._replace(alibi_slopes=options.alibi_slopes.float().contiguous())
-    if options.cu_seqlens is not None:
+    if options.cu_seqlens is not None and not options.cu_seqlens.is_contiguous():
         options = options._replace(cu_seqlens=options.cu_seqlens.contiguous())
     if options.attn_mask is not None and options.attn_mask.dim() != 4:
         options = options._replace(attn_mask=_four_axes(options.attn_mask))
     biases = (options.attn_mask, options.dropout_p, options.alibi_slopes)
-    is_hopper = _takes_hopper(query, key, value, *biases)
+    is_hopper = not query.is_cpu and _takes_hopper(query, key, value, *biases)
     forward = kernels.hopper_forward if is_hopper else kernels.forward
     if query.dim() == 4:
         return forward(query, key, value, sinks, *options)[0]
