@@ -5,16 +5,14 @@
 
 namespace dlplug::DLPLUG_ISA {
 
-// e^x for x <= 88, within 1 ulp; 0 below -87, where a weight no longer counts. The general exp
-// takes half as long again.
+// e^x for x <= 88, within 1 ulp; 0 below -87, where a weight no longer counts and what is computed
+// has no meaning; NaN stays. The general exp takes half as long again.
 DLPLUG_INLINE Float exp_of_score(Float x) {
-  const Float lowest = broadcast(-87.0f);
-  const Int is_zero = x < lowest;
-  Float a = is_zero ? lowest : x;  // NaN stays
+  const Int is_zero = x < -87.0f;
   // Adding the number rounds to a whole one whose low bits are ready to be a float's exponent.
   const Float magic = broadcast(0x1.8p23f + 127.0f);
-  const Float shifted = fma(a, broadcast(0x1.715476p+0f), magic);
-  const Float p = exp_of_rest(a, shifted - magic);
+  const Float shifted = fma(x, broadcast(0x1.715476p+0f), magic);
+  const Float p = exp_of_rest(x, shifted - magic);
   return is_zero ? Float{} : p * (Float)((Int)shifted << 23);
 }
 
