@@ -6,17 +6,17 @@
 namespace dlplug::DLPLUG_ISA {
 
 // e^(a - n ln2) for n = a / ln2 rounded to a whole number: the rest is within ln2/2 (Cody and
-// Waite), and its power the degree-6 polynomial of Cephes' expf.
+// Waite), and its power the degree-6 polynomial of Cephes' expf, by pairs of terms (Estrin), which
+// need not wait for each other.
 DLPLUG_INLINE Float exp_of_rest(Float a, Float n) {
   Float r = fma(n, broadcast(-0x1.62e4p-1f), a);
   r = fma(n, broadcast(-0x1.7f7d1cp-20f), r);
-  Float p = broadcast(1.9875691500e-4f);
-  p = fma(p, r, broadcast(1.3981999507e-3f));
-  p = fma(p, r, broadcast(8.3334519073e-3f));
-  p = fma(p, r, broadcast(4.1665795894e-2f));
-  p = fma(p, r, broadcast(1.6666665459e-1f));
-  p = fma(p, r, broadcast(5.0000001201e-1f));
-  return fma(p, r * r, r + 1.0f);
+  const Float square = r * r;
+  const Float low = fma(broadcast(1.6666665459e-1f), r, broadcast(5.0000001201e-1f));
+  const Float middle = fma(broadcast(8.3334519073e-3f), r, broadcast(4.1665795894e-2f));
+  const Float high = fma(broadcast(1.9875691500e-4f), r, broadcast(1.3981999507e-3f));
+  const Float p = fma(fma(high, square, middle), square, low);
+  return fma(p, square, r + 1.0f);
 }
 
 // e^a, within 1 ulp over the whole range, denormal results included; e^-inf = 0, e^inf = inf, NaN
