@@ -106,30 +106,43 @@ struct ForwardItem {
   }
 };
 
-// Brings the mask of a block into the cache, and what the next block reads: its queries, from
-// `query` on, and a part of the next chunk's keys and values.
+// Whether outputs go through the cache: the processor reads their lines before it writes to them.
+DLPLUG_INLINE bool is_written_through_cache(const AttentionForward& args) {
+  return !args.is_streaming && args.part_sums == nullptr;
+}
+
+// Brings the mask of a block into the cache and its output, where this is the last chunk that it
+// sees, and what the next block reads: its queries, from `query` on, and a part of the next chunk's
+// keys and values.
 template <class T>
 DLPLUG_INLINE void fetch_next(const AttentionForward& args, const ScoreBlock& block,
                               const ForwardItem& of_keys, Portions& keys,
                               const ForwardItem& of_queries, int64_t query, int64_t size,
                               Trickle& ahead) {
   const Span rows = keys.next();
+  const Span all = keys_seen_by(args, block.first, block.first + block.count - 1);
+  const bool is_last = all.end <= block.span.end;
+  const int64_t written = is_last && is_written_through_cache(args) ? block.count : 0;
   const Span queries = intersect(of_queries.queries(), {query, query + size});
   const Ahead tensors[] = {
       mask_ahead(args.mask, block),
+      rows_ahead<T>(args.out, block.batch, block.head, {block.first, block.first + written},
+                    args.value_width),
       rows_ahead<T>(args.key, of_keys.batch, of_keys.kv_head, rows, args.width),
       rows_ahead<T>(args.value, of_keys.batch, of_keys.kv_head, rows, args.value_width),
       rows_ahead<T>(args.query, of_queries.batch, of_queries.head, queries, args.width)};
   ahead.begin(tensors);
 }
 
-// Brings what an item that is a whole head reads into the cache.
+// Brings what an item that is a whole head reads into the cache, and its output.
 template <class T>
 DLPLUG_INLINE void fetch_head(const AttentionForward& args, const ForwardItem& item,
                               Trickle& ahead) {
   const Ahead tensors[] = {
       head_ahead<T>(args.key, item.batch, item.kv_head, args.num_keys, args.width),
       head_ahead<T>(args.value, item.batch, item.kv_head, args.num_keys, args.value_width),
+      head_ahead<T>(args.out, item.batch, item.head,
+                    is_written_through_cache(args) ? args.num_queries : 0, args.value_width),
       head_ahead<T>(args.query, item.batch, item.head, args.num_queries, args.width)};
   ahead.begin(tensors);
 }
