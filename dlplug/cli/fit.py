@@ -79,7 +79,7 @@ def main(arguments: list[str], registry: Registry) -> int:
     with shown_notes():
         result = verbs.fit(
             experiment,
-            name=dict(parsed.overrides).get("name"),
+            name=experiment.name if "name" in dict(parsed.overrides) else None,
             resume=str(continued.path) if continued else resume,
             ckpt_path=parsed.get("ckpt_path"),
             locked=locked,

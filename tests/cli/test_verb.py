@@ -33,6 +33,15 @@ def test_fit_makes_a_run_and_reports_it(run, tmp_path):
     assert resolved["architecture"]["num_outputs"] == 10 and resolved["name"] == "tiny"
 
 
+@pytest.mark.parametrize(("text", "name"), [("null", None), ('"q"', "q")])
+def test_a_name_is_the_value_that_its_text_means(command, text, name):
+    """As of every other key: null leaves it to the config."""
+    done = command("fit", *TINY, "--name", text, "--json")
+    assert done.code == 0, done.err
+    folder = done.json["run"].split("/")[1]
+    assert folder == name if name else folder not in ("null", "None")
+
+
 def test_every_verb_takes_a_run_and_nothing_else(run, command, tmp_path):
     """validate, test and predict; by name, path or latest."""
     assert command("validate", "--run", "tiny", "--json").json["metrics"].keys() == {
