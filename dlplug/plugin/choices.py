@@ -7,16 +7,16 @@ stand in its configs (``plugins: {block: [...]}``), where others see them. A nam
 installed here does nothing.
 """
 
-import fcntl
 import json
 import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from dlplug.errors import PluginError, suggestion
 from dlplug.plugin.control import Rule
+from dlplug.plugin.locks import locked
 from dlplug.plugin.names import comparable
 
 DISABLED, FILES = "disabled", "files"
@@ -98,18 +98,6 @@ def change_choices(key: str, change: Callable[[list[str]], list[str]]) -> list[s
             fix="make it writable, or set XDG_CONFIG_HOME to a folder that is",
         ) from error
     return changed
-
-
-@contextmanager
-def locked(folder: Path) -> Iterator[None]:
-    """Be alone among the processes that write here; a lock of the folder leaves no file."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        with suppress(OSError):  # some network file systems have no locks
-            fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(handle)
 
 
 def lasting_rules() -> list[Rule]:

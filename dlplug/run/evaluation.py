@@ -150,7 +150,7 @@ def has_test_data(task: lightning.LightningModule, data: lightning.LightningData
 
 
 def record_test(run: Run, result: Result) -> int:
-    """Write test.json and count; returns how often the run has been tested, this time included.
+    """Count and write test.json; returns how often the run has been tested, this time included.
 
     Args:
         run: That was tested, by a checkpoint of its own.
@@ -158,8 +158,9 @@ def record_test(run: Run, result: Result) -> int:
             is to be said of its records and batches.
     """
     path = result.checkpoint
-    with run.changing() as status:
-        tests = status["tests"] = status.get("tests", 0) + 1
+    with run.alone():
+        # Counted first: the test was taken, whether or not its numbers can be written.
+        tests = run.update_alone(tests=run.status.get("tests", 0) + 1)["tests"]
         entry = {"checkpoint": path and path.name, "tests": tests, "metrics": result.metrics}
         for name in ("records", "batches"):
             if getattr(result, name) is not None:

@@ -5,16 +5,16 @@ import json
 import os
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from dlplug.errors import RunError
-from dlplug.plugin.choices import locked
+from dlplug.plugin.locks import locked
 from dlplug.run.lock import LOCK
 from dlplug.storage.checkpoint import BEST, LAST, PREVIOUS
-from dlplug.storage.files import write_text
+from dlplug.storage.files import storage_error, write_text
 from dlplug.storage.runs import (
     LATEST,
     NAME,
@@ -193,22 +193,34 @@ class Run:
         return checkpoint.resolve().is_relative_to(self.checkpoints.resolve())
 
     @contextmanager
-    def changing(self) -> Iterator[dict[str, Any]]:
-        """Entries of run.json, which are written after the block; one process at a time.
+    def alone(self) -> Iterator[None]:
+        """Be the one process that changes what the run records of itself.
+
+        Raises:
+            StorageError: the folder is gone.
+        """
+        with ExitStack() as stack:
+            try:
+                stack.enter_context(locked(self.path))
+            except OSError as error:
+                raise storage_error(self.path / STATUS, error) from error
+            yield
+
+    def update(self, **values: Any) -> dict[str, Any]:
+        """Change entries of run.json; returns all of them.
 
         Raises:
             RunError: run.json is damaged.
+            StorageError: it cannot be written.
         """
-        path = self.path / STATUS
-        with locked(self.path):
-            status = self.status if path.exists() else {}
-            yield status
-            write_text(path, json.dumps(status, indent=2) + "\n")
+        with self.alone():
+            return self.update_alone(**values)
 
-    def update(self, **values: Any) -> dict[str, Any]:
-        """Change entries of run.json; returns all of them."""
-        with self.changing() as status:
-            status.update(values)
+    def update_alone(self, **values: Any) -> dict[str, Any]:
+        """The same within `alone`."""
+        path = self.path / STATUS
+        status = (self.status if path.exists() else {}) | values
+        write_text(path, json.dumps(status, indent=2) + "\n")
         return status
 
     def finish(self, status: str) -> None:

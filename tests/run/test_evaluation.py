@@ -11,10 +11,12 @@ import pytest
 
 from dlplug import config
 from dlplug.data.digits import Digits
-from dlplug.errors import CheckpointError, ConfigError
+from dlplug.errors import CheckpointError, ConfigError, StorageError
 from dlplug.run import verbs
+from dlplug.run.evaluation import record_test
 from dlplug.run.folder import Run
 from dlplug.run.report import print_result
+from dlplug.run.result import Result
 from tests import forked
 
 EMA = ("callbacks", "[{name: ema, decay: 0.9}, early_stopping, lr_monitor]")
@@ -210,6 +212,15 @@ sys.stdin.readline()
 for _ in range(100):
     record_test(Run(Path(sys.argv[1])), Result("test", {"test_loss": 0.5}))
 """
+
+
+def test_a_test_counts_whose_numbers_cannot_be_written(tmp_path):
+    """It has looked at the test split all the same."""
+    run = Run.create(tmp_path, "x")
+    run.test.mkdir()
+    with pytest.raises(StorageError, match=r"test\.json"):
+        record_test(run, Result("test", {"test_loss": 0.5}))
+    assert run.status["tests"] == 1
 
 
 def test_tests_at_the_same_time_are_all_counted(tmp_path):

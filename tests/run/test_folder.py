@@ -1,13 +1,14 @@
 """Run folders: numbered once, never overwritten, found by name."""
 
 import json
+import shutil
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from dlplug.errors import RunError
+from dlplug.errors import RunError, StorageError
 from dlplug.run.folder import Run
 
 
@@ -148,3 +149,11 @@ def test_run_json_is_plain_json(tmp_path):
     """Other programs can read it."""
     run = Run.create(tmp_path, "x")
     assert json.loads((run.path / "run.json").read_text()) == run.status
+
+
+def test_a_folder_that_is_gone_is_told(tmp_path):
+    """Such as of a disk that was unmounted, at a training's end."""
+    run = Run.create(tmp_path, "x")
+    shutil.rmtree(run.path)
+    with pytest.raises(StorageError, match=r"run\.json cannot be written: No such file"):
+        run.finish("failed")
