@@ -1,6 +1,7 @@
 """Files that a user names for a result."""
 
 import os
+import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -27,8 +28,13 @@ def check_output(path: Path) -> None:
 
 
 def is_regular(path: Path) -> bool:
-    """Whether ``path`` is a file or not there yet: nothing may take a device's or pipe's place."""
-    return not path.exists() or path.is_file()
+    """Whether a new file may take the place of ``path``: not of a device, pipe or this output."""
+    return not path.exists() or (path.is_file() and not _is_own_output(path))
+
+
+def _is_own_output(path: Path) -> bool:
+    """Whether it is the file that this process prints to, such as ``/dev/stdout``."""
+    return os.path.samestat(path.stat(), os.fstat(1))
 
 
 def scratch_folder(path: Path) -> Path:
@@ -49,6 +55,11 @@ def write_output(path: Path, write: Callable[[IO[bytes]], object]) -> None:
         write_file(os.path.realpath(path), write)
         return
     try:
+        if _is_own_output(path):
+            sys.stdout.flush()
+            with os.fdopen(os.dup(1), "wb") as file:  # what is printed later comes behind
+                write(file)
+            return
         with path.open("wb") as file:
             write(file)
     except OSError as error:

@@ -2,6 +2,8 @@
 
 import os
 import stat
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -56,3 +58,15 @@ def test_folders_are_refused(tmp_path):
     assert error.value.fix == f"name a file in it, such as {tmp_path / 'predictions.csv'}"
     with pytest.raises(ConfigError, match="no does not exist"):
         check_output(tmp_path / "no" / "x.csv")
+
+
+def test_its_own_output_is_not_replaced(tmp_path):
+    """What a command prints afterwards comes behind it in the same file."""
+    script = (
+        "from pathlib import Path; from dlplug.storage.output_file import write_output\n"
+        "print('before'); write_output(Path('/dev/stdout'), lambda file: file.write(b'rows\\n'))\n"
+        "print('behind')"
+    )
+    with (tmp_path / "output").open("wb") as output:
+        subprocess.run([sys.executable, "-c", script], stdout=output, check=True)
+    assert (tmp_path / "output").read_text().split() == ["before", "rows", "behind"]
