@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import IO
 
 from dlplug.errors import StorageError
+from dlplug.plugin.locks import is_held
 
 
 class NewFile:
@@ -123,12 +124,14 @@ def link_file(source: Path, target: Path) -> None:
 
 
 def remove_litter(folder: Path) -> list[Path]:
-    """Remove files and folders that killed processes left; nobody else may be writing there.
+    """Remove files and folders that killed processes left.
+
+    Nobody else may be writing there, but for files that are held (`dlplug.plugin.locks`).
 
     Returns:
         What was removed.
     """
-    litter = list(folder.glob(".*.*.*"))
+    litter = [path for path in folder.glob(".*.*.*") if not is_held(path)]
     for path in litter:
         shutil.rmtree(path) if path.is_dir() else path.unlink()
     return litter

@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import IO
 
+from dlplug.plugin.locks import hold
 from dlplug.storage.files import storage_error, synchronise, write_file
 
 
@@ -49,13 +50,14 @@ def write_new(
 def _hidden(path: Path, write: Callable[[IO[bytes]], object]) -> Iterator[Path]:
     """A whole file beside ``path``, for as long as the block."""
     hidden = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
-    with ExitStack() as undo:
+    with ExitStack() as stack:
         try:
-            with hidden.open("xb") as file:
-                undo.callback(hidden.unlink)
-                write(file)
-                file.flush()
-                os.fsync(file.fileno())
+            file = stack.enter_context(hidden.open("xb"))
+            stack.callback(hidden.unlink, missing_ok=True)
+            hold(file)  # from a training in that folder, which removes litter
+            write(file)
+            file.flush()
+            os.fsync(file.fileno())
         except OSError as error:
             raise storage_error(path, error) from error
         yield hidden

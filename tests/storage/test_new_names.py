@@ -100,3 +100,14 @@ def test_a_kill_leaves_no_empty_file(tmp_path):
         assert set(found.values()) <= {"all of it"}
         seen.add(tuple(sorted(found)))
     assert seen == {(), (".npz",), (".csv", ".npz")}
+
+
+def test_a_training_that_goes_on_takes_no_file_away(tmp_path):
+    """It removes litter of its folder, in which another process may be writing a table."""
+
+    def write(file):
+        file.write(b"all of it")
+        assert not remove_litter(tmp_path)
+
+    files = write_new({".csv": write}, names(tmp_path))
+    assert files[".csv"].read_text() == "all of it"
