@@ -24,7 +24,9 @@ def one_spelling(columns: Columns, name: str, words: pyarrow.ChunkedArray) -> li
     for word in words:
         number = whole(word, columns.source.decimal)
         first.setdefault(word if number is None else number, word)
-    return list(first.values()) if len(first) < len(words) and columns.is_number(name) else words
+    if len(first) == len(words) or not columns.is_number(name, is_target=True):
+        return words
+    return list(first.values())
 
 
 def whole(word: str | None, decimal: str) -> int | None:

@@ -16,6 +16,8 @@ from dlplug.errors import DataError
 NUMBER_SHARE = 0.9
 NUMBER = r"^[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?$"
 NUMBER_WITH_COMMA = NUMBER.replace(r"\.", ",")
+# 17,042 may be a number of thousands: a comma that parts a fraction would make 17.042 of it.
+THOUSANDS = r"^[+-]?[0-9]{1,3},[0-9]{3}$"
 
 
 class Columns:
@@ -60,9 +62,12 @@ class Columns:
         if self.bad is None:
             bad.check(0)
 
-    def is_number(self, name: str) -> bool:
+    def is_number(self, name: str, is_target: bool = False) -> bool:
         """Whether the column is one of numbers: see `NUMBER_SHARE`.
 
+        Args:
+            name: Of the column.
+            is_target: For what to do about it.
         Raises:
             DataError: it is neither of numbers nor of words, or of numbers with a comma before
                 their fractions where `Source.decimal` is a point.
@@ -78,7 +83,7 @@ class Columns:
         if self.source.decimal == ".":
             with_comma = pc.match_substring_regex(text, NUMBER_WITH_COMMA)
             if _count(pc.or_(with_comma, self._are_numbers(text))) >= needed:
-                self._refuse_comma(name, with_comma)
+                self._refuse_comma(name, with_comma, is_target)
         return False
 
     def numbers(self, name: str) -> np.ndarray:
@@ -128,16 +133,28 @@ class Columns:
             text, NUMBER if self.source.decimal == "." else NUMBER_WITH_COMMA
         )
 
-    def _refuse_comma(self, name: str, with_comma: pyarrow.ChunkedArray) -> None:
+    def _refuse_comma(self, name: str, with_comma: pyarrow.ChunkedArray, is_target: bool) -> None:
         column = self.source.column(name)
         has_comma = pc.and_(with_comma, pc.match_substring(self._simple(name), ","))
         row = int(np.flatnonzero(pc.fill_null(has_comma, False).to_numpy())[0])
+        cells = self._simple(name).filter(pc.fill_null(has_comma, False))
+        cells = pc.match_substring_regex(pc.utf8_trim_whitespace(cells), THOUSANDS)
+        may_be_thousands = pc.all(cells).as_py()
+        fraction = "set data.decimal to ',' (of csv)"
+        word = (
+            "set data.target_kind to class where it is one"
+            if is_target
+            else f"name {name!r} in data.categorical"
+        )
         raise self.source.bad(
             row,
             name,
-            f"{column[row].as_py()!r} is a number with a comma, and would be a word",
-            fix="set data.decimal to ',' (of csv), write the file with a point, or name"
-            f" {name!r} in data.categorical",
+            f"{column[row].as_py()!r} is a number with a comma, and would be a word"
+            + ("; the comma may part thousands" * may_be_thousands),
+            fix=f"write the file without commas where they part thousands; {fraction} where they"
+            f" part fractions; or {word}"
+            if may_be_thousands
+            else f"{fraction}, write the file with a point, or {word}",
         )
 
     def _text(self, column: pyarrow.ChunkedArray) -> pyarrow.ChunkedArray:

@@ -161,9 +161,9 @@ def spec_of(target: Target, **facts) -> DataSpec:
 
 
 def _kind_of(columns: Columns, names: tuple[str, ...]) -> str:
-    if len(names) == 1 and not columns.is_number(names[0]):
+    if len(names) == 1 and not columns.is_number(names[0], is_target=True):
         return "class"
-    words = next((name for name in names if not columns.is_number(name)), None)
+    words = next((name for name in names if not columns.is_number(name, is_target=True)), None)
     if words is not None:
         raise DataError(
             f"{columns.source.name}: the target column {words!r} is one of words, and there are"

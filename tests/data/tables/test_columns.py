@@ -50,6 +50,17 @@ def test_numbers_with_a_comma_are_no_words():
     assert not columns(x=["1,2,3", "4,5,6"]).is_number("x")
 
 
+def test_a_comma_may_part_thousands():
+    """17,042 is none of the fractions that data.decimal would make of it, 17.042."""
+    for cells in (["17,042", " 900,000 ", "12"], ["1,000", "", "-2,000"]):
+        with pytest.raises(DataError, match=r"a comma, .*; the comma may part thousands") as error:
+            columns(x=cells).is_number("x")
+        assert error.value.fix.startswith("write the file without commas where they part thousand")
+    with pytest.raises(DataError) as error:
+        columns(x=["17,042", "0,25"]).is_number("x")
+    assert "thousands" not in str(error.value) and error.value.fix.startswith("set data.decimal")
+
+
 @pytest.mark.parametrize("cell", ["abc", "1,5", "inf", "1e999", "0x10", "1_0"])
 def test_a_word_among_numbers_is_named(cell):
     """With line and column, the others, and what to do."""

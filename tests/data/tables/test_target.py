@@ -44,6 +44,16 @@ def test_words_that_look_like_numbers_stay_apart():
     assert found("class", y=["1.1", "1.10", "2.3"]).classes == ("1.1", "1.10", "2.3")
 
 
+def test_a_target_with_commas_is_told_how_to_be_a_class():
+    """data.categorical takes features alone."""
+    cells = ["1,2", "1,3", "2,3"]
+    with pytest.raises(DataError, match="a number with a comma") as error:
+        found(y=cells)
+    assert "data.target_kind to class" in error.value.fix
+    assert "data.categorical" not in error.value.fix
+    assert found("class", y=cells).classes == ("1,2", "1,3", "2,3")
+
+
 def test_recorded_classes_mean_what_they_did():
     """A run that was recorded with each spelling as a class."""
     target = Target("class", ("y",), ("0", "1", "0.0", "1.0"))
