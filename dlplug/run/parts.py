@@ -56,6 +56,34 @@ def prepared_as_trained(
     return experiment.for_record({}, spec, str(path))
 
 
+def with_trained_classes(
+    experiment: "Experiment", content: Mapping[str, Any], path: str | os.PathLike
+) -> "Experiment":
+    """The experiment of a run that goes on, its classes in the order of the checkpoint's outputs.
+
+    Args:
+        experiment: Its own order may be that of another version.
+        content: Of the checkpoint.
+        path: Of the checkpoint.
+    Returns:
+        ``experiment`` itself where the order is the same, or one side names no classes; else one
+        whose data is prepared as that of the training.
+    Raises:
+        DataError: the classes are others; each output would mean something else.
+    """
+    spec = saved_spec(content, str(path))
+    theirs, ours = (side and side.class_names for side in (spec, experiment.data_spec))
+    if not theirs or not ours or tuple(theirs) == tuple(ours):
+        return experiment
+    if set(theirs) != set(ours):
+        raise DataError(
+            f"the classes are {', '.join(ours)}, those of the training were {', '.join(theirs)}",
+            where=str(path),
+            fix="bring the classes back as they were, or start a new run",
+        )
+    return prepared_as_trained(experiment, content, path)
+
+
 def build_task(experiment: "Experiment") -> lightning.LightningModule:
     """The task, its weights drawn from the experiment's seed whatever was drawn before."""
     lightning.seed_everything(experiment.seed, workers=True, verbose=False)

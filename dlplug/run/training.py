@@ -23,7 +23,7 @@ from dlplug.run.folder import Run
 from dlplug.run.lock import lock_of
 from dlplug.run.opening import fill_run, reopen_run
 from dlplug.run.outcome import outcome
-from dlplug.run.parts import build_data, build_task, name_of, record_of
+from dlplug.run.parts import build_data, build_task, name_of, record_of, with_trained_classes
 from dlplug.run.preflight import preflight
 from dlplug.run.requeue import requeue_job
 from dlplug.run.result import Result
@@ -77,6 +77,9 @@ class Training:
         self.started = time.monotonic()
         self.saver = Saver()
         self.metrics_file = MetricsFile()
+        if continued is not None and checkpoint is not None:
+            experiment = with_trained_classes(experiment, read_outline(checkpoint), checkpoint)
+            self.experiment = experiment
         self.datamodule, self.records = self._data(any_split)
         self.task = build_task(experiment)
         self.lock = lock_of(experiment.code)

@@ -372,3 +372,35 @@ def test_a_checkpoint_from_before_goes_on_and_it_is_said(trained, capsys):
     DurableCheckpointIO().save_checkpoint(content, trained.best)
     assert evaluate("test", trained).records is None
     assert capsys.readouterr().err.count("does not say which records it was trained on") == 1
+
+
+def test_classes_stay_in_the_order_of_the_run(tmp_path, monkeypatch):
+    """A run of a version that sorted them otherwise goes on as it was, with any split."""
+    path = table(tmp_path / "t.csv", range(200))
+    path.write_text(path.read_text().replace(",a,", ",2.0,").replace(",b,", ",10.0,"))
+    (tmp_path / "tiny.yaml").write_text(CONFIG.format(path=path))
+    with monkeypatch.context() as patch:
+        patch.setattr("dlplug.data.tables.target.in_order", lambda names, decimal: sorted(names))
+        run = fitted(tmp_path)
+    for epochs, arguments in ((2, {}), (3, {"any_split": True})):
+        fit_on(run, epochs, **arguments)
+        record = torch.load(run.last, weights_only=True)["dlplug"]
+        assert record["data_spec"]["class_names"] == ["10.0", "2.0"]
+        assert "mixed" not in record["data"]
+
+
+def test_other_classes_are_refused_by_name(trained, file):
+    """Whatever is said of the split."""
+    file.write_text(file.read_text().replace(",b,", ",c,"))
+    for arguments in ({}, {"any_split": True}):
+        with pytest.raises(
+            DataError, match="the classes are a, c, those of the training were a, b"
+        ):
+            fit_on(trained, 2, **arguments)
+
+
+def fit_on(run, epochs, **arguments):
+    experiment = again(run, ("trainer.max_epochs", str(epochs)))
+    verbs.fit(
+        experiment, resume=str(run.path), root=run.path.parent.parent, progress=False, **arguments
+    )
