@@ -16,6 +16,8 @@ FITS = ("crop", "stretch")
 # Formats that hold 8 or 16 bits a value, of which Pillow gives 16 as the mode of 32 bits: of PNG in
 # versions below 11.3.
 SIXTEEN_BITS = ("PNG", "PPM", "JPEG2000")
+# Of TIFF: how many bits a value has. Pillow gives signed 16 as the mode of 32, too.
+BITS_PER_SAMPLE = 258
 
 
 def sides(image_size: int | Sequence[int], name: str) -> tuple[int, int]:
@@ -94,13 +96,24 @@ def open_image(path: Path | BinaryIO, name: str | None = None) -> "Image":
     try:
         with Image.open(path) as image:
             image.load()
-            is_wide = image.mode == "I" and image.format in SIXTEEN_BITS
-            return ImageOps.exif_transpose(image.convert("I;16") if is_wide else image)
+            return ImageOps.exif_transpose(with_its_bits(image))
     # Pillow answers a broken file with nearly anything: OSError, SyntaxError, struct.error, ...
     except Exception as error:
         raise DataError(
             f"{name or path} cannot be read as an image: {error}", fix="repair or remove the file"
         ) from error
+
+
+def with_its_bits(image: "Image") -> "Image":
+    """An image as its file has just given it, with 16 bits where the file has so many.
+
+    Signed ones stay as they are, as masks may be, and ``info["bits"]`` tells of them.
+    """
+    if image.mode == "I" and image.format in SIXTEEN_BITS:
+        return image.convert("I;16")
+    if image.mode == "I" and getattr(image, "tag_v2", {}).get(BITS_PER_SAMPLE) == (16,):
+        image.info["bits"] = 16
+    return image
 
 
 def fitted(image: "Image", size: tuple[int, int], fit: str, is_mask: bool = False) -> "Image":
@@ -129,8 +142,8 @@ def read_pixels(path: Path, size: tuple[int, int], fit: str, greyscale: bool) ->
     8 bits a value stay, 16 bits are scaled by 255 / 65535, whatever the largest value of the image.
 
     Raises:
-        DataError: names a file that cannot be read, or that holds 32 bits a value: nothing says
-            which of them is white.
+        DataError: names a file that cannot be read, or that holds 32 bits a value, or
+            signed 16: nothing says which of them is white.
     """
     return image_pixels(open_image(path), str(path), size, fit, greyscale)
 
@@ -140,10 +153,12 @@ def image_pixels(
 ) -> np.ndarray:
     """The pixels of an image, as `read_pixels` gives them; ``name`` is for the message."""
     if image.mode in ("I", "F"):
-        kind = "whole numbers" if image.mode == "I" else "fractions"
+        kind = "whole numbers of 32 bits" if image.mode == "I" else "fractions of 32 bits"
+        if image.info.get("bits") == 16:
+            kind = "signed whole numbers of 16 bits"
         raise DataError(
-            f"{name} holds {kind} of 32 bits, and nothing says which is black and which white",
-            known="8 or 16 bits a value",
+            f"{name} holds {kind}, and nothing says which is black and which white",
+            known="8 or 16 bits a value, unsigned",
             fix="save all images with 16 bits, by one range for all:"
             " ((values - low) / (high - low) * 65535).round().astype('uint16')",
         )

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from dlplug.data.keys import Keys
 from dlplug.data.split import SPLIT_NAMES
-from dlplug.data.vision.pixels import image_pixels
+from dlplug.data.vision.pixels import image_pixels, with_its_bits
 from dlplug.errors import DataError, suggestion
 
 
@@ -126,4 +126,4 @@ def read_row(row: int, table: Any, image: str, **fitting) -> np.ndarray:
     if picture is None:
         raise DataError(f"data huggingface: column {image}, row {row} holds no image")
     name = f"data huggingface: column {image}, row {row}"
-    return image_pixels(picture, name, **fitting)
+    return image_pixels(with_its_bits(picture), name, **fitting)

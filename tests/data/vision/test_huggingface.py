@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from dlplug.data.vision.huggingface import HuggingFace, standardised
+from dlplug.data.vision.saved_tables import read_row
 from dlplug.errors import DataError, InvalidValueError
 from tests.data.divided import DAYS, EXPECTED, VALUES, positions
 from tests.data.vision.pictures import write_faces
@@ -143,6 +144,21 @@ def divided(root, values, **columns):
     datasets.disable_progress_bars()
     datasets.Dataset.from_dict(table).save_to_disk(root)
     return str(root)
+
+
+def test_sixteen_bits_are_read_as_of_a_folder(tmp_path):
+    """Of formats that Pillow gives as 32 bits."""
+    import datasets
+    from PIL import Image
+
+    Image.fromarray(np.array([[0, 32768, 65535]], np.uint16)).save(tmp_path / "a.pgm")
+    with Image.open(tmp_path / "a.pgm") as file:
+        assert file.mode == "I"
+    content = {"path": None, "bytes": (tmp_path / "a.pgm").read_bytes()}
+    table = datasets.Dataset.from_dict({"image": [content]})
+    table = table.cast_column("image", datasets.Image())
+    arguments = {"size": (1, 3), "fit": "crop", "greyscale": True}
+    assert read_row(0, table, "image", **arguments).tolist() == [[[0, 127, 255]]]
 
 
 @pytest.mark.parametrize("way", VALUES)

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dlplug.data.vision.pixels import check_fit, image_files, read_pixels, sides
+from dlplug.data.vision.masks import mask_values
+from dlplug.data.vision.pixels import check_fit, image_files, open_image, read_pixels, sides
 from dlplug.errors import DataError, InvalidValueError
 
 
@@ -73,6 +74,18 @@ def test_thirty_two_bits_are_refused(tmp_path, values, kind):
     with pytest.raises(DataError, match=f"a.tif holds {kind} of 32 bits") as error:
         read_pixels(path, (1, 2), "crop", True)
     assert "astype('uint16')" in error.value.fix
+
+
+def test_signed_bits_are_called_so(tmp_path):
+    """Pillow gives 16 of them as 32; as values of a mask they stay."""
+    image = Image.new("I;16", (2, 1), 7)
+    image.save(tmp_path / "a.tif", tiffinfo={339: 2})
+    with Image.open(tmp_path / "a.tif") as file:
+        assert file.mode == "I"
+    with pytest.raises(DataError, match=r"a\.tif holds signed whole numbers of 16 bits, and"):
+        read_pixels(tmp_path / "a.tif", (1, 2), "crop", True)
+    found = mask_values(open_image(tmp_path / "a.tif"), tmp_path / "a.tif")
+    assert found.tolist() == [[7, 7]]
 
 
 def test_cameras_rotation_is_undone(tmp_path):
