@@ -100,7 +100,9 @@ class Regression(Task):
         In float32 nothing would be left of the differences between targets around 1e9. The unit is
         no buffer: a training in half precision would round those.
         """
-        values, spec = values.double(), self.data_spec
+        # MPS has no float64.
+        values = (values.cpu() if values.device.type == "mps" else values).double()
+        spec = self.data_spec
         if spec.target_std is not None:
             values = values * values.new_tensor(spec.target_std)
         return values if spec.target_mean is None else values + values.new_tensor(spec.target_mean)

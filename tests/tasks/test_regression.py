@@ -75,6 +75,27 @@ def test_no_level_takes_digits_away(level, dtype):
     assert np.abs(shown - level - guess).max() <= 1e-3
 
 
+class OnMPS(torch.Tensor):
+    """What a device without float64 answers, without the device."""
+
+    device = torch.device("mps")
+
+    def double(self):
+        raise TypeError("the MPS framework doesn't support float64")
+
+    def cpu(self):
+        return self.as_subclass(torch.Tensor)
+
+
+def test_a_device_without_float64():
+    """The unit is applied on the CPU."""
+    output = torch.ones(1, 2).as_subclass(OnMPS)
+    with pytest.raises(TypeError, match="float64"):
+        output.double()
+    predicted = task().predicted(output)
+    assert predicted.tolist() == [[110.0, -3.0]] and predicted.dtype == torch.float64
+
+
 def test_the_table_shows_a_millionth_of_the_spread():
     """And six digits of what is smaller than the spread."""
     assert in_digits(1e9 + 2.34567891, 1.0) == "1000000002.345679"
