@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from dlplug.errors import DtypeError, ShapeError
+from dlplug.ops._row_checks import check_shape
 
 
 def average_dtype(param: Tensor) -> torch.dtype:
@@ -29,11 +30,7 @@ def check_averages(op: str, averages: Sequence[Tensor], params: Sequence[Tensor]
     if len(averages) != len(params):
         raise ShapeError(f"{op}: {len(params)} params, but {len(averages)} averages")
     for i, (average, param) in enumerate(zip(averages, params, strict=True)):
-        if average.shape != param.shape:
-            raise ShapeError(
-                f"{op}: averages[{i}] has shape {tuple(average.shape)}, "
-                f"its parameter {tuple(param.shape)}"
-            )
+        check_shape(f"{op}: averages[{i}]", average, param)
         if average.dtype is not average_dtype(param):
             raise DtypeError(
                 f"{op}: averages[{i}] is {average.dtype}, of a {param.dtype} parameter it is "

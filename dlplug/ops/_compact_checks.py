@@ -7,6 +7,7 @@ from torch import Tensor
 
 from dlplug.errors import DtypeError, InvalidValueError, ShapeError, suggestion
 from dlplug.ops._released import refuse_released
+from dlplug.ops._row_checks import check_shape_and_dtype
 from dlplug.ops.fallback.compact_adamw import OF_BFLOAT16, STORAGES, State, state_layout
 
 
@@ -114,15 +115,7 @@ def check_grads(params: Sequence[Tensor], grads: Sequence[Tensor]) -> None:
         DtypeError: One has another dtype.
     """
     for i, (param, grad) in enumerate(zip(params, grads, strict=True)):
-        if grad.shape != param.shape:
-            raise ShapeError(
-                f"compact_adamw_: grads[{i}] has shape {tuple(grad.shape)}, "
-                f"its parameter {tuple(param.shape)}"
-            )
-        if grad.dtype is not param.dtype:
-            raise DtypeError(
-                f"compact_adamw_: grads[{i}] is {grad.dtype}, its parameter {param.dtype}"
-            )
+        check_shape_and_dtype(f"compact_adamw_: grads[{i}]", grad, param)
 
 
 def check_memory(

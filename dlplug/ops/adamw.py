@@ -13,6 +13,7 @@ from dlplug.ops._adamw_kernels import count_versions, update, update_lists, upda
 from dlplug.ops._adamw_rows import NAMES
 from dlplug.ops._averages import check_averages
 from dlplug.ops._list_op import ListOp
+from dlplug.ops._row_checks import check_shape_and_dtype
 from dlplug.ops.fallback import adamw as reference
 
 
@@ -117,15 +118,8 @@ def _check(lists: Sequence[Sequence[Tensor]]) -> None:
                     raise ShapeError(
                         f"adamw_: steps[{i}] must have one element, got shape {tuple(tensor.shape)}"
                     )
-            elif tensor.shape != param.shape:
-                raise ShapeError(
-                    f"adamw_: {name}[{i}] has shape {tuple(tensor.shape)}, "
-                    f"its parameter {tuple(param.shape)}"
-                )
-            elif tensor.dtype is not param.dtype:
-                raise DtypeError(
-                    f"adamw_: {name}[{i}] is {tensor.dtype}, its parameter {param.dtype}"
-                )
+            else:
+                check_shape_and_dtype(f"adamw_: {name}[{i}]", tensor, param)
 
 
 OP = _backend.register(
