@@ -28,16 +28,24 @@ def locked(folder: Path) -> Iterator[None]:
 
 
 def hold(file: IO[bytes]) -> None:
-    """Let `is_held` be true of a file that nobody else has yet, until it is closed."""
-    with suppress(OSError):
+    """Let `is_held` be true of an open file until it is closed, or its process dies.
+
+    Raises:
+        BlockingIOError: another process holds it.
+    """
+    try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise
+    except OSError:  # some network file systems have no locks
+        return
 
 
 def is_held(path: Path) -> bool:
-    """Whether a process holds the file."""
+    """Whether a process holds the file. Asking writes nothing: it may be somebody else's."""
     try:
         with path.open("rb") as file:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
         return True
     except OSError:

@@ -1,6 +1,5 @@
 """The folder of a run: allocated once, never overwritten, found again by name."""
 
-import fcntl
 import json
 import os
 import time
@@ -11,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from dlplug.errors import RunError
-from dlplug.plugin.locks import locked
+from dlplug.plugin.locks import hold, is_held, locked
 from dlplug.run.lock import LOCK
 from dlplug.storage.checkpoint import BEST, LAST, PREVIOUS
 from dlplug.storage.files import storage_error, write_text
@@ -236,24 +235,14 @@ class Run:
         """
         with (self.path / ".lock").open("w") as file:
             try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                hold(file)
             except BlockingIOError:
                 raise RunError(f"{self.path} is being trained by another process") from None
             yield
 
     def is_held(self) -> bool:
-        """Whether some process is training the run right now; the kernel knows when it dies.
-
-        Asking writes nothing: the runs may belong to somebody else.
-        """
-        try:
-            with (self.path / ".lock").open("rb") as file:
-                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except FileNotFoundError:
-            return False
-        except BlockingIOError:
-            return True
-        return False
+        """Whether some process is training the run right now; the kernel knows when it dies."""
+        return is_held(self.path / ".lock")
 
 
 def _now() -> float:

@@ -4,7 +4,7 @@ import os
 import secrets
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import IO
@@ -54,7 +54,8 @@ def _hidden(path: Path, write: Callable[[IO[bytes]], object]) -> Iterator[Path]:
         try:
             file = stack.enter_context(hidden.open("xb"))
             stack.callback(hidden.unlink, missing_ok=True)
-            hold(file)  # from a training in that folder, which removes litter
+            with suppress(BlockingIOError):  # of one who just asks
+                hold(file)  # from a training in that folder, which removes litter
             write(file)
             file.flush()
             os.fsync(file.fileno())
