@@ -12,6 +12,7 @@ from rich.text import Text
 from dlplug.callbacks.rollback.record import FILE as ROLLBACKS
 from dlplug.data.quarantine import FILE
 from dlplug.run.result import Result
+from dlplug.storage.output_file import is_regular
 
 ROWS_SHOWN, COLUMNS_SHOWN = 5, 6
 STAGES = {"train": "train", "val": "validation", "test": "test"}
@@ -29,7 +30,7 @@ def print_result(result: Result, console: Console | None = None) -> None:
     console = console or Console(highlight=False)
     if result.metrics:
         console.print(metrics_table(result.metrics))
-    if result.predictions is not None and result.predictions.is_file():  # no device, no pipe
+    if result.predictions is not None and is_regular(result.predictions):
         console.print(predictions_table(result.predictions))
     if result.records is not None:
         console.print(f"{'records':<12} {result.records}", soft_wrap=True)

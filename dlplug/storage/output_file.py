@@ -34,7 +34,10 @@ def is_regular(path: Path) -> bool:
 
 def _is_own_output(path: Path) -> bool:
     """Whether it is the file that this process prints to, such as ``/dev/stdout``."""
-    return os.path.samestat(path.stat(), os.fstat(1))
+    try:
+        return os.path.samestat(path.stat(), os.fstat(1))
+    except OSError:  # there is no output
+        return False
 
 
 def scratch_folder(path: Path) -> Path:
