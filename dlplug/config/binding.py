@@ -259,4 +259,8 @@ def _unregistered(kind: str, path: str, target: object) -> Component:
 def _refuse_infinite(value: object, key: str, node: Node) -> None:
     """Optimizers of torch take an infinite rate, and 1e400 is one without saying so."""
     if isinstance(value, float) and not math.isfinite(value):
-        raise InvalidValueError(f"{key} must be finite, got {value}", where=f"{node.origin}, {key}")
+        raise InvalidValueError(
+            f"{key} must be finite, got {value}",
+            where=f"{node.origin}, {key}",
+            fix="write a number, or delete it",
+        )
