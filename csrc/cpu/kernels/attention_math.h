@@ -5,8 +5,8 @@
 
 namespace dlplug::DLPLUG_ISA {
 
-// e^x for x <= 88, within 1 ulp; 0 below -87, where a weight no longer counts and what is computed
-// has no meaning; NaN stays. The general exp takes half as long again.
+// e^x for x <= 88, within 1.3 ulp; 0 below -87, where a weight no longer counts and what is
+// computed has no meaning; NaN stays. The general exp takes half as long again.
 DLPLUG_INLINE Float exp_of_score(Float x) {
   const Int is_zero = x < -87.0f;
   // Adding the number rounds to a whole one whose low bits are ready to be a float's exponent.
