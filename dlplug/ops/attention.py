@@ -213,7 +213,7 @@ def _run_kernel(
     if options.attn_mask is not None and options.attn_mask.dim() != 4:
         options = options._replace(attn_mask=_four_axes(options.attn_mask))
     biases = (options.attn_mask, options.dropout_p, options.alibi_slopes)
-    is_hopper = kernels.hopper_forward.devices and _takes_hopper(query, key, value, *biases)
+    is_hopper = bool(kernels.hopper_forward.devices) and _takes_hopper(query, key, value, *biases)
     forward = kernels.hopper_forward if is_hopper else kernels.forward
     if query.dim() == 4:
         return forward(query, key, value, sinks, *options)[0]

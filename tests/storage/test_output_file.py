@@ -70,3 +70,16 @@ def test_its_own_output_is_not_replaced(tmp_path):
     with (tmp_path / "output").open("wb") as output:
         subprocess.run([sys.executable, "-c", script], stdout=output, check=True)
     assert (tmp_path / "output").read_text().split() == ["before", "rows", "behind"]
+
+
+def test_a_process_without_an_output_can_write(tmp_path):
+    """Such as a service, whose standard output is closed."""
+    script = (
+        "import os, sys; from pathlib import Path\n"
+        "from dlplug.storage.output_file import check_output, write_output\n"
+        "os.close(1); path = Path(sys.argv[1]); check_output(path)\n"
+        "write_output(path, lambda file: file.write(b'new'))"
+    )
+    (tmp_path / "output").write_bytes(b"old")
+    subprocess.run([sys.executable, "-c", script, str(tmp_path / "output")], check=True)
+    assert (tmp_path / "output").read_bytes() == b"new"
