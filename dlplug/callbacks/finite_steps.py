@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from dlplug.callbacks.numbers.late_reading import LateReading
 from dlplug.callbacks.numbers.non_finite import first_of_all, origin, own_values
+from dlplug.callbacks.numbers.step_losses import StepLosses
 from dlplug.errors import InvalidValueError, RunError
 from dlplug.ops import total_norm
 
@@ -38,11 +39,10 @@ class FiniteSteps(Callback):
         self.limit = limit
         self.skipped = 0
         self._in_a_row = 0
-        self._loss_flag: Tensor | None = None
-        self._batch: tuple[Any, int] | None = None
+        self._losses: StepLosses | None = None
         self._owners: list[nn.Module] = []
         self._buffers: list[tuple[nn.Module, str, Tensor]] = []
-        self._pending: tuple[LateReading, tuple[Any, int]] | None = None
+        self._pending: tuple[LateReading, StepLosses] | None = None
 
     def on_train_start(self, trainer, pl_module) -> None:
         """Find the modules with buffers: to look through all of them takes 0.1 ms."""
@@ -50,19 +50,20 @@ class FiniteSteps(Callback):
 
     def on_train_batch_start(self, trainer, pl_module, batch, batch_idx) -> None:
         """Remember what a bad step must not change."""
-        if self._loss_flag is None:  # the first batch of an accumulated step
+        if self._losses is not None and self._losses.is_bad is not None:  # of an accumulation
+            self._losses.begin(batch, batch_idx)
+        else:
+            self._losses = StepLosses(batch, batch_idx)
             self._buffers = [
                 (module, name, buffer.clone())
                 for module in self._owners
                 for name, buffer in module._buffers.items()
                 if buffer is not None
             ]
-        self._batch = batch, batch_idx
 
     def on_before_backward(self, trainer, pl_module, loss: Tensor) -> None:
         """Note a loss that is not finite."""
-        flag = ~torch.isfinite(loss.detach())
-        self._loss_flag = flag if self._loss_flag is None else self._loss_flag | flag
+        self._losses.add(loss)
 
     def on_before_optimizer_step(self, trainer, pl_module, optimizer) -> None:
         """Leave the step out when something is not finite.
@@ -71,19 +72,20 @@ class FiniteSteps(Callback):
             RunError: too many in a row.
         """
         has_scaler = getattr(trainer.precision_plugin, "scaler", None) is not None
-        flag = None if has_scaler else self._flag(trainer, optimizer)
-        self._loss_flag = None
+        losses = self._losses
+        flag = None if has_scaler else self._flag(trainer, optimizer, losses)
+        self._losses = StepLosses(losses.batch, losses.index)
         if flag is None:
             return
         if flag.device.type == "cuda" and getattr(optimizer, "_step_supports_amp_scaling", False):
-            self._skip_on_device(trainer, pl_module, optimizer, flag)
+            self._skip_on_device(trainer, pl_module, optimizer, flag, losses)
         elif bool(flag):
-            found = first_of_all(origin(pl_module, self._batch[0]))
+            blamed = self._blamed(trainer, pl_module, losses)
             for group in optimizer.param_groups:
                 for parameter in group["params"]:
                     parameter.grad = None
             self._restore(None)
-            self._count(trainer, *found, self._batch[1])
+            self._count(trainer, *blamed)
         else:
             self._in_a_row = 0
 
@@ -120,7 +122,7 @@ class FiniteSteps(Callback):
         self.skipped = state_dict["skipped"]
         self._in_a_row = state_dict.get("in_a_row", 0)  # 0.1.0 did not keep it
 
-    def _flag(self, trainer: lightning.Trainer, optimizer) -> Tensor | None:
+    def _flag(self, trainer: lightning.Trainer, optimizer, losses: StepLosses) -> Tensor | None:
         """One bool on the device, the same in every process; None without gradients."""
         parameters = (p for group in optimizer.param_groups for p in group["params"])
         gradients = [p.grad for p in parameters if p.grad is not None]
@@ -128,8 +130,8 @@ class FiniteSteps(Callback):
             return None
         # Not finite if anything is, on a GPU also above 1e19; the maximum takes six times as long.
         flag = ~torch.isfinite(total_norm([own_values(gradient) for gradient in gradients]))
-        if self._loss_flag is not None:
-            flag = flag | self._loss_flag
+        if losses.is_bad is not None:
+            flag = flag | losses.is_bad
         if trainer.world_size == 1:
             return flag
         # Reduced gradients are the same everywhere; losses and shards are each process's own.
@@ -137,20 +139,27 @@ class FiniteSteps(Callback):
         torch.distributed.all_reduce(flag, torch.distributed.ReduceOp.MAX)
         return flag.bool()
 
-    def _skip_on_device(self, trainer, pl_module, optimizer, flag: Tensor) -> None:
+    def _skip_on_device(
+        self, trainer, pl_module, optimizer, flag: Tensor, losses: StepLosses
+    ) -> None:
         self._read_pending(trainer, pl_module)
         optimizer.grad_scale, optimizer.found_inf = None, flag.float()
         self._restore(flag)
-        self._pending = LateReading(flag), self._batch
+        self._pending = LateReading(flag), losses
 
     def _read_pending(self, trainer, pl_module) -> None:
         if self._pending is None:
             return
-        (flag, (batch, batch_idx)), self._pending = self._pending, None
+        (flag, losses), self._pending = self._pending, None
         if flag.read():
-            self._count(trainer, *first_of_all(origin(pl_module, batch)), batch_idx)
+            self._count(trainer, *self._blamed(trainer, pl_module, losses))
         else:
             self._in_a_row = 0
+
+    def _blamed(self, trainer, pl_module, losses: StepLosses) -> tuple[str, str]:
+        batch, which = losses.blamed()
+        place = f"epoch {trainer.current_epoch + 1}, {which}"
+        return first_of_all(origin(pl_module, batch), place)
 
     def _restore(self, flag: Tensor | None) -> None:
         """Put the buffers back, where ``flag`` says so on the device; None says so."""
@@ -160,10 +169,9 @@ class FiniteSteps(Callback):
             if buffer is not None and buffer.shape == old.shape:
                 buffer.copy_(old if flag is None else torch.where(flag, old, buffer))
 
-    def _count(self, trainer: lightning.Trainer, who: str, found: str, batch_idx: int) -> None:
+    def _count(self, trainer: lightning.Trainer, place: str, found: str) -> None:
         self.skipped += 1
         self._in_a_row += 1
-        place = f"{who}epoch {trainer.current_epoch + 1}, batch {batch_idx + 1}"
         if self._in_a_row > self.limit:
             raise RunError(
                 f"{self._in_a_row} steps in a row were not finite; the last: {found}",

@@ -125,12 +125,29 @@ def test_a_loss_that_is_not_finite_in_one_process_counts_in_all(tmp_path):
         assert all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
 
 
-def test_the_step_of_an_accumulation_is_left_out_whole(task, fit):
-    """Statistics are those from before its first batch, whichever batch was bad."""
+@pytest.mark.parametrize("bad", [(2,), (3,), (2, 3)])
+def test_the_step_of_an_accumulation_is_left_out_whole(task, fit, capsys, bad):
+    """Statistics are those from before its first batch; the first bad batch is named."""
     watch, finite = Watch(), FiniteSteps()
-    fit(task(normed()), Spoil(batches=(3,)), finite, watch, accumulate_grad_batches=2)
+    fit(task(normed()), Spoil(batches=bad), finite, watch, accumulate_grad_batches=2)
     assert finite.skipped == 1
     assert all(torch.equal(a, b) for a, b in zip(watch.seen[6], watch.seen[8], strict=True))
+    place = f"epoch 2, batch {bad[0] + 1}: the step was left out"
+    assert f"{place}: batch[0] holds NaN in its record 5" in capsys.readouterr().err
+
+
+class InfiniteGradient(lightning.Callback):
+    """With finite losses."""
+
+    def on_after_backward(self, trainer, pl_module):
+        if trainer.current_epoch == 1 and trainer.fit_loop.batch_idx == 2:
+            next(pl_module.parameters()).grad.fill_(torch.inf)
+
+
+def test_of_an_accumulation_with_finite_losses_all_batches_are_named(task, fit, capsys):
+    """Their gradients are one sum, which tells nothing of them."""
+    fit(task(normed()), InfiniteGradient(), FiniteSteps(), accumulate_grad_batches=2)
+    assert "epoch 2, batches 3 to 4: the step was left out" in capsys.readouterr().err
 
 
 def test_too_many_in_a_row_end_the_training(task, fit):

@@ -44,22 +44,24 @@ def origin(task: nn.Module, batch: Any) -> Origin:
     return Origin(text, is_own=False)
 
 
-def first_of_all(found: Origin) -> tuple[str, str]:
+def first_of_all(found: Origin, place: str) -> tuple[str, str]:
     """Which process's batch is to blame, of what each has found; all of them call it at once.
 
     Returns:
-        ``process 1 of 4, `` (empty for a process alone, or where none's own batch leads to it), and
-        what that process has found.
+        That process's ``place``, behind ``process 1 of 4, `` unless a process is alone or none's
+        own batch leads to it, and what it has found.
     """
     if not _is_shared():
-        return "", found.text
-    everywhere = [found] * torch.distributed.get_world_size()
-    torch.distributed.all_gather_object(everywhere, found)
-    bad = [rank for rank, one in enumerate(everywhere) if one.is_own]
+        return place, found.text
+    everywhere = [(found, place)] * torch.distributed.get_world_size()
+    torch.distributed.all_gather_object(everywhere, (found, place))
+    bad = [rank for rank, (one, _) in enumerate(everywhere) if one.is_own]
     if not bad:
-        return "", everywhere[0].text
+        found, place = everywhere[0]
+        return place, found.text
     others = f" (and process {', '.join(map(str, bad[1:]))})" if bad[1:] else ""
-    return f"process {bad[0]} of {len(everywhere)}, ", everywhere[bad[0]].text + others
+    found, place = everywhere[bad[0]]
+    return f"process {bad[0]} of {len(everywhere)}, {place}", found.text + others
 
 
 def own_values(gradient: Tensor) -> Tensor:

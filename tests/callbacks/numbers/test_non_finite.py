@@ -24,15 +24,18 @@ def test_several_processes_all_repeat_the_pass(task, monkeypatch, is_shared, pas
 @pytest.mark.parametrize(
     ("found", "told"),
     [
-        ([(False, "a"), (True, "b"), (False, "c")], ("process 1 of 3, ", "b")),
-        ([(True, "a"), (False, "b"), (True, "c")], ("process 0 of 3, ", "a (and process 2)")),
-        ([(False, "a")] * 3, ("", "a")),
-        ([(True, "a")], ("", "a")),
+        ([(False, "a"), (True, "b"), (False, "c")], ("process 1 of 3, batch 1", "b")),
+        (
+            [(True, "a"), (False, "b"), (True, "c")],
+            ("process 0 of 3, batch 0", "a (and process 2)"),
+        ),
+        ([(False, "a")] * 3, ("batch 0", "a")),
+        ([(True, "a")], ("batch 0", "a")),
     ],
 )
 def test_the_process_whose_batch_it_was_is_named(monkeypatch, found, told):
     """The first of several; none of one alone, and where no batch but a reduced gradient is bad."""
-    everywhere = [Origin(text, is_own) for is_own, text in found]
+    everywhere = [(Origin(text, own), f"batch {i}") for i, (own, text) in enumerate(found)]
 
     def gather(parts, mine):
         parts[:] = everywhere
@@ -40,4 +43,4 @@ def test_the_process_whose_batch_it_was_is_named(monkeypatch, found, told):
     monkeypatch.setattr(torch.distributed, "is_initialized", lambda: True)
     monkeypatch.setattr(torch.distributed, "get_world_size", lambda: len(everywhere))
     monkeypatch.setattr(torch.distributed, "all_gather_object", gather)
-    assert first_of_all(everywhere[-1]) == told
+    assert first_of_all(*everywhere[-1]) == told
