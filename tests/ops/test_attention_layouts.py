@@ -253,7 +253,7 @@ def test_the_backward_of_grouped_heads_takes_bounded_memory(cpu_kernels):
     assert growth <= 5 * leaves[0].nbytes
 
 
-LENGTH = 4096  # a byte for each of its scores would be 16 MiB
+LENGTH = 8192  # a byte for each of its scores would be 64 MiB; pages of other things, some MiB
 STARTS = torch.arange(0, LENGTH + 1, 128, dtype=torch.int32)
 
 
