@@ -23,9 +23,9 @@ constexpr int64_t kGrain = 1 << 19;
 inline int64_t divide_up(int64_t count, int64_t by) { return (count + by - 1) / by; }
 inline int64_t round_up(int64_t count, int64_t step) { return divide_up(count, step) * step; }
 
-// `count` keys in as few chunks as possible, all but the last of this size.
-inline int64_t chunk_of(int64_t count) {
-  return round_up(divide_up(count, divide_up(count, kMaxChunk)), kChunkStep);
+// `count` keys in as few chunks of at most `most` as possible, all but the last of this size.
+inline int64_t chunk_of(int64_t count, int64_t most = kMaxChunk) {
+  return round_up(divide_up(count, divide_up(count, most)), kChunkStep);
 }
 
 inline HeadRows rows_of_heads(const Tensor& x) {

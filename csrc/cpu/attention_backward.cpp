@@ -13,6 +13,10 @@ namespace {
 // kMinQueries, which pay for packing the keys again.
 constexpr int64_t kMaxShares = 2;
 
+// Keys of a chunk where a block of queries sees few of a longer one, which would fill the caches for
+// nothing: with packed documents shorter ones take 1 to 4 % less time, with a window 1 %.
+constexpr int64_t kMaxLocalChunk = 128;
+
 constexpr int64_t kMaxWidth = 16;  // floats in a vector of any instruction set
 
 // The ranges of keys that the queries of a pass see: at least one, and all in the last pass, which
@@ -145,7 +149,9 @@ std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor> attention_backward(
   const int64_t ranges =
       std::min(divide_up(kEnoughItems, bundles), divide_up(args.num_keys, kMaxChunk));
   args.item_keys = round_up(divide_up(args.num_keys, ranges), kChunkStep);
-  args.chunk = chunk_of(std::min(args.item_keys, args.num_keys));
+  const bool sees_few = args.document_begin != nullptr || args.left + args.right < kMaxChunk;
+  args.chunk =
+      chunk_of(std::min(args.item_keys, args.num_keys), sees_few ? kMaxLocalChunk : kMaxChunk);
   const int64_t key_items = divide_up(args.num_keys, args.item_keys);
   args.all_key_items = key_items;
   biases.begin(args);
