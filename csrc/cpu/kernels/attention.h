@@ -38,7 +38,7 @@ struct AttentionScores {
   bool use_tiles;          // and they are done by the tiles of AMX, but forward with few queries
   bool is_plain;           // scale > 0 and neither softcap, ALiBi nor dropout; there may be a mask
   bool is_few;             // queries are multiplied with keys as they lie
-  bool is_streaming;       // outputs are written past the caches; their rows are whole lines
+  bool is_streaming;       // outputs may be written past the caches; their rows are whole lines
   int64_t batch, heads, kv_heads;
   int64_t num_queries, num_keys;
   int64_t width, value_width;  // D and E

@@ -88,7 +88,7 @@ DLPLUG_INLINE Ahead mask_ahead(const MaskRows& mask, const ScoreBlock& block, in
 // once they are more than the processor keeps waiting for, and it stands still.
 class Trickle {
  public:
-  static constexpr int kMost = 10;
+  static constexpr int kMost = 13;
 
   // What is left of the ones before comes at once.
   template <int kCount>

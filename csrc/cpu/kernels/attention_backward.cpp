@@ -53,7 +53,7 @@ static void differentiate_chunk(const AttentionBackward& args,
     const ScoreBlock block(args, at.batch, at.head, first, count, chunk, space.columns);
     if (!block.is_empty()) {
       packed.hold(args, space, at, chunk);
-      ahead.begin_block(block, item.share);
+      ahead.begin_block(block, item.share, seen.end <= chunk.end);
       differentiate_block<T>(args, space, item, block, chunk, packed.key_rows, ahead.trickle, sums,
                              key_sums);
     }
@@ -90,7 +90,7 @@ static void differentiate_head(const AttentionBackward& args,
                        space.grad_values + row * space.value_width,
                        space.has_grad_keys[(key - keys.begin) / args.chunk]};
     if (chunk.begin < seen.end && seen.begin < chunk.end) {
-      ChunkAhead<T> ahead(args, trickle, at, next, keys, seen, chunk);
+      ChunkAhead<T> ahead(args, trickle, at, next, keys, seen, chunk, is_last);
       differentiate_chunk(args, space, item, at, chunk, ahead, packed, sums);
     }
     if (is_last) put_grad_keys(args, space, at, chunk, sums);
@@ -157,7 +157,7 @@ static void differentiate_items(const AttentionBackward& args, int64_t begin, in
   *scratch_bytes = space.scratch.used;
   Trickle ahead;
   for (int64_t item = begin; item < end; ++item) differentiate_item<T>(args, space, item, ahead);
-  if (args.is_streaming) fence();
+  if (is_streaming<T>(args)) fence();
 }
 
 void attention_backward(const AttentionBackward& args, int64_t begin, int64_t end, char* scratch,

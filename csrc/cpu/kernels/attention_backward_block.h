@@ -31,7 +31,7 @@ static void write(const float* from, int64_t stride, int64_t rows, int64_t width
 template <class Element, class T>
 static void put(const AttentionBackward& args, const float* from, int64_t stride, int64_t rows,
                 int64_t width, float factor, T* to, int64_t to_stride) {
-  const auto write_to = args.is_streaming ? write<Element, true, T> : write<Element, false, T>;
+  const auto write_to = is_streaming<T>(args) ? write<Element, true, T> : write<Element, false, T>;
   write_to(from, stride, rows, width, factor, to, to_stride);
 }
 
