@@ -2,6 +2,7 @@
 #pragma once
 
 #include "csrc/cpu/kernels/attention_ahead.h"
+#include "csrc/cpu/kernels/attention_deltas.h"
 
 namespace dlplug::DLPLUG_ISA {
 
@@ -29,11 +30,12 @@ DLPLUG_INLINE bool is_streaming(const AttentionBackward& args) {
 template <class T>
 DLPLUG_INLINE void begin_pair(const AttentionBackward& args, int64_t pair, Trickle& ahead) {
   const int64_t batch = pair / args.kv_heads, head = pair % args.kv_heads;
+  const bool reads_out = !args.is_plain || args.num_keys > args.chunk;
   const Ahead tensors[] = {
       head_ahead<T>(args.key, batch, head, args.num_keys, args.width),
       head_ahead<T>(args.value, batch, head, args.num_keys, args.value_width),
       head_ahead<T>(args.query, batch, head, args.num_queries, args.width),
-      head_ahead<T>(args.out, batch, head, args.num_queries, args.value_width),
+      head_ahead<T>(args.out, batch, head, reads_out ? args.num_queries : 0, args.value_width),
       head_ahead<T>(args.grad_out, batch, head, args.num_queries, args.value_width)};
   ahead.begin(tensors);
 }
@@ -46,6 +48,7 @@ struct ChunkAhead {
   Trickle& trickle;
   Head at, next, of_keys;
   Span all;  // queries of the pass
+  Span chunk;
   bool is_last, is_off;
   Portions keys{}, queries{}, written{};
 
@@ -58,6 +61,7 @@ struct ChunkAhead {
         next(next),
         of_keys(chunk.end >= seen.end ? next : at),
         all{args.first_query, args.last_query},
+        chunk(chunk),
         is_last(chunk.end >= seen.end),
         is_off(is_fetched_whole<T>(args)) {
     if (is_off) return;
@@ -88,6 +92,7 @@ struct ChunkAhead {
     const int64_t query = block.first + block.count;
     const Span near = intersect(all, {query, query + block.count}), key_rows = keys.next();
     const Span far = is_last ? queries.next() : Span{};
+    const bool reads_out = !finds_own_deltas(block, chunk);  // so do those around it, mostly
     const Ahead tensors[] = {
         mask_ahead(args.mask, block),
         mask_ahead(args.grad_mask, block, share * args.mask_share),
@@ -95,12 +100,12 @@ struct ChunkAhead {
         rows_ahead<T>(args.grad_key, at.batch, at.kv_head, key_grads, args.width),
         rows_ahead<T>(args.grad_value, at.batch, at.kv_head, key_grads, args.value_width),
         rows_ahead<T>(args.query, at.batch, at.head, near, args.width),
-        rows_ahead<T>(args.out, at.batch, at.head, near, args.value_width),
+        rows_ahead<T>(args.out, at.batch, at.head, reads_out ? near : Span{}, args.value_width),
         rows_ahead<T>(args.grad_out, at.batch, at.head, near, args.value_width),
         rows_ahead<T>(args.key, of_keys.batch, of_keys.kv_head, key_rows, args.width),
         rows_ahead<T>(args.value, of_keys.batch, of_keys.kv_head, key_rows, args.value_width),
         rows_ahead<T>(args.query, next.batch, next.head, far, args.width),
-        rows_ahead<T>(args.out, next.batch, next.head, far, args.value_width),
+        rows_ahead<T>(args.out, next.batch, next.head, reads_out ? far : Span{}, args.value_width),
         rows_ahead<T>(args.grad_out, next.batch, next.head, far, args.value_width)};
     trickle.begin(tensors);
   }

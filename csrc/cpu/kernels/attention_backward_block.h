@@ -6,6 +6,7 @@
 #include "csrc/cpu/kernels/attention_backward_ahead.h"
 #include "csrc/cpu/kernels/attention_backward_scratch.h"
 #include "csrc/cpu/kernels/attention_bias_gradient.h"
+#include "csrc/cpu/kernels/attention_deltas.h"
 #include "csrc/cpu/kernels/attention_dots.h"
 #include "csrc/cpu/kernels/attention_pairs.h"
 #include "csrc/cpu/kernels/attention_softmax_gradient.h"
@@ -93,8 +94,9 @@ static void differentiate_block(const AttentionBackward& args,
   const int64_t in_chunk = block.span.begin - chunk.begin;
   const T* query = rows_at<T>(args.query, batch, head, first);
   const T* grad_out = rows_at<T>(args.grad_out, batch, head, first);
-  float* deltas = space.deltas + (first - args.first_query);
-  if (!query_sums.has_any && args.grad_slopes == nullptr)
+  float* deltas =
+      finds_own_deltas(block, chunk) ? nullptr : space.deltas + first - args.first_query;
+  if (deltas != nullptr && !query_sums.has_any && args.grad_slopes == nullptr)
     find_deltas(rows_at<const T>(args.out, batch, head, first), args.out.row, grad_out,
                 args.grad_out.row, count, args.value_width, deltas);
 

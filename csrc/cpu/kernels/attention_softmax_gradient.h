@@ -2,39 +2,10 @@
 // of the weights to that of the scores.
 #pragma once
 
-#include "csrc/cpu/kernels/attention_lane_sums.h"
 #include "csrc/cpu/kernels/attention_pairs.h"
 #include "csrc/cpu/kernels/attention_scores.h"
 
 namespace dlplug::DLPLUG_ISA {
-
-// The sum of the result's lanes is a . b.
-template <class T>
-DLPLUG_INLINE Float dot(const T* a, const T* b, int64_t width) {
-  Float sums = {};
-  int64_t i = 0;
-  for (; i + kWidth <= width; i += kWidth) sums = fma(load(a + i), load(b + i), sums);
-  if (i < width) sums = fma(load(a + i, (int)(width - i)), load(b + i, (int)(width - i)), sums);
-  return sums;
-}
-
-// delta_i = out_i . grad_out_i of `rows` rows.
-template <class T>
-static void find_deltas(const T* out, int64_t out_stride, const T* grad_out, int64_t grad_stride,
-                        int64_t rows, int64_t width, float* deltas) {
-  for (int64_t first = 0; first < rows; first += kWidth) {
-    const int64_t count = rows - first < kWidth ? rows - first : kWidth;
-    Float sums[kWidth];
-    for (int64_t i = 0; i < count; ++i)
-      sums[i] = dot(out + (first + i) * out_stride, grad_out + (first + i) * grad_stride, width);
-    for (int64_t i = count; i < kWidth; ++i) sums[i] = Float{};
-    const Float totals = sums_of(sums);
-    if (count == kWidth)
-      store(deltas + first, totals);
-    else
-      store(deltas + first, totals, (int)count);
-  }
-}
 
 // From a row's products and the gradients of its weights to its weights e^(score - lse), and from
 // these gradients to those of the scores; for products with elements of this type.
@@ -50,6 +21,7 @@ struct RowGradient {
   Span seen, vectors;  // columns
   bool is_full;        // all columns of these vectors are seen
   bool is_huge;
+  bool has_weights = false;  // the products are weights already
   Float scale, shift, rest, factor, delta;
   Row scores;
 
@@ -66,10 +38,26 @@ struct RowGradient {
     shift = broadcast(is_blind ? -kInfinity : -top);
     is_huge = is_huge_score(top);
     // What float leaves of lse: of a huge one it is subtracted, which is exact as the scores that
-    // count lie near; of others it becomes a factor, which rounds less.
-    const float left = is_blind ? 0.0f : (float)(top - lse);
-    rest = broadcast(left);
-    factor = exp_of_score(broadcast(is_huge ? 0.0f : left));
+    // count lie near; of others it becomes a factor, which rounds less: e^left by its first terms,
+    // since left is half of lse's last digit, at most 0.004.
+    const double left = is_blind ? 0.0 : top - lse;
+    rest = broadcast((float)left);
+    factor = broadcast(is_huge ? 1.0f : (float)(1.0 + left * (1.0 + 0.5 * left)));
+  }
+
+  // The delta of a row that sees no further key, and has neither dropout nor softcap; `products`
+  // become weights. It comes of the very numbers that it is subtracted from: where these are alike,
+  // less is left of their difference than with out . grad_out.
+  __attribute__((always_inline)) void find_delta(float* products, const float* gradients) {
+    Float sums = {};
+    for (int64_t j = vectors.begin; j < vectors.end; j += kWidth) {
+      const Float weight = weight_at(j, load(products + j), nullptr);
+      const Vector found = shown(j, {weight, weight, weight * load(gradients + j), Float{}});
+      store(products + j, found.weight);
+      sums += found.change;
+    }
+    delta = broadcast(sum(sums));
+    has_weights = true;
   }
 
   bool sees(int64_t column) const { return vectors.begin <= column && column < vectors.end; }
@@ -83,21 +71,22 @@ struct RowGradient {
     return {clear(all.weight), clear(all.kept), clear(all.change), clear(all.grad)};
   }
 
+  __attribute__((always_inline)) Float weight_at(int64_t column, Float product,
+                                                 Float* cap_slope) const {
+    Float score;
+    if constexpr (Row::kIsPlain)
+      score = shifted(product, scale, shift, is_huge);
+    else
+      score = scores.score(column, product, cap_slope) + shift;
+    if (is_huge) score += rest;
+    return weight_of<Element>(score) * factor;
+  }
+
   __attribute__((always_inline)) Vector at(int64_t column, Float product, Float gradient) {
-    if constexpr (Row::kIsPlain) {
-      Float score = shifted(product, scale, shift, is_huge);
-      if (is_huge) score += rest;
-      const Float weight = weight_of<Element>(score) * factor;
-      const Float grad = weight * (gradient - delta);
-      return shown(column, {weight, weight, grad, grad});
-    } else {
-      Float cap_slope = broadcast(1.0f);
-      Float score = scores.score(column, product, &cap_slope) + shift;
-      if (is_huge) score += rest;
-      const Float weight = weight_of<Element>(score) * factor;
-      const Float change = weight * (scores.drop(column, gradient) - delta);
-      return shown(column, {weight, scores.drop(column, weight), change, change * cap_slope});
-    }
+    Float cap_slope = broadcast(1.0f);
+    const Float weight = has_weights ? product : weight_at(column, product, &cap_slope);
+    const Float change = weight * (scores.drop(column, gradient) - delta);
+    return shown(column, {weight, scores.drop(column, weight), change, change * cap_slope});
   }
 };
 
@@ -108,8 +97,9 @@ struct GradientFactors {
 };
 
 // Products become weights in `weights`, and in `grads` the gradients of the weights those of the
-// products, but for the factor scale. In `bias_grads`, unless null, those of what is added to the
-// scores, and in `totals`, unless null, the sum of each row's weights.
+// products, but for the factor scale. `deltas` of null: each row's own. In `bias_grads`, unless
+// null, those of what is added to the scores, and in `totals`, unless null, the sum of each row's
+// weights.
 template <class Row>
 static GradientFactors<float> differentiate(const ScoreBlock& block, const double* lse,
                                             const float* deltas, float* weights, float* grads,
@@ -118,7 +108,8 @@ static GradientFactors<float> differentiate(const ScoreBlock& block, const doubl
     float *x = weights + row * block.stride, *g = grads + row * block.stride;
     float* b =
         bias_grads == nullptr || bias_grads == grads ? nullptr : bias_grads + row * block.stride;
-    RowGradient<Row, float> gradient(block, row, lse[row], deltas[row]);
+    RowGradient<Row, float> gradient(block, row, lse[row], deltas == nullptr ? 0.0f : deltas[row]);
+    if (deltas == nullptr) gradient.find_delta(x, g);
     const Span vectors = gradient.vectors;
     float* const written[] = {x, g, b};
     for (float* each : written) {
@@ -151,9 +142,12 @@ static GradientFactors<uint32_t> differentiate(const ScoreBlock& block, const do
   for (int64_t row = 0; row < block.count; row += 2) {
     const int num_rows = row + 1 < block.count ? 2 : 1;
     float *x = weights + row * block.stride, *g = grads + row * block.stride;
+    const int64_t last = row + num_rows - 1;
     RowGradient<Row, uint32_t> rows[] = {
-        {block, row, lse[row], deltas[row]},
-        {block, row + num_rows - 1, lse[row + num_rows - 1], deltas[row + num_rows - 1]}};
+        {block, row, lse[row], deltas == nullptr ? 0.0f : deltas[row]},
+        {block, last, lse[last], deltas == nullptr ? 0.0f : deltas[last]}};
+    for (int r = 0; deltas == nullptr && r < num_rows; ++r)
+      rows[r].find_delta(x + r * block.stride, g + r * block.stride);
     Float sums[2] = {};
     for (int64_t column = 0; column < block.columns; column += 2 * kWidth) {
       Float kept[2][2] = {}, found[2][2] = {};  // of each row and vector
