@@ -149,7 +149,8 @@ std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor> attention_backward(
   const int64_t ranges =
       std::min(divide_up(kEnoughItems, bundles), divide_up(args.num_keys, kMaxChunk));
   args.item_keys = round_up(divide_up(args.num_keys, ranges), kChunkStep);
-  const bool sees_few = args.document_begin != nullptr || args.left + args.right < kMaxChunk;
+  const bool sees_few = args.num_keys > kMaxChunk &&
+                        (args.document_begin != nullptr || args.left + args.right < kMaxChunk);
   args.chunk =
       chunk_of(std::min(args.item_keys, args.num_keys), sees_few ? kMaxLocalChunk : kMaxChunk);
   const int64_t key_items = divide_up(args.num_keys, args.item_keys);

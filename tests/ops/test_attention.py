@@ -72,7 +72,8 @@ def test_rounding_is_at_most_twice_pytorchs(cpu_kernels, isa, dtype, is_causal):
 
 
 # Of PyTorch's own formula in the same dtype, which sums up 16-bit numbers in 16 bits.
-TYPICAL_ERRORS = {torch.float32: 1.2, torch.bfloat16: 0.65, torch.float16: 0.45}
+TYPICAL_ERRORS = {torch.float32: 1.2, torch.bfloat16: 0.5, torch.float16: 0.45}
+OF_BFLOAT16_PRODUCTS = 0.65  # whose factors are rounded
 
 
 @each_isa
@@ -80,16 +81,19 @@ TYPICAL_ERRORS = {torch.float32: 1.2, torch.bfloat16: 0.65, torch.float16: 0.45}
 def test_gradients_of_whole_rows_cancel_with_the_numbers_they_come_from(cpu_kernels, isa, dtype):
     """Weights' gradients less their mean: not less out . grad_out, whose roundings are others.
 
-    With that the typical errors are 1.36 to 1.40, 0.55 to 0.75 and 0.51 to 0.52 of the formula's.
+    With that the typical errors are 1.36 to 1.40, 0.55 to 0.57 (0.69 to 0.75 of products of
+    bfloat16) and 0.51 to 0.52 of the formula's.
     """
     *tensors, grad = make_inputs(4, 4, 4, 16, 16, 32, 32, dtype)
     with ops.use_isa(isa):
         found = with_gradients(ops.attention, tensors, grad, is_causal=True)
     peer = with_gradients(plain, tensors, grad, is_causal=True)
     true = oracle(tensors, grad, is_causal=True)
+    has_products = dtype == torch.bfloat16 and isa in ("avx512", "amx")
+    most = OF_BFLOAT16_PRODUCTS if has_products else TYPICAL_ERRORS[dtype]
     for ours, theirs, exact in list(zip(found, peer, true, strict=True))[1:3]:  # query and key
         error, usual = ((x.double() - exact).square().mean().sqrt() for x in (ours, theirs))
-        assert error <= TYPICAL_ERRORS[dtype] * usual
+        assert error <= most * usual
 
 
 @each_isa

@@ -22,7 +22,7 @@ TERMS = {
 }
 # Queries of three blocks, of one that is not full, and so few that keys are read as they lie.
 QUERIES = [150, 33, 3, 1]
-KEYS = 300  # in two chunks
+KEYS = 300  # in two ranges, of one chunk each or, where few are seen, two
 
 
 def found(isa, tensors, grad, options):

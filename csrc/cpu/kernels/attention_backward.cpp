@@ -3,8 +3,9 @@
 //   grad_value = P^T grad_out,  S = P * (G - delta),
 //   grad_query = scale * S key,  grad_key = scale * S^T query
 // with dropout applied to G and to the P of grad_value, and the softcap's slope to S; before that
-// slope S is the gradient of the mask and, times the distances, of ALiBi's slopes. Of a query that
-// sees no key beyond a block delta_i is found as the sum over j of P_ij G_ij, the same number.
+// slope S is the gradient of the mask and, times the distances, of ALiBi's slopes. In a block
+// that sees no key beyond a chunk delta_i is the sum over j of P_ij G_ij, the same number, unless
+// dropout, softcap or ALiBi come between.
 //
 // An item is one key-value head's range of keys and belongs to one thread; the query heads that
 // share it are added up. Order of loops: pass over queries (csrc/cpu/attention.cpp), query head,

@@ -95,7 +95,7 @@ static void differentiate_block(const AttentionBackward& args,
   const T* query = rows_at<T>(args.query, batch, head, first);
   const T* grad_out = rows_at<T>(args.grad_out, batch, head, first);
   float* deltas =
-      finds_own_deltas(block, chunk) ? nullptr : space.deltas + first - args.first_query;
+      finds_own_deltas(block, chunk) ? nullptr : space.deltas + (first - args.first_query);
   if (deltas != nullptr && !query_sums.has_any && args.grad_slopes == nullptr)
     find_deltas(rows_at<const T>(args.out, batch, head, first), args.out.row, grad_out,
                 args.grad_out.row, count, args.value_width, deltas);

@@ -8,7 +8,7 @@
 namespace dlplug::DLPLUG_ISA {
 
 // Whether those of a block come from its weights, which is more exact, and `out` is not read: where
-// no query sees a key outside of the chunk.
+// no query sees a key outside of the chunk, and the scores have at most a mask added to them.
 DLPLUG_INLINE bool finds_own_deltas(const ScoreBlock& block, Span chunk) {
   const Span seen = keys_seen_by(block.args, block.first, block.first + block.count - 1);
   return block.args.is_plain && chunk.begin <= seen.begin && seen.end <= chunk.end;

@@ -45,9 +45,9 @@ struct RowGradient {
     factor = broadcast(is_huge ? 1.0f : (float)(1.0 + left * (1.0 + 0.5 * left)));
   }
 
-  // The delta of a row that sees no further key, and has neither dropout nor softcap; `products`
-  // become weights. It comes of the very numbers that it is subtracted from: where these are alike,
-  // less is left of their difference than with out . grad_out.
+  // The delta of a row that sees no further key, in a call that is plain; `products` become
+  // weights. It comes of the very numbers that it is subtracted from: where these are alike, less
+  // is left of their difference than with out . grad_out.
   __attribute__((always_inline)) void find_delta(float* products, const float* gradients) {
     Float sums = {};
     for (int64_t j = vectors.begin; j < vectors.end; j += kWidth) {
