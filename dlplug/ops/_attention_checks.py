@@ -195,8 +195,7 @@ def check_documents(
             fix="pass cu_seqlens, the starts of the queries' documents, too",
         )
     _check_starts("cu_seqlens", cu_seqlens, query, "queries")
-    q, k, v = query.shape, key.shape, value.shape
-    is_batched = any([math.prod(shape[:-3]) != 1 for shape in ((q,) if q == k == v else (q, k, v))])
+    is_batched = any([math.prod(x.shape[:-3]) != 1 for x in (query, key, value)])
     if cu_seqlens_k is not None:
         _check_starts("cu_seqlens_k", cu_seqlens_k, key, "keys")
         if cu_seqlens_k.shape != cu_seqlens.shape:
@@ -208,7 +207,7 @@ def check_documents(
         if is_batched:
             raise _shape_error("packed documents need batch 1", query, key, value)
         return
-    if k[-2] != q[-2] or is_batched:
+    if key.size(-2) != query.size(-2) or is_batched:
         raise _shape_error(
             "cu_seqlens packs documents into one sequence: batch 1, as many keys as queries",
             query,
