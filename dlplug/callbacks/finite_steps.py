@@ -44,6 +44,10 @@ class FiniteSteps(Callback):
         self._buffers: list[tuple[nn.Module, str, Tensor]] = []
         self._pending: tuple[LateReading, StepLosses] | None = None
 
+    def on_fit_start(self, trainer, pl_module) -> None:
+        """Forget what a fit that was interrupted within a step has left."""
+        self._losses = None
+
     def on_train_start(self, trainer, pl_module) -> None:
         """Find the modules with buffers: to look through all of them takes 0.1 ms."""
         self._owners = [module for module in pl_module.modules() if module._buffers]
