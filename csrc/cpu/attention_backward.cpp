@@ -14,7 +14,7 @@ namespace {
 constexpr int64_t kMaxShares = 2;
 
 // Keys of a chunk where a block of queries sees few of a longer one, which would fill the caches
-// for nothing: with packed documents shorter ones take 1 to 4 % less time, with a window 1 %.
+// for nothing: with packed documents shorter ones take up to 4 % less time, with a window 1 %.
 constexpr int64_t kMaxLocalChunk = 128;
 
 constexpr int64_t kMaxWidth = 16;  // floats in a vector of any instruction set
