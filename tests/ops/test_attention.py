@@ -249,6 +249,17 @@ def test_slopes_learn_from_queries_far_from_all_keys(cpu_kernels, isa, dtype, of
     assert (found - true).abs().max() <= 2 * torch.finfo(torch.bfloat16).eps * true.abs().max()
 
 
+@pytest.mark.parametrize("mode", ["auto", "reference"])
+def test_sinks_alone_learn_without_keys(mode):
+    """Nothing, but a loss of nothing else can be differentiated."""
+    query, keys = torch.ones(2, 4, 5, 8), torch.ones(2, 4, 0, 8)
+    sinks = torch.ones(4, requires_grad=True)
+    with ops.use_backend(mode):
+        out = ops.attention(query, keys, keys, sinks=sinks)
+    out.sum().backward()
+    assert not out.any() and torch.equal(sinks.grad, torch.zeros(4))
+
+
 @each_isa
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("size", [1.0, 1e-5])

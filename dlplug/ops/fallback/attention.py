@@ -245,8 +245,10 @@ def _softmax(scores: Tensor, sinks: Tensor | None) -> tuple[Tensor, Tensor]:
     """exp(s) / (sum of exp(s) + exp(sink)), 0 where that sum is 0; and the log of the sum."""
     if scores.size(-1) == 0:
         empty = scores.sum(-1) - torch.inf
-        lse = empty if sinks is None else empty.maximum(sinks[:, None].to(scores.dtype))
-        return scores, lse.double()
+        if sinks is None:
+            return scores, empty.double()
+        lse = empty.maximum(sinks[:, None].to(scores.dtype))
+        return scores - lse[..., None], lse.double()  # of no element, but the sinks' gradient is 0
     # The largest score is only subtracted against overflow: it cancels, so no gradient flows.
     top = scores.detach().amax(-1, keepdim=True)
     if sinks is not None:
