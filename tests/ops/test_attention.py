@@ -250,14 +250,15 @@ def test_slopes_learn_from_queries_far_from_all_keys(cpu_kernels, isa, dtype, of
 
 
 @pytest.mark.parametrize("mode", ["auto", "reference"])
-def test_sinks_alone_learn_without_keys(mode):
+@pytest.mark.parametrize(("name", "shape"), [("sinks", (4,)), ("attn_mask", (4, 5, 1))])
+def test_what_is_added_to_the_scores_learns_without_keys(mode, name, shape):
     """Nothing, but a loss of nothing else can be differentiated."""
     query, keys = torch.ones(2, 4, 5, 8), torch.ones(2, 4, 0, 8)
-    sinks = torch.ones(4, requires_grad=True)
+    learns = torch.ones(shape, requires_grad=True)
     with ops.use_backend(mode):
-        out = ops.attention(query, keys, keys, sinks=sinks)
+        out = ops.attention(query, keys, keys, **{name: learns})
     out.sum().backward()
-    assert not out.any() and torch.equal(sinks.grad, torch.zeros(4))
+    assert not out.any() and torch.equal(learns.grad, torch.zeros(shape))
 
 
 @each_isa
