@@ -50,9 +50,10 @@ struct KeySums {
 };
 
 template <class T, class Element>
-static void clear(const BackwardScratch<T, Element>& space, const KeySums& sums, int64_t rows) {
-  set_zero(sums.keys, rows * space.width);
-  set_zero(sums.values, rows * space.value_width);
+static void clear(const BackwardScratch<T, Element>& space, const KeySums& sums, Span rows) {
+  const int64_t count = rows.end - rows.begin;
+  set_zero(sums.keys + rows.begin * space.width, count * space.width);
+  set_zero(sums.values + rows.begin * space.value_width, count * space.value_width);
 }
 
 // Products of a block's queries with its keys, bit for bit those of the forward pass: of huge
@@ -117,9 +118,9 @@ static void differentiate_block(const AttentionBackward& args,
     args.grad_slopes[(batch * args.all_key_items + item.range) * args.heads + head] +=
         slope_gradient(block, space.bias_grads, space.totals, deltas);
 
-  if (!key_sums.has_any && keys < chunk.end - chunk.begin) {
-    clear(space, key_sums, chunk.end - chunk.begin);
-    key_sums.has_any = true;
+  if (!key_sums.has_any) {  // the products with the block's keys are the first there
+    clear(space, key_sums, {0, in_chunk});
+    clear(space, key_sums, {in_chunk + keys, chunk.end - chunk.begin});
   }
   auto rows = second_factor(grad_out, args.grad_out.row, count, args.value_width, space.grad_rows);
   multiply_by_queries(block, factors.transposed_weights, rows, space.value_width,
@@ -156,7 +157,7 @@ template <class T, class Element>
 static void put_grad_keys(const AttentionBackward& args, const BackwardScratch<T, Element>& space,
                           const Head& at, Span chunk, const KeySums& sums) {
   const int64_t count = chunk.end - chunk.begin;
-  if (!sums.has_any) clear(space, sums, count);
+  if (!sums.has_any) clear(space, sums, {0, count});
   put<Element>(args, sums.keys, space.width, count, args.width, args.scale,
                rows_at<T>(args.grad_key, at.batch, at.kv_head, chunk.begin), args.grad_key.row);
   put<Element>(args, sums.values, space.value_width, count, args.value_width, 1.0f,
