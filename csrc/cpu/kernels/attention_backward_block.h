@@ -110,7 +110,7 @@ static void differentiate_block(const AttentionBackward& args,
   with_row_type(block, [&](auto type) {
     factors = differentiate<typename decltype(type)::type>(
         block, args.lse + (batch * args.heads + head) * args.num_queries + first, deltas,
-        space.weights, space.score_grads, space.bias_grads, space.totals, space.factors);
+        {space.weights, space.score_grads, space.bias_grads, space.totals}, space.factors);
   });
   if (args.grad_mask.type != MaskType::kNone)
     add_mask_gradient(args, block, space.bias_grads, item.share);

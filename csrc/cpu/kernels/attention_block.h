@@ -90,6 +90,16 @@ struct ScoreBlock {
 
   // Columns that the query of a row sees, within [0, span.end - span.begin).
   Span seen(int64_t row) const { return is_whole ? Span{0, span.end - span.begin} : rows[row]; }
+
+  // Columns of a row that products may read: of its step, and of all kStepRows keys that take part
+  // in sums over queries together. A step that sees nothing may lie between others.
+  Span read(int64_t row) const {
+    if (is_whole) return {0, columns};
+    const Span step = steps[row / kStepRows];
+    if (step.end <= step.begin) return {0, columns};
+    const int64_t end = (step.end + kStepRows - 1) & -kStepRows;
+    return {step.begin & -kStepRows, end < columns ? end : columns};
+  }
 };
 
 // Whether a query that sees the columns `seen` sees all of the vector at `column`.

@@ -2,92 +2,18 @@
 // of the weights to that of the scores.
 #pragma once
 
+#include "csrc/cpu/kernels/attention_lane_sums.h"
 #include "csrc/cpu/kernels/attention_pairs.h"
-#include "csrc/cpu/kernels/attention_scores.h"
+#include "csrc/cpu/kernels/attention_row_gradient.h"
 
 namespace dlplug::DLPLUG_ISA {
 
-// From a row's products and the gradients of its weights to its weights e^(score - lse), and from
-// these gradients to those of the scores; for products with elements of this type.
-template <class Row, class Element>
-struct RowGradient {
-  struct Vector {
-    Float weight;  // before dropout
-    Float kept;    // after it
-    Float change;  // gradient of what is added to the scores
-    Float grad;    // of the product, but for the factor scale
-  };
-
-  Span seen, vectors;  // columns
-  bool is_full;        // all columns of these vectors are seen
-  bool is_huge;
-  bool has_weights = false;  // the products are weights already
-  Float scale, shift, rest, factor, delta;
-  Row scores;
-
-  RowGradient(const ScoreBlock& block, int64_t row, double lse, float delta)
-      : seen(block.seen(row)),
-        vectors(vectors_of(seen)),
-        is_full(vectors.begin == seen.begin && vectors.end == seen.end),
-        scale(broadcast(block.args.scale)),
-        delta(broadcast(delta)),
-        scores(block, row) {
-    // Where every score is -inf, lse is too, and no weight counts.
-    const bool is_blind = lse == -kInfinity;
-    const float top = (float)lse;
-    shift = broadcast(is_blind ? -kInfinity : -top);
-    is_huge = is_huge_score(top);
-    // What float leaves of lse: of a huge one it is subtracted, which is exact as the scores that
-    // count lie near; of others it becomes a factor, which rounds less: e^left by its first terms,
-    // since left is half of lse's last digit, at most 0.004.
-    const double left = is_blind ? 0.0 : top - lse;
-    rest = broadcast((float)left);
-    factor = broadcast(is_huge ? 1.0f : (float)(1.0 + left * (1.0 + 0.5 * left)));
-  }
-
-  // The delta of a row that sees no further key, in a call that is plain; `products` become
-  // weights. It comes of the very numbers that it is subtracted from: where these are alike, less
-  // is left of their difference than with out . grad_out.
-  __attribute__((always_inline)) void find_delta(float* products, const float* gradients) {
-    Float sums = {};
-    for (int64_t j = vectors.begin; j < vectors.end; j += kWidth) {
-      const Float weight = weight_at(j, load(products + j), nullptr);
-      const Vector found = shown(j, {weight, weight, weight * load(gradients + j), Float{}});
-      store(products + j, found.weight);
-      sums += found.change;
-    }
-    delta = broadcast(sum(sums));
-    has_weights = true;
-  }
-
-  bool sees(int64_t column) const { return vectors.begin <= column && column < vectors.end; }
-
-  // 0 in the columns that the query does not see, whatever their keys and values are.
-  __attribute__((always_inline)) Vector shown(int64_t column, const Vector& all) const {
-    if (__builtin_expect(is_full || covers(seen, column), 1)) return all;
-    const Int is_hidden = hidden_lanes(seen, column);
-    const auto clear = [&](Float x)
-                           __attribute__((always_inline)) { return is_hidden ? Float{} : x; };
-    return {clear(all.weight), clear(all.kept), clear(all.change), clear(all.grad)};
-  }
-
-  __attribute__((always_inline)) Float weight_at(int64_t column, Float product,
-                                                 Float* cap_slope) const {
-    Float score;
-    if constexpr (Row::kIsPlain)
-      score = shifted(product, scale, shift, is_huge);
-    else
-      score = scores.score(column, product, cap_slope) + shift;
-    if (is_huge) score += rest;
-    return weight_of<Element>(score) * factor;
-  }
-
-  __attribute__((always_inline)) Vector at(int64_t column, Float product, Float gradient) {
-    Float cap_slope = broadcast(1.0f);
-    const Float weight = has_weights ? product : weight_at(column, product, &cap_slope);
-    const Float change = weight * (scores.drop(column, gradient) - delta);
-    return shown(column, {weight, scores.drop(column, weight), change, change * cap_slope});
-  }
+// Rows of a block, (queries, stride) each: products become weights, and in `grads` the gradients
+// of the weights those of the products, but for the factor scale.
+struct GradientRows {
+  float *weights, *grads;
+  float* bias_grads;  // unless null, those of what is added to the scores; may be `grads`
+  float* totals;      // unless null, (queries,): the sum of each row's weights
 };
 
 // A block's weights and gradients of products as the factors of products with them.
@@ -96,60 +22,79 @@ struct GradientFactors {
   Factor<Element> transposed_weights, transposed_grads, grads;
 };
 
-// Products become weights in `weights`, and in `grads` the gradients of the weights those of the
-// products, but for the factor scale. `deltas` of null: each row's own. In `bias_grads`, unless
-// null, those of what is added to the scores, and in `totals`, unless null, the sum of each row's
-// weights.
-template <class Row>
-static GradientFactors<float> differentiate(const ScoreBlock& block, const double* lse,
-                                            const float* deltas, float* weights, float* grads,
-                                            float* bias_grads, float* totals, float*) {
-  for (int64_t row = 0; row < block.count; ++row) {
-    float *x = weights + row * block.stride, *g = grads + row * block.stride;
-    float* b =
-        bias_grads == nullptr || bias_grads == grads ? nullptr : bias_grads + row * block.stride;
-    RowGradient<Row, float> gradient(block, row, lse[row], deltas == nullptr ? 0.0f : deltas[row]);
-    if (deltas == nullptr) gradient.find_delta(x, g);
-    const Span vectors = gradient.vectors;
-    float* const written[] = {x, g, b};
-    for (float* each : written) {
-      if (each == nullptr) continue;
-      fill_zeros(each, 0, vectors.begin);
-      fill_zeros(each, vectors.end, block.columns);
+// Products of `rows` become weights, and their sum with the gradients of the weights the deltas. It
+// comes of the very numbers that it is subtracted from: where these are alike, less is left of
+// their difference than with out . grad_out.
+template <class Row, class Element>
+static void find_own_deltas(const ScoreBlock& block, Span rows, const double* lse,
+                            const GradientRows& space, float* deltas) {
+  Float sums[kWidth] = {};
+  for (int64_t row = rows.begin; row < rows.end; ++row) {
+    float *x = space.weights + row * block.stride, *g = space.grads + row * block.stride;
+    const RowWeights<Row, Element> weights(block, row, lse[row]);
+    Float total = {};
+    for (int64_t j = weights.vectors.begin; j < weights.vectors.end; j += kWidth) {
+      const Float weight = weights.weight_at(j, load(x + j), nullptr);
+      const auto found = weights.shown(j, {weight, Float{}, weight * load(g + j), Float{}});
+      store(x + j, found.weight);
+      total += found.change;
     }
+    sums[row - rows.begin] = total;
+  }
+  store(deltas + rows.begin, sums_of(sums));
+}
+
+template <class Gradient>
+static void differentiate_rows(const ScoreBlock& block, Span rows, const double* lse,
+                               const float* deltas, const GradientRows& space, float*) {
+  for (int64_t row = rows.begin; row < rows.end; ++row) {
+    float *x = space.weights + row * block.stride, *g = space.grads + row * block.stride;
+    float* b = space.bias_grads == nullptr || space.bias_grads == space.grads
+                   ? nullptr
+                   : space.bias_grads + row * block.stride;
+    Gradient gradient(block, row, lse, deltas);
+    const Span vectors = gradient.vectors;
+    const Span read = space.bias_grads == nullptr ? block.read(row) : Span{0, block.columns};
+    const auto clear_hidden = [&](float* x) __attribute__((always_inline)) {
+      fill_zeros(x, read.begin, vectors.begin);
+      fill_zeros(x, vectors.end, read.end);
+    };
+    clear_hidden(x);
+    clear_hidden(g);
+    if (b != nullptr) clear_hidden(b);
     Float total = {};
     for (int64_t j = vectors.begin; j < vectors.end; j += kWidth) {
       const auto found = gradient.at(j, load(x + j), load(g + j));
+      store(g + j, found.grad);
+      if constexpr (Gradient::kHasWeights) continue;  // and no other gradients
       total += found.weight;
       store(x + j, found.kept);
       if (b != nullptr) store(b + j, found.change);
-      store(g + j, found.grad);
     }
-    if (totals != nullptr) totals[row] = sum(total);
+    if (space.totals != nullptr) space.totals[row] = sum(total);
   }
-  return {{weights, block.stride}, {grads, block.stride}, {grads, block.stride}};
+}
+
+[[maybe_unused]] static GradientFactors<float> factors_of(const ScoreBlock& block,
+                                                          const GradientRows& space, float*) {
+  const Factor<float> grads = {space.grads, block.stride};
+  return {{space.weights, block.stride}, grads, grads};
 }
 
 #if defined(__AVX512F__)
 // The same for products of bfloat16. Pairs of rows take the place of the first row; `factors` is
-// space for pairs of columns, and `bias_grads` for more than `grads`.
-template <class Row>
-static GradientFactors<uint32_t> differentiate(const ScoreBlock& block, const double* lse,
-                                               const float* deltas, float* weights, float* grads,
-                                               float* bias_grads, float* totals,
-                                               uint32_t* factors) {
+// space for pairs of columns.
+template <class Gradient>
+static void differentiate_rows(const ScoreBlock& block, Span rows, const double* lse,
+                               const float* deltas, const GradientRows& space, uint32_t* factors) {
   const int64_t factor_stride = row_of<uint32_t>(block.columns);
-  for (int64_t row = 0; row < block.count; row += 2) {
-    const int num_rows = row + 1 < block.count ? 2 : 1;
-    float *x = weights + row * block.stride, *g = grads + row * block.stride;
-    const int64_t last = row + num_rows - 1;
-    RowGradient<Row, uint32_t> rows[] = {
-        {block, row, lse[row], deltas == nullptr ? 0.0f : deltas[row]},
-        {block, last, lse[last], deltas == nullptr ? 0.0f : deltas[last]}};
-    for (int r = 0; deltas == nullptr && r < num_rows; ++r)
-      rows[r].find_delta(x + r * block.stride, g + r * block.stride);
+  for (int64_t row = rows.begin; row < rows.end; row += 2) {
+    const int num_rows = row + 1 < rows.end ? 2 : 1;
+    float *x = space.weights + row * block.stride, *g = space.grads + row * block.stride;
+    Gradient both[] = {{block, row, lse, deltas}, {block, row + num_rows - 1, lse, deltas}};
+    const Span read = space.bias_grads == nullptr ? block.read(row) : Span{0, block.columns};
     Float sums[2] = {};
-    for (int64_t column = 0; column < block.columns; column += 2 * kWidth) {
+    for (int64_t column = read.begin & -2 * kWidth; column < read.end; column += 2 * kWidth) {
       Float kept[2][2] = {}, found[2][2] = {};  // of each row and vector
 #pragma GCC unroll 2
       for (int r = 0; r < 2; ++r)
@@ -158,14 +103,15 @@ static GradientFactors<uint32_t> differentiate(const ScoreBlock& block, const do
           const int64_t j = column + v * kWidth, at = r * block.stride + j;
           if (r >= num_rows || j >= block.columns) continue;
           Float change = {};
-          if (rows[r].sees(j)) {
-            const auto all = rows[r].at(j, load(x + at), load(g + at));
+          if (both[r].has(j)) {
+            const auto all = both[r].at(j, load(x + at), load(g + at));
             kept[r][v] = all.kept;
             found[r][v] = all.grad;
             change = all.change;
             sums[r] += all.weight;
           }
-          if (bias_grads != nullptr) store(bias_grads + row * block.stride + at, change);
+          if (space.bias_grads != nullptr)
+            store(space.bias_grads + row * block.stride + at, change);
         }
 #pragma GCC unroll 2
       for (int v = 0; v < 2; ++v) {
@@ -179,12 +125,38 @@ static GradientFactors<uint32_t> differentiate(const ScoreBlock& block, const do
                     (UInt)narrow(found[r][0], found[r][1]));
     }
     for (int r = 0; r < num_rows; ++r)
-      if (totals != nullptr) totals[row + r] = sum(sums[r]);
+      if (space.totals != nullptr) space.totals[row + r] = sum(sums[r]);
   }
-  return {{(const uint32_t*)weights, 2 * block.stride},
-          {(const uint32_t*)grads, 2 * block.stride},
-          {factors, factor_stride}};
+}
+
+[[maybe_unused]] static GradientFactors<uint32_t> factors_of(const ScoreBlock& block,
+                                                             const GradientRows& space,
+                                                             uint32_t* factors) {
+  return {{(const uint32_t*)space.weights, 2 * block.stride},
+          {(const uint32_t*)space.grads, 2 * block.stride},
+          {factors, row_of<uint32_t>(block.columns)}};
 }
 #endif
+
+// All rows of a block. `deltas` of null: each row's own, found for a few rows at a time, so that
+// these still lie in the nearest cache when they are differentiated. `factors` is space for pairs
+// of bfloat16.
+template <class Row, class Element>
+static GradientFactors<Element> differentiate(const ScoreBlock& block, const double* lse,
+                                              const float* deltas, const GradientRows& space,
+                                              Element* factors) {
+  if (deltas != nullptr) {
+    differentiate_rows<RowGradient<Row, Element>>(block, {0, block.count}, lse, deltas, space,
+                                                  factors);
+    return factors_of(block, space, factors);
+  }
+  float own[kMaxBlock];
+  for (int64_t row = 0; row < block.count; row += kWidth) {
+    const Span rows = intersect({row, row + kWidth}, {0, block.count});
+    find_own_deltas<Row, Element>(block, rows, lse, space, own);
+    differentiate_rows<WeightedRow>(block, rows, lse, own, space, factors);
+  }
+  return factors_of(block, space, factors);
+}
 
 }  // namespace dlplug::DLPLUG_ISA
