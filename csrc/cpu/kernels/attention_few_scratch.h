@@ -20,7 +20,7 @@ struct FewScratch {
   T* last_keys;      // (kWidth, D)
   float* values;     // (chunk, width), where they cannot be read as they lie
   float* scores;     // (2, rows, columns): of a chunk, and the weights of the one before
-  float* rows;       // (rows,)
+  float* rows;       // (rows up to a multiple of kWidth,)
   float* sums;       // (rows, width)
   Softmax softmax;   // (rows,)
 
@@ -34,7 +34,7 @@ struct FewScratch {
         last_keys(scratch.take<T>(kWidth * args.width)),
         values(scratch.take<float>(width == args.value_width ? 0 : args.chunk * width)),
         scores(scratch.take<float>(2 * num_rows * columns)),
-        rows(scratch.take<float>(num_rows)),
+        rows(scratch.take<float>(round_up(num_rows, kWidth))),
         sums(scratch.take<float>(num_rows * width)),
         softmax{scratch.take<float>(num_rows), scratch.take<float>(num_rows),
                 scratch.take<float>(num_rows), scratch.take<float>(num_rows)} {}
