@@ -21,6 +21,7 @@ from dlplug.errors import InvalidValueError
 
 if TYPE_CHECKING:
     from dlplug.data.tables.columns import Columns
+    from dlplug.data.tables.preparation import Preparation
 
 # What a column of the division says, by the way of dividing.
 SAYS = {"column": "split", "group": "group", "time": "time"}
@@ -162,16 +163,15 @@ class TableData(SplitData):
             else Target.find(columns, self.target, self.target_kind)
         )
         values = target.read(columns)
-        self._read_features(columns, names)
+        inputs = Preparation.from_dict(saved["features"]) if saved else None
+        self._read_features(columns, names, inputs)
         weights = self._weights(columns)
         keys = self._keys(columns)
         is_class = target.kind == "class"
         rows = self.divided(bad, len(values), keys, values if is_class else None)
         values = values.clamp(min=0) if is_class else values
         learned = bad.good(rows["train"])
-        if saved:
-            inputs = Preparation.from_dict(saved["features"])
-        else:
+        if inputs is None:
             target = target.fitted(values, learned)
             inputs = Preparation.fit(
                 columns,
@@ -231,10 +231,15 @@ class TableData(SplitData):
             raise InvalidValueError(f"data.categorical: {lost!r} is no feature")
         return list(names)
 
-    def _read_features(self, columns: "Columns", names: Sequence[str]) -> None:
-        """Find all bad cells before anything is learned."""
+    def _read_features(
+        self, columns: "Columns", names: Sequence[str], learned: "Preparation | None"
+    ) -> None:
+        """Find all bad cells before anything is learned, or divided; a column stays what it was."""
+        if learned is not None:
+            names = [column.name for column in learned.numbers]
         for name in names:
-            if name not in self.categorical and columns.is_number(name):
+            # Asked in any case: numbers with a comma have an error of their own.
+            if name not in self.categorical and (columns.is_number(name) or learned is not None):
                 columns.numbers(name)
 
     def _keys(self, columns: "Columns") -> Keys | None:

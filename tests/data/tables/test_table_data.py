@@ -194,6 +194,37 @@ def test_the_test_uses_what_the_training_learned(files):
     assert second.data_spec == first.data_spec
 
 
+@pytest.mark.parametrize("num_words", [1, COUNT])
+def test_a_word_is_no_number_of_the_training(files, num_words):
+    """However many there are: a column of them alone would have become its mean."""
+    trained = ready(files / "t.csv", target_kind="number").data_spec
+    cells = [f"{size}kg" if i < num_words else size for i, size in enumerate(CELLS["size"])]
+    table = pa.table(CELLS | {"size": list(map(str, cells))})
+    arrow_csv.write_csv(table, files / "new.csv")
+    for quarantine in (0.0, 0.02):
+        data = CSV(str(files / "new.csv"), "price", features=FEATURES, quarantine=quarantine)
+        data.adopt(trained)
+        if num_words == 1 and quarantine:
+            data.setup("test")
+            assert len(data.quarantine) == 1
+        else:
+            with pytest.raises(DataError, match=r"line 2, column 'size': '0\.0kg' is no fi"):
+                data.setup("test")
+
+
+def test_numbers_are_words_where_the_training_had_words(files):
+    """A column that is almost one of numbers now has no bad cells; its words are unknown."""
+    trained = ready(files / "t.csv").data_spec
+    cells = ["red", *map(str, range(1, COUNT))]
+    arrow_csv.write_csv(pa.table(CELLS | {"color": cells}), files / "new.csv")
+    data = CSV(str(files / "new.csv"), "price", features=FEATURES)
+    data.adopt(trained)
+    data.setup("test")
+    red = trained.preparation["features"]["categories"][0]["values"].index("red")
+    inputs = torch.cat([everything(data, name)[0] for name in data.split_sizes])
+    assert inputs[:, 1:].sum() == 1 == inputs[:, 1 + red].sum()
+
+
 def test_a_feature_that_equals_the_target_is_warned_of(files):
     """And one that is the same in every record."""
     copy = {"size": CELLS["size"], "copy": CELLS["size"], "one": ["x"] * COUNT, "two": [2] * COUNT}
