@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from dlplug.data.bad_rows import BadRows
+from dlplug.data.deviation import divisor
 from dlplug.data.division import WAYS
 from dlplug.data.keys import Keys
 from dlplug.data.outside_inputs import read_array
@@ -216,12 +217,8 @@ class SeriesClassification(SplitData):
 
 
 def deviation(values: np.ndarray) -> np.ndarray:
-    """Standard deviation of each column of ``(T, F)``, by which one can divide: float64 ``(F,)``.
-
-    It is 1 for what never changes. Their range tells it: equal numbers that are no binary fractions
-    have a deviation of rounding errors.
-    """
-    return np.where(np.ptp(values, axis=0) > 0, values.std(axis=0, dtype=np.float64), 1.0)
+    """Standard deviation of each column of ``(T, F)``, 1 if it never changes: float64 ``(F,)``."""
+    return divisor(values, values.std(axis=0, dtype=np.float64))
 
 
 def _index(one: Series, names: Sequence[str], file: Path) -> int:

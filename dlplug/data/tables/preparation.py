@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 import torch
 from torch import Tensor
 
+from dlplug.data.deviation import divisor
 from dlplug.data.tables.columns import Columns
 from dlplug.errors import DataError, suggestion
 
@@ -165,13 +166,11 @@ class Preparation:
 
 
 def mean_and_std(values: np.ndarray) -> tuple[float, float]:
-    """Of the known values; a standard deviation of 0 becomes 1."""
+    """Of the known values; a standard deviation of 0, or of rounding errors, becomes 1."""
     known = values[~np.isnan(values)]
     if not len(known):
         return 0.0, 1.0
-    mean, std = float(known.mean()), float(known.std())
-    # Equal numbers that are no binary fractions have a spread of rounding errors.
-    return mean, std if std > 1e-12 * max(1.0, abs(mean)) else 1.0
+    return float(known.mean()), float(divisor(known, known.std()))
 
 
 def _fit_numbers(name: str, values: np.ndarray, indicators: bool) -> NumberColumn:

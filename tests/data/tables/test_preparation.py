@@ -84,6 +84,15 @@ def test_large_equal_numbers_are_a_constant():
     assert np.allclose([c.std for c in preparation.numbers], 1)
 
 
+def test_the_unit_of_a_column_changes_nothing():
+    """Capacitances of picofarads are spread by less than 1e-12 farads, and are no constant."""
+    table = columns({"x": [f"{i}e-13" for i in range(5)]})
+    preparation = Preparation.fit(table, ["x"], (), torch.arange(5), encoding="one_hot",
+                                  indicators=True, max_categories=2)  # fmt: skip
+    expected = (torch.arange(5.0) - 2) / 2**0.5
+    torch.testing.assert_close(preparation.inputs(table, True)[:, 0], expected)
+
+
 def test_a_column_of_dates_leads_to_a_division_by_time():
     """As words, each day would be a category of its own, however few they are."""
     days = pa.chunked_array([[f"2024-01-{day:02}" for day in range(1, 29)]])
