@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from dlplug.data.deviation import divisor
 from dlplug.data.division import WAYS
 from dlplug.data.paths import resolve_path
 from dlplug.data.records import ArrayRecords, Records
@@ -178,9 +179,9 @@ class HuggingFace(SplitData):
             facts = {"in_channels": len(mean), "image_size": self.size, "num_features": count}
         else:
             inputs = numbers(table, self.features)[rows]
-            deviation = inputs.std(dim=0, correction=0)
-            mean, std = inputs.mean(dim=0).tolist(), torch.where(deviation > 0, deviation, 1.0)
-            std, facts = std.tolist(), {"num_features": len(self.features)}
+            mean, std = inputs.mean(dim=0), inputs.std(dim=0, correction=0)
+            mean, std = mean.tolist(), divisor(inputs.numpy(), std.numpy()).tolist()
+            facts = {"num_features": len(self.features)}
         self._spec = DataSpec(
             num_classes=len(names),
             class_names=tuple(names),

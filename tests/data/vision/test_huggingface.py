@@ -136,14 +136,18 @@ def test_numbers_far_from_zero_are_standardised_in_double_precision():
     assert found.tolist() == [[-1.0], [1.0]] and found.dtype == torch.float32
 
 
-def divided(root, values, **columns):
-    """A saved table of ten rows."""
+def saved_table(root, **columns):
+    """Saved in a folder."""
     import datasets
 
-    table = {"x": [float(i) for i in range(10)], "label": [0, 1] * 5, "key": values} | columns
     datasets.disable_progress_bars()
-    datasets.Dataset.from_dict(table).save_to_disk(root)
+    datasets.Dataset.from_dict(columns).save_to_disk(root)
     return str(root)
+
+
+def divided(root, values):
+    """A saved table of ten rows."""
+    return saved_table(root, x=[float(i) for i in range(10)], label=[0, 1] * 5, key=values)
 
 
 def test_sixteen_bits_are_read_as_of_a_folder(tmp_path):
@@ -222,3 +226,12 @@ def test_columns_that_do_not_divide_are_named(tmp_path, split_by, error, message
     path = divided(tmp_path / "a", ["a", "b", "c", None, *"defghi"])
     with pytest.raises(error, match=message):
         HuggingFace(path, features=["x"], split="group", split_by=split_by).load()
+
+
+@pytest.mark.parametrize("cells", [[0.001] * 333, [0.3, 0.1 + 0.2] * 30])
+def test_a_column_is_not_divided_by_rounding_errors(tmp_path, cells):
+    """Both deviations are above 0; by the first one, 0.00101 would be 2e13."""
+    path = saved_table(tmp_path / "a", x=cells, label=[i % 2 for i in range(len(cells))])
+    data = HuggingFace(path, features=["x"], validation_fraction=0.0, test_fraction=0.0)
+    data.setup("fit")
+    assert data.data_spec.preparation["std"] == [1.0]
