@@ -139,33 +139,34 @@ class HuggingFace(SplitData):
         return ImageInputs(files, partial(read_pixels, **self.fitting), mean, std)
 
     def _classes(self, tables: Mapping[str, Any]) -> tuple[list[str], dict[str, Tensor]]:
-        values = {split: column(table, self.label) for split, table in tables.items()}
+        values = {split: list(column(table, self.label)) for split, table in tables.items()}
         names = getattr(tables["train"].features[self.label], "names", None)
         if names is not None:
-            labels = {split: torch.tensor(list(rows)) for split, rows in values.items()}
-            if any(bool((rows < 0).any()) for rows in labels.values()):
+            if any(value is None or value < 0 for rows in values.values() for value in rows):
                 raise DataError(f"data huggingface: {self.label} holds records without a class")
             if self.adopted is not None and list(self.adopted.class_names) != list(names):
                 raise DataError(
                     f"data huggingface: {self.label} has the classes {', '.join(names)}, the"
                     f" training had {', '.join(self.adopted.class_names)}"
                 )
+            labels = {split: torch.tensor(rows) for split, rows in values.items()}
             return list(names), labels
         if not all(isinstance(v, (str, int)) for rows in values.values() for v in rows):
             raise DataError(
                 f"data huggingface: {self.label} holds values that name no class",
                 known="a ClassLabel, texts or whole numbers",
             )
-        known = sorted(set(values["train"]))
+        known = [str(value) for value in sorted(set(values["train"]))]
         if self.adopted is not None:
-            known = [type(known[0])(name) for name in self.adopted.class_names]
-        index = {value: number for number, value in enumerate(known)}
+            known = list(self.adopted.class_names)
+        # By name, which is what a run records: bool("False") would be true.
+        index = {name: number for number, name in enumerate(known)}
         for split, rows in values.items():
-            new = next((value for value in rows if value not in index), None)
+            new = next((value for value in rows if str(value) not in index), None)
             if new is not None:
                 raise DataError(f"data huggingface: the split {split} has the new class {new!r}")
-        labels = {s: torch.tensor([index[v] for v in rows]) for s, rows in values.items()}
-        return [str(value) for value in known], labels
+        labels = {s: torch.tensor([index[str(v)] for v in rows]) for s, rows in values.items()}
+        return known, labels
 
     def _publish(self, names: Sequence[str], table: Any, rows: Tensor) -> None:
         if self.adopted is not None:

@@ -235,3 +235,45 @@ def test_a_column_is_not_divided_by_rounding_errors(tmp_path, cells):
     data = HuggingFace(path, features=["x"], validation_fraction=0.0, test_fraction=0.0)
     data.setup("fit")
     assert data.data_spec.preparation["std"] == [1.0]
+
+
+@pytest.mark.parametrize("kinds", [[False, True], [9, 10], ["no", "yes"]])
+def test_classes_of_any_kind_are_those_of_the_run(tmp_path, kinds):
+    """In the order of their values; a test of the run finds each of them again."""
+    labels = [kinds[i % 2] for i in range(20)]
+    path = saved_table(tmp_path / "a", x=[float(i % 2) for i in range(20)], label=labels)
+    trained = HuggingFace(path, features=["x"])
+    trained.setup("fit")
+    assert trained.data_spec.class_names == tuple(map(str, kinds))
+    data = HuggingFace(path, features=["x"])
+    data.adopt(type(trained.data_spec).from_dict(trained.data_spec.to_dict()))
+    data.setup("test")
+    rows, classes = data.split("test").__getitems__(range(4))
+    assert ((rows[:, 0] > 0) == (classes == 1)).all() and classes.unique().tolist() == [0, 1]
+
+
+def test_a_new_class_is_named(tmp_path):
+    """The training had no such."""
+    trained = HuggingFace(saved_table(tmp_path / "a", x=[1.0, 2.0] * 9, label=[True, False] * 9),
+                          features=["x"])  # fmt: skip
+    trained.setup("fit")
+    data = HuggingFace(saved_table(tmp_path / "b", x=[1.0, 2.0] * 9, label=["True", "maybe"] * 9),
+                       features=["x"])  # fmt: skip
+    data.adopt(trained.data_spec)
+    with pytest.raises(DataError, match="the split train has the new class 'maybe'"):
+        data.setup("test")
+
+
+@pytest.mark.parametrize("nothing", [None, -1])
+def test_records_without_a_class_are_refused(tmp_path, nothing):
+    """As the library writes them: null, and -1 in a test split whose classes are secret."""
+    import datasets
+
+    kinds = datasets.ClassLabel(names=["one", "two"])
+    columns = datasets.Features(x=datasets.Value("float32"), label=kinds)
+    table = datasets.Dataset.from_dict(
+        {"x": [1.0, 2.0, 3.0] * 9, "label": [0, 1, nothing] * 9}, features=columns
+    )
+    table.save_to_disk(tmp_path / "a")
+    with pytest.raises(DataError, match="label holds records without a class"):
+        HuggingFace(str(tmp_path / "a"), features=["x"]).setup("fit")
