@@ -174,7 +174,7 @@ class SeriesClassification(SplitData):
     def _class_names(self, labels: Sequence[str | None], file: Path) -> tuple[str, ...]:
         if self.adopted is not None and self.adopted.class_names:
             return self.adopted.class_names
-        names = {label for label in labels if label is not None}
+        names = {label for label in labels if label}
         if len(names) < 2:
             raise DataError(f"{file}: {len(names)} classes", known="two or more")
         # Numbers in their order, where all are numbers.

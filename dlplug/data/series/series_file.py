@@ -1,5 +1,6 @@
 """Files of whole series with a class each: ``.ts`` of sktime and aeon, ``.txt``/``.tsv`` of UCR."""
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,6 +11,9 @@ from dlplug.data.bad_rows import BadRows
 from dlplug.data.missing import MISSING
 from dlplug.data.text.token_data import read_text
 from dlplug.errors import DataError
+
+# Between two commas or tabs there is a cell, even with nothing in it; blanks are one divider.
+DIVIDER = re.compile(r"[^\S\t]*[,\t][^\S\t]*|[^\S\t]+")
 
 
 @dataclass(frozen=True)
@@ -32,7 +36,8 @@ def read_series(path: Path, bad: BadRows | None = None) -> list[Series]:
 
     ``.ts``: after a header and the line ``@data``, one series in each line: channels divided by
     ``:``, values by ``,``, and the class last. ``.txt``, ``.tsv``, ``.csv``: one series of one
-    channel in each line, its class first, divided by white space or commas.
+    channel in each line, its class first, divided by commas, tabs or blanks. A cell with nothing in
+    it, such as between two commas, is a missing value.
 
     Args:
         path: The file.
@@ -95,8 +100,8 @@ def _ts(path: Path) -> Iterator[tuple[list[str], str | None, int]]:
 
 def _rows(path: Path) -> Iterator[tuple[list[str], str, int]]:
     for number, line in enumerate(read_text(path).splitlines(), 1):
-        label, *words = line.replace(",", " ").split() or [None]
-        if label is not None:
+        if line.strip():
+            label, *words = DIVIDER.split(line.strip(" "))
             # UCR's files write the class as a number, and some of them as 1.0000000e+00.
             yield [",".join(words)], _plain(label), number
 

@@ -99,6 +99,17 @@ def test_a_test_file_is_like_the_training_file(tmp_path):
         from_file(tmp_path, LINES, test_path=str(tmp_path / "t.ts"))
 
 
+def test_a_series_without_a_class_is_named(tmp_path):
+    """Nothing is no class of its own; inputs from outside need none."""
+    rows = [f"{i % 2},{i},{i + 2}" for i in range(20)]
+    (tmp_path / "x.csv").write_text("\n".join([*rows, ",3,4"]) + "\n")
+    with pytest.raises(DataError, match=r"x.csv, line 21: class '' is none of the training's"):
+        SeriesClassification(str(tmp_path / "x.csv")).setup("fit")
+    data = SeriesClassification(str(tmp_path / "x.csv"), quarantine=0.1)
+    data.setup("fit")
+    assert len(data.read_input(tmp_path / "x.csv")) == 21
+
+
 @pytest.mark.parametrize(
     ("array", "message"),
     [

@@ -34,6 +34,24 @@ def test_rows_begin_with_the_class(tmp_path, line):
 
 
 @pytest.mark.parametrize(
+    "line", ["1,0.5,,0.7,", "1, 0.5, , 0.7, ", "1\t0.5\t\t0.7\t", " 1 0.5,,0.7,"]
+)
+def test_a_cell_with_nothing_in_it_is_a_missing_value(tmp_path, line):
+    """Those behind it stay where they are."""
+    (tmp_path / "x.csv").write_text(line + "\n")
+    (one,) = read_series(tmp_path / "x.csv")
+    np.testing.assert_array_equal(one.values[:, 0], np.float32([0.5, np.nan, 0.7, np.nan]))
+    assert one.label == "1"
+
+
+def test_a_first_cell_with_nothing_in_it_is_no_class(tmp_path):
+    """It is the class that is missing, and not the value behind it."""
+    (tmp_path / "x.csv").write_text(",0.5,0.7\n\n \n")
+    (one,) = read_series(tmp_path / "x.csv")
+    assert one.label == "" and len(one.values) == 2
+
+
+@pytest.mark.parametrize(
     ("name", "text", "message"),
     [
         ("x.ts", HEADER + "1,zwei:a\n", "line 6, channel 1: 'zwei' is no number"),
