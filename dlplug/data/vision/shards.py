@@ -5,6 +5,7 @@ import io
 import json
 import os
 import tarfile
+from collections.abc import Container
 from typing import NamedTuple
 
 import numpy as np
@@ -70,7 +71,8 @@ def read_directory(shard: str, field: str | None = None) -> list[tuple[Member, i
     """The records of one shard: image, class, and value of the field, None where none is named.
 
     Raises:
-        DataError: it is no uncompressed tar, or a record lacks its image, its class or the field.
+        DataError: it is no uncompressed tar, or a record lacks its image, its class or the field,
+            or has one of them twice.
     """
     images: dict[str, Member] = {}
     classes: dict[str, int] = {}
@@ -83,13 +85,16 @@ def read_directory(shard: str, field: str | None = None) -> list[tuple[Member, i
                     continue
                 key = key_of(entry.name)
                 ending = entry.name.removeprefix(key).removeprefix(".")
+                place = f"{shard}: {entry.name}"
                 if f".{ending.lower()}" in SUFFIXES:
+                    _refuse_second(key, images, "image", place)
                     images[key] = Member(shard, entry.name, entry.offset_data, entry.size)
                 elif ending == "cls":
+                    _refuse_second(key, classes, "class", place)
                     classes[key] = read_class(tar.extractfile(entry).read(), shard, entry.name)
                 elif ending == "json" and field is not None:
-                    content = tar.extractfile(entry).read()
-                    values[key] = read_field(content, field, f"{shard}: {entry.name}")
+                    _refuse_second(key, values, ".json", place)
+                    values[key] = read_field(tar.extractfile(entry).read(), field, place)
     except (tarfile.TarError, OSError, EOFError) as error:
         raise DataError(
             f"{shard} cannot be read as an uncompressed tar file: {error}",
@@ -104,6 +109,14 @@ def read_directory(shard: str, field: str | None = None) -> list[tuple[Member, i
                 f"{shard}: the record {key} has no .json, and data.split_by names {field!r}"
             )
     return [(member, classes[key], values.get(key)) for key, member in images.items()]
+
+
+def _refuse_second(key: str, found: Container[str], kind: str, place: str) -> None:
+    if key in found:
+        raise DataError(
+            f"{place} is a second {kind} of the record {key}",
+            fix="give every record a key of its own",
+        )
 
 
 def read_class(content: bytes, shard: str, name: str) -> int:

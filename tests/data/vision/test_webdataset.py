@@ -123,6 +123,25 @@ def test_records_that_are_not_whole_are_named(tmp_path, files, message):
         data_of(tmp_path, "bad.tar", validation_fraction=0.0, test_fraction=0.0)
 
 
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        (["a.png", "a.cls", "b.png", "a.png"], r"a\.png is a second image of the record a"),
+        (["d/a.png", "d/a.cls", "d/a.JPG"], r"d/a\.JPG is a second image of the record d/a"),
+        (["a.png", "a.cls", "a.cls"], r"a\.cls is a second class of the record a"),
+        (["a.png", "a.cls", "a.json", "a.json"], r"a\.json is a second \.json of the record a"),
+    ],
+)
+def test_records_of_one_key_are_named(tmp_path, names, message):
+    """Of two, only the last one would be read."""
+    with tarfile.open(tmp_path / "bad.tar", "w") as tar:
+        for name in names:
+            add(tar, name, b'{"patient": 1}' if name.endswith("json") else b"0")
+    with pytest.raises(DataError, match=r"bad\.tar: " + message) as error:
+        data_of(tmp_path, "bad.tar", split="group", split_by="patient")
+    assert error.value.fix == "give every record a key of its own"
+
+
 def test_a_class_without_a_name_and_missing_shards_are_refused(shards):
     """The names are listed; a pattern that nothing matches is told."""
     with pytest.raises(DataError, match="a record has the class 1") as error:
