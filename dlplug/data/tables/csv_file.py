@@ -13,6 +13,7 @@ from dlplug.errors import DataError
 
 if TYPE_CHECKING:
     import pyarrow
+    from pyarrow import csv as arrow_csv
 
 
 def read_csv(
@@ -56,7 +57,7 @@ def read_csv(
         strings_can_be_null=False,
     )
     try:
-        table = arrow_csv.read_csv(path, reading, parsing, converting)
+        table = _arrow_table(path, reading, parsing, converting)
     except (pyarrow.ArrowInvalid, UnicodeError, OSError) as error:
         bad_rows = BadRows() if bad is None else bad
         table = file.table(positions, bad_rows, str(error))
@@ -73,6 +74,28 @@ def read_csv(
     return check_table(Source(str(path), table, file.place, bad, decimal))
 
 
+def _arrow_table(
+    path: Path,
+    reading: "arrow_csv.ReadOptions",
+    parsing: "arrow_csv.ParseOptions",
+    converting: "arrow_csv.ConvertOptions",
+) -> "pyarrow.Table":
+    """As pyarrow reads it, in larger blocks where a row is longer than one."""
+    import pyarrow
+    from pyarrow import csv as arrow_csv
+
+    while True:
+        try:
+            return arrow_csv.read_csv(path, reading, parsing, converting)
+        except pyarrow.ArrowInvalid as error:
+            # The only sign of it: "straddling object straddles two block boundaries".
+            if "straddling" not in str(error) or reading.block_size >= LARGEST_BLOCK:
+                raise
+        reading.block_size = min(8 * reading.block_size, LARGEST_BLOCK)
+
+
+# Bytes; pyarrow counts those of a block in 32 bits.
+LARGEST_BLOCK = 2**31 - 1
 # From so many bad rows on, a file in which most rows are bad is not read on.
 MANY = 1000
 # The standard library's own bound on a cell, which is smaller than many a document; it is one for

@@ -62,6 +62,23 @@ def test_a_cell_may_be_a_document(tmp_path):
         read_csv(written(tmp_path, f"a,b\n1,{long}\n2\n"))
 
 
+@pytest.mark.parametrize("place", ["names", "cell"])
+def test_a_row_may_be_longer_than_a_block(tmp_path, place):
+    """pyarrow reads a megabyte at a time, and refuses a row that two ends of blocks part."""
+    long = "x" * 3_000_000
+    name, cell = (long, "y") if place == "names" else ("b", long)
+    for end in ("", ".gz"):
+        path = written(tmp_path, f"a,{name}\n1,{cell}\n2,z\n", "t.csv")
+        if end:
+            path = tmp_path / "t.csv.gz"
+            path.write_bytes(gzip.compress((tmp_path / "t.csv").read_bytes()))
+        assert read_csv(path).table.to_pydict() == {"a": ["1", "2"], name: [cell, "z"]}
+    with pytest.raises(DataError, match="line 3: 1 cells in a table of 2 columns"):
+        read_csv(written(tmp_path, f"a,{name}\n1,{cell}\n2\n"))
+    with pytest.raises(DataError, match="a quote in the record after line 2 is never closed"):
+        read_csv(written(tmp_path, f'a,{name}\n1,{cell}\n2,"z\n' + "4,5\n" * 600_000))
+
+
 def test_another_encoding_is_named(tmp_path):
     """A file of Latin 1 read as UTF-8, in the names and in the cells."""
     for text in ("ä\n1\n", "a\nä\n"):
