@@ -98,9 +98,12 @@ class Division:
             for name, share in zip(SPLITS[1:], self.fractions, strict=True)
         ]
         if self.by == "fraction":
-            if classes is not None:
-                return stratified_split(classes, *shares, self.seed)
-            return random_split(count, *shares, self.seed)
+            if classes is None:
+                rows, few = random_split(count, *shares, self.seed), "records"
+            else:
+                rows, few = stratified_split(classes, *shares, self.seed), "records of each class"
+            self._check(rows, shares, few)
+            return rows
         if not set(SPLITS[1:]) - set(apart):
             raise InvalidValueError(
                 f"data: split = {self.by!r}, but validation and test records are given apart",
@@ -114,7 +117,7 @@ class Division:
             _refuse_shared(groups, keys, apart)
         else:
             rows = time_split(keys.times(), *shares)
-        self._check(rows, shares)
+        self._check(rows, shares, f"{self.by}s")
         return rows
 
     def ranges(self, count: int, keys: Keys | None = None) -> dict[str, range]:
@@ -153,14 +156,16 @@ class Division:
                 )
         return splits
 
-    def _check(self, rows: Mapping[str, Tensor], shares: list[float]) -> None:
-        asked = f"data: split = {self.by!r}, split_by = {self.key!r}"
+    def _check(self, rows: Mapping[str, Tensor], shares: list[float], few: str) -> None:
+        asked = f"data: split = {self.by!r}"
+        if self.key is not None:
+            asked += f", split_by = {self.key!r}"
         if not len(rows["train"]):
             raise DataError(f"{asked} leaves no training records")
         for name, share in zip(SPLITS[1:], shares, strict=True):
             if self.by != "column" and share and not len(rows[name]):
                 warnings.warn(
-                    f"{asked} leaves no {name} records: there are too few {self.by}s for"
+                    f"{asked} leaves no {name} records: there are too few {few} for"
                     f" {name}_fraction = {share}",
                     stacklevel=4,
                 )

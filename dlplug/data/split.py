@@ -20,6 +20,9 @@ def stratified_split(
 ) -> dict[str, Tensor]:
     """Divide the records so that each class has the same shares everywhere.
 
+    Where a share is less than half a record of every class, those with most records give one each,
+    until the share is that of all records together; none gives its last one.
+
     Depends on the labels and ``seed`` alone, never on the seed of the training: two trainings that
     differ in their seed are compared on the same test records.
 
@@ -45,7 +48,23 @@ def stratified_split(
         parts["validation"].append(records[:num_validation])
         parts["test"].append(records[num_validation : num_validation + num_test])
         parts["train"].append(records[num_validation + num_test :])
+    for name, fraction in (("validation", validation_fraction), ("test", test_fraction)):
+        if fraction and not any(map(len, parts[name])):
+            _fill(parts, name, round(len(labels) * fraction), random)
     return {name: torch.cat(indices).sort().values for name, indices in parts.items()}
+
+
+def _fill(
+    parts: dict[str, list[Tensor]], name: str, count: int, random: np.random.RandomState
+) -> None:
+    """Move up to ``count`` training records of different classes into an empty part."""
+    sizes = np.array([len(records) for records in parts["train"]])
+    # By chance among classes of one size, and all records that had a part keep it.
+    order = random.permutation(len(sizes))
+    for i in order[np.argsort(-sizes[order], kind="stable")][:count]:
+        if sizes[i] > 1:
+            records = parts["train"][i]
+            parts["train"][i], parts[name][i] = records[:-1], records[-1:]
 
 
 def position_split(

@@ -142,6 +142,10 @@ def test_a_split_without_records_is_warned_of():
         division("group", "x").rows(4, keys("abbr"))
     with pytest.warns(UserWarning, match="no test records: .* times for test_fraction = 0.2"):
         division("time", "x", validation=0.0).rows(4, keys("1111"))
+    with pytest.warns(UserWarning, match="no validation records: .* too few records for valid"):
+        division(test=0.5).rows(4)
+    with pytest.warns(UserWarning, match="no test records: .* records of each class for test_"):
+        division(validation=0.0).rows(20, classes=torch.arange(20))
     division("group", "x", validation=0.0, test=0.25).rows(4, keys("abbr"))
     division("time", "x", validation=0.0, test=0.0).rows(4, keys("1111"))
 

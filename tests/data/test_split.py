@@ -52,6 +52,46 @@ def test_a_fraction_of_zero_gives_an_empty_split():
     assert len(stratified_split(LABELS, 0.0, 0.2, seed=0)["validation"]) == 0
 
 
+@pytest.mark.parametrize(("size", "sizes"), [
+    (2, {"train": 140, "validation": 20, "test": 40}),
+    (4, {"train": 260, "validation": 40, "test": 100}),
+    (5, {"train": 350, "validation": 50, "test": 100}),
+])  # fmt: skip
+def test_classes_too_small_for_a_share_have_one_together(size, sizes):
+    """0.1 of 2 or 4 records is 0 of each class: some of the classes give one record."""
+    labels = torch.arange(100).repeat(size)
+    splits = stratified_split(labels, 0.1, 0.2, seed=0)
+    assert {name: len(rows) for name, rows in splits.items()} == sizes
+    assert torch.cat(list(splits.values())).sort().values.tolist() == list(range(100 * size))
+    assert set(labels[splits["train"]].tolist()) == set(range(100)), "each class is learned"
+    validation = labels[splits["validation"]].bincount(minlength=100)
+    assert validation.max() == 1 and validation[:50].any() and validation[50:].any()
+    other = stratified_split(labels, 0.1, 0.2, seed=1)
+    assert not torch.equal(splits["validation"], other["validation"])
+
+
+def test_a_part_that_has_records_stays_as_it_was():
+    """The records of the test are those of versions that left the validation empty."""
+    labels = torch.arange(100).repeat(4)
+    splits = stratified_split(labels, 0.1, 0.2, seed=0)
+    assert torch.equal(splits["test"], stratified_split(labels, 0.0, 0.2, seed=0)["test"])
+
+
+def test_the_largest_classes_give_first_and_none_its_last():
+    """Six classes of one record each, one of four and one of three: 13 records, of which 2 are
+    asked for."""
+    labels = torch.tensor([*range(6), 6, 6, 6, 6, 7, 7, 7])
+    for seed in range(9):
+        splits = stratified_split(labels, 0.12, 0.0, seed)
+        assert sorted(labels[splits["validation"]].tolist()) == [6, 7]
+    alone = stratified_split(torch.arange(20), 0.1, 0.2, seed=0)
+    assert {name: len(rows) for name, rows in alone.items()} == {
+        "train": 20,
+        "validation": 0,
+        "test": 0,
+    }
+
+
 def test_positions_are_divided_in_order():
     """First train, last test; a share of 0 is empty."""
     parts = position_split(10, 0.1, 0.2)
