@@ -10,8 +10,15 @@ from torch.utils.data import Dataset
 from dlplug.data.division import WAYS
 from dlplug.data.loader import evaluation_loader
 from dlplug.data.records import ArrayRecords
-from dlplug.data.text.documents import check_key, divided_text, text_files
-from dlplug.data.text.token_data import TokenData, read_text
+from dlplug.data.text.documents import (
+    check_key,
+    divided_text,
+    plain_text,
+    read_documents,
+    text_files,
+)
+from dlplug.data.text.jsonl_file import is_json_lines
+from dlplug.data.text.token_data import TokenData
 from dlplug.data.text.tokenizer import Tokenizer
 from dlplug.data.text.windows import Windows
 from dlplug.errors import DataError, InvalidValueError
@@ -122,12 +129,18 @@ class Text(TokenData):
         return evaluation_loader(windows, self.batch_size, **arguments)
 
     def read_input(self, path: Path) -> Dataset:
-        """A text file in windows of T tokens, the last one padded.
+        """A text file, or the field of JSON lines, in windows of T tokens, the last one padded.
 
         Raises:
-            DataError: it is empty, or no text.
+            ConfigError: JSON lines without a ``field``.
+            DataError: it is empty, no text, or names file and line of a bad record.
         """
-        tokens = tensor_of(self.saved_tokenizer(), read_text(Path(path)))
+        path = Path(path)
+        if self.field is not None and is_json_lines(path):
+            text = "".join(document.text for document in read_documents(path, self.field))
+        else:
+            text = plain_text(path)
+        tokens = tensor_of(self.saved_tokenizer(), text)
         if not len(tokens):
             raise DataError(f"{path} is empty")
         missing = -len(tokens) % self.sequence_length

@@ -107,14 +107,24 @@ def read_documents(file: Path, field: str | None, key: str | None = None) -> Ite
         DataError: names file and line of a bad record.
     """
     if field is None:
-        if file.suffix == ".jsonl":
-            raise ConfigError(
-                f"data text: {file} holds JSON lines, and no field is named",
-                fix="set data.field to the field of the text, such as text",
-            )
-        text = read_text(file)
+        text = plain_text(file)
         yield Document(text if text.endswith("\n") else f"{text}\n", file)
         return
     for number, (value, *values) in read_fields(file, [field] + [key] * (key is not None)):
         text = checked_text(value, file, number, field)
         yield Document(f"{text}\n", file, number, *values)
+
+
+def plain_text(file: Path) -> str:
+    """A whole file as it stands.
+
+    Raises:
+        ConfigError: its name says that it holds JSON lines.
+        DataError: it is no text.
+    """
+    if file.suffix == ".jsonl":
+        raise ConfigError(
+            f"data text: {file} holds JSON lines, and no field is named",
+            fix="set data.field to the field of the text, such as text",
+        )
+    return read_text(file)

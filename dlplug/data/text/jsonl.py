@@ -11,9 +11,9 @@ from dlplug.data.bad_rows import BadRows
 from dlplug.data.division import WAYS
 from dlplug.data.keys import Keys
 from dlplug.data.paths import resolve_path
-from dlplug.data.text.jsonl_file import checked_text, field_place, read_fields
+from dlplug.data.text.jsonl_file import checked_text, field_place, read_fields, texts_of
 from dlplug.data.text.padded import PaddedInputs, PaddedRecords, padded
-from dlplug.data.text.token_data import TokenData, read_text
+from dlplug.data.text.token_data import TokenData
 from dlplug.data.text.tokenizer import Tokenizer
 from dlplug.errors import DataError, InvalidValueError, suggestion
 from dlplug.nn.absent import IGNORED, PADDING
@@ -90,12 +90,7 @@ class JSONL(TokenData):
         Raises:
             DataError: names file and line of a bad record, or there is none.
         """
-        path = Path(path)
-        if path.suffix == ".jsonl":
-            read = read_fields(path, [self.text])
-            texts = [checked_text(value, path, number, self.text) for number, (value,) in read]
-        else:
-            texts = [line for line in read_text(path).split("\n") if line.strip()]
+        texts = [text for _, text in texts_of(Path(path), self.text)]
         if not texts:
             raise DataError(f"{path} holds no texts")
         tokenizer = self.saved_tokenizer()

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from dlplug.data.bad_rows import BadRows
-from dlplug.data.text.token_data import read_text
+from dlplug.data.text.token_data import text_lines
 from dlplug.errors import DataError, suggestion
 
 
@@ -22,8 +22,7 @@ def read_fields(
     Raises:
         DataError: names file and line of what is no object, or lacks a field.
     """
-    lines = [(n, line) for n, line in enumerate(read_text(path).split("\n"), 1) if line.strip()]
-    for row, (number, line) in enumerate(lines):
+    for row, (number, line) in enumerate(text_lines(path)):
         try:
             yield number, values_of(_record(line, path, number), fields, f"{path}, line {number}")
         except DataError as error:
@@ -31,6 +30,34 @@ def read_fields(
                 raise
             bad.add(row, error)
             yield number, None
+
+
+def is_json_lines(path: Path) -> bool:
+    """Whether its name ends in ``.jsonl``, or its first line that is not empty holds an object.
+
+    Raises:
+        DataError: it cannot be read.
+    """
+    if path.suffix == ".jsonl":
+        return True
+    first = next((line for _, line in text_lines(path)), "")
+    try:
+        return isinstance(json.loads(first), dict)
+    except (ValueError, RecursionError):
+        return False
+
+
+def texts_of(path: Path, field: str) -> Iterator[tuple[int, str]]:
+    """Line number, from 1, and text: of JSON lines that of ``field``, of another file the line.
+
+    Raises:
+        DataError: names file and line of a bad record.
+    """
+    if not is_json_lines(path):
+        yield from text_lines(path)
+        return
+    for number, (value,) in read_fields(path, [field]):
+        yield number, checked_text(value, path, number, field)
 
 
 def _record(line: str, path: Path, number: int) -> Any:

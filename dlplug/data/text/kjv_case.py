@@ -6,10 +6,9 @@ from pathlib import Path
 from dlplug.data.division import WAYS
 from dlplug.data.keys import Keys
 from dlplug.data.paths import resolve_path
-from dlplug.data.text.jsonl_file import checked_text, field_place, read_fields
+from dlplug.data.text.jsonl_file import checked_text, field_place, read_fields, texts_of
 from dlplug.data.text.labelled_tokens import LabelledTokens, Sequences
 from dlplug.data.text.symbol_tokenizer import CharacterTokenizer
-from dlplug.data.text.token_data import read_text
 from dlplug.errors import DataError
 
 
@@ -54,6 +53,5 @@ class KJVCase(LabelledTokens):
         )
 
     def read_symbols(self, path: Path) -> Sequences:
-        """The characters of each line that is not empty, in small letters."""
-        lines = read_text(path).split("\n")
-        return [[c.lower() for c in line] for line in lines if line.strip()]
+        """The characters in small letters: of each text of JSON lines, or of each line."""
+        return [[c.lower() for c in text] for _, text in texts_of(path, "text")]

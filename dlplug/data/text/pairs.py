@@ -1,7 +1,7 @@
 """Pairs of texts: a source, and what is to be written for it."""
 
 from abc import abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -13,9 +13,9 @@ from dlplug.data.division import WAYS
 from dlplug.data.keys import Keys
 from dlplug.data.paths import resolve_path
 from dlplug.data.records import ArrayRecords, Records
-from dlplug.data.text.jsonl_file import checked_text, read_fields
+from dlplug.data.text.jsonl_file import checked_text, is_json_lines, read_fields, texts_of
 from dlplug.data.text.padded import PaddedInputs, padded, width_of
-from dlplug.data.text.token_data import TokenData, read_text
+from dlplug.data.text.token_data import TokenData, text_lines
 from dlplug.data.text.tokenizer import Tokenizer
 from dlplug.errors import DataError, InvalidValueError
 from dlplug.nn.absent import IGNORED, PADDING
@@ -71,6 +71,10 @@ class PairData(TokenData):
         It tells ``self.bad`` of those that are bad, and gives ``("", "")`` for them.
         """
 
+    def read_sources(self, path: Path) -> Iterable[tuple[int, str]]:
+        """Line number, from 1, and source: here of each line of a text file that is not empty."""
+        return text_lines(path)
+
     def load(self) -> Mapping[str, Dataset]:
         """Read, divide, learn the tokenizer from the training pairs.
 
@@ -96,13 +100,13 @@ class PairData(TokenData):
         return {name: PairRecords(inputs, following, where) for name, where in rows.items()}
 
     def read_input(self, path: Path) -> ArrayRecords:
-        """Sources, one in each line of a text file.
+        """Sources of a file; targets in it are not read.
 
         Raises:
             DataError: there is none, or one is too long.
         """
-        lines = enumerate(read_text(Path(path)).split("\n"), 1)
-        found = [(line, f"{path}, line {number}") for number, line in lines if line.strip()]
+        sources = self.read_sources(Path(path))
+        found = [(source, f"{path}, line {number}") for number, source in sources]
         if not found:
             raise DataError(f"{path} holds no texts")
         return SourceInputs(self._encoded(*map(list, zip(*found, strict=True))))
@@ -195,6 +199,19 @@ class Pairs(PairData):
         what = "field" if path.suffix == ".jsonl" else "column"
         return pairs, places, Keys(keys, lambda row: f"{places[row]}, {what} {key!r}")
 
+    def read_sources(self, path: Path) -> Iterable[tuple[int, str]]:
+        """Of JSON lines the field, else the first column, or the line where pairs are JSON lines.
+
+        Raises:
+            DataError: names file and line of a bad record.
+        """
+        source = self.fields[0]
+        if is_json_lines(path) or Path(self.path).suffix == ".jsonl":
+            yield from texts_of(path, source)
+            return
+        for number, line in text_lines(path):
+            yield number, checked_text(line.partition("\t")[0], path, number, source)
+
 
 def _ends(tokenizer: Tokenizer) -> tuple[int, int]:
     """Its start and end token.
@@ -241,8 +258,7 @@ def columns(
         DataError: names file and line of another number of columns.
     """
     width = 2 if third is None else third + 1
-    lines = [(n, line) for n, line in enumerate(read_text(path).split("\n"), 1) if line.strip()]
-    for row, (number, line) in enumerate(lines):
+    for row, (number, line) in enumerate(text_lines(path)):
         values = line.split("\t")
         if len(values) == width:
             yield number, values[:2] + ([values[third]] if third else [])

@@ -96,6 +96,15 @@ class TokenData(SplitData):
         )
 
 
+def text_lines(path: Path) -> list[tuple[int, str]]:
+    """Number, from 1, and content of each line of a UTF-8 file that is not empty.
+
+    Raises:
+        DataError: see `read_text`.
+    """
+    return [(n, line) for n, line in enumerate(read_text(path).split("\n"), 1) if line.strip()]
+
+
 def read_text(path: Path) -> str:
     """The text of a UTF-8 file.
 

@@ -121,6 +121,23 @@ def test_a_saved_tokenizer_is_used_again(file, tmp_path):
     assert data.data_spec.preparation == spec.preparation
 
 
+def test_inputs_from_json_lines_are_the_field(tmp_path):
+    """As in the training, whatever the file is called; plain text is taken as it stands."""
+    lines = [json.dumps({"t": f"text {i}", "u": "x"}) for i in range(40)]
+    for name in ("a.jsonl", "a.ndjson"):
+        (tmp_path / name).write_text("\n".join(lines))
+    data = Text(str(tmp_path / "a.jsonl"), field="t", sequence_length=5)
+    data.setup("fit")
+    decode = data.saved_tokenizer().decode
+    (tmp_path / "a.txt").write_text("plain")
+    whole = "".join(f"text {i}\n" for i in range(40))
+    for name, expected in (("a.jsonl", whole), ("a.ndjson", whole), ("a.txt", "plain")):
+        inputs = data.read_input(tmp_path / name)
+        assert decode(inputs.__getitems__(range(len(inputs))).flatten().tolist()) == expected
+    with pytest.raises(ConfigError, match="holds JSON lines, and no field is named"):
+        Text(str(tmp_path / "a.txt")).read_input(tmp_path / "a.jsonl")
+
+
 def test_bytes_that_are_no_text_are_named_with_their_line(tmp_path):
     """The byte, and how to convert the file."""
     path = tmp_path / "a.txt"

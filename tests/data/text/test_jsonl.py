@@ -85,6 +85,18 @@ def test_inputs_from_outside_need_no_training_data(file, tmp_path):
     assert alone.read_input(lines).__getitems__([1]).tolist() == [[2, 109, 110, 3]]
 
 
+@pytest.mark.parametrize("name", ["b.json", "b.ndjson", "b"])
+def test_json_lines_have_any_ending(file, tmp_path, name):
+    """Those to predict as those to train on; a text in braces is none."""
+    data = ready(file, label="label")
+    write(tmp_path / name, [{"text": "hello", "label": "x"}, {"text": "hi"}])
+    inputs = data.read_input(tmp_path / name).__getitems__([0, 1])
+    texts = [data.saved_tokenizer().decode(row) for row in inputs.tolist()]
+    assert texts == ["hello", "hi"]
+    (tmp_path / name).write_text("{hello}\n")
+    assert data.read_input(tmp_path / name).__getitems__([0]).shape == (1, 7)
+
+
 def test_a_label_that_the_run_does_not_know_is_refused(file, tmp_path):
     """With those that it knows."""
     spec = ready(file, label="label").data_spec

@@ -34,6 +34,16 @@ def test_capitals_of_real_verses_are_labelled():
     assert restored == "And the earth was without form, and void; and darkness was upon "
 
 
+def test_inputs_are_verses_alone(tmp_path):
+    """JSON lines such as those of the package, or lines."""
+    data = ready(KJVCase(sequence_length=64))
+    (tmp_path / "a.jsonl").write_text('{"book": "Genesis", "text": "In the Beginning"}\n')
+    (tmp_path / "a.txt").write_text("In the Beginning\n")
+    for name in ("a.jsonl", "a.txt"):
+        (row,) = data.read_input(tmp_path / name).__getitems__([0]).tolist()
+        assert data.saved_tokenizer().decode(row) == "in the beginning"
+
+
 def test_no_book_of_the_bible_is_in_two_splits():
     """The verses of KJVCase have the field book."""
     data = KJVCase(sequence_length=8, split="group", split_by="book")

@@ -48,6 +48,50 @@ def test_sources_come_from_a_file_of_lines(tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("name", "text", "alone"),
+    [
+        ("x.tsv", "ab\tcba\nb\ta\n", "ab\nb\n"),
+        (
+            "x.jsonl",
+            '{"en": "ab", "de": "a"}\n{"en": "b", "de": "b"}\n',
+            '{"en": "ab"}\n{"en": "b"}\n',
+        ),
+    ],
+)
+def test_inputs_are_the_sources_of_a_file_of_pairs(tmp_path, name, text, alone):
+    """The very ones that it trains on; a file that has no targets does as well."""
+    arguments = {"source": "en", "target": "de"} if name == "x.jsonl" else {}
+    data = loaded(tmp_path, text, name, **arguments)
+    expected = data.split("train").__getitems__([0, 1])[0]["source"]
+    (tmp_path / f"new-{name}").write_text(alone)
+    for path in (tmp_path / name, tmp_path / f"new-{name}"):
+        assert data.read_input(path).__getitems__([0, 1])["source"].equal(expected)
+
+
+def test_json_lines_are_known_by_their_first_line(tmp_path):
+    """Whatever the file is called, and whatever form the training's had."""
+    data = loaded(tmp_path, "ab\tcba\n")
+    (tmp_path / "new.ndjson").write_text('\n{"source": "b"}\n{"source": ""}\n')
+    with pytest.raises(DataError, match=r"new\.ndjson, line 3: source is empty"):
+        data.read_input(tmp_path / "new.ndjson")
+    (tmp_path / "new.txt").write_text('{"a"\n')
+    (row,) = data.read_input(tmp_path / "new.txt").__getitems__([0])["source"].tolist()
+    assert len(row) == 4
+
+
+def test_a_tab_may_stand_in_a_source_of_json_lines(tmp_path):
+    """A file of lines has no columns then; of a table, a line without a source is named."""
+    data = loaded(tmp_path, '{"source": "a\\tb", "target": "b"}\n', "x.jsonl")
+    (tmp_path / "new.txt").write_text("a\tb\n")
+    (row,) = data.read_input(tmp_path / "new.txt").__getitems__([0])["source"].tolist()
+    assert data.saved_tokenizer().decode(row) == "a\tb"
+    table = loaded(tmp_path, "a\tb\n")
+    (tmp_path / "new.txt").write_text("a\tb\n\tb\n")
+    with pytest.raises(DataError, match=r"new\.txt, line 2: source is empty"):
+        table.read_input(tmp_path / "new.txt")
+
+
+@pytest.mark.parametrize(
     ("name", "text", "message"),
     [
         ("x.tsv", "a\tb\na\n", "x.tsv, line 2: 1 columns\n  known: two, divided by a tab"),
