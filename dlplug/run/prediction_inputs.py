@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import lightning
 from torch.utils.data import DataLoader
@@ -43,6 +43,10 @@ class Inputs(lightning.LightningDataModule):
             rank=self.trainer.global_rank,
             world_size=self.trainer.world_size,
         )
+
+    def on_before_batch_transfer(self, batch: Any, dataloader_idx: int) -> tuple[Any, None]:
+        """Inputs without targets: two inputs would pass for an input and its target."""
+        return batch, None
 
 
 def input_loader(experiment: "Experiment", path: Path) -> DataLoader:
