@@ -20,6 +20,7 @@ class OutsideInputs(lightning.LightningDataModule):
     def read_input(self, path: Path) -> Dataset:
         """Inputs from outside, as a data set whose batches are the inputs of a model.
 
+        Those of `Records` are inputs and targets: texts to model have their next tokens in them.
         Here: a ``.npy`` file of one array, given to ``prepare_input(array)``.
 
         Raises:

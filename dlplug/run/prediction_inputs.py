@@ -9,6 +9,7 @@ from torch.utils.data import DataLoader
 
 from dlplug.data.loader import OnceSampler, evaluation_loader
 from dlplug.data.outside_inputs import read_array
+from dlplug.data.records import Records
 from dlplug.errors import ConfigError
 from dlplug.run.parts import name_of
 
@@ -44,9 +45,9 @@ class Inputs(lightning.LightningDataModule):
             world_size=self.trainer.world_size,
         )
 
-    def on_before_batch_transfer(self, batch: Any, dataloader_idx: int) -> tuple[Any, None]:
-        """Inputs without targets: two inputs would pass for an input and its target."""
-        return batch, None
+    def on_before_batch_transfer(self, batch: Any, dataloader_idx: int) -> tuple[Any, Any]:
+        """Inputs and targets, None but of `Records`: two inputs would pass for such a pair."""
+        return batch if isinstance(self.loader.dataset, Records) else (batch, None)
 
 
 def input_loader(experiment: "Experiment", path: Path) -> DataLoader:

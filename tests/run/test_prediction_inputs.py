@@ -1,5 +1,7 @@
 """Inputs from outside reach the architecture as those of a test split do."""
 
+import json
+
 import lightning
 import pytest
 import torch
@@ -8,9 +10,11 @@ from torch.utils.data import DataLoader
 
 from dlplug.data.loader import as_is, evaluation_loader
 from dlplug.data.records import ArrayRecords
+from dlplug.data.text.jsonl import JSONL
 from dlplug.run.prediction_inputs import Inputs
 from dlplug.run.quiet import quiet
 from dlplug.tasks.classification import Classification
+from dlplug.tasks.language_modelling import LanguageModelling
 
 
 class Sum(torch.nn.Module):
@@ -45,3 +49,37 @@ def test_one_input_is_one_input():
     for inputs in (scores, {"first": scores - 1, "second": torch.ones(3, 2)}):
         found = predicted(Classification(Sum(), cross_entropy), once(ArrayRecords(inputs)))
         torch.testing.assert_close(found, scores.softmax(dim=1))
+
+
+class Positions(torch.nn.Module):
+    """Scores that depend on a token and its place, of which there are as many as the data has."""
+
+    def __init__(self, vocab_size, length):
+        super().__init__()
+        torch.manual_seed(0)
+        self.token = torch.nn.Embedding(vocab_size, vocab_size)
+        self.place = torch.nn.Embedding(length, vocab_size)
+
+    def forward(self, source, target=None):
+        """``(B, T, C)``; of a source and a target, of the target."""
+        tokens = source if target is None else target
+        lengths = (source != 0).sum(dim=1)[:, None]
+        return self.token(tokens) + self.place(torch.arange(tokens.shape[1])) + self.place(lengths)
+
+
+@pytest.mark.parametrize("objective", ["causal", "masked", "span", "span_corruption"])
+def test_documents_are_those_of_a_split(tmp_path, objective):
+    """The same likelihoods, so the same questions; some texts are cut, some padded."""
+    texts = ["hello", "a longer text than fits", "one two three"]
+    (tmp_path / "a.jsonl").write_text("".join(json.dumps({"text": t}) + "\n" for t in texts))
+    (tmp_path / "a.txt").write_text("\n".join(texts))
+    shares = {"validation_fraction": 0.0, "test_fraction": 0.0}
+    data = JSONL(str(tmp_path / "a.jsonl"), sequence_length=16, num_sentinels=3, **shares)
+    data.setup("fit")
+    spec = LanguageModelling.complete(data.data_spec, objective)
+    network = Positions(spec.vocab_size, 17)
+    task = LanguageModelling(network, cross_entropy, data_spec=spec, objective=objective)
+    expected = predicted(task, once(data.split("train")))
+    assert bool((expected[:, 1] > 0).all())
+    for name in ("a.jsonl", "a.txt"):
+        assert predicted(task, once(data.read_input(tmp_path / name))).equal(expected)

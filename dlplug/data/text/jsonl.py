@@ -87,6 +87,8 @@ class JSONL(TokenData):
     def read_input(self, path: Path) -> Dataset:
         """JSON lines with the field of the text, or one text in each line of another file.
 
+        Documents come with their next tokens, as in a split, so that a task asks the same of them.
+
         Raises:
             DataError: names file and line of a bad record, or there is none.
         """
@@ -96,7 +98,7 @@ class JSONL(TokenData):
         tokenizer = self.saved_tokenizer()
         if self.label is not None:
             return PaddedInputs(self._encoded(texts, tokenizer))
-        return PaddedInputs(whole_documents(texts, tokenizer, self.sequence_length))
+        return PaddedRecords(*documents(texts, tokenizer, self.sequence_length))
 
     def _encoded(self, texts: Sequence[str], tokenizer: Tokenizer) -> Tensor:
         length = self.sequence_length
@@ -163,15 +165,13 @@ class JSONL(TokenData):
         return found
 
 
-def whole_documents(texts: Sequence[str], tokenizer: Tokenizer, length: int) -> Tensor:
-    """Start, text, end, as rows ``(N, length + 1)``; a text that is too long has no end."""
-    start, end = present(tokenizer.start_token), present(tokenizer.end_token)
-    return padded([[*start, *tokenizer.encode(text), *end] for text in texts], length + 1)
-
-
 def documents(texts: Sequence[str], tokenizer: Tokenizer, length: int) -> tuple[Tensor, Tensor]:
-    """Inputs and next tokens of documents, both ``(N, length)``; targets are -100 at padding."""
-    rows = whole_documents(texts, tokenizer, length)
+    """Inputs and next tokens of documents, both ``(N, length)``; targets are -100 at padding.
+
+    A document is start, text and end; of a text that is too long, what there is room for.
+    """
+    start, end = present(tokenizer.start_token), present(tokenizer.end_token)
+    rows = padded([[*start, *tokenizer.encode(text), *end] for text in texts], length + 1)
     targets = rows[:, 1:].clone()
     targets[targets == PADDING] = IGNORED
     # The end token is nobody's input: nothing follows it. What begins a text may be the same one.

@@ -82,7 +82,8 @@ def test_inputs_from_outside_need_no_training_data(file, tmp_path):
     assert torch.equal(data.read_input(written).__getitems__([0]), inputs.__getitems__([0, 1])[:1])
     alone = JSONL("missing.jsonl")
     alone.adopt(spec)
-    assert alone.read_input(lines).__getitems__([1]).tolist() == [[2, 109, 110, 3]]
+    tokens, targets = alone.read_input(lines).__getitems__([1])
+    assert tokens.tolist() == [[2, 109, 110]] and targets.tolist() == [[109, 110, 3]]
 
 
 @pytest.mark.parametrize("name", ["b.json", "b.ndjson", "b"])
