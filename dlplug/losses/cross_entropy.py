@@ -13,18 +13,19 @@ from dlplug.nn.absent import IGNORED
 def cross_entropy(
     output: Tensor, target: Tensor, label_smoothing: float = 0.0, weight: Tensor | None = None
 ) -> Tensor:
-    """Mean over the batch of ``-sum_c q_c log softmax(output)_c``.
+    """``-sum_c weight_c q_c log softmax(output)_c``, added up, over the sum of ``weight_target``.
 
-    q = (1 - label_smoothing) * onehot(target) + label_smoothing / C; each record counts with the
-    weight of its class. Half-precision scores are raised to float32 first: a mean over thousands
-    of terms needs more than eight bits.
+    q = (1 - label_smoothing) * onehot(target) + label_smoothing / C. Without weights it is the mean
+    over the batch. With both, what is smoothed away to a class counts with the weight of that
+    class, not of the record's own, as in torch. Half-precision scores are raised to float32 first:
+    a mean over thousands of terms needs more than eight bits.
 
     Args:
         output: Unnormalised scores, shape ``(B, C)``.
         target: Class of each record, shape ``(B,)``, int64; -100 leaves a record out. Masks of
             images do as well: scores ``(B, C, H, W)``, classes ``(B, H, W)``.
         label_smoothing: Share of the target spread over all classes, in ``[0, 1)``.
-        weight: Weight of each class, shape ``(C,)``, or None for 1.
+        weight: Weight of each class, shape ``(C,)``, or None for 1 each.
     Returns:
         Scalar, float32 (float64 for float64 scores); 0, with a gradient of 0, where every record
         is left out or has the weight 0.
@@ -57,7 +58,8 @@ class CrossEntropyLoss(nn.Module):
 
     Args:
         label_smoothing: Share of the target spread over all classes, in ``[0, 1)``.
-        class_weights: Weight of each class in the order of the labels, or None for 1.
+        class_weights: Weight of each class in the order of the labels, or None for 1; the loss of a
+            batch is divided by the weights of its records' classes.
     Raises:
         InvalidValueError: a value out of range.
     """

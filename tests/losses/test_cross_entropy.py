@@ -1,5 +1,7 @@
 """Cross-entropy against its formula, in every dtype."""
 
+import math
+
 import pytest
 import torch
 
@@ -18,6 +20,13 @@ def by_formula(scores, target, smoothing, weight):
     q = torch.full_like(log_p, smoothing / count)
     q[torch.arange(len(target)), target] += 1 - smoothing
     return -(weight * q * log_p).sum() / weight[target].sum()
+
+
+def test_smoothing_counts_with_the_weights_of_all_classes():
+    """Two equally likely classes of weights 1 and 3, one record of the first: by hand."""
+    loss = cross_entropy(torch.zeros(1, 2), torch.tensor([0]), 0.5, torch.tensor([1.0, 3.0]))
+    # q = (0.75, 0.25): (1 * 0.75 + 3 * 0.25) log 2, divided by 1; not (0.75 + 0.25) log 2.
+    assert float(loss) == pytest.approx(1.5 * math.log(2))
 
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])
