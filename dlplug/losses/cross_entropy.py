@@ -49,8 +49,14 @@ def cross_entropy(
     loss = F.cross_entropy(
         scores, target, weight=weight, label_smoothing=label_smoothing, reduction="sum"
     )
-    total = (weight[target.where(is_known, 0)] * is_known).sum()
+    total = total_weight(weight, target)
     return loss * (1 / total).where(total > 0, 0.0)
+
+
+def total_weight(weight: Tensor, target: Tensor) -> Tensor:
+    """Weights ``(C,)`` of the classes of all targets but -100, added up."""
+    is_known = target != IGNORED
+    return (weight[target.where(is_known, 0)] * is_known).sum()
 
 
 class CrossEntropyLoss(nn.Module):
@@ -74,6 +80,13 @@ class CrossEntropyLoss(nn.Module):
     def forward(self, output: Tensor, target: Tensor) -> Tensor:
         """See `cross_entropy`."""
         return cross_entropy(output, target, self.label_smoothing, self.weight)
+
+    def weight_of(self, target: Tensor) -> Tensor | None:
+        """By what the loss of a batch is divided, a scalar; None where it is the number of targets.
+
+        A task counts the batch by it, so that the loss of an epoch is that of all its records.
+        """
+        return None if self.weight is None else total_weight(self.weight, target)
 
 
 def class_weight_tensor(name: str, weights: Sequence[float] | None) -> Tensor | None:

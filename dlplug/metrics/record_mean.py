@@ -26,7 +26,7 @@ class RecordMean(Metric):
         self.add_state("count", torch.tensor(0), dist_reduce_fx="sum")
 
     def update(self, value: Tensor, count: int | Tensor) -> None:
-        """Add a batch of ``count`` records with the mean ``value``."""
+        """Add a batch of ``count`` records, or of that weight, with the mean ``value``."""
         if self.finite_only:
             is_finite = torch.isfinite(value)
             value, count = torch.where(is_finite, value, 0.0), count * is_finite

@@ -30,7 +30,8 @@ class Task(Optimization, CarriedStates):
 
     Args:
         architecture: The network; called with the inputs, see `dlplug.tasks.checks.call`.
-        loss: ``loss(output, target)`` giving a scalar.
+        loss: ``loss(output, target)`` giving a scalar. Batches count in a logged loss by `count`,
+            or by ``loss.weight_of(target)`` where the loss has that and it is not None.
         optimizer: ``optimizer(parameters)``.
         scheduler: ``scheduler(optimizer)``, or ``scheduler(optimizer, total_steps=...)`` which is
             then stepped after every optimizer step instead of every epoch; None for a constant
@@ -213,16 +214,21 @@ class Task(Optimization, CarriedStates):
         loss = self.loss_of(output, target)
         if isinstance(target, Mixed):
             target = target.main
-        count = self.count(target)
         # What is logged counts by itself; without a size Lightning would look for one in the batch.
         shared = {"on_step": False, "on_epoch": True, "batch_size": 1}
         mean_loss, counter = self.mean_losses[f"{stage}_"], self.counters[f"{stage}_"]
-        mean_loss.update(loss.detach(), count)
+        mean_loss.update(loss.detach(), self._weight_of(target))
         self.log(f"{stage}_loss", mean_loss, prog_bar=True, **shared)
         if len(counter):
             self._measure(counter, output, target, batch)
             self.log_dict(counter, prog_bar=stage == "val", **shared)
         return loss
+
+    def _weight_of(self, target: Any) -> int | Tensor:
+        """How much the loss of a batch counts in that of an epoch."""
+        weight_of = getattr(self.loss, "weight_of", None)
+        weight = None if weight_of is None else weight_of(target)
+        return self.count(target) if weight is None else weight
 
     def _measure(self, counter: MetricCollection, output: Any, target: Any, batch: Any) -> None:
         if len(counter) and not is_empty(target):

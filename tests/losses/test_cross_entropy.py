@@ -53,6 +53,15 @@ def test_its_gradient_is_right():
     assert torch.autograd.gradcheck(lambda s: cross_entropy(s, TARGET, 0.1, weight), scores)
 
 
+def test_it_says_over_which_weights_it_is_a_mean():
+    """Those of the classes of known records and pixels; None where the records count."""
+    loss = CrossEntropyLoss(class_weights=[1.0, 2.0, 0.5])
+    target = torch.tensor([[0, 1, IGNORED], [2, 2, IGNORED]])
+    assert float(loss.weight_of(target)) == 4.0
+    assert float(loss.weight_of(target[:, :0])) == 0.0
+    assert CrossEntropyLoss().weight_of(target) is None
+
+
 def test_the_weights_move_with_the_module():
     """They are a buffer, so a GPU model finds them on its device."""
     module = CrossEntropyLoss(class_weights=[1.0, 2.0])

@@ -54,6 +54,44 @@ def test_losses_and_metrics_are_means_over_records():
     assert values["val_accuracy"] == float((scores.argmax(1) == labels).float().mean())
 
 
+WEIGHTS = [10.0, *[1.0] * 8, 0.5]
+
+
+def all_at_once(module, weights=None):
+    """The loss of all validation records in one batch."""
+    data = Digits()
+    data.setup("validate")
+    inputs, labels = data.split("validation").__getitems__(range(179))
+    with torch.no_grad():
+        return float(cross_entropy(module(inputs), labels, 0.1, weights))
+
+
+@pytest.mark.parametrize("batch_size", [1, 32, 179])
+def test_a_weighted_loss_does_not_depend_on_the_batches(batch_size):
+    """They count by the weights over which their losses are means, not by their records."""
+    data, module = Digits(batch_size=batch_size), task(loss=CrossEntropyLoss(0.1, WEIGHTS))
+    with quiet():
+        values = trainer().validate(module, datamodule=data, verbose=False)[0]
+    # Up to 179 float32 terms in another order.
+    expected = all_at_once(module, torch.tensor(WEIGHTS))
+    assert values["val_loss"] == pytest.approx(expected, rel=1e-5)
+    assert abs(expected - all_at_once(module)) > 1e-3
+
+
+def test_a_loss_need_not_know_of_weights():
+    """A function, and a module of anybody's, count by their records."""
+
+    class Own(nn.Module):
+        def forward(self, output, target):
+            return cross_entropy(output, target, 0.1)
+
+    for loss in (Own(), Own().forward):
+        module = task(loss=loss)
+        with quiet():
+            values = trainer().validate(module, datamodule=Digits(batch_size=32), verbose=False)
+        assert values[0]["val_loss"] == pytest.approx(all_at_once(module), rel=1e-5)
+
+
 def test_every_stage_logs_its_own_names():
     """train_, val_ and test_ never mix."""
     data, module = Digits(batch_size=256), task()

@@ -32,6 +32,11 @@ class MemberLoss(nn.Module):
         # As many records for each member: the mean over all of them is the mean of the means.
         return self.loss(output_BkC.flatten(0, 1), target.repeat_interleave(k, dim=0))
 
+    def weight_of(self, target: Tensor) -> Tensor | None:
+        """That of the loss, where it says one: members have the same targets."""
+        weight_of = getattr(self.loss, "weight_of", None)
+        return None if weight_of is None else weight_of(target)
+
 
 class EnsembleClassification(Classification):
     """Learn the class of each record by an ensemble, from batches ``(inputs, labels)``.

@@ -13,6 +13,7 @@ from torch.nn import functional
 
 from dlplug.data.spec import DataSpec
 from dlplug.errors import ConfigError
+from dlplug.losses.cross_entropy import CrossEntropyLoss
 
 SCORES = torch.randn(6, 3, 4, generator=torch.Generator().manual_seed(0))
 LABELS = torch.tensor([0, 1, 2, 3, 0, 1])
@@ -25,6 +26,13 @@ def test_the_loss_is_the_mean_of_the_members_losses(smoothing):
     loss = nn.CrossEntropyLoss(label_smoothing=smoothing)
     expected = torch.stack([loss(SCORES[:, i], LABELS) for i in range(3)]).mean()
     torch.testing.assert_close(MemberLoss(loss)(SCORES, LABELS), expected)
+
+
+def test_a_batch_counts_by_the_weights_of_its_classes():
+    """Where the members' loss has some; a function has none."""
+    loss = CrossEntropyLoss(class_weights=[4.0, 1.0, 1.0, 1.0])
+    assert float(MemberLoss(loss).weight_of(LABELS)) == 12.0
+    assert MemberLoss(functional.cross_entropy).weight_of(LABELS) is None
 
 
 def test_predictions_are_the_mean_of_the_members_probabilities():
