@@ -139,6 +139,9 @@ class DataSpec:
         return spec if isinstance(spec, cls) else cls.from_dict(spec)
 
 
+# The entry of ``preparation`` that holds the arguments it was learned by: `SplitData.prepared_by`.
+ARGUMENTS = "arguments"
+
 FIELDS = tuple(field.name for field in fields(DataSpec))
 
 COUNTS = (

@@ -12,7 +12,7 @@ from dlplug.data.division import Division
 from dlplug.data.keys import Keys
 from dlplug.data.outside_inputs import OutsideInputs
 from dlplug.data.quarantine import BadRecord
-from dlplug.data.spec import DataSpec
+from dlplug.data.spec import ARGUMENTS, DataSpec
 from dlplug.data.split_loaders import SplitLoaders
 from dlplug.data.training_transforms import apply_transforms
 from dlplug.errors import DataError, DlplugError, InvalidValueError
@@ -188,20 +188,39 @@ class SplitData(SplitLoaders, OutsideInputs):
                 " not kept them",
                 fix="use data of the kind that the model was trained on",
             )
-        ours = DataSpec(**self.stated())
-        for name in ours.to_dict():
-            here, there = getattr(ours, name), getattr(spec, name)
-            if there is not None and here != there:
-                raise InvalidValueError(
-                    f"data: {name} = {here!r} by its arguments, and the model was trained with"
-                    f" {there!r}",
-                    fix="leave the data's arguments as they were",
-                )
+        kept = (spec.preparation or {}).get(ARGUMENTS, {})
+        for ours, theirs in (
+            (DataSpec(**self.stated()).to_dict(), spec.to_dict()),
+            (self.prepared_by(), kept),
+        ):
+            for name, here in ours.items():
+                if name in theirs and here != theirs[name]:
+                    raise InvalidValueError(
+                        f"data: {name} = {here!r} by its arguments, and the model was trained with"
+                        f" {theirs[name]!r}",
+                        fix="leave the data's arguments as they were",
+                    )
         self.adopted = spec
 
     def stated(self) -> dict[str, Any]:
         """Fields of the data spec that the arguments decide, whatever the records are."""
         return {}
+
+    def prepared_by(self) -> dict[str, Any]:
+        """Arguments that decide what becomes of a record and that no field tells; plain data."""
+        return {}
+
+    def preparation(self, **learned: Any) -> dict[str, Any]:
+        """For `load`: ``DataSpec.preparation``, with the arguments that `adopt` compares later.
+
+        Args:
+            learned: Of the training records, plain data.
+        """
+        if self.adopted is None:
+            return learned | {ARGUMENTS: self.prepared_by()}
+        # They are the same; of an earlier version, there are none.
+        before = self.adopted.preparation or {}
+        return learned | {name: before[name] for name in (ARGUMENTS,) if name in before}
 
     def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
         """Apply the transforms to training batches, where they already are on the device."""

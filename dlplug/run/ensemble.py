@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from dlplug.data.spec import DataSpec
+from dlplug.data.spec import ARGUMENTS, DataSpec
 from dlplug.errors import ConfigError
 from dlplug.run.parts import name_of, renewed_content
 from dlplug.run.prediction_stream import Predictions
@@ -134,6 +134,11 @@ def _difference(ours: DataSpec, theirs: DataSpec) -> str | None:
         if one != other:
             return f"{name} = {other!r}, which is {one!r}"
     # Of each position, that is of each token, which the predictions then name or count.
-    if ours.per_position and (ours.preparation or {}) != (theirs.preparation or {}):
+    if ours.per_position and _learned(ours) != _learned(theirs):
         return "another vocabulary or preparation of tokens than the one"
     return None
+
+
+def _learned(spec: DataSpec) -> dict[str, Any]:
+    """What was learned from the records, however it was asked for."""
+    return {name: value for name, value in (spec.preparation or {}).items() if name != ARGUMENTS}

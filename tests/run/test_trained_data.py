@@ -240,9 +240,9 @@ trainer: {{max_epochs: 1, accelerator: cpu}}
     (tmp_path / "tiny.yaml").write_text(text)
     line = ["test", "--run", str(fitted(tmp_path).path)]
     assert main(line) == 0
-    for change in (["--data.greyscale", "true"], ["--data.image_size", "9"]):
+    for argument, value in (("greyscale", "true"), ("image_size", "9"), ("fit", "stretch")):
         capsys.readouterr()
-        assert main([*line, *change]) == 2
+        assert main([*line, f"--data.{argument}", value]) == 2
         assert "by its arguments, and the model was trained with" in capsys.readouterr().err
 
 

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -84,6 +85,10 @@ class SeriesClassification(SplitData):
     def data_spec(self) -> DataSpec | None:
         """Channels, length and classes, once the files have been read."""
         return self._spec or self.adopted
+
+    def prepared_by(self) -> dict[str, Any]:
+        """See `SplitData.prepared_by`."""
+        return {"standardise": self.standardise}
 
     def load(self) -> Mapping[str, Records]:
         """Read, divide, standardise.
@@ -191,16 +196,16 @@ class SeriesClassification(SplitData):
             sequence_length=max(map(len, values)),
             num_classes=len(names),
             class_names=names,
-            preparation={
-                "mean": training.mean(axis=0, dtype=np.float64).tolist(),
-                "std": deviation(training).tolist(),
-            },
+            preparation=self.preparation(
+                mean=training.mean(axis=0, dtype=np.float64).tolist(),
+                std=deviation(training).tolist(),
+            ),
         )
 
     def _batch(self, values: Sequence[np.ndarray], places: Sequence[str]) -> Tensor:
         spec = self.data_spec
         batch = torch.zeros(len(values), spec.sequence_length, spec.num_features)
-        learned = {key: np.array(value) for key, value in spec.preparation.items()}
+        mean, std = (np.array(spec.preparation[key]) for key in self.learns)
         for row, (series, place) in enumerate(zip(values, places, strict=True)):
             length, channels = series.shape
             if channels != spec.num_features or length > spec.sequence_length:
@@ -211,7 +216,7 @@ class SeriesClassification(SplitData):
             if self.standardise == "series":
                 series = (series - series.mean(axis=0, dtype=np.float64)) / deviation(series)
             elif self.standardise == "channel":
-                series = (series - learned["mean"]) / learned["std"]
+                series = (series - mean) / std
             batch[row, -length:] = torch.from_numpy(np.asarray(series, dtype=np.float32))
         return batch
 

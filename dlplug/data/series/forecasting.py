@@ -114,6 +114,10 @@ class SeriesForecasting(SplitData):
         """See `SplitData.stated`."""
         return {"target_names": self.targets}
 
+    def prepared_by(self) -> dict[str, Any]:
+        """See `SplitData.prepared_by`."""
+        return {"features": self.columns[len(self.targets) :], "calendar": self.calendar}
+
     def load(self) -> Mapping[str, ForecastWindows]:
         """Read, divide by time, standardise.
 
@@ -186,12 +190,12 @@ class SeriesForecasting(SplitData):
             target_mean=tuple(mean[:count].tolist()),
             target_std=tuple(std[:count].tolist()),
             naive_error=naive_error(training[:, :count], self.horizon),
-            preparation={"mean": mean.tolist(), "std": std.tolist()},
+            preparation=self.preparation(mean=mean.tolist(), std=std.tolist()),
         )
 
     def _standardised(self, raw: np.ndarray) -> Tensor:
-        learned = {key: np.array(value) for key, value in self.data_spec.preparation.items()}
-        return torch.from_numpy(((raw - learned["mean"]) / learned["std"]).astype(np.float32))
+        mean, std = (np.array(self.data_spec.preparation[key]) for key in self.learns)
+        return torch.from_numpy(((raw - mean) / std).astype(np.float32))
 
 
 def naive_error(values: np.ndarray, horizon: int) -> tuple[float, ...]:

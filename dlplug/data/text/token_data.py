@@ -61,6 +61,10 @@ class TokenData(SplitData):
         """Vocabulary, length and special tokens, once the texts have been read."""
         return self._spec or self.adopted
 
+    def prepared_by(self) -> dict[str, Any]:
+        """See `SplitData.prepared_by`."""
+        return {"tokenizer": self.kind, "vocab_size": self.vocab_size}
+
     def learned_tokenizer(self, texts: Iterable[str]) -> Tokenizer:
         """The run's tokenizer if there is one, else one of these training texts."""
         if self.adopted is not None:
@@ -91,7 +95,7 @@ class TokenData(SplitData):
             start_token=tokenizer.start_token,
             end_token=tokenizer.end_token,
             mask_token=tokenizer.mask_token,
-            preparation={"tokenizer": tokenizer.to_plain(), "prefix": list(prefix)},
+            preparation=self.preparation(tokenizer=tokenizer.to_plain(), prefix=list(prefix)),
             **facts,
         )
 

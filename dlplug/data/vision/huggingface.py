@@ -91,6 +91,10 @@ class HuggingFace(SplitData):
         channels = 1 if self.fitting["greyscale"] else 3
         return {"in_channels": channels, "image_size": self.size}
 
+    def prepared_by(self) -> dict[str, Any]:
+        """See `SplitData.prepared_by`."""
+        return {"fit": self.fitting["fit"]} if self.image else {"features": self.features}
+
     def load(self) -> Mapping[str, Dataset]:
         """Open the folder, divide the records, learn mean and deviation of the training ones.
 
@@ -186,7 +190,7 @@ class HuggingFace(SplitData):
         self._spec = DataSpec(
             num_classes=len(names),
             class_names=tuple(names),
-            preparation={"mean": mean, "std": std},
+            preparation=self.preparation(mean=mean, std=std),
             **facts,
         )
 

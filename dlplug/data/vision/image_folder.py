@@ -68,6 +68,7 @@ class ImageFolder(SplitData):
             raise InvalidValueError(f"data image_folder: cache_mb = {cache_mb} is below 0")
         self.path = path
         self.size = sides(image_size, "image_folder")
+        self.fit = fit
         self.greyscale = greyscale
         self.cache_bytes = int(cache_mb * 2**20)
         self.read = partial(read_pixels, size=self.size, fit=fit, greyscale=greyscale)
@@ -81,6 +82,10 @@ class ImageFolder(SplitData):
     def stated(self) -> dict[str, Any]:
         """See `SplitData.stated`."""
         return {"in_channels": 1 if self.greyscale else 3, "image_size": self.size}
+
+    def prepared_by(self) -> dict[str, Any]:
+        """See `SplitData.prepared_by`."""
+        return {"fit": self.fit}
 
     def load(self) -> Mapping[str, Dataset]:
         """List the files, divide them, learn mean and deviation of the training images.
@@ -122,7 +127,7 @@ class ImageFolder(SplitData):
             num_features=channels * self.size[0] * self.size[1],
             num_classes=len(names),
             class_names=tuple(names),
-            preparation={"mean": mean, "std": std},
+            preparation=self.preparation(mean=mean, std=std),
         )
 
     def _statistics(self) -> tuple[Sequence[float], Sequence[float]]:

@@ -86,6 +86,12 @@ class SegmentationPairs(SplitData):
         names = {} if self.classes is None else {"class_names": tuple(self.classes)}
         return {"in_channels": 1 if self.greyscale else 3, "image_size": self.size} | names
 
+    def prepared_by(self) -> dict[str, Any]:
+        """See `SplitData.prepared_by`."""
+        # Without classes, the training's are taken.
+        classes = {} if self.classes is None else {"classes": dict(self.classes)}
+        return {"ignore": self.ignore, "fit": self.fit} | classes
+
     def load(self) -> Mapping[str, Dataset]:
         """Find the pairs, divide them, learn mean and deviation of the training images.
 
@@ -144,7 +150,7 @@ class SegmentationPairs(SplitData):
             image_size=self.size,
             num_classes=len(classes),
             class_names=tuple(classes),
-            preparation={"mean": mean, "std": std, "values": list(classes.values())},
+            preparation=self.preparation(mean=mean, std=std, values=list(classes.values())),
         )
 
 

@@ -87,6 +87,10 @@ class WebDataset(SplitData):
         channels = 1 if self.fitting["greyscale"] else 3
         return {"in_channels": channels, "image_size": self.size} | names
 
+    def prepared_by(self) -> dict[str, Any]:
+        """See `SplitData.prepared_by`."""
+        return {"fit": self.fitting["fit"]}
+
     def load(self) -> Mapping[str, Dataset]:
         """Read the directories, divide the records, learn mean and deviation.
 
@@ -161,7 +165,7 @@ class WebDataset(SplitData):
             num_features=len(mean) * self.size[0] * self.size[1],
             num_classes=len(names),
             class_names=tuple(names),
-            preparation={"mean": mean, "std": std},
+            preparation=self.preparation(mean=mean, std=std),
         )
 
 

@@ -78,6 +78,14 @@ def test_a_model_takes_inputs_without_the_training_series(tmp_path):
         torch.testing.assert_close(batch, (torch.tensor([[[3.0], [4.0]]]) - mean) / std)
 
 
+def test_another_way_to_standardise_is_refused(tmp_path):
+    """By the means of the training a network has learned, and not by none."""
+    spec = from_file(tmp_path, LINES).data_spec
+    data = SeriesClassification("other.ts", standardise="none")
+    with pytest.raises(InvalidValueError, match=r"standardise = 'none' by its .* with 'channel'"):
+        data.adopt(type(spec).from_dict(spec.to_dict()))
+
+
 @pytest.mark.parametrize(
     ("lines", "message"),
     [

@@ -175,3 +175,32 @@ def test_other_divisions_of_a_series_are_refused(tmp_path, arguments, error, mes
     """It is divided by time anyway, and has no groups."""
     with pytest.raises(error, match=message):
         said(tmp_path, ["train"] * 9, **arguments)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"features": ["c", "b"]}, r"features = \['c', 'b'\] by its .* with \['b', 'c'\]"),
+        ({"features": ["b"]}, r"features = \['b'\] by its arguments, .* with \['b', 'c'\]"),
+        ({"calendar": ["year"]}, r"calendar = \['year'\] by its arguments, .* with \['week'\]"),
+        ({"targets": ["b"], "features": ["a", "c"]}, r"target_names = \['b'\] .* with \['a'\]"),
+    ],
+)
+def test_other_columns_than_the_trained_ones_are_refused(tmp_path, arguments, message):
+    """Each would be standardised by the statistics of another."""
+    table(tmp_path / "x.csv")
+    lines = (tmp_path / "x.csv").read_text().splitlines()
+    rows = [f"{line},{i * 7 % 10 if i else 'c'}" for i, line in enumerate(lines)]
+    (tmp_path / "x.csv").write_text("\n".join(rows) + "\n")
+    chosen = {"targets": "a", "features": ["b", "c"], "input_length": 5}
+    chosen |= {"time": "day", "calendar": ["week"]}
+    trained = SeriesForecasting(str(tmp_path / "x.csv"), **chosen)
+    trained.setup("fit")
+    spec = type(trained.data_spec).from_dict(trained.data_spec.to_dict())
+    with pytest.raises(InvalidValueError, match=message):
+        SeriesForecasting("other.csv", **(chosen | arguments)).adopt(spec)
+    # That gaps are filled is no contradiction: the training may have had none.
+    again = SeriesForecasting(str(tmp_path / "x.csv"), **(chosen | {"fill": "forward"}))
+    again.adopt(spec)
+    again.setup("test")
+    assert again.data_spec == spec

@@ -31,3 +31,30 @@ def test_a_negative_number_is_refused(tmp_path):
     """With the value."""
     with pytest.raises(InvalidValueError, match="num_sentinels = -1 is below 0"):
         Text(str(tmp_path), num_sentinels=-1)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"tokenizer": "word"}, "tokenizer = 'word' by its arguments, .* with 'character'"),
+        ({"vocab_size": 50}, "vocab_size = 50 by its arguments, and the model .* with None"),
+    ],
+)
+def test_another_vocabulary_than_the_trained_one_is_refused(tmp_path, arguments, message):
+    """The saved one would be taken, whatever is asked for."""
+    (tmp_path / "a.txt").write_text("abcdefgh" * 20)
+    path, chosen = str(tmp_path / "a.txt"), {"tokenizer": "character", "sequence_length": 4}
+    spec = published(Text(path, **chosen))
+    with pytest.raises(InvalidValueError, match=message):
+        Text("other.txt", **(chosen | arguments)).adopt(type(spec).from_dict(spec.to_dict()))
+
+
+def test_a_training_that_kept_no_arguments_is_taken(tmp_path):
+    """One of an earlier version; what is published stays what it was."""
+    (tmp_path / "a.txt").write_text("abcdefgh" * 20)
+    spec = published(Text(str(tmp_path / "a.txt"), sequence_length=4))
+    plain = spec.to_dict()
+    earlier = {k: v for k, v in plain["preparation"].items() if k != "arguments"}
+    data = Text(str(tmp_path / "a.txt"), tokenizer="word", sequence_length=4)
+    data.adopt(type(spec).from_dict(plain | {"preparation": earlier}))
+    assert published(data).preparation == earlier != plain["preparation"]

@@ -129,6 +129,25 @@ def test_other_classes_than_the_trained_ones_are_named(saved):
         data.setup("fit")
 
 
+@pytest.mark.parametrize(
+    ("folder", "arguments", "change", "message"),
+    [
+        ("wine", {"features": ["alcohol", "hue"]}, {"features": ["hue", "alcohol"]},
+         r"features = \['hue', 'alcohol'\] by its .* with \['alcohol', 'hue'\]"),
+        ("faces", {"image": "picture", "label": "kind"}, {"fit": "stretch"},
+         "fit = 'stretch' by its arguments, .* with 'crop'"),
+    ],
+)  # fmt: skip
+def test_other_columns_or_pixels_are_refused(saved, folder, arguments, change, message):
+    """Each column would be standardised by the statistics of another."""
+    trained = HuggingFace(str(saved / folder), **arguments)
+    trained.setup("fit")
+    spec = trained.data_spec
+    data = HuggingFace("other", **(arguments | change))
+    with pytest.raises(InvalidValueError, match=message):
+        data.adopt(type(spec).from_dict(spec.to_dict()))
+
+
 def test_numbers_far_from_zero_are_standardised_in_double_precision():
     """Float32 holds a billion to 64 only."""
     inputs = torch.tensor([[1e9 - 3.0], [1e9 + 5.0]], dtype=torch.float64)

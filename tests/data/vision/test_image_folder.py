@@ -94,6 +94,14 @@ def test_a_saved_spec_serves_new_inputs_and_the_test(faces):
     assert again.data_spec.preparation == spec.preparation
 
 
+def test_another_fit_than_in_the_training_is_refused(faces):
+    """The network has learned from other pixels."""
+    spec = folder(faces).data_spec
+    data = ImageFolder("other", image_size=25, greyscale=True, fit="stretch")
+    with pytest.raises(InvalidValueError, match=r"fit = 'stretch' by its arguments, .* 'crop'"):
+        data.adopt(type(spec).from_dict(spec.to_dict()))
+
+
 def test_other_classes_than_in_the_training_are_refused(faces):
     """Both lists are named."""
     spec = folder(faces).data_spec

@@ -75,6 +75,27 @@ def test_a_saved_spec_serves_new_inputs(root):
         data.read_input(root / "nowhere")
 
 
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"classes": {"a": 255, "b": 0}}, "classes = {'a': 255, 'b': 0} by its .* with {'a': 0,"),
+        ({"ignore": 7}, "ignore = 7 by its arguments, and the model was trained with None"),
+        ({"fit": "stretch"}, "fit = 'stretch' by its arguments, .* with 'crop'"),
+        ({"greyscale": True}, "in_channels = 1 by its arguments, .* with 3"),
+    ],
+)
+def test_arguments_that_say_something_else_are_refused(root, arguments, message):
+    """Than those of the training, whose values would be taken or whose pixels be others."""
+    chosen = {"classes": {"a": 0, "b": 255}, "image_size": (40, 60)}
+    spec = pairs(root, **chosen).data_spec
+    data = SegmentationPairs("other", "other", **(chosen | arguments))
+    with pytest.raises(InvalidValueError, match=message):
+        data.adopt(type(spec).from_dict(spec.to_dict()))
+    named = SegmentationPairs("other", "other", image_size=(40, 60))
+    named.adopt(spec)
+    assert named.data_spec.class_names == ("a", "b")
+
+
 def broken_mask(root):
     Image.new("L", (60, 41)).save(root / "masks/03.png")
 

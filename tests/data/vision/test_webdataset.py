@@ -41,6 +41,14 @@ def data_of(shards, pattern="train-*.tar", **arguments):
     return data
 
 
+def test_another_fit_than_in_the_training_is_refused(shards):
+    """The network has learned from other pixels."""
+    spec = data_of(shards).data_spec
+    data = WebDataset("other.tar", image_size=25, greyscale=True, fit="stretch")
+    with pytest.raises(InvalidValueError, match=r"fit = 'stretch' by its arguments, .* 'crop'"):
+        data.adopt(type(spec).from_dict(spec.to_dict()))
+
+
 def test_records_are_read_from_their_places(shards):
     """The very pixels of the files, standardised; classes from the .cls files."""
     data = data_of(shards, class_names=["face", "other"])
