@@ -10,6 +10,8 @@ from torch.utils.data.distributed import DistributedSampler
 from dlplug.errors import DataError
 
 SAMPLINGS = ("uniform", "balanced", "weighted")
+# Records that torch.multinomial takes, at most.
+MOST = 2**24
 
 
 class WeightedSampler(DistributedSampler):
@@ -32,8 +34,24 @@ class WeightedSampler(DistributedSampler):
 
     def __iter__(self) -> Iterator[int]:
         generator = torch.Generator().manual_seed(self.seed + self.epoch)
-        drawn = torch.multinomial(self.weights, self.total_size, True, generator=generator)
+        drawn = draw(self.weights, self.total_size, generator)
         return iter(drawn[self.rank :: self.num_replicas].tolist())
+
+
+def draw(weights: Tensor, count: int, generator: torch.Generator) -> Tensor:
+    """Positions drawn with replacement, each by its weight; shape ``(count,)`` int64.
+
+    Args:
+        weights: Shape ``(n,)`` float64, not all 0; they need not add up to 1.
+        count: Number of draws.
+        generator: From which they follow.
+    """
+    if len(weights) <= MOST:
+        return torch.multinomial(weights, count, True, generator=generator)
+    ends = weights.cumsum(dim=0)
+    places = torch.rand(count, dtype=torch.float64, generator=generator) * ends[-1]
+    # The first one that ends behind the place, which none of weight 0 is.
+    return torch.searchsorted(ends, places, right=True)
 
 
 def record_weights(dataset: Dataset, sampling: str) -> Tensor | None:

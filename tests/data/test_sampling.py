@@ -3,8 +3,9 @@
 import pytest
 import torch
 
+from dlplug.data import sampling
 from dlplug.data.records import Records
-from dlplug.data.sampling import WeightedSampler, record_weights
+from dlplug.data.sampling import WeightedSampler, draw, record_weights
 from dlplug.errors import DataError
 
 LABELS = torch.tensor([0] * 90 + [1] * 10)
@@ -64,3 +65,24 @@ def test_records_without_what_it_takes_are_refused(data, sampling, message):
     """No classes, no weights, or weights that cannot be."""
     with pytest.raises(DataError, match=message):
         record_weights(data, sampling)
+
+
+@pytest.mark.parametrize("limit", [3, sampling.MOST])
+def test_records_come_by_their_weights(monkeypatch, limit):
+    """However many there are; those of weight 0 never, at either end and in the middle."""
+    monkeypatch.setattr(sampling, "MOST", limit)
+    weights = torch.tensor([0.0, 1.0, 0.0, 3.0, 4.0, 0.0], dtype=torch.float64)
+    drawn = draw(weights, 80_000, torch.Generator().manual_seed(0))
+    shares = drawn.bincount(minlength=6) / 80_000
+    assert shares[weights == 0].sum() == 0
+    # The largest standard deviation is 0.0018.
+    torch.testing.assert_close(shares.double(), weights / 8, atol=0.01, rtol=0)
+
+
+def test_more_records_than_torch_draws_from():
+    """Its limit is 2^24; the last of one more is as likely as any."""
+    count = 2**24 + 1
+    weights = torch.zeros(count, dtype=torch.float64)
+    weights[[7, -1]] = 1.0
+    drawn = draw(weights, 100, torch.Generator().manual_seed(0))
+    assert set(drawn.tolist()) == {7, count - 1}
