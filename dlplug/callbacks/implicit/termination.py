@@ -76,7 +76,7 @@ class Termination(Callback):
     def on_validation_start(self, trainer: lightning.Trainer, pl_module) -> None:
         """Take Lightning's mark away until the validation is over; one by itself may be ended."""
         if trainer.state.fn == TrainerFn.VALIDATING:
-            self._listen(self._leave)
+            self._listen_to_leave(trainer)
         self._is_agreed = trainer.received_sigterm
         trainer._signal_connector.received_sigterm = False
 
@@ -96,7 +96,7 @@ class Termination(Callback):
 
     def on_test_start(self, trainer: lightning.Trainer, pl_module) -> None:
         """Let a signal end the test: Lightning's handler would do it with the code of success."""
-        self._listen(self._leave)
+        self._listen_to_leave(trainer)
 
     def on_test_end(self, trainer: lightning.Trainer, pl_module) -> None:
         """Give the signals their old effect."""
@@ -104,7 +104,7 @@ class Termination(Callback):
 
     def on_predict_start(self, trainer: lightning.Trainer, pl_module) -> None:
         """Let a signal end the prediction, as the test."""
-        self._listen(self._leave)
+        self._listen_to_leave(trainer)
 
     def on_predict_end(self, trainer: lightning.Trainer, pl_module) -> None:
         """Give the signals their old effect."""
@@ -132,6 +132,16 @@ class Termination(Callback):
 
     def _leave(self, signum: int, frame: Any) -> None:
         raise SystemExit(128 + signum)
+
+    def _listen_to_leave(self, trainer: lightning.Trainer) -> None:
+        """Leave now where Lightning's handler has noted a signal while the loaders were built.
+
+        It looks at its note after a test's first batch, and ends with the code of success; in a
+        validation or a prediction, never.
+        """
+        self._listen(self._leave)
+        if trainer.received_sigterm:
+            self._leave(signal.SIGTERM, None)
 
     def _listen(self, handler: Callable[[int, Any], None]) -> None:
         """Only the main thread may."""

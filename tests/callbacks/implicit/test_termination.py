@@ -133,3 +133,23 @@ class KillInTest(lightning.Callback):
 
     def on_test_batch_start(self, *args):
         os.kill(os.getpid(), self.signum)
+
+
+@pytest.mark.parametrize("verb", ["validate", "test", "predict"])
+def test_a_signal_before_the_first_batch_ends_it_with_its_code(task, fit, monkeypatch, verb):
+    """While the loader is built, Lightning's handler takes a note that nobody would look at."""
+    trainer = fit(task(), Termination())
+    before = [signal.getsignal(s) for s in SIGNALS]
+    name = {"validate": "val", "test": "test", "predict": "predict"}[verb] + "_dataloader"
+    build, noted = getattr(trainer.datamodule, name), []
+
+    def killed():
+        os.kill(os.getpid(), signal.SIGTERM)
+        noted.append(trainer.received_sigterm)
+        return build()
+
+    monkeypatch.setattr(trainer.datamodule, name, killed)
+    with quiet(), pytest.raises(SystemExit) as exit:
+        getattr(trainer, verb)(trainer.lightning_module, datamodule=trainer.datamodule)
+    assert noted == [True] and exit.value.code == 143
+    assert [signal.getsignal(s) for s in SIGNALS] == before
