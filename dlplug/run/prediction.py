@@ -78,6 +78,12 @@ def predict_to_file(
             " its table",
             fix="give --output FILE.csv",
         )
+    if target is not None and target.suffix == ".npz" and has_arrays(tasks[-1]):
+        raise ConfigError(
+            f"{target} is the name of the arrays that the task {name_of(experiment, 'task')} writes"
+            " beside its table",
+            fix=f"give --output {target.with_suffix('.csv')}",
+        )
     records = [
         check_split("predict", one, outline, checkpoint, any_split)
         for one, outline, checkpoint in zip(experiments, outlines, checkpoints, strict=True)

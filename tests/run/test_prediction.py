@@ -197,6 +197,18 @@ def test_a_new_table_is_whole_when_it_is_seen(trained, monkeypatch):
     assert set(trained.path.iterdir()) == before
 
 
+def test_a_table_takes_no_arrays_name(trained, tmp_path, monkeypatch):
+    """It would be written over them, without a word; said before anything is predicted."""
+    arrays = {"ones": np.ones(3)}
+    monkeypatch.setattr(Classification, "prediction_arrays", lambda *args: arrays, raising=False)
+    assert predict(trained, output=tmp_path / "x.csv").arrays == tmp_path / "x.npz"
+    assert np.load(tmp_path / "x.npz")["ones"].tolist() == [1, 1, 1]
+    monkeypatch.setattr(prediction, "_predict", None)
+    with pytest.raises(ConfigError, match=r"y\.npz is the name of the arrays that") as error:
+        predict(trained, output=tmp_path / "y.npz")
+    assert error.value.fix == f"give --output {tmp_path / 'y.csv'}"
+
+
 def test_several_checkpoints_are_averaged(trained):
     """The mean of the probabilities, and the class that is most probable then."""
     paths = [trained.best, trained.previous]
