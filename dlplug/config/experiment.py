@@ -1,7 +1,7 @@
 """A resolved config: what is to be built, and the builders."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -90,6 +90,16 @@ class Experiment:
                 datamodule.adopt(self.data_spec)
         self._refuse_other_data(datamodule)
         return datamodule
+
+    def with_seed(self, seed: int) -> "Experiment":
+        """The same experiment with another seed, whatever the config says; it builds new data."""
+        return replace(
+            self,
+            seed=seed,
+            resolved=self.resolved | {"seed_everything": seed},
+            built_data=None,
+            for_record=lambda *changes: self.for_record(*changes).with_seed(seed),
+        )
 
     def check_loaded_data(self) -> None:
         """What the data says of itself, now that it is loaded, is what the model was built for.

@@ -12,7 +12,7 @@ from dlplug.callbacks.swa import SWA
 from dlplug.errors import CheckpointError, InvalidValueError, RunError
 from dlplug.plugin import CORE
 from dlplug.run.folder import Run
-from dlplug.run.parts import record_of, renewed_content
+from dlplug.run.parts import record_of, renewed_content, saved_seed
 from dlplug.storage.checkpoint import read_outline
 from dlplug.tasks.checkpoint import check_architecture, identity, saved_record
 
@@ -62,6 +62,7 @@ def check_continuation(
     check_scheduler(content, record, checkpoint)
     if run is not None:
         check_loss(content, record, checkpoint)
+        check_seed(content, experiment.seed, checkpoint)
     check_not_done(run, checkpoint, content, max_epochs, max_steps)
 
 
@@ -123,6 +124,21 @@ def check_loss(content: Mapping[str, Any], record: Mapping[str, Any], path: Path
     """
     saved, ours = (_chosen("loss", side) for side in (saved_record(content, str(path)), record))
     _refuse_change("loss", saved, ours, path, f"start a new run from here: --ckpt_path {path}")
+
+
+def check_seed(content: Mapping[str, Any], seed: int, path: Path) -> None:
+    """The seed is the checkpoint's, of a run that goes on: it says in which order records come.
+
+    Raises:
+        InvalidValueError: by another one, some would come twice in an epoch, and others never.
+    """
+    saved = saved_seed(content, path)
+    if saved not in (None, seed):
+        raise InvalidValueError(
+            f"seed_everything is {seed}, the checkpoint continues with {saved}",
+            where=str(path),
+            fix=f"seed_everything: {saved}, or start a new run from here: --ckpt_path {path}",
+        )
 
 
 def _chosen(slot: str, record: Mapping[str, Any]) -> dict[str, Any]:

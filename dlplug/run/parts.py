@@ -84,6 +84,28 @@ def with_trained_classes(
     return prepared_as_trained(experiment, content, path)
 
 
+def with_trained_seed(
+    experiment: "Experiment", content: Mapping[str, Any], path: str | os.PathLike
+) -> "Experiment":
+    """The experiment of a run that goes on, with the checkpoint's seed where it was to draw one.
+
+    The place in the data is one in the order that follows from the seed.
+
+    Args:
+        experiment: Its seed is the config's, or drawn by ``seed_everything: true``.
+        content: Of the checkpoint.
+        path: Of the checkpoint.
+    """
+    seed = saved_seed(content, path)
+    is_drawn = experiment.given.get("seed_everything") is True
+    return experiment.with_seed(seed) if is_drawn and seed is not None else experiment
+
+
+def saved_seed(content: Mapping[str, Any], path: str | os.PathLike) -> int | None:
+    """By which a checkpoint was trained; None where it does not say."""
+    return (saved_record(content, str(path)).get("resolved") or {}).get("seed_everything")
+
+
 def build_task(experiment: "Experiment") -> lightning.LightningModule:
     """The task, its weights drawn from the experiment's seed whatever was drawn before."""
     lightning.seed_everything(experiment.seed, workers=True, verbose=False)

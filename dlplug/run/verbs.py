@@ -13,11 +13,12 @@ from dlplug.run.evaluation import evaluate
 from dlplug.run.folder import ROOT, Run
 from dlplug.run.lock import LOCK, lock_of
 from dlplug.run.lock_difference import WRITE, require_lock
+from dlplug.run.parts import with_trained_seed
 from dlplug.run.prediction import predict_to_file
 from dlplug.run.quiet import quiet
 from dlplug.run.result import Result
 from dlplug.run.training import Training
-from dlplug.storage.checkpoint import newest_intact
+from dlplug.storage.checkpoint import newest_intact, read_outline
 
 if TYPE_CHECKING:
     from dlplug.config.experiment import Experiment
@@ -79,6 +80,8 @@ def fit(
             who=_who(),
         )
     checkpoint = Path(ckpt_path) if ckpt_path is not None else continued and _newest(continued)
+    if continued is not None:
+        experiment = with_trained_seed(experiment, read_outline(checkpoint), checkpoint)
     with quiet():
         lightning.seed_everything(experiment.seed, workers=True, verbose=False)
         return Training(experiment, Path(root), name, continued, checkpoint, progress, any_split)()

@@ -127,6 +127,15 @@ def test_the_data_module_is_built_with_the_seed(experiment):
     assert len(draws) == 1 and torch.rand(1) == expected
 
 
+def test_another_seed_holds_for_all_of_it(experiment):
+    """For the record, the data, and what is made of the same config later."""
+    drawn = experiment(BASE, ("seed_everything", "true"))
+    made, asked = drawn.with_seed(3), experiment(BASE, ("seed_everything", "3"))
+    assert made.to_yaml() == asked.to_yaml() != drawn.to_yaml()
+    assert made.datamodule.draw == asked.datamodule.draw != drawn.datamodule.draw
+    assert made.for_record({}, None, "a checkpoint").seed == 3
+
+
 @pytest.mark.parametrize(
     ("text", "what", "fix"),
     [

@@ -434,3 +434,29 @@ def test_a_run_that_goes_on_keeps_its_name(tmp_path, experiment):
     with pytest.raises(ConfigError, match=r"the name 'other' would say nothing: .* its own"):
         fit(experiment(LONGER), tmp_path, resume="tiny", name="other")
     assert fit(experiment(LONGER), tmp_path, resume="tiny", name="tiny").epochs == 3
+
+
+def test_a_seed_that_was_drawn_is_kept(tmp_path, experiment):
+    """Another one would apply the place in the data to another order of the records."""
+    overrides = (FOUR_EPOCHS, ("seed_everything", "true"))
+    begun, later = experiment(*overrides), experiment(*overrides)
+    assert begun.seed != later.seed
+    with pytest.raises(SystemExit):
+        fit(begun, tmp_path / "parts", Interrupt(12, terminate))
+    run = Run(fit(later, tmp_path / "parts", resume="auto").run)
+    assert not (run.path / "resolved.1.yaml").exists()
+    seed = ("seed_everything", str(begun.seed))
+    whole = fit(experiment(FOUR_EPOCHS, seed), tmp_path / "whole")
+    assert_same(state(Run(whole.run).last), state(run.last))
+
+
+def test_another_seed_is_refused(tmp_path, experiment):
+    """Whether it was given or is the default; a new run from the checkpoint takes it."""
+    fit(experiment(), tmp_path)
+    run = Run.find("tiny", tmp_path)
+    before, other = sorted(os.listdir(run.path)), experiment(LONGER, ("seed_everything", "5"))
+    with pytest.raises(InvalidValueError, match=r"_everything is 5, .* with 3") as error:
+        fit(other, tmp_path, resume="tiny")
+    assert error.value.fix.startswith("seed_everything: 3, or ")
+    assert sorted(os.listdir(run.path)) == before
+    assert fit(other, tmp_path, ckpt_path=run.last).run == run.path.parent / "2"
