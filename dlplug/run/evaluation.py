@@ -18,6 +18,7 @@ from dlplug.callbacks.implicit.termination import Termination
 from dlplug.data.quarantine import gathered, quarantine_of
 from dlplug.errors import ConfigError
 from dlplug.run.folder import Run
+from dlplug.run.limits import check_limits
 from dlplug.run.parts import (
     build_data,
     build_task,
@@ -35,6 +36,8 @@ from dlplug.tasks.checkpoint import check_architecture
 
 if TYPE_CHECKING:
     from dlplug.config.experiment import Experiment
+
+STAGES = {"validate": "val", "test": "test"}
 
 
 def evaluate(
@@ -76,6 +79,7 @@ def evaluate(
             ),
         )
     trainer = evaluation_trainer(experiment, progress)
+    check_limits(experiment, trainer, (STAGES[verb],))
     loop = getattr(trainer, f"{verb}_loop")
     quarantine = quarantine_of(datamodule)
     if quarantine is not None and run is not None:

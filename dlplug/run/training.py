@@ -20,6 +20,7 @@ from dlplug.loggers.metrics_file import MetricsFile
 from dlplug.run.callbacks import run_callbacks
 from dlplug.run.continuation import check_continuation
 from dlplug.run.folder import Run
+from dlplug.run.limits import check_limits
 from dlplug.run.lock import lock_of
 from dlplug.run.opening import fill_run, reopen_run
 from dlplug.run.outcome import outcome
@@ -105,6 +106,7 @@ class Training:
         if checkpoint is not None:
             ends = (self.trainer.max_epochs, self.trainer.max_steps)
             check_continuation(checkpoint, experiment, self.task, callbacks, continued, *ends)
+        check_limits(experiment, self.trainer)
         sides = [f"{slot} {name_of(experiment, slot)}" for slot in ("architecture", "data")]
         preflight(self.task, self.datamodule, self.trainer, ", ".join(sides))
 
