@@ -232,12 +232,16 @@ class Run:
 
         Raises:
             RunError: another process is training it.
+            StorageError: the disk is full, or the folder is gone.
         """
-        with (self.path / ".lock").open("w") as file:
+        path = self.path / ".lock"
+        with ExitStack() as stack:
             try:
-                hold(file)
+                hold(stack.enter_context(path.open("w")))
             except BlockingIOError:
                 raise RunError(f"{self.path} is being trained by another process") from None
+            except OSError as error:
+                raise storage_error(path, error) from error
             yield
 
     def is_held(self) -> bool:

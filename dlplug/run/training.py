@@ -143,6 +143,7 @@ class Training:
         """Make or reopen the folder; in the first process only."""
         run = self.continued or Run.create(self.root, self.name)
         self.held.enter_context(run.hold())
+        self.run = run  # from here on it says how it ended
         if self.continued is None:
             fill_run(run, self.experiment, self.lock)
         else:
@@ -211,7 +212,8 @@ class Training:
     def _end(self, status: str) -> None:
         if self.run is None:
             return
-        # The first process keeps the record; where it is lost, whoever is left does.
-        is_left = heartbeat_of(self.trainer).lost and self.run.status["status"] == "running"
-        if self.trainer.is_global_zero or is_left:
+        # The first process keeps the record; where it is lost, whoever is left does. A run that
+        # could not be reopened keeps the end that it had.
+        is_ours = self.trainer.is_global_zero or heartbeat_of(self.trainer).lost
+        if is_ours and self.run.status["status"] == "running":
             self.run.finish(status)

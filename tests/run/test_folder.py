@@ -157,3 +157,11 @@ def test_a_folder_that_is_gone_is_told(tmp_path):
     shutil.rmtree(run.path)
     with pytest.raises(StorageError, match=r"run\.json cannot be written: No such file"):
         run.finish("failed")
+
+
+def test_a_run_that_cannot_be_held_is_a_storage_error(tmp_path):
+    """Its folder is gone, or the disk has no room for the lock's file."""
+    run = Run.create(tmp_path, "x")
+    shutil.rmtree(run.path)
+    with pytest.raises(StorageError, match=r"\.lock cannot be written: No such file"), run.hold():
+        pass

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import shutil
 import signal
 import threading
 from pathlib import Path
@@ -17,7 +18,7 @@ from dlplug.run.folder import Run
 from dlplug.storage.checkpoint import read_checkpoint
 from dlplug.storage.manifest import damage
 from tests.chaos.full_disk import FILLER, fill, small_disk
-from tests.run.test_resume import Interrupt, assert_same, fail, fit, state
+from tests.run.test_resume import LONGER, Interrupt, assert_same, fail, fit, state
 
 ACCUMULATED = ("trainer.accumulate_grad_batches", "3")
 OFTEN = ("callbacks", "[{name: checkpoint, every_n_steps: 2}]")
@@ -260,3 +261,31 @@ def test_a_full_disk_is_told_whoever_meets_it(tmp_path, experiment):
         fit(experiment(), tmp_path, FullElsewhere())
     assert error.value.exit_code == 74 and "bytes are free" in error.value.known
     assert Run.find("tiny", tmp_path).status["status"] == "failed"
+
+
+def test_a_disk_that_fills_as_the_folder_is_opened(tmp_path, experiment, monkeypatch):
+    """A new run says that it failed; one that goes on keeps the end that it had."""
+    plugin, root, times = tmp_path / "plugin.py", tmp_path / "runs", []
+    plugin.write_text("first = True\n")
+
+    def with_plugin(*overrides):
+        made = experiment(*overrides)
+        made.registry.files = lambda: [str(plugin)]
+        return made
+
+    def full(source, target):
+        times.append(target)
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(shutil, "copyfile", full)
+        with pytest.raises(StorageError, match="1 cannot be written: No space left") as error:
+            fit(with_plugin(), root)
+    assert error.value.exit_code == 74 and len(times) == 1
+    assert Run.find("tiny", root).status["status"] == "failed"
+    run = Run(fit(with_plugin(), root).run)
+    plugin.write_text("first = False\n")
+    monkeypatch.setattr(shutil, "copyfile", full)
+    with pytest.raises(StorageError, match="2 cannot be written: No space left"):
+        fit(with_plugin(LONGER), root, resume="tiny")
+    assert len(times) == 2 and run.status["status"] == "finished"
