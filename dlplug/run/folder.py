@@ -25,6 +25,9 @@ from dlplug.storage.runs import (
     runs_of,
 )
 
+# The file that whoever trains the run holds.
+HELD = ".lock"
+
 
 @dataclass(frozen=True)
 class Run:
@@ -234,7 +237,7 @@ class Run:
             RunError: another process is training it.
             StorageError: the disk is full, or the folder is gone.
         """
-        path = self.path / ".lock"
+        path = self.path / HELD
         with ExitStack() as stack:
             try:
                 hold(stack.enter_context(path.open("w")))
@@ -246,7 +249,7 @@ class Run:
 
     def is_held(self) -> bool:
         """Whether some process is training the run right now; the kernel knows when it dies."""
-        return is_held(self.path / ".lock")
+        return is_held(self.path / HELD)
 
 
 def _now() -> float:

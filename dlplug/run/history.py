@@ -10,9 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from dlplug.errors import RunError
-from dlplug.run.folder import Run
+from dlplug.run.folder import HELD, Run
 from dlplug.storage import manifest
-from dlplug.storage.files import remove_litter
 from dlplug.storage.runs import STATUS
 
 DAMAGED = "damaged"
@@ -98,11 +97,16 @@ def remove(run: Run) -> int:
     Raises:
         RunError: it is being trained, or the folder is no run's.
     """
-    if not (run.path / "run.json").is_file():
+    if not (run.path / STATUS).is_file():
         raise RunError(f"{run.path} is no run")
     size = _size(run.path)
     with run.hold():
-        remove_litter(run.path)
+        # Last what tells that it is a run: after a kill the rest would be in no list.
+        for path in run.path.iterdir():
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path)
+            elif path.name not in (STATUS, HELD):
+                path.unlink()
         shutil.rmtree(run.path)
     return size
 

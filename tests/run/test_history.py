@@ -1,13 +1,16 @@
 """The runs that are there, seen through the command `runs`."""
 
 import json
+import os
 import time
+from pathlib import Path
 
 import pytest
 import torch
 
 from dlplug.cli import runs
 from dlplug.errors import InvalidValueError, RunError, UnknownKeyError
+from dlplug.run import history
 from dlplug.run.checkpoint_io import DurableCheckpointIO
 from dlplug.run.folder import Run
 
@@ -118,6 +121,29 @@ def test_a_run_that_is_being_trained_is_never_removed(root, capsys):
     with run.hold():
         call(root, "prune", "--keep", "0", "--json")
         assert "big/3" not in names(capsys)
+
+
+def test_a_removal_that_is_killed_can_be_repeated(tmp_path, monkeypatch):
+    """As long as anything of a run is there, so is what tells that it is one."""
+    unlink, removed = os.unlink, []
+
+    def killed(path, **arguments):
+        if len(removed) == 3:
+            raise KeyboardInterrupt
+        removed.append(Path(path).name)
+        unlink(path, **arguments)
+
+    for number in range(8):  # in whatever order the file system lists them
+        run = make(tmp_path, "x", accuracy=0.5)
+        (run.path / f"log{number}.txt").touch()
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "unlink", killed)
+            with pytest.raises(KeyboardInterrupt):
+                history.remove(run)
+        assert len(removed) == 3 and history.all_runs(tmp_path) == [run]
+        history.remove(run)
+        assert not run.path.exists()
+        removed.clear()
 
 
 def test_looking_writes_nothing(root, capsys):
