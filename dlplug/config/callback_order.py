@@ -16,7 +16,8 @@ def in_run_order(callbacks: Sequence[Bound]) -> list[Bound]:
 
     Raises:
         ConfigError: The wishes contradict each other.
-        PluginError: ``before`` or ``after`` is neither a name nor a list or tuple of names.
+        PluginError: ``order`` is no number, or ``before`` or ``after`` neither a name nor a list or
+            tuple of names.
     """
     indices = range(len(callbacks))
     later: dict[int, set[int]] = {index: set() for index in indices}
@@ -64,7 +65,7 @@ def _wishes(callbacks: Iterable[Bound]) -> list[str]:
     """What each class says, such as ``swa: after ema``; nothing for those that are silent."""
     wishes = []
     for bound in callbacks:
-        order = getattr(bound.target, "order", 0)
+        order = _order(bound)
         said = [f"order {order}"] if order else []
         for word in ("before", "after"):
             said += [f"{word} {', '.join(names)}"] if (names := _names(bound, word)) else []
@@ -73,17 +74,28 @@ def _wishes(callbacks: Iterable[Bound]) -> list[str]:
 
 
 def _rank(callbacks: Sequence[Bound], index: int) -> tuple[float, int]:
-    return getattr(callbacks[index].target, "order", 0), index
+    return _order(callbacks[index]), index
+
+
+def _order(bound: Bound) -> float:
+    order = getattr(bound.target, "order", 0)
+    if not isinstance(order, int | float) or order != order:
+        raise _refusal(bound, "order", order, "a number")
+    return order
 
 
 def _names(bound: Bound, word: str) -> tuple[str, ...]:
     names = getattr(bound.target, word, ())
     names = (names,) if isinstance(names, str) else names
     if not isinstance(names, list | tuple) or not all(isinstance(name, str) for name in names):
-        raise PluginError(
-            f"{bound.label} of {bound.component.provider} has {word} = {names!r}",
-            where=bound.where,
-            known="a name, or a list or tuple of names",
-            fix=f"tell the authors of {bound.component.distribution}",
-        )
+        raise _refusal(bound, word, names, "a name, or a list or tuple of names")
     return tuple(names)
+
+
+def _refusal(bound: Bound, word: str, value: object, known: str) -> PluginError:
+    return PluginError(
+        f"{bound.label} of {bound.component.provider} has {word} = {value!r}",
+        where=bound.where,
+        known=known,
+        fix=f"tell the authors of {bound.component.distribution}",
+    )

@@ -53,13 +53,32 @@ def test_the_config_says_why(experiment):
     assert "#" not in experiment(BASE + "[late]").to_yaml().partition("callbacks:")[2]
 
 
-@pytest.mark.parametrize("wish", ["{'late'}", "3", "[3]"])
-def test_wishes_that_are_no_names_are_the_plugins_fault(experiment, fake_distribution, wish):
+@pytest.mark.parametrize(
+    ("word", "wish", "known"),
+    [
+        *[("before", wish, "a name, or a list or tuple of names") for wish in ("{'late'}", "3")],
+        ("after", "[3]", "a name, or a list or tuple of names"),
+        *[("order", wish, "a number") for wish in ("'first'", "None", "(1,)")],
+    ],
+)
+def test_wishes_of_another_type_are_the_plugins_fault(
+    experiment, fake_distribution, word, wish, known
+):
     """The message names the callback, its attribute and what it may hold."""
-    source = f"from lightning.pytorch import Callback\nclass Odd(Callback):\n    before = {wish}\n"
+    source = f"from lightning.pytorch import Callback\nclass Odd(Callback):\n    {word} = {wish}\n"
     lines = {"dlplug.callbacks": {"odd": "acme_odd:Odd"}}
     fake_distribution("acme-odd", "1.0", entry_points=lines, modules={"acme_odd": source})
     with pytest.raises(PluginError) as caught:
         order(experiment, "[late, odd]")
-    assert caught.value.what == f"callback 'odd' of acme-odd 1.0 has before = {wish}"
-    assert caught.value.known == "a name, or a list or tuple of names"
+    assert caught.value.what == f"callback 'odd' of acme-odd 1.0 has {word} = {wish}"
+    assert caught.value.known == known
+
+
+@pytest.mark.parametrize("wish", ["property(lambda self: 3)", "float('nan')"])
+def test_an_order_that_the_class_does_not_have(experiment, fake_distribution, wish):
+    """It is asked before there is an object; and what is not a number has no place."""
+    source = f"from lightning.pytorch import Callback\nclass Odd(Callback):\n    order = {wish}\n"
+    lines = {"dlplug.callbacks": {"odd": "acme_odd:Odd"}}
+    fake_distribution("acme-odd", "1.0", entry_points=lines, modules={"acme_odd": source})
+    with pytest.raises(PluginError, match=r"callback 'odd' of acme-odd .* has order = "):
+        order(experiment, "[late, odd]")
