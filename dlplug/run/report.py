@@ -5,7 +5,6 @@ from itertools import islice
 from pathlib import Path
 
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
@@ -28,32 +27,36 @@ def print_result(result: Result, console: Console | None = None) -> None:
     if not result.is_main:
         return
     console = console or Console(highlight=False)
+
+    def say(line: str) -> None:
+        console.print(Text(line), soft_wrap=True)  # nothing in a path is markup
+
     if result.metrics:
         console.print(metrics_table(result.metrics))
     if result.predictions is not None and is_regular(result.predictions):
         console.print(predictions_table(result.predictions))
     if result.records is not None:
-        console.print(f"{'records':<12} {result.records}", soft_wrap=True)
+        say(f"{'records':<12} {result.records}")
     if result.batches is not None:
-        console.print(f"{'batches':<12} {result.batches}, by a limit of the trainer")
+        say(f"{'batches':<12} {result.batches}, by a limit of the trainer")
     if result.tests is not None:
         times = "once" if result.tests == 1 else f"{result.tests} times"
-        console.print(f"this run has been tested {times} on the test split", soft_wrap=True)
+        say(f"this run has been tested {times} on the test split")
     if result.quarantined is not None:
         count = result.quarantined
         records = "1 record was" if count == 1 else f"{count} records were"
         where = "" if result.run is None else f": {result.run / FILE}"
-        console.print(f"{records} set aside as bad{where}", soft_wrap=True)
+        say(f"{records} set aside as bad{where}")
     if result.rollbacks:
         times = "once" if result.rollbacks == 1 else f"{result.rollbacks} times"
         where = "" if result.run is None else f": {result.run / ROLLBACKS}"
-        console.print(f"the training went back before a spike {times}{where}", soft_wrap=True)
+        say(f"the training went back before a spike {times}{where}")
     for name in ("checkpoint", "picture", "predictions", "arrays", "run"):
         path = getattr(result, name)
         if path is not None:
-            console.print(f"{name:<12} {path}", soft_wrap=True)
+            say(f"{name:<12} {path}")
     for path in result.checkpoints or ():
-        console.print(f"{'mean of':<12} {path}", soft_wrap=True)
+        say(f"{'mean of':<12} {path}")
 
 
 def predictions_table(path: Path) -> Table:
@@ -61,7 +64,9 @@ def predictions_table(path: Path) -> Table:
     with path.open(encoding="utf-8", newline="") as file:
         head, *rows = islice(csv.reader(file), ROWS_SHOWN + 2)
     more = ["..."] if len(head) > COLUMNS_SHOWN else []
-    table = Table(*map(escape, [*head[:COLUMNS_SHOWN], *more]))
+    table = Table()
+    for heading in [*head[:COLUMNS_SHOWN], *more]:
+        table.add_column(Text(heading))
     for row in rows[:ROWS_SHOWN]:
         table.add_row(*map(Text, [*row[:COLUMNS_SHOWN], *more]))
     if len(rows) > ROWS_SHOWN:
@@ -81,5 +86,5 @@ def metrics_table(metrics: dict[str, float]) -> Table:
     for column in table.columns[1:]:
         column.justify = "right"
     for name, row in sorted(cells.items(), key=lambda item: (item[0] != "loss", item[0])):
-        table.add_row(name, *(f"{row[s]:.4f}" if s in row else "" for s in stages))
+        table.add_row(Text(name), *(f"{row[s]:.4f}" if s in row else "" for s in stages))
     return table

@@ -33,6 +33,14 @@ def test_a_table_and_the_paths():
     assert f"run          {long}" in text and "picture      p.png" in text
 
 
+def test_nothing_in_a_name_is_markup():
+    """Brackets and colons of paths, of metrics and of columns are shown as they are."""
+    odd = "[bold]x[red] :smile:"
+    paths = {name: Path(odd, name) for name in ("run", "picture", "checkpoint", "arrays")}
+    text = shown(Result("fit", {f"val_{odd}": 1.0}, quarantined=3, rollbacks=1, **paths))
+    assert text.count(odd) == 7  # the paths, the files of two counts, and the metric
+
+
 def test_every_checkpoint_of_a_mean_is_named():
     """One line each."""
     text = shown(Result("predict", checkpoints=[Path("a.ckpt"), Path("b.ckpt")]))
