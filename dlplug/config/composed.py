@@ -143,7 +143,14 @@ def read_value(text: str, key: str) -> Node:
     if not text:
         return Node("", COMMAND_LINE)
     if text[0] not in "[{'\"":
-        return Node(_scalar(text), COMMAND_LINE, text)
+        try:
+            return Node(_scalar(text), COMMAND_LINE, text)
+        except ValueError:
+            raise InvalidValueError(
+                f"{key} has a number of {len(text)} characters, which Python does not read",
+                where=f"command line, {key}",
+                fix="write it shorter, for example 1e9",
+            ) from None
     try:
         return from_plain(parse(text, "command line").plain(), COMMAND_LINE)
     except ConfigError as error:

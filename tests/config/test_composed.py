@@ -178,3 +178,10 @@ def test_replacing_a_list_comes_before_appending():
     """Whatever stands first, nothing that was appended is lost."""
     for order in itertools.permutations([("callbacks+", "lr_monitor"), ("callbacks", "[ema]")]):
         assert overridden("{}", *order) == {"callbacks": ["ema", "lr_monitor"]}
+
+
+def test_a_number_beyond_pythons_own_limit():
+    """Python reads 4300 digits; told by its key, without all the digits."""
+    with pytest.raises(InvalidValueError, match=r"^optimizer.lr has a number of 5000 ch") as error:
+        compose([], [("optimizer.lr", "1" * 5000)])
+    assert len(str(error.value)) < 200
