@@ -3,15 +3,19 @@
 Importing this package loads no other library; a command imports what it needs when it runs.
 """
 
+import errno
 import os
 import sys
 
-from dlplug.errors import DlplugError
+from dlplug.errors import ConfigError, DlplugError, StorageError
 
 __all__ = ["main"]
 
 # Exit codes: the error's own, 1 (Python's) for a bug, 130 for Ctrl-C.
 INTERRUPTED = 130
+# What a file system says to a name that a user has chosen, wherever it is met.
+REFUSED = (errno.ENAMETOOLONG, errno.EACCES)
+FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -21,26 +25,58 @@ def main(arguments: list[str] | None = None) -> int:
         arguments: Without the program's name; None for those of this process.
     Returns:
         The exit code: 0, or that of a `DlplugError` (told on standard error), or 130 after Ctrl-C.
+        A name that the file system refuses, and no room for the output, are told as such errors.
         Any other exception is a bug and is raised.
     """
+    arguments = sys.argv[1:] if arguments is None else list(arguments)
+    try:
+        return _exit_code(arguments)
+    except BrokenPipeError:  # the reader (`| head`) has gone
+        _drop_output()
+        return 0
+    except OSError as error:
+        problem = _problem(error)
+        if problem is None or _wants_traceback(arguments):
+            raise
+        try:
+            sys.stdout.flush()
+        except OSError:
+            _drop_output()
+        return _report(problem, as_json="--json" in arguments and error.errno not in FULL)
+
+
+def _exit_code(arguments: list[str]) -> int:
     from dlplug.cli.dispatch import run
 
-    arguments = sys.argv[1:] if arguments is None else list(arguments)
     try:
         code = run(arguments)
         sys.stdout.flush()
         return code
     except DlplugError as error:
-        if "--traceback" in arguments or os.environ.get("DLPLUG_TRACEBACK", "") not in ("", "0"):
+        if _wants_traceback(arguments):
             raise
         return _report(error, as_json="--json" in arguments)
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return INTERRUPTED
-    except BrokenPipeError:
-        # The reader (`| head`) has gone. Python would flush once more at exit and complain.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+
+
+def _wants_traceback(arguments: list[str]) -> bool:
+    return "--traceback" in arguments or os.environ.get("DLPLUG_TRACEBACK", "") not in ("", "0")
+
+
+def _problem(error: OSError) -> DlplugError | None:
+    """What a user can act on."""
+    if error.errno in FULL:
+        return StorageError(f"{error.filename or 'the output'} cannot be written: {error.strerror}")
+    if error.errno in REFUSED and error.filename is not None:
+        return ConfigError(f"{error.filename}: {error.strerror}")
+    return None
+
+
+def _drop_output() -> None:
+    """Python would flush once more at exit, and complain."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _report(error: DlplugError, as_json: bool) -> int:

@@ -1,5 +1,6 @@
 """Errors, exit codes and output of the program as a whole."""
 
+import errno
 import io
 import json
 import subprocess
@@ -80,6 +81,49 @@ def test_a_reader_that_leaves_is_no_error(monkeypatch, tmp_path):
     line = f"{sys.executable} -m dlplug fit --trainer.help | head -1"
     done = subprocess.run(line, shell=True, capture_output=True, text=True)
     assert done.stdout.startswith("trainer: arguments") and done.stderr == ""
+
+
+@pytest.mark.parametrize("arguments", ["guide", "fti --json", "plugins list"])
+def test_output_that_cannot_be_written_is_no_bug(arguments):
+    """A text, a line of JSON, a table; nothing is said twice at the end."""
+    line = f"{sys.executable} -m dlplug {arguments} > /dev/full"
+    done = subprocess.run(line, shell=True, capture_output=True, text=True)
+    last = "StorageError: the output cannot be written: No space left on device"
+    assert done.stderr.splitlines()[-1] == last and "Traceback" not in done.stderr
+    assert done.returncode == 74
+
+
+LONG = "x" * 300
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("fit", "--run", LONG),
+        ("test", "--run", LONG),
+        ("test", "--data", "digits", "--ckpt_path", LONG),
+        ("runs", "list", "--root", LONG),
+        ("fit", "--plugin", f"{LONG}.py"),
+    ],
+)
+def test_a_name_that_no_file_system_takes(command, arguments):
+    """Told as an error of the command line, and as an exception to who asks for it."""
+    done = command(*arguments)
+    assert done.code == 2 and done.out == ""
+    assert done.err.startswith("ConfigError: ") and LONG in done.err
+    assert done.err.endswith(": File name too long\n")
+    with pytest.raises(OSError, match="File name too long"):
+        command(*arguments, "--traceback")
+
+
+def test_what_may_not_be_read(command, failing):
+    """A folder of somebody else's; other failures of files are bugs, or told where they happen."""
+    failing(PermissionError(errno.EACCES, "Permission denied", "/their/runs"))
+    done = command("runs", "list")
+    assert (done.code, done.err) == (2, "ConfigError: /their/runs: Permission denied\n")
+    failing(OSError(errno.EIO, "Input/output error", "/a"))
+    with pytest.raises(OSError, match="Input/output error"):
+        command("runs", "list")
 
 
 def test_the_module_runs_as_a_program():
