@@ -36,6 +36,7 @@ def accumulate(number):
     return ("trainer.accumulate_grad_batches", str(number))
 
 
+SCHEDULE = ("callbacks", "[{name: accumulation_schedule, schedule: {1: 3}}]")
 OFTEN = ("trainer.val_check_interval", "4")
 ONE_WORKER = ("data.num_workers", "1")
 
@@ -49,8 +50,17 @@ ONE_WORKER = ("data.num_workers", "1")
         ((OFTEN,), 12, 20),
         ((accumulate(3),), 4, 8),
         ((accumulate(3),), 6, 8),
+        ((SCHEDULE,), 9, 13),
     ],
-    ids=["within", "before the last", "at the end", "validated", "accumulated", "accumulated end"],
+    ids=[
+        "within",
+        "before the last",
+        "at the end",
+        "validated",
+        "accumulated",
+        "accumulated end",
+        "accumulated by epoch",
+    ],
 )
 def test_steps_go_on_with_the_same_batches(tmp_path, experiment, more, first, end):
     """Of an epoch of 8 batches that was cut, or was over, and of the next; with the same bits."""

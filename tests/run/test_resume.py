@@ -122,6 +122,19 @@ def test_mid_epoch_checkpoints_by_steps(tmp_path, experiment, num_workers):
     assert_same(state(Run(whole.run).last), state(run.last))
 
 
+def test_a_schedule_of_accumulation_holds_within_an_epoch(tmp_path, experiment):
+    """Killed after three of eight batches, which made one step, the epoch takes two more."""
+    schedule = ("callbacks", "[{name: accumulation_schedule, schedule: {1: 3}}]")
+    whole = fit(experiment(schedule), tmp_path / "whole")
+    with pytest.raises(SystemExit):
+        fit(experiment(schedule), tmp_path / "parts", Interrupt(9, terminate))
+    run = Run.find("tiny", tmp_path / "parts")
+    assert state(run.last)["global_step"] == 9
+    fit(experiment(schedule), tmp_path / "parts", resume="auto")
+    assert state(run.last)["global_step"] == 11
+    assert_same(state(Run(whole.run).last), state(run.last))
+
+
 STREAMS = """
 seed_everything: 3
 name: tiny
