@@ -1,9 +1,11 @@
 """Stop the training when a metric no longer improves."""
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import lightning.pytorch.callbacks as lightning_callbacks
+from lightning.pytorch.callbacks.early_stopping import EarlyStoppingReason
 
 from dlplug.callbacks.numbers.monitor import check_mode, missing_metric
 from dlplug.errors import InvalidValueError
@@ -11,6 +13,9 @@ from dlplug.errors import InvalidValueError
 
 class EarlyStopping(lightning_callbacks.EarlyStopping):
     """Stop after ``patience`` validations without an improvement, or at once when not finite.
+
+    What goes on from the checkpoint of a training that was stopped is stopped, too, unless its
+    patience is larger.
 
     Args:
         monitor: Name of the metric, such as ``val_loss`` or ``val_accuracy``.
@@ -36,6 +41,16 @@ class EarlyStopping(lightning_callbacks.EarlyStopping):
             )
         super().__init__(monitor, min_delta=min_delta, patience=patience, mode=mode)
 
+    def on_load_checkpoint(self, trainer, pl_module, checkpoint: dict[str, Any]) -> None:
+        """Stop again: Lightning 2.6.6 does not save that, and would train one more epoch."""
+        state = checkpoint.get("callbacks", {}).get(self.state_key, {})
+        trainer.should_stop |= has_stopped(state, self.patience)
+
+    def on_train_start(self, trainer, pl_module) -> None:
+        """Take back what stopped a former training, for the checkpoints of one that goes on."""
+        if not trainer.should_stop:
+            self.stopping_reason = EarlyStoppingReason.NOT_STOPPED
+
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Continue counting; the patience is the config's, which may have been raised since."""
         patience = self.patience
@@ -46,3 +61,11 @@ class EarlyStopping(lightning_callbacks.EarlyStopping):
         if self.monitor not in logs:
             raise missing_metric("early_stopping", self.monitor, logs)
         return True
+
+
+def has_stopped(state: Mapping[str, Any], patience: int) -> bool:
+    """Whether a saved `EarlyStopping` has stopped its training, and would with that patience."""
+    reason = EarlyStoppingReason(state.get("stopping_reason", 0))
+    if reason == EarlyStoppingReason.PATIENCE_EXHAUSTED:
+        return patience <= state["patience"]
+    return reason != EarlyStoppingReason.NOT_STOPPED

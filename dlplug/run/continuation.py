@@ -1,12 +1,13 @@
 """Whether a training can go on from a checkpoint."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lightning.pytorch.callbacks import Callback
 from torch import nn
 
+from dlplug.callbacks.early_stopping import EarlyStopping, has_stopped
 from dlplug.callbacks.ema import EMA
 from dlplug.callbacks.swa import SWA
 from dlplug.errors import CheckpointError, InvalidValueError, RunError
@@ -36,7 +37,7 @@ def check_continuation(
     checkpoint: Path,
     experiment: "Experiment",
     task: nn.Module,
-    callbacks: Iterable[Callback],
+    callbacks: Sequence[Callback],
     run: Run | None,
     max_epochs: int | None,
     max_steps: int = -1,
@@ -64,15 +65,15 @@ def check_continuation(
         check_loss(content, record, checkpoint)
         check_seed(content, experiment.seed, checkpoint)
     check_not_done(run, checkpoint, content, max_epochs, max_steps)
+    check_not_stopped(run, checkpoint, content, callbacks)
 
 
-def check_average(content: Mapping[str, Any], callbacks: Iterable[Callback], path: Path) -> None:
+def check_average(content: Mapping[str, Any], callbacks: Sequence[Callback], path: Path) -> None:
     """A checkpoint whose weights are averages goes on with the callback that averages.
 
     Raises:
         CheckpointError: it is missing; the optimizer's state does not belong to the averages.
     """
-    callbacks = list(callbacks)
     for kind in (EMA, SWA):
         if kind.key in content and not any(isinstance(callback, kind) for callback in callbacks):
             raise CheckpointError(
@@ -197,3 +198,31 @@ def check_not_done(
             f"{done} {count} {what}, and trainer.max_{what} is {limit}",
             fix=f"raise trainer.max_{what} above {count} to train longer, or start a new run",
         )
+
+
+def check_not_stopped(
+    run: Run | None, checkpoint: Path, content: Mapping[str, Any], callbacks: Sequence[Callback]
+) -> None:
+    """A training that was stopped goes on only to be tested, or with more patience.
+
+    Args:
+        run: That goes on; None for a new one from the checkpoint.
+        checkpoint: Where it goes on.
+        content: Of the checkpoint.
+        callbacks: Of the training.
+    Raises:
+        RunError: it has been tested, or is another one's, and would be stopped at once.
+    """
+    if run is not None and run.status["status"] != "finished":
+        return
+    for callback in callbacks:
+        if not isinstance(callback, EarlyStopping):
+            continue
+        state = content.get("callbacks", {}).get(callback.state_key, {})
+        if has_stopped(state, callback.patience):
+            raise RunError(
+                f"{checkpoint} is of a training that early_stopping has ended by"
+                f" {callback.monitor}",
+                fix="to train longer, take early_stopping out of the callbacks, or raise its"
+                f" patience above {state['patience']} unless {callback.monitor} was not finite",
+            )

@@ -32,6 +32,23 @@ class Interrupt(lightning.Callback):
             self.how()
 
 
+class InterruptValidation(lightning.Callback):
+    """Be told to end while the metric is measured for the second time."""
+
+    def __init__(self):
+        self.count = 0
+
+    def on_validation_start(self, trainer, pl_module):
+        self.count += not trainer.sanity_checking
+        if self.count == 2:
+            terminate()
+
+
+class FailInTest(lightning.Callback):
+    def on_test_start(self, trainer, pl_module):
+        fail()
+
+
 class RuinWeights(lightning.Callback):
     """Make every weight much larger after each batch."""
 
@@ -242,11 +259,6 @@ def test_a_run_that_has_done_its_steps_is_finished_too(tmp_path, experiment):
 
 def test_a_run_that_ended_in_its_test_is_tested(tmp_path, experiment):
     """After the last step there is nothing to train, and the test is still to come."""
-
-    class FailInTest(lightning.Callback):
-        def on_test_start(self, trainer, pl_module):
-            fail()
-
     steps = (("trainer.max_steps", "5"), ("trainer.max_epochs", "-1"))
     with pytest.raises(RuntimeError):
         fit(experiment(*steps), tmp_path, FailInTest())
@@ -254,6 +266,47 @@ def test_a_run_that_ended_in_its_test_is_tested(tmp_path, experiment):
     assert run.status["tests"] == 0 and state(run.last)["global_step"] == 5
     assert fit(experiment(*steps), tmp_path, resume="auto").tests == 1
     assert state(run.last)["global_step"] == 5
+
+
+@pytest.mark.parametrize(
+    ("callback", "error", "more", "step"),
+    [
+        (InterruptValidation, SystemExit, (), 16),
+        (InterruptValidation, SystemExit, (("trainer.val_check_interval", "3"),), 6),
+        (FailInTest, RuntimeError, (), 16),
+    ],
+    ids=["in the last validation", "in one within an epoch", "in the test"],
+)
+def test_a_stopped_run_does_not_train_on(tmp_path, experiment, callback, error, more, step):
+    """The second validation stops it; after an interruption there is the test to come."""
+    stopping = ("callbacks", "[{name: early_stopping, patience: 1, min_delta: 10.0}]")
+    overrides = (FOUR_EPOCHS, stopping, *more)
+    whole = fit(experiment(*overrides), tmp_path / "whole")
+    with pytest.raises(error):
+        fit(experiment(*overrides), tmp_path / "parts", callback())
+    run = Run.find("tiny", tmp_path / "parts")
+    assert state(run.last)["global_step"] == step and run.status["tests"] == 0
+    assert fit(experiment(*overrides), tmp_path / "parts", resume="auto").tests == 1
+    assert_same(state(Run(whole.run).last), state(run.last))
+
+
+def test_a_run_that_was_stopped_is_finished_too(tmp_path, experiment):
+    """With more patience there is something to train."""
+
+    def patience(number):
+        callback = f"[{{name: early_stopping, patience: {number}, min_delta: 10.0}}]"
+        return experiment(FOUR_EPOCHS, ("callbacks", callback))
+
+    first = Run(fit(patience(1), tmp_path).run)
+    for arguments in ({"resume": "tiny"}, {"ckpt_path": first.last}):
+        with pytest.raises(RunError, match="early_stopping has ended by val_loss") as error:
+            fit(patience(1), tmp_path, **arguments)
+        assert "raise its patience above 1" in error.value.fix
+    assert first.status["tests"] == 1
+    assert fit(patience(2), tmp_path, resume="tiny").epochs == 3
+    with pytest.raises(RunError, match="raise its patience above 2"):
+        fit(patience(2), tmp_path, resume="tiny")
+    assert fit(experiment(FOUR_EPOCHS), tmp_path, resume="tiny").epochs == 4
 
 
 def test_what_changed_since_is_kept_beside_the_original(tmp_path, experiment):
