@@ -9,6 +9,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
+from weakref import WeakSet
+
+_held: WeakSet[IO] = WeakSet()  # one that is closed may stay, and counts for nothing
 
 
 @contextmanager
@@ -30,6 +33,8 @@ def locked(folder: Path) -> Iterator[None]:
 def hold(file: IO[bytes]) -> None:
     """Let `is_held` be true of an open file until it is closed, or its process dies.
 
+    Those that it forks do not hold it: a loader's worker outlives a killed training by seconds.
+
     Raises:
         BlockingIOError: another process holds it.
     """
@@ -39,6 +44,7 @@ def hold(file: IO[bytes]) -> None:
         raise
     except OSError:  # some network file systems have no locks
         return
+    _held.add(file)
 
 
 def is_held(path: Path) -> bool:
@@ -51,3 +57,21 @@ def is_held(path: Path) -> bool:
     except OSError:
         return False
     return False
+
+
+def _let_go() -> None:
+    """In a forked process, give up its copies of what is held; the parent's hold goes on.
+
+    They become the null device instead of being closed: their numbers stay taken, and what the
+    parent has not written yet is not written twice.
+    """
+    files = [file for file in _held if not file.closed]
+    _held.clear()
+    if files:
+        null = os.open(os.devnull, os.O_RDWR)
+        for file in files:
+            os.dup2(null, file.fileno(), inheritable=False)
+        os.close(null)
+
+
+os.register_at_fork(after_in_child=_let_go)
