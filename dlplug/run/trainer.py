@@ -2,11 +2,13 @@
 
 import os
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import lightning
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.loggers import Logger
+from lightning.pytorch.loops import _FitLoop
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
 from dlplug.callbacks.heartbeat import Heartbeat
@@ -66,7 +68,23 @@ def build_trainer(
     # With `max_steps` Lightning 2.6.6 takes an epoch that is over for one to be finished, counts it
     # twice, and goes on with the batches of another one.
     trainer.fit_loop._iteration_based_training = lambda: False
+    trainer.fit_loop.run = partial(_run, trainer.fit_loop)
     return trainer
+
+
+def _run(loop: _FitLoop) -> None:
+    """Train, or end what a checkpoint has nothing left to train of.
+
+    Lightning 2.6.6 returns at once there: what callbacks write in ``on_train_end`` would never be
+    written after a kill behind the last checkpoint.
+    """
+    loop.setup_data()  # the second time, it does nothing
+    if loop.trainer.ckpt_path is None or not loop.max_batches or not loop.done:
+        type(loop).run(loop)
+    else:
+        loop.reset()
+        loop.on_run_start()
+        loop.on_run_end()
 
 
 def _as_list(value: Any) -> list:

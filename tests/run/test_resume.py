@@ -5,6 +5,7 @@ import os
 import signal
 
 import lightning
+import numpy as np
 import pytest
 import torch
 
@@ -42,6 +43,13 @@ class InterruptValidation(lightning.Callback):
         self.count += not trainer.sanity_checking
         if self.count == 2:
             terminate()
+
+
+class FailAtEnd(lightning.Callback):
+    """After the last checkpoint, before the other callbacks."""
+
+    def on_train_end(self, trainer, pl_module):
+        fail()
 
 
 class FailInTest(lightning.Callback):
@@ -266,6 +274,28 @@ def test_a_run_that_ended_in_its_test_is_tested(tmp_path, experiment):
     assert run.status["tests"] == 0 and state(run.last)["global_step"] == 5
     assert fit(experiment(*steps), tmp_path, resume="auto").tests == 1
     assert state(run.last)["global_step"] == 5
+
+
+def test_what_comes_at_the_end_comes_after_a_resume(tmp_path, experiment):
+    """A run that ended behind its last checkpoint has nothing left to train, but to write."""
+    overrides = (
+        ("scheduler", "{name: cosine_cycles, cycles: 3}"),
+        ("callbacks", "[snapshot_ensemble, weight_histograms]"),
+    )
+    whole = Run(fit(experiment(*overrides), tmp_path / "whole").run)
+    with pytest.raises(RuntimeError, match="on fire"):
+        fit(experiment(*overrides), tmp_path / "parts", FailAtEnd())
+    run = Run.find("tiny", tmp_path / "parts")
+    assert state(run.last)["global_step"] == state(whole.last)["global_step"]
+    written = ("weight_histograms.npz", "weight_histograms.png", "checkpoints/snapshot-3.ckpt")
+    assert not any((run.path / name).exists() for name in written)
+    result = fit(experiment(*overrides), tmp_path / "parts", resume="auto")
+    assert (result.run, result.tests) == (run.path, 1)
+    assert_same(*(state(each.path / written[2]) for each in (whole, run)))
+    ours, theirs = (np.load(each.path / written[0]) for each in (run, whole))
+    assert ours.files == theirs.files
+    assert all(np.array_equal(ours[name], theirs[name]) for name in ours.files)
+    assert all((run.path / name).exists() for name in written)
 
 
 @pytest.mark.parametrize(
