@@ -1,8 +1,10 @@
 """Find units that never become active."""
 
 import sys
+from typing import Any
 
 import lightning
+import torch
 from lightning.pytorch.callbacks import Callback
 from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd
@@ -42,7 +44,7 @@ class DeadUnits(Callback):
     def setup(
         self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, stage: str
     ) -> None:
-        """There are nonlinearities to watch.
+        """There are nonlinearities to watch, and no counts of a training before.
 
         Raises:
             InvalidValueError: there is none.
@@ -53,6 +55,7 @@ class DeadUnits(Callback):
                 known=", ".join(activation.__name__ for activation in ACTIVATIONS),
                 fix="take dead_units out of the callbacks: functions cannot be watched",
             )
+        self._active = {}
 
     def on_fit_start(
         self, trainer: lightning.Trainer, pl_module: lightning.LightningModule
@@ -61,6 +64,11 @@ class DeadUnits(Callback):
         for name, (module, axis) in nonlinearities(pl_module).items():
             name = name.removeprefix("architecture.")
             self._handles.append(module.register_forward_hook(self._watch(name, axis)))
+
+    def on_train_start(self, trainer: lightning.Trainer, pl_module) -> None:
+        """Go on with what a checkpoint has seen of the epoch."""
+        device = pl_module.device
+        self._active = {name: active.to(device) for name, active in self._active.items()}
 
     def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module) -> None:
         """Read the counts, log and tell."""
@@ -82,6 +90,22 @@ class DeadUnits(Callback):
                     file=sys.stderr,
                     flush=True,
                 )
+
+    def state_dict(self) -> dict[str, Any]:
+        """Which units any process has seen active in the epoch; called in all of them at once."""
+        parts = [self._active]
+        if torch.distributed.is_available() and torch.distributed.is_initialized():
+            own = {name: active.cpu() for name, active in self._active.items()}
+            parts = [None] * torch.distributed.get_world_size()
+            torch.distributed.all_gather_object(parts, own)
+        active: dict[str, Tensor] = {}
+        for name, units in (item for part in parts for item in part.items()):
+            active[name] = active[name] | units if name in active else units
+        return {"active": active}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Keep it until the training starts."""
+        self._active = dict(state_dict["active"])
 
     def teardown(self, trainer: lightning.Trainer, pl_module, stage: str) -> None:
         """Take the hooks away."""

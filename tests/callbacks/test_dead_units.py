@@ -2,10 +2,12 @@
 
 from types import SimpleNamespace
 
+import lightning
 import pytest
 import torch
 from torch import nn
 
+from dlplug.callbacks.checkpoint import Checkpoint
 from dlplug.callbacks.dead_units import DeadUnits
 from dlplug.errors import InvalidValueError
 from tests.callbacks.built_ins import NAMES, built, inputs_of
@@ -44,6 +46,49 @@ def test_a_living_network_has_none(task, fit, capsys):
     callback = DeadUnits()
     fit(task(), callback)
     assert callback.shares["layers.2"] < 0.5 and "dead_units" not in capsys.readouterr().err
+
+
+class DiesInEpoch(lightning.Callback):
+    """All units live until the fourth batch, then a quarter is dead; one may be the last."""
+
+    def __init__(self, last=None):
+        self.last = last
+
+    def on_train_batch_start(self, trainer, pl_module, batch, batch_idx):
+        if batch_idx == self.last:
+            raise RuntimeError("the machine is on fire")
+        with torch.no_grad():
+            bias = pl_module.architecture[1].bias
+            bias += 100.0
+            bias[:4] = 100.0 if batch_idx < 3 else -1e4
+
+
+def test_an_epoch_that_goes_on_is_counted_whole(task, fit):
+    """What was active before a crash is in the checkpoint, and not in another training."""
+    callback, keep = DeadUnits(), Checkpoint(every_n_steps=3)
+    with pytest.raises(RuntimeError, match="on fire"):
+        fit(task(half_dead()), DiesInEpoch(last=4), callback, keep, max_epochs=1)
+    assert torch.load(keep.last_model_path, weights_only=True)["global_step"] == 3
+    resumed, path = DeadUnits(), keep.last_model_path
+    trainer = fit(task(half_dead()), DiesInEpoch(), resumed, max_epochs=1, ckpt_path=path)
+    assert trainer.global_step == 5 and resumed.shares == {"2": 0.0}
+    fit(task(half_dead()), callback, max_epochs=1)
+    assert callback.shares["2"] >= 0.25
+
+
+def test_a_checkpoint_knows_what_lives_in_any_process(monkeypatch):
+    """Each goes on with all of it, whatever their number is then."""
+
+    def gather(parts, own):
+        parts[:] = [own, {"2": torch.tensor([False, True, False]), "4": torch.tensor([True])}]
+
+    monkeypatch.setattr(torch.distributed, "is_initialized", lambda: True)
+    monkeypatch.setattr(torch.distributed, "get_world_size", lambda: 2)
+    monkeypatch.setattr(torch.distributed, "all_gather_object", gather)
+    callback = DeadUnits()
+    callback.load_state_dict({"active": {"2": torch.tensor([True, False, False])}})
+    saved = {name: units.tolist() for name, units in callback.state_dict()["active"].items()}
+    assert saved == {"2": [True, True, False], "4": [True]}
 
 
 # Where a layer stands whose units the nonlinearity gives out, and which nonlinearity that is; of a
