@@ -147,6 +147,33 @@ def test_mid_epoch_checkpoints_by_steps(tmp_path, experiment, num_workers):
     assert_same(state(Run(whole.run).last), state(run.last))
 
 
+@pytest.mark.parametrize(
+    ("more", "step"),
+    [
+        ((), 5),
+        ((("trainer.accumulate_grad_batches", "2"),), 3),
+        ((("trainer.val_check_interval", "2"),), 4),
+        ((("trainer.val_check_interval", "4"), ("callbacks", "[lr_monitor]")), 12),
+    ],
+    ids=["within", "accumulated", "validated", "validated in another epoch"],
+)
+def test_a_resumed_training_logs_the_same_rows(tmp_path, experiment, more, step):
+    """Those of every second step, under the steps that they are of."""
+    overrides = (("trainer.log_every_n_steps", "2"), *more)
+
+    def rows(path):
+        found = read_metrics(Run(path).metrics)
+        return [{name: value for name, value in row.items() if name != "time"} for row in found]
+
+    whole = fit(experiment(*overrides), tmp_path / "whole").run
+    with pytest.raises(SystemExit):
+        fit(experiment(*overrides), tmp_path / "parts", Interrupt(step, terminate))
+    run = Run.find("tiny", tmp_path / "parts")
+    assert state(run.last)["global_step"] == step
+    fit(experiment(*overrides), tmp_path / "parts", resume="auto")
+    assert rows(run.path) == rows(whole)
+
+
 def test_a_schedule_of_accumulation_holds_within_an_epoch(tmp_path, experiment):
     """Killed after three of eight batches, which made one step, the epoch takes two more."""
     schedule = ("callbacks", "[{name: accumulation_schedule, schedule: {1: 3}}]")

@@ -17,12 +17,18 @@ class MetricState(Callback):
 
     Lightning 2.6.6 saves none: the metrics of a resumed epoch would be those of its last part. It
     also writes to the loggers after it has saved, so a checkpoint holds the row that is still to
-    come; whoever goes on after a kill in between can write it (see `pending_row`).
+    come; whoever goes on after a kill in between can write it (see `pending_row`). And its count of
+    steps, under which it logs, is one too many after SIGTERM behind a validation.
     """
 
     def __init__(self):
         self._loaded: list[dict[str, Any]] = []
         self._sums: dict[str, dict[str, Tensor]] = {}
+        self._stepped: int | None = None
+
+    def setup(self, trainer, pl_module, stage: str) -> None:
+        """Forget a training before, and the checkpoint that was tested after it."""
+        self._loaded, self._stepped = [], None
 
     def on_save_checkpoint(self, trainer, pl_module, checkpoint: dict[str, Any]) -> None:
         """Put the states of all processes, by rank, into the checkpoint; called in all of them."""
@@ -31,11 +37,13 @@ class MetricState(Callback):
             gathered = [None] * torch.distributed.get_world_size()
             torch.distributed.all_gather_object(gathered, _on_cpu(states[0]))
             states = gathered
-        checkpoint[KEY] = {"ranks": states, "row": pending_row(trainer)}
+        row = pending_row(trainer)
+        checkpoint[KEY] = {"ranks": states, "row": row, "stepped": self._stepped}
 
     def on_load_checkpoint(self, trainer, pl_module, checkpoint: dict[str, Any]) -> None:
         """Keep the states until the training starts."""
-        self._loaded = checkpoint.get(KEY, {}).get("ranks", [])
+        state = checkpoint.get(KEY, {})
+        self._loaded, self._stepped = state.get("ranks", []), state.get("stepped")
 
     def on_train_start(self, trainer, pl_module) -> None:
         """Set the states of the metrics; those of another number of processes are of no use."""
@@ -48,10 +56,17 @@ class MetricState(Callback):
             self._sums = dict(state["sums"])
         self._loaded = []
 
+    def on_train_batch_start(self, trainer, pl_module, batch, batch_idx) -> None:
+        """Log under the number of the step, whatever Lightning has counted since the last one."""
+        if self._stepped is not None:
+            trainer.fit_loop.epoch_loop._batches_that_stepped = self._stepped
+
     def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx) -> None:
         """Add what was logged as numbers before: Lightning makes a place for it at the first."""
-        for key in self._sums.keys() & trainer.fit_loop.epoch_loop._results.keys():
-            _combine(trainer.fit_loop.epoch_loop._results[key], self._sums.pop(key))
+        loop = trainer.fit_loop.epoch_loop
+        self._stepped = loop._batches_that_stepped + (not loop._should_accumulate())
+        for key in self._sums.keys() & loop._results.keys():
+            _combine(loop._results[key], self._sums.pop(key))
 
     def on_train_epoch_end(self, trainer, pl_module) -> None:
         """What has not been logged again is of an epoch that is over."""
@@ -69,7 +84,12 @@ def pending_row(trainer: lightning.Trainer) -> dict[str, Any] | None:
     is_step = connector._first_loop_iter is not None
     if not trainer.training:
         return None
-    if is_step and (trainer.fit_loop._should_accumulate() or not connector.should_update_logs):
+    batches = trainer.fit_loop.epoch_loop.batch_progress.current
+    if is_step and (
+        trainer.fit_loop._should_accumulate()
+        or not connector.should_update_logs
+        or batches.completed == batches.ready  # it has been logged, as when SIGTERM ends it all
+    ):
         return None
     values = connector.metrics["log"]
     place = {"step": trainer.global_step, "epoch": trainer.current_epoch}
