@@ -48,6 +48,11 @@ class EMA(WeightAverage):
         self._last_step = 0
         self._fused: FusedAverage | None = None
 
+    def setup(self, trainer, pl_module, stage: str) -> None:
+        """Forget the updates of a training before."""
+        if stage == "fit":
+            self.num_updates = 0
+
     def on_train_start(self, trainer, pl_module) -> None:
         """Start from the weights as they are, or continue the checkpoint's average."""
         self.begin(pl_module)

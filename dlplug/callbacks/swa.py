@@ -44,9 +44,10 @@ class SWA(WeightAverage):
         self._is_stale = False
 
     def setup(self, trainer, pl_module, stage: str) -> None:
-        """There is an epoch to average, and only one average."""
+        """There is an epoch to average, only one average, and none of a training before."""
         if stage != "fit":
             return
+        self.average, self.num_averaged, self._is_stale = None, 0, False
         others = [c for c in trainer.callbacks if isinstance(c, WeightAverage) and c is not self]
         if others:
             raise InvalidValueError(

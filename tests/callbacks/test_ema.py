@@ -59,6 +59,14 @@ def test_it_equals_the_formula(task, fit, decay):
         torch.testing.assert_close(mine, other, rtol=0, atol=0)
 
 
+def test_each_training_has_an_average_of_its_own(task, fit):
+    """Its decay rises from the start: the same bits as in the first."""
+    callback, first, second = EMA(decay=0.9), task(), task()
+    fit(first, callback)
+    fit(second, callback)
+    torch.testing.assert_close(copy(second), copy(first), rtol=0, atol=0)
+
+
 def test_the_average_is_validated(task, fit):
     """Within a validation the model holds the average of the steps so far."""
     module, watch = task(), Watch()

@@ -195,6 +195,26 @@ def test_a_resumed_training_continues_both(task, fit, at):
         torch.testing.assert_close(found[key], expected[key], rtol=0, atol=0)
 
 
+class Crash(lightning.Callback):
+    """Before the statistics of the second mean are taken."""
+
+    def on_validation_start(self, trainer, pl_module):
+        if trainer.current_epoch == 3:
+            raise RuntimeError("the machine is on fire")
+
+
+def test_each_training_has_a_mean_of_its_own(task, fit):
+    """Also after one that crashed: the same bits as in the first."""
+    callback, modules = SWA(2), [task(with_norm()) for _ in range(3)]
+    fit(modules[0], callback, max_epochs=4)
+    fit(modules[1], callback, max_epochs=4)
+    torch.testing.assert_close(copy(modules[1]), copy(modules[0]), rtol=0, atol=0)
+    with pytest.raises(RuntimeError, match="on fire"):
+        fit(task(with_norm()), callback, Crash(), max_epochs=4)
+    fit(modules[2], callback, max_epochs=4)
+    torch.testing.assert_close(copy(modules[2]), copy(modules[0]), rtol=0, atol=0)
+
+
 @pytest.mark.parametrize(
     ("make", "message"),
     [
