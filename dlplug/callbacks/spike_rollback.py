@@ -18,6 +18,7 @@ from dlplug.callbacks.rollback.rewind import rewind
 from dlplug.errors import CheckpointError, InvalidValueError, RunError
 from dlplug.storage.checkpoint import LAST, PREVIOUS, read_checkpoint
 from dlplug.storage.json_lines import append_rows
+from dlplug.storage.saver import Saver
 
 
 class SpikeRollback(Callback):
@@ -28,6 +29,7 @@ class SpikeRollback(Callback):
     the data since that checkpoint is skipped, and the training ends after as many steps as it would
     have. Each rollback is a line on standard error and a row in ``rollbacks.jsonl`` of the run.
     The less often checkpoints are written (``checkpoint.every_n_steps``), the more steps are lost.
+    Each is written: where the disk is slower, the training waits.
 
     A loss is judged one step later, so that no GPU is waited for, and all processes judge their
     mean. What is not finite is the business of `FiniteSteps`.
@@ -82,6 +84,9 @@ class SpikeRollback(Callback):
                 "spike_rollback: there are no checkpoints to go back to",
                 fix="set trainer.enable_checkpointing to true",
             )
+        # How fast the disk is must not decide which checkpoint there is to go back to.
+        if (saver := _saver(trainer)) is not None:
+            saver.keeps_all = True
 
     def on_train_start(self, trainer: lightning.Trainer, pl_module) -> None:
         """Take rows out of the record that will be written again."""
@@ -176,8 +181,7 @@ class SpikeRollback(Callback):
         """The newest intact checkpoint from before optimizer step ``step``, in every process."""
         chosen = None
         if trainer.is_global_zero and trainer.checkpoint_callback is not None:
-            saver = getattr(trainer.strategy.checkpoint_io, "saver", None)
-            if saver is not None:
+            if (saver := _saver(trainer)) is not None:
                 saver.wait()
             for name in (LAST, PREVIOUS):
                 path = Path(trainer.checkpoint_callback.dirpath, name)
@@ -188,6 +192,11 @@ class SpikeRollback(Callback):
         # The first process alone knows when the file is whole; the others wait for its word.
         chosen = trainer.strategy.broadcast(chosen)
         return None if chosen is None else read_checkpoint(chosen)
+
+
+def _saver(trainer: lightning.Trainer) -> Saver | None:
+    """What writes the checkpoints in the background."""
+    return getattr(trainer.strategy.checkpoint_io, "saver", None)
 
 
 def folder_of(trainer: lightning.Trainer) -> Path:

@@ -35,10 +35,13 @@ class Saver:
             was not written is kept, and tried again before the next file, until a newer content of
             the same file takes its place. False: it is raised, and what waits is dropped, so that
             no file tells of another one that is not there.
+    Attributes:
+        keeps_all: Whether a ``last.ckpt`` that waits does not give way either.
     """
 
     def __init__(self, goes_on: bool = False):
         self.goes_on = goes_on
+        self.keeps_all = False
         self._changed = threading.Condition()
         self._is_running = False
         self._waiting: Save | None = None
@@ -115,7 +118,7 @@ class Saver:
             print(f"{what}; the newest ones are on the disk", file=sys.stderr)
 
     def _gives_way(self, path: Path) -> bool:
-        return path.name == LAST and self._waiting.path == path
+        return not self.keeps_all and path.name == LAST and self._waiting.path == path
 
     def _survives(self, error: BaseException) -> bool:
         return self.goes_on and isinstance(error, StorageError)

@@ -15,6 +15,7 @@ from dlplug.errors import InvalidValueError, RunError
 from dlplug.optim import FusedAdamW
 from dlplug.run.checkpoint_io import DurableCheckpointIO
 from dlplug.storage.checkpoint import read_checkpoint
+from dlplug.storage.saver import Saver
 
 
 class Scale(lightning.Callback):
@@ -103,6 +104,13 @@ def test_a_checkpoint_of_the_spike_is_not_used(task, fit, tmp_path):
     (row,) = map(json.loads, (tmp_path / "rollbacks.jsonl").read_text().splitlines())
     assert (row["step"], row["checkpoint_step"]) == (17, 12)
     torch.testing.assert_close(watch.seen[17][0], watch.seen[12][0], rtol=0, atol=0)
+
+
+def test_every_checkpoint_is_written(task, fit):
+    """One that a slow disk would leave out is not there to go back to."""
+    saver = Saver()
+    trained(task, fit, spike_rollback(), plugins=[DurableCheckpointIO(saver)])
+    assert saver.keeps_all
 
 
 def test_averages_come_back_too(task, fit, tmp_path):

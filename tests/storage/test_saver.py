@@ -73,6 +73,22 @@ def test_nothing_else_gives_way(disk, tmp_path, names):
     assert disk.written == [(first, 1), (second, 2), (first, 3)]
 
 
+def test_each_last_is_kept_where_that_is_asked(disk, tmp_path):
+    """A third one waits for room."""
+    disk.saver.keeps_all = True
+    disk.save("last.ckpt", 1, tmp_path)
+    assert disk.begun.wait(30)
+    disk.save("last.ckpt", 2, tmp_path)
+    third = threading.Thread(target=disk.save, args=("last.ckpt", 3, tmp_path))
+    third.start()
+    third.join(0.1)
+    assert third.is_alive()
+    disk.open.set()
+    third.join()
+    disk.saver.finish()
+    assert disk.written == [("last.ckpt", 1), ("last.ckpt", 2), ("last.ckpt", 3)]
+
+
 def test_there_is_room_again_before_the_state_is_copied(disk, tmp_path):
     """Two copies at most wait in memory: ``prepare`` is not called while two files are pending."""
     disk.save("a.ckpt", 1, tmp_path)
