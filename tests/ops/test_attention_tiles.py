@@ -148,7 +148,8 @@ def test_tiles_are_another_way_to_the_numbers_of_vectors():
         by_vectors = with_gradients(ops.attention, tensors, grad)
     assert products == [0]
     true = oracle(tensors, grad)
+    # Rounded to bfloat16 two sums seldom differ: in all of a gradient perhaps not once.
+    assert not all(map(torch.equal, by_tiles, by_vectors))
     for mine, other, exact in zip(by_tiles, by_vectors, true, strict=True):
-        assert not torch.equal(mine, other)
         error = (mine.double() - exact).abs().max()
         assert error <= 2 * (other.double() - exact).abs().max()

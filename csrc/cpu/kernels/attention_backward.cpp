@@ -50,8 +50,10 @@ static void differentiate_chunk(const AttentionBackward& args,
     const Span seen = intersect(keys_seen_by(args, first, first + count - 1), item.keys);
     if (seen.end <= seen.begin || seen.end <= chunk.begin || chunk.end <= seen.begin) continue;
     const bool is_within = chunk.begin <= seen.begin && seen.end <= chunk.end;
-    const QuerySums sums{is_within ? space.block_queries : space.grad_queries + i * space.width,
-                         space.has_grad_queries[i / size]};
+    float* rows = is_within ? space.block_queries : space.grad_queries + i * space.width;
+    if (is_within && are_sums_in_place<T>(args))
+      rows = (float*)rows_at<T>(args.grad_query, at.batch, at.head, first);
+    const QuerySums sums{rows, space.has_grad_queries[i / size]};
     const ScoreBlock block(args, at.batch, at.head, first, count, chunk, space.columns);
     if (!block.is_empty()) {
       packed.hold(args, space, at, chunk);
@@ -88,9 +90,12 @@ static void differentiate_head(const AttentionBackward& args,
   for (int64_t key = keys.begin; key < keys.end; key += args.chunk) {
     const Span chunk = intersect(keys, {key, key + args.chunk});
     const int64_t row = is_chunk_summed_once(args) ? 0 : key - keys.begin;
-    const KeySums sums{space.grad_keys + row * space.width,
-                       space.grad_values + row * space.value_width,
-                       space.has_grad_keys[(key - keys.begin) / args.chunk]};
+    KeySums sums{space.grad_keys + row * space.width, space.grad_values + row * space.value_width,
+                 space.has_grad_keys[(key - keys.begin) / args.chunk]};
+    if (are_sums_in_place<T>(args)) {
+      sums.keys = (float*)rows_at<T>(args.grad_key, at.batch, at.kv_head, chunk.begin);
+      sums.values = (float*)rows_at<T>(args.grad_value, at.batch, at.kv_head, chunk.begin);
+    }
     if (chunk.begin < seen.end && seen.begin < chunk.end) {
       ChunkAhead<T> ahead(args, trickle, at, next, keys, seen, chunk, is_last);
       differentiate_chunk(args, space, item, at, chunk, ahead, packed, sums);

@@ -39,7 +39,7 @@ struct BackwardScratch {
   Element* factors;            // (block, row_of(columns)): gradients of products; null for floats
   float* weights;              // (block, columns)
   float* score_grads;          // (block, columns)
-  float* bias_grads;           // the same before the softcap's slope: where it lies, or null
+  float* bias_grads;           // of the scores, before softcap and scale, where asked for, or null
   float* totals;               // (block,): sums of the weights, where there are slopes, or null
   float* deltas;               // (queries of the pass,)
   // Sums, which hold nothing, not even 0, before the first block is added to them.
@@ -69,10 +69,7 @@ struct BackwardScratch {
                     : scratch.take<Element>(kMaxBlock * row_of<Element>(columns))),
         weights(scratch.take<float>(kMaxBlock * columns)),
         score_grads(scratch.take<float>(kMaxBlock * columns)),
-        bias_grads(!has_bias_gradient(args) ? nullptr
-                   : args.softcap == 0.0f && __is_same(Element, float)
-                       ? score_grads
-                       : scratch.take<float>(kMaxBlock * columns)),
+        bias_grads(has_bias_gradient(args) ? scratch.take<float>(kMaxBlock * columns) : nullptr),
         totals(args.grad_slopes == nullptr ? nullptr : scratch.take<float>(kMaxBlock)),
         deltas(scratch.take<float>(args.most_queries)),
         block_queries(scratch.take<float>(kMaxBlock * width)),

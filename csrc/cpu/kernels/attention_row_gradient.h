@@ -11,7 +11,7 @@ struct Differentiated {
   Float weight;  // before dropout
   Float kept;    // after it
   Float change;  // gradient of what is added to the scores
-  Float grad;    // of the product, but for the factor scale
+  Float grad;    // of the product
 };
 
 // The columns of a row that its query sees.
@@ -85,8 +85,8 @@ struct RowGradient : RowWeights<Row, Element> {
     Float cap_slope = broadcast(1.0f);
     const Float weight = this->weight_at(column, product, &cap_slope);
     const Float change = weight * (this->scores.drop(column, gradient) - delta);
-    return this->shown(column,
-                       {weight, this->scores.drop(column, weight), change, change * cap_slope});
+    return this->shown(column, {weight, this->scores.drop(column, weight), change,
+                                change * (cap_slope * this->scale)});
   }
 };
 
@@ -94,15 +94,15 @@ struct RowGradient : RowWeights<Row, Element> {
 struct WeightedRow : SeenRow {
   static constexpr bool kHasWeights = true;
 
-  Float delta;
+  Float delta, scale;
 
   WeightedRow(const ScoreBlock& block, int64_t row, const double*, const float* deltas)
-      : SeenRow(block, row), delta(broadcast(deltas[row])) {}
+      : SeenRow(block, row), delta(broadcast(deltas[row])), scale(broadcast(block.args.scale)) {}
 
   __attribute__((always_inline)) Differentiated at(int64_t column, Float weight,
                                                    Float gradient) const {
     const Float change = weight * (gradient - delta);
-    return shown(column, {weight, weight, change, change});
+    return shown(column, {weight, weight, change, change * scale});
   }
 };
 

@@ -9,10 +9,10 @@
 namespace dlplug::DLPLUG_ISA {
 
 // Rows of a block, (queries, stride) each: products become weights, and in `grads` the gradients
-// of the weights those of the products, but for the factor scale.
+// of the weights those of the products.
 struct GradientRows {
   float *weights, *grads;
-  float* bias_grads;  // unless null, those of what is added to the scores; may be `grads`
+  float* bias_grads;  // unless null, those of what is added to the scores
   float* totals;      // unless null, (queries,): the sum of each row's weights
 };
 
@@ -49,9 +49,7 @@ static void differentiate_rows(const ScoreBlock& block, Span rows, const double*
                                const float* deltas, const GradientRows& space, float*) {
   for (int64_t row = rows.begin; row < rows.end; ++row) {
     float *x = space.weights + row * block.stride, *g = space.grads + row * block.stride;
-    float* b = space.bias_grads == nullptr || space.bias_grads == space.grads
-                   ? nullptr
-                   : space.bias_grads + row * block.stride;
+    float* b = space.bias_grads == nullptr ? nullptr : space.bias_grads + row * block.stride;
     Gradient gradient(block, row, lse, deltas);
     const Span vectors = gradient.vectors;
     const Span read = space.bias_grads == nullptr ? block.read(row) : Span{0, block.columns};
@@ -66,10 +64,10 @@ static void differentiate_rows(const ScoreBlock& block, Span rows, const double*
     for (int64_t j = vectors.begin; j < vectors.end; j += kWidth) {
       const auto found = gradient.at(j, load(x + j), load(g + j));
       store(g + j, found.grad);
-      if constexpr (Gradient::kHasWeights) continue;  // and no other gradients
+      if (b != nullptr) store(b + j, found.change);
+      if constexpr (Gradient::kHasWeights) continue;
       total += found.weight;
       store(x + j, found.kept);
-      if (b != nullptr) store(b + j, found.change);
     }
     if (space.totals != nullptr) space.totals[row] = sum(total);
   }
