@@ -331,8 +331,8 @@ def _otherwise(
     elif not (dropout_p == 0 and alibi_slopes is None and softcap is None and sinks is None):
         # Its dropout draws from another generator: the same seed would drop other weights.
         why = "PyTorch's op has no alibi_slopes, softcap or sinks, and drops other weights"
-    elif attn_mask is not None and key.size(-2) == 0:
-        why = "PyTorch's op gives a mask that learns no gradient where there are no keys"
+    elif key.size(-2) == 0:
+        why = "without keys PyTorch's op makes NaN of one infinity, and has no gradient of a mask"
     if why is None:
         return "torch"
     if choice.forced is not None:

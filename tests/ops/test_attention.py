@@ -250,6 +250,14 @@ def test_slopes_learn_from_queries_far_from_all_keys(cpu_kernels, isa, dtype, of
 
 
 @pytest.mark.parametrize("mode", ["auto", "reference"])
+def test_without_keys_everything_is_0_whatever_the_queries_are(mode):
+    query, keys = torch.ones(2, 4, 5, 8), torch.ones(2, 4, 0, 8)
+    query[0, 0, 0, 0], query[1, 2, 3, 4] = torch.inf, torch.nan
+    with ops.use_backend(mode):
+        assert torch.equal(ops.attention(query, keys, keys), torch.zeros(2, 4, 5, 8))
+
+
+@pytest.mark.parametrize("mode", ["auto", "reference"])
 @pytest.mark.parametrize(("name", "shape"), [("sinks", (4,)), ("attn_mask", (4, 5, 1))])
 def test_what_is_added_to_the_scores_learns_without_keys(mode, name, shape):
     """Nothing, but a loss of nothing else can be differentiated."""

@@ -57,7 +57,7 @@ def test_what_the_kernels_do_not_take_falls_back_and_is_right():
         (double, {"dropout_p": 0.5}, "reference"),
         (wide, {}, "torch"),
         ((q, k[:1], v[:1]), {}, "torch"),
-        ((q, k[:, :, :0], v[:, :, :0]), {}, "torch"),
+        ((q, k[:, :, :0], v[:, :, :0]), {}, "reference"),
     ]
     for inputs, options, backend in cases:
         explanation = ops.explain(ops.attention, *inputs, **options)
