@@ -20,10 +20,9 @@ CALL = "the call: Python and dispatch with cold caches"
 KERNEL = "the kernel: without Python and dispatch it takes as long"
 CHOICE = "the choice in Python to leave a call to PyTorch"
 PRODUCTS = "what stands beside the products: softmax, packing, the call"
-UNKNOWN = "takes minutes to measure: not done yet"
 
 ADAMW = (
-    Goal("AdamW, 124M parameters in 148 tensors", "^adamw gpt2 float32", FUSED, 1.2),
+    Goal("AdamW, 124M parameters in 148 tensors", "^adamw gpt2 float32", FUSED, 1.2, None, MEMORY),
     Goal("the same", "^adamw gpt2 float32", CPU_ADAM, 1.1, None, MEMORY),
     Goal("the same", "^adamw gpt2 float32", LIMIT, None, 0.95, MEMORY),
     Goal("AdamW, 5.7M in 152", "^adamw vit float32", FUSED, 1.5, 1.7, MEMORY),
@@ -32,8 +31,8 @@ ADAMW = (
     Goal("the same", "^adamw mlp float32", CPU_ADAM, 3, 4, LOOK),
     Goal("AdamW, bfloat16", "^adamw .* bfloat16", FUSED, 2, 3, f"{MEMORY}; {LOOK}"),
     Goal("the same", "^adamw .* bfloat16", CPU_ADAM, 1.5, 2.3, f"{MEMORY}; {LOOK}"),
-    Goal("clip + AdamW + average, 124M", "^optimizer phase gpt2", CHAIN, 1.8, None, UNKNOWN),
-    Goal("the same", "^optimizer phase gpt2", DEFAULT_CHAIN, 4, None, UNKNOWN),
+    Goal("clip + AdamW + average, 124M", "^optimizer phase gpt2", CHAIN, 1.8, None, MEMORY),
+    Goal("the same", "^optimizer phase gpt2", DEFAULT_CHAIN, 4, None, MEMORY),
     Goal("the same, 5.7M", "^optimizer phase vit", CHAIN, 2.2, None, MEMORY),
     Goal("the same", "^optimizer phase vit", DEFAULT_CHAIN, 4, None, MEMORY),
     Goal("the same, 41k", "^optimizer phase mlp", CHAIN, 8, None, LOOK),
@@ -75,8 +74,8 @@ NORMS = (
 ATTENTION = (
     Goal("attention", f"{WHOLE} {FLOAT32}", BEST, 1.2, 1.6),
     Goal("the same in bfloat16", f"{WHOLE} bfloat16 {FORWARD}", BEST, 1.3, 2, PRODUCTS),
-    Goal("heads of 128", f"D128 {FLOAT32}", BEST, 1, 1.6, UNKNOWN),
-    Goal("the same in bfloat16", f"D128 bfloat16 {FORWARD}", BEST, 1.3, 2, UNKNOWN),
+    Goal("heads of 128", f"D128 {FLOAT32}", BEST, 1, 1.6, PRODUCTS),
+    Goal("the same in bfloat16", f"D128 bfloat16 {FORWARD}", BEST, 1.3, 2, PRODUCTS),
     Goal("attention with its gradient", f"^attention .*float32 {BOTH}", BEST, 1.15, 1.5),
     Goal(
         "the same in bfloat16, 1,024 and longer",
