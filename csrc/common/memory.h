@@ -97,7 +97,7 @@ DLPLUG_INLINE void store(T* to, Float first, Float second) {
   }
 }
 
-// ---- the first n lanes, 0 <= n < kWidth; the other lanes read as 0 and are not touched ----
+// ---- the first n lanes, 0 <= n <= kWidth; the other lanes read as 0 and are not touched ----
 
 // AddressSanitizer does not look at masked instructions.
 template <class T>

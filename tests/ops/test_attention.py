@@ -11,6 +11,7 @@ from dlplug.ops.fallback import philox
 from tests.ops.attention_cases import (
     DTYPES,
     assert_within_twice,
+    draw,
     each_isa,
     make_inputs,
     oracle,
@@ -247,6 +248,31 @@ def test_slopes_learn_from_queries_far_from_all_keys(cpu_kernels, isa, dtype, of
     torch.manual_seed(3)
     *_, true = oracle(tensors, grad, **options[name], **given)
     assert (found - true).abs().max() <= 2 * torch.finfo(torch.bfloat16).eps * true.abs().max()
+
+
+@each_isa
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"softcap": 3.0}, {"alibi_slopes": torch.tensor([0.5, 0.1, 0.01])}, {"dropout_p": 0.3}],
+    ids=["plain", "softcap", "alibi", "dropout"],
+)
+def test_alike_values_leave_little_of_their_rounding(cpu_kernels, isa, options):
+    """Most of the weights' gradients cancels in those of query and key."""
+    query, key, value, grad = (draw(2, 3, 129, 16, seed=seed) for seed in range(4))
+    tensors = {"query": query, "key": key, "value": 1 + value / 1000} | options
+    leaves = [x.requires_grad_() for x in tensors.values() if isinstance(x, torch.Tensor)]
+
+    def gradients(backend, dtype):
+        torch.manual_seed(0)
+        cast = {n: x.to(dtype) if isinstance(x, torch.Tensor) else x for n, x in tensors.items()}
+        with ops.use_isa(isa), ops.use_backend(backend):
+            out = ops.attention(**cast)
+        return torch.autograd.grad(out, leaves, grad.to(dtype))[:2]
+
+    found, peer = gradients("cpu", torch.float32), gradients("reference", torch.float32)
+    true = gradients("reference", torch.float64)
+    for mine, theirs, exact in zip(found, peer, true, strict=True):
+        assert (mine - exact).norm() <= 1.5 * (theirs - exact).norm()
 
 
 @pytest.mark.parametrize("mode", ["auto", "reference"])

@@ -4,8 +4,7 @@
 //   grad_query = scale * S key,  grad_key = scale * S^T query
 // with dropout applied to G and to the P of grad_value, and the softcap's slope to S; before that
 // slope S is the gradient of the mask and, times the distances, of ALiBi's slopes. In a block
-// that sees no key beyond a chunk delta_i is the sum over j of P_ij G_ij, the same number, unless
-// dropout, softcap or ALiBi come between.
+// that sees no key beyond a chunk delta_i is the sum over j of P_ij G_ij, the same number.
 //
 // An item is one key-value head's range of keys and belongs to one thread; the query heads that
 // share it are added up. Order of loops: pass over queries (csrc/cpu/attention.cpp), query head,
@@ -73,16 +72,19 @@ static void differentiate_head(const AttentionBackward& args,
   const int64_t batch = at.batch, head = at.head, group = args.heads / args.kv_heads;
   const int64_t queries = args.last_query - args.first_query, size = block_size(args, queries);
   const Span keys = item.keys;
-  for (int64_t i = 0; i * size < queries; ++i) space.has_grad_queries[i] = false;
-  if (args.grad_slopes != nullptr)
-    find_deltas(rows_at<const T>(args.out, batch, head, args.first_query), args.out.row,
-                rows_at<const T>(args.grad_out, batch, head, args.first_query), args.grad_out.row,
-                queries, args.value_width, space.deltas);
-  if (args.grad_slopes != nullptr && item.range == args.first_key_item)
-    args.grad_slopes[(batch * args.all_key_items + item.range) * args.heads + head] +=
-        slope_gradient_of_deltas(
-            args, args.lse + (batch * args.heads + head) * args.num_queries + args.first_query,
-            space.deltas);
+  for (int64_t i = 0; i < queries; i += size) {
+    space.has_grad_queries[i / size] = false;
+    const int64_t first = args.first_query + i, count = size < queries - i ? size : queries - i;
+    if (args.grad_slopes == nullptr || finds_own_deltas(args, first, count)) continue;
+    find_deltas(rows_at<const T>(args.out, batch, head, first), args.out.row,
+                rows_at<const T>(args.grad_out, batch, head, first), args.grad_out.row, count,
+                args.value_width, space.deltas + i);
+    if (item.range == args.first_key_item)
+      args.grad_slopes[(batch * args.all_key_items + item.range) * args.heads + head] +=
+          slope_gradient_of_deltas(
+              args, first, count, args.lse + (batch * args.heads + head) * args.num_queries + first,
+              space.deltas + i);
+  }
 
   // Nothing is added to the sums of keys after this head.
   const bool is_last = (head + 1) % group == 0 && args.last_query == args.num_queries;

@@ -30,7 +30,7 @@ DLPLUG_INLINE bool is_streaming(const AttentionBackward& args) {
 template <class T>
 DLPLUG_INLINE void begin_pair(const AttentionBackward& args, int64_t pair, Trickle& ahead) {
   const int64_t batch = pair / args.kv_heads, head = pair % args.kv_heads;
-  const bool reads_out = !args.is_plain || args.num_keys > args.chunk;
+  const bool reads_out = args.num_keys > args.chunk;
   const Ahead tensors[] = {
       head_ahead<T>(args.key, batch, head, args.num_keys, args.width),
       head_ahead<T>(args.value, batch, head, args.num_keys, args.value_width),
@@ -92,7 +92,8 @@ struct ChunkAhead {
     const int64_t query = block.first + block.count;
     const Span near = intersect(all, {query, query + block.count}), key_rows = keys.next();
     const Span far = is_last ? queries.next() : Span{};
-    const bool reads_out = !finds_own_deltas(block, chunk);  // so do those around it, mostly
+    // So do those around it, mostly.
+    const bool reads_out = !finds_own_deltas(args, block.first, block.count);
     const Ahead tensors[] = {
         mask_ahead(args.mask, block),
         mask_ahead(args.grad_mask, block, share * args.mask_share),

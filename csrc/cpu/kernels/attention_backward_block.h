@@ -106,9 +106,9 @@ static void differentiate_block(const AttentionBackward& args,
   const int64_t in_chunk = block.span.begin - chunk.begin;
   const T* query = rows_at<T>(args.query, batch, head, first);
   const T* grad_out = rows_at<T>(args.grad_out, batch, head, first);
-  float* deltas =
-      finds_own_deltas(block, chunk) ? nullptr : space.deltas + (first - args.first_query);
-  if (deltas != nullptr && !query_sums.has_any && args.grad_slopes == nullptr)
+  const bool has_own_deltas = finds_own_deltas(args, first, count);
+  float* deltas = space.deltas + (first - args.first_query);
+  if (!has_own_deltas && !query_sums.has_any && args.grad_slopes == nullptr)
     find_deltas(rows_at<const T>(args.out, batch, head, first), args.out.row, grad_out,
                 args.grad_out.row, count, args.value_width, deltas);
 
@@ -121,13 +121,15 @@ static void differentiate_block(const AttentionBackward& args,
   with_row_type(block, [&](auto type) {
     factors = differentiate<typename decltype(type)::type>(
         block, args.lse + (batch * args.heads + head) * args.num_queries + first, deltas,
-        {space.weights, space.score_grads, space.bias_grads, space.totals}, space.factors);
+        has_own_deltas,
+        {space.weights, space.score_grads, space.bias_grads, space.totals, space.cap_slopes},
+        space.factors);
   });
   if (args.grad_mask.type != MaskType::kNone)
     add_mask_gradient(args, block, space.bias_grads, item.share);
   if (args.grad_slopes != nullptr)
     args.grad_slopes[(batch * args.all_key_items + item.range) * args.heads + head] +=
-        slope_gradient(block, space.bias_grads, space.totals, deltas);
+        slope_gradient(block, space.bias_grads, space.totals, deltas, has_own_deltas);
 
   if (!key_sums.has_any) {  // the products with the block's keys are the first there
     clear(space, key_sums, {0, in_chunk});

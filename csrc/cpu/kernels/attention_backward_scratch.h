@@ -41,6 +41,7 @@ struct BackwardScratch {
   float* score_grads;          // (block, columns)
   float* bias_grads;           // of the scores, before softcap and scale, where asked for, or null
   float* totals;               // (block,): sums of the weights, where there are slopes, or null
+  float* cap_slopes;           // (kWidth, columns): where there is a softcap, or null
   float* deltas;               // (queries of the pass,)
   // Sums, which hold nothing, not even 0, before the first block is added to them.
   float* block_queries;    // (block, width): of queries that see keys of one chunk
@@ -71,6 +72,7 @@ struct BackwardScratch {
         score_grads(scratch.take<float>(kMaxBlock * columns)),
         bias_grads(has_bias_gradient(args) ? scratch.take<float>(kMaxBlock * columns) : nullptr),
         totals(args.grad_slopes == nullptr ? nullptr : scratch.take<float>(kMaxBlock)),
+        cap_slopes(args.softcap == 0.0f ? nullptr : scratch.take<float>(kWidth * columns)),
         deltas(scratch.take<float>(args.most_queries)),
         block_queries(scratch.take<float>(kMaxBlock * width)),
         grad_queries(args.item_keys <= args.chunk ? nullptr

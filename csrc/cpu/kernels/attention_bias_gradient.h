@@ -70,9 +70,10 @@ DLPLUG_INLINE int64_t least_distance(const AttentionScores& args, int64_t query)
 // the output was rounded, and a query far from all keys would multiply that by its distance. So
 // distances count from the least one c_i:
 //   sum of change * distance = sum of change * (distance - c_i) + c_i delta_i (1 - sum of weights)
-// where slope_gradient_of_deltas is what does not depend on the keys.
+// where slope_gradient_of_deltas is what does not depend on the keys: added here where a block
+// holds all of its rows.
 static double slope_gradient(const ScoreBlock& block, const float* changes, const float* totals,
-                             const float* deltas) {
+                             const float* deltas, bool is_whole) {
   double total = 0;
   for (int64_t row = 0; row < block.count; ++row) {
     const int64_t least = least_distance(block.args, block.first + row);
@@ -81,16 +82,16 @@ static double slope_gradient(const ScoreBlock& block, const float* changes, cons
     for (int64_t j = 0; j < block.columns; j += kWidth)
       sums = fma(distances(block, row, j) - nearest, load(changes + row * block.stride + j), sums);
     total -= sum(sums);
-    if (least != 0) total += (double)least * deltas[row] * totals[row];
+    if (least != 0) total += (double)least * deltas[row] * (totals[row] - is_whole);
   }
   return total;
 }
 
-static double slope_gradient_of_deltas(const AttentionBackward& args, const double* lse,
-                                       const float* deltas) {
+static double slope_gradient_of_deltas(const AttentionBackward& args, int64_t first, int64_t count,
+                                       const double* lse, const float* deltas) {
   double total = 0;
-  for (int64_t query = args.first_query; query < args.last_query; ++query) {
-    const int64_t row = query - args.first_query, least = least_distance(args, query);
+  for (int64_t row = 0; row < count; ++row) {
+    const int64_t least = least_distance(args, first + row);
     if (least != 0 && lse[row] != -kInfinity) total -= (double)least * deltas[row];
   }
   return total;

@@ -7,11 +7,13 @@
 
 namespace dlplug::DLPLUG_ISA {
 
-// Whether those of a block come from its weights, which is more exact, and `out` is not read: where
-// no query sees a key outside of the chunk, and the scores have at most a mask added to them.
-DLPLUG_INLINE bool finds_own_deltas(const ScoreBlock& block, Span chunk) {
-  const Span seen = keys_seen_by(block.args, block.first, block.first + block.count - 1);
-  return block.args.is_plain && chunk.begin <= seen.begin && seen.end <= chunk.end;
+// Whether those of a block of queries come from its weights, which is more exact, and `out` is not
+// read: where no query sees a key outside of one chunk.
+DLPLUG_INLINE bool finds_own_deltas(const AttentionBackward& args, int64_t first, int64_t count) {
+  const Span seen = keys_seen_by(args, first, first + count - 1);
+  const int64_t item = seen.begin / args.item_keys * args.item_keys;
+  const int64_t chunk = item + (seen.begin - item) / args.chunk * args.chunk;
+  return seen.end <= chunk + args.chunk && seen.end <= item + args.item_keys;
 }
 
 // The sum of the result's lanes is a . b.
@@ -34,11 +36,7 @@ static void find_deltas(const T* out, int64_t out_stride, const T* grad_out, int
     for (int64_t i = 0; i < count; ++i)
       sums[i] = dot(out + (first + i) * out_stride, grad_out + (first + i) * grad_stride, width);
     for (int64_t i = count; i < kWidth; ++i) sums[i] = Float{};
-    const Float totals = sums_of(sums);
-    if (count == kWidth)
-      store(deltas + first, totals);
-    else
-      store(deltas + first, totals, (int)count);
+    store(deltas + first, sums_of(sums), (int)count);
   }
 }
 

@@ -78,7 +78,8 @@ struct RowGradient : RowWeights<Row, Element> {
 
   Float delta;
 
-  RowGradient(const ScoreBlock& block, int64_t row, const double* lse, const float* deltas)
+  RowGradient(const ScoreBlock& block, int64_t row, const double* lse, const float* deltas,
+              const float*)
       : RowWeights<Row, Element>(block, row, lse[row]), delta(broadcast(deltas[row])) {}
 
   __attribute__((always_inline)) Differentiated at(int64_t column, Float product, Float gradient) {
@@ -90,19 +91,33 @@ struct RowGradient : RowWeights<Row, Element> {
   }
 };
 
-// The same where the weights have taken the place of the products, with at most a mask between.
+// The same where all that needs the products is done: in their place are the weights, negative
+// where dropout takes them out, beside gradients after dropout and the softcap's slopes.
+template <class Row>
 struct WeightedRow : SeenRow {
-  static constexpr bool kHasWeights = true;
+  static constexpr bool kHasWeights = !Row::kHasFactors;
 
-  Float delta, scale;
+  Float delta, scale, keep_scale;
+  const float* cap_slopes;  // null: 1
 
-  WeightedRow(const ScoreBlock& block, int64_t row, const double*, const float* deltas)
-      : SeenRow(block, row), delta(broadcast(deltas[row])), scale(broadcast(block.args.scale)) {}
+  WeightedRow(const ScoreBlock& block, int64_t row, const double*, const float* deltas,
+              const float* cap_slopes)
+      : SeenRow(block, row),
+        delta(broadcast(deltas[row])),
+        scale(broadcast(block.args.scale)),
+        keep_scale(broadcast(block.args.keep_scale)),
+        cap_slopes(cap_slopes) {}
 
   __attribute__((always_inline)) Differentiated at(int64_t column, Float weight,
                                                    Float gradient) const {
+    Float kept = weight, slope = scale;
+    if constexpr (Row::kHasFactors) {
+      kept = weight < 0.0f ? Float{} : weight * keep_scale;
+      weight = abs(weight);
+      if (cap_slopes != nullptr) slope *= load(cap_slopes + column);
+    }
     const Float change = weight * (gradient - delta);
-    return shown(column, {weight, weight, change, change * scale});
+    return shown(column, {weight, kept, change, change * slope});
   }
 };
 

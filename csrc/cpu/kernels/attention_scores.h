@@ -21,7 +21,7 @@ DLPLUG_INLINE Float distances(const ScoreBlock& block, int64_t row, int64_t colu
 
 // The score is the product times the factor scale, which the softmax applies.
 struct PlainRow {
-  static constexpr bool kIsPlain = true;
+  static constexpr bool kIsPlain = true, kHasFactors = false;
 
   PlainRow(const ScoreBlock&, int64_t) {}
 
@@ -34,7 +34,7 @@ struct PlainRow {
 // Nothing but the mask, entries of T, is added to it.
 template <class T>
 struct MaskedRow {
-  static constexpr bool kIsPlain = false;
+  static constexpr bool kIsPlain = false, kHasFactors = false;
 
   RowMask<T> mask;
   Float scale;
@@ -77,7 +77,8 @@ struct RowDropout {
 
 // Everything that a call may ask for.
 struct AnyRow {
-  static constexpr bool kIsPlain = false;
+  // The softcap's slope or dropout may come between the gradients of scores and of products.
+  static constexpr bool kIsPlain = false, kHasFactors = true;
 
   const ScoreBlock& block;
   int64_t row;
@@ -108,6 +109,11 @@ struct AnyRow {
   // `value` of the vector at `column`, dropped or scaled up.
   __attribute__((always_inline)) Float drop(int64_t column, Float value) {
     return block.args.threshold == 0 ? value : dropout.apply(column, value);
+  }
+
+  // `weight` of the vector at `column`, negative where it is dropped.
+  __attribute__((always_inline)) Float mark(int64_t column, Float weight) {
+    return drop(column, broadcast(1.0f)) == 0.0f ? -weight : weight;
   }
 };
 

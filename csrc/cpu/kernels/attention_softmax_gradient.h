@@ -14,6 +14,11 @@ struct GradientRows {
   float *weights, *grads;
   float* bias_grads;  // unless null, those of what is added to the scores
   float* totals;      // unless null, (queries,): the sum of each row's weights
+  float* cap_slopes;  // unless null, (kWidth, stride): the softcap's, of rows at work
+
+  float* cap_slopes_of(int64_t row, int64_t stride) const {
+    return cap_slopes == nullptr ? nullptr : cap_slopes + row % kWidth * stride;
+  }
 };
 
 // A block's weights and gradients of products as the factors of products with them.
@@ -22,26 +27,35 @@ struct GradientFactors {
   Factor<Element> transposed_weights, transposed_grads, grads;
 };
 
-// Products of `rows` become weights, and their sum with the gradients of the weights the deltas. It
-// comes of the very numbers that it is subtracted from: where these are alike, less is left of
-// their difference than with out . grad_out.
+// The deltas of `rows` are the sums of weights times their gradients. They come of the very numbers
+// that they are subtracted from: where these are alike, less is left of their difference than with
+// out . grad_out. What a WeightedRow reads takes the place of products and gradients.
 template <class Row, class Element>
 static void find_own_deltas(const ScoreBlock& block, Span rows, const double* lse,
                             const GradientRows& space, float* deltas) {
   Float sums[kWidth] = {};
   for (int64_t row = rows.begin; row < rows.end; ++row) {
     float *x = space.weights + row * block.stride, *g = space.grads + row * block.stride;
-    const RowWeights<Row, Element> weights(block, row, lse[row]);
+    float* cap_slopes = space.cap_slopes_of(row, block.stride);
+    RowWeights<Row, Element> weights(block, row, lse[row]);
     Float total = {};
     for (int64_t j = weights.vectors.begin; j < weights.vectors.end; j += kWidth) {
-      const Float weight = weights.weight_at(j, load(x + j), nullptr);
-      const auto found = weights.shown(j, {weight, Float{}, weight * load(g + j), Float{}});
-      store(x + j, found.weight);
+      Float cap_slope, gradient = load(g + j);
+      Float weight = weights.weight_at(j, load(x + j), &cap_slope);
+      if constexpr (Row::kHasFactors) {
+        gradient = weights.scores.drop(j, gradient);
+        store(g + j, gradient);
+        if (cap_slopes != nullptr) store(cap_slopes + j, cap_slope);
+      }
+      const auto found = weights.shown(j, {weight, Float{}, weight * gradient, Float{}});
       total += found.change;
+      weight = found.weight;
+      if constexpr (Row::kHasFactors) weight = weights.scores.mark(j, weight);
+      store(x + j, weight);
     }
     sums[row - rows.begin] = total;
   }
-  store(deltas + rows.begin, sums_of(sums));
+  store(deltas + rows.begin, sums_of(sums), (int)(rows.end - rows.begin));
 }
 
 template <class Gradient>
@@ -50,7 +64,7 @@ static void differentiate_rows(const ScoreBlock& block, Span rows, const double*
   for (int64_t row = rows.begin; row < rows.end; ++row) {
     float *x = space.weights + row * block.stride, *g = space.grads + row * block.stride;
     float* b = space.bias_grads == nullptr ? nullptr : space.bias_grads + row * block.stride;
-    Gradient gradient(block, row, lse, deltas);
+    Gradient gradient(block, row, lse, deltas, space.cap_slopes_of(row, block.stride));
     const Span vectors = gradient.vectors;
     const Span read = space.bias_grads == nullptr ? block.read(row) : Span{0, block.columns};
     const auto clear_hidden = [&](float* x) __attribute__((always_inline)) {
@@ -89,7 +103,9 @@ static void differentiate_rows(const ScoreBlock& block, Span rows, const double*
   for (int64_t row = rows.begin; row < rows.end; row += 2) {
     const int num_rows = row + 1 < rows.end ? 2 : 1;
     float *x = space.weights + row * block.stride, *g = space.grads + row * block.stride;
-    Gradient both[] = {{block, row, lse, deltas}, {block, row + num_rows - 1, lse, deltas}};
+    const int64_t last = row + num_rows - 1;
+    Gradient both[] = {{block, row, lse, deltas, space.cap_slopes_of(row, block.stride)},
+                       {block, last, lse, deltas, space.cap_slopes_of(last, block.stride)}};
     const Span read = space.bias_grads == nullptr ? block.read(row) : Span{0, block.columns};
     Float sums[2] = {};
     for (int64_t column = read.begin & -2 * kWidth; column < read.end; column += 2 * kWidth) {
@@ -136,23 +152,21 @@ static void differentiate_rows(const ScoreBlock& block, Span rows, const double*
 }
 #endif
 
-// All rows of a block. `deltas` of null: each row's own, found for a few rows at a time, so that
-// these still lie in the nearest cache when they are differentiated. `factors` is space for pairs
-// of bfloat16.
+// All rows of a block. Their own deltas are found for a few rows at a time, which still lie in the
+// nearest cache when they are differentiated. `factors` is space for pairs of bfloat16.
 template <class Row, class Element>
 static GradientFactors<Element> differentiate(const ScoreBlock& block, const double* lse,
-                                              const float* deltas, const GradientRows& space,
-                                              Element* factors) {
-  if (deltas != nullptr) {
+                                              float* deltas, bool has_own_deltas,
+                                              const GradientRows& space, Element* factors) {
+  if (!has_own_deltas) {
     differentiate_rows<RowGradient<Row, Element>>(block, {0, block.count}, lse, deltas, space,
                                                   factors);
     return factors_of(block, space, factors);
   }
-  float own[kMaxBlock];
   for (int64_t row = 0; row < block.count; row += kWidth) {
     const Span rows = intersect({row, row + kWidth}, {0, block.count});
-    find_own_deltas<Row, Element>(block, rows, lse, space, own);
-    differentiate_rows<WeightedRow>(block, rows, lse, own, space, factors);
+    find_own_deltas<Row, Element>(block, rows, lse, space, deltas);
+    differentiate_rows<WeightedRow<Row>>(block, rows, lse, deltas, space, factors);
   }
   return factors_of(block, space, factors);
 }
