@@ -190,8 +190,27 @@ def _roundings(views: dict[str, Tensor], grad: Tensor, options: dict) -> dict[st
     if "attn_mask" in views:
         scores += largest_of(views["attn_mask"].double())
     eps = torch.finfo(views["query"].dtype).eps + torch.finfo(torch.float32).eps * scores
-    # AVX-512's products of bfloat16 take denormals for 0; dropout scales what is kept of them.
-    return {name: term * eps + FLUSHED * max(1.0, kept) for name, term in terms.items()}
+    found = {name: term * eps + FLUSHED * max(1.0, kept) for name, term in terms.items()}
+    if views["query"].dtype == torch.bfloat16:
+        flushed = FLUSHED * kept * sum(x.abs().sum(-1).max().item() for x in (grad, value))
+        for name, terms_of_weights in _terms_of_biases(views, reach).items():
+            found[name] += flushed * terms_of_weights
+    return found
+
+
+def _terms_of_biases(views: dict[str, Tensor], reach: int) -> dict[str, float]:
+    """How many gradients of weights, at most, add up to one of what is added to the scores.
+
+    AVX-512's products of bfloat16, which these are, take denormals for 0.
+    """
+    query, mask = views["query"], views.get("attn_mask")
+    rows = math.prod(query.shape[:-1])
+    scores = rows * views["key"].shape[-2]
+    return {
+        "gradient of sinks": rows,
+        "gradient of alibi_slopes": rows * reach,
+        "gradient of attn_mask": 0 if mask is None else scores / max(1, mask.numel()),
+    }
 
 
 def _lost_by_sinks(views: dict[str, Tensor], grad: Tensor, options: dict, output: Tensor) -> float:
