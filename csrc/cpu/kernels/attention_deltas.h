@@ -2,8 +2,8 @@
 // their sum with the weights, which is also out_i . grad_out_i.
 #pragma once
 
-#include "csrc/cpu/kernels/attention_block.h"
 #include "csrc/cpu/kernels/attention_lane_sums.h"
+#include "csrc/cpu/kernels/attention_row_gradient.h"
 
 namespace dlplug::DLPLUG_ISA {
 
@@ -38,6 +38,37 @@ static void find_deltas(const T* out, int64_t out_stride, const T* grad_out, int
     for (int64_t i = count; i < kWidth; ++i) sums[i] = Float{};
     store(deltas + first, sums_of(sums), (int)count);
   }
+}
+
+// The deltas of `rows` are the sums of weights times their gradients. They come of the very numbers
+// that they are subtracted from: where these are alike, less is left of their difference than with
+// out . grad_out. What a WeightedRow reads takes the place of products and gradients.
+template <class Row, class Element>
+static void find_own_deltas(const ScoreBlock& block, Span rows, const double* lse,
+                            const GradientRows& space, float* deltas) {
+  Float sums[kWidth] = {};
+  for (int64_t row = rows.begin; row < rows.end; ++row) {
+    float *x = space.weights + row * block.stride, *g = space.grads + row * block.stride;
+    float* cap_slopes = space.cap_slopes_of(row, block.stride);
+    RowWeights<Row, Element> weights(block, row, lse[row]);
+    Float total = {};
+    for (int64_t j = weights.vectors.begin; j < weights.vectors.end; j += kWidth) {
+      Float cap_slope, gradient = load(g + j);
+      Float weight = weights.weight_at(j, load(x + j), &cap_slope);
+      if constexpr (Row::kHasFactors) {
+        gradient = weights.scores.drop(j, gradient);
+        store(g + j, gradient);
+        if (cap_slopes != nullptr) store(cap_slopes + j, cap_slope);
+      }
+      const auto found = weights.shown(j, {weight, Float{}, weight * gradient, Float{}});
+      total += found.change;
+      weight = found.weight;
+      if constexpr (Row::kHasFactors) weight = weights.scores.mark(j, weight);
+      store(x + j, weight);
+    }
+    sums[row - rows.begin] = total;
+  }
+  store(deltas + rows.begin, sums_of(sums), (int)(rows.end - rows.begin));
 }
 
 }  // namespace dlplug::DLPLUG_ISA

@@ -6,6 +6,19 @@
 
 namespace dlplug::DLPLUG_ISA {
 
+// Rows of a block, (queries, stride) each: products become weights, and in `grads` the gradients
+// of the weights those of the products.
+struct GradientRows {
+  float *weights, *grads;
+  float* bias_grads;  // unless null, those of what is added to the scores
+  float* totals;      // unless null, (queries,): the sum of each row's weights
+  float* cap_slopes;  // unless null, (kWidth, stride): the softcap's, of rows at work
+
+  __attribute__((always_inline)) float* cap_slopes_of(int64_t row, int64_t stride) const {
+    return cap_slopes == nullptr ? nullptr : cap_slopes + row % kWidth * stride;
+  }
+};
+
 // What is found of a vector of a row.
 struct Differentiated {
   Float weight;  // before dropout
@@ -19,7 +32,7 @@ struct SeenRow {
   Span seen, vectors;
   bool is_full;  // all columns of these vectors are seen
 
-  SeenRow(const ScoreBlock& block, int64_t row)
+  __attribute__((always_inline)) SeenRow(const ScoreBlock& block, int64_t row)
       : seen(block.seen(row)),
         vectors(vectors_of(seen)),
         is_full(vectors.begin == seen.begin && vectors.end == seen.end) {}

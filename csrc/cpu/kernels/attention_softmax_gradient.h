@@ -2,61 +2,16 @@
 // of the weights to that of the scores.
 #pragma once
 
-#include "csrc/cpu/kernels/attention_lane_sums.h"
+#include "csrc/cpu/kernels/attention_deltas.h"
 #include "csrc/cpu/kernels/attention_pairs.h"
-#include "csrc/cpu/kernels/attention_row_gradient.h"
 
 namespace dlplug::DLPLUG_ISA {
-
-// Rows of a block, (queries, stride) each: products become weights, and in `grads` the gradients
-// of the weights those of the products.
-struct GradientRows {
-  float *weights, *grads;
-  float* bias_grads;  // unless null, those of what is added to the scores
-  float* totals;      // unless null, (queries,): the sum of each row's weights
-  float* cap_slopes;  // unless null, (kWidth, stride): the softcap's, of rows at work
-
-  float* cap_slopes_of(int64_t row, int64_t stride) const {
-    return cap_slopes == nullptr ? nullptr : cap_slopes + row % kWidth * stride;
-  }
-};
 
 // A block's weights and gradients of products as the factors of products with them.
 template <class Element>
 struct GradientFactors {
   Factor<Element> transposed_weights, transposed_grads, grads;
 };
-
-// The deltas of `rows` are the sums of weights times their gradients. They come of the very numbers
-// that they are subtracted from: where these are alike, less is left of their difference than with
-// out . grad_out. What a WeightedRow reads takes the place of products and gradients.
-template <class Row, class Element>
-static void find_own_deltas(const ScoreBlock& block, Span rows, const double* lse,
-                            const GradientRows& space, float* deltas) {
-  Float sums[kWidth] = {};
-  for (int64_t row = rows.begin; row < rows.end; ++row) {
-    float *x = space.weights + row * block.stride, *g = space.grads + row * block.stride;
-    float* cap_slopes = space.cap_slopes_of(row, block.stride);
-    RowWeights<Row, Element> weights(block, row, lse[row]);
-    Float total = {};
-    for (int64_t j = weights.vectors.begin; j < weights.vectors.end; j += kWidth) {
-      Float cap_slope, gradient = load(g + j);
-      Float weight = weights.weight_at(j, load(x + j), &cap_slope);
-      if constexpr (Row::kHasFactors) {
-        gradient = weights.scores.drop(j, gradient);
-        store(g + j, gradient);
-        if (cap_slopes != nullptr) store(cap_slopes + j, cap_slope);
-      }
-      const auto found = weights.shown(j, {weight, Float{}, weight * gradient, Float{}});
-      total += found.change;
-      weight = found.weight;
-      if constexpr (Row::kHasFactors) weight = weights.scores.mark(j, weight);
-      store(x + j, weight);
-    }
-    sums[row - rows.begin] = total;
-  }
-  store(deltas + rows.begin, sums_of(sums), (int)(rows.end - rows.begin));
-}
 
 template <class Gradient>
 static void differentiate_rows(const ScoreBlock& block, Span rows, const double* lse,
