@@ -44,6 +44,19 @@ class Gathering:
         self._init_group(group, *lists)
         return lists
 
+    def _init_group(self, group: dict, *lists: list[Tensor]) -> bool:
+        """PyTorch's; before the first group, states and averages of all of them begin.
+
+        A tracer runs this instead of tracing it, and sees of the states what is there after the
+        first call: an average that begins in the trace would replace the state of its parameter.
+        """
+        if self.ema_decay is not None and group is self.param_groups[0]:
+            for each in self.param_groups:
+                params, *others = ([] for _ in lists)
+                super()._init_group(each, params, *others)
+                self._averages_of(params)
+        return super()._init_group(group, *lists)
+
     def _rows_for(self, index: int, which: str, lists: Lists, averages: list[Tensor]) -> Rows:
         """The rows kept for a part of a group, with what this process has of its tensors."""
         if torch.compiler.is_compiling():  # nothing that a later call would have to guard

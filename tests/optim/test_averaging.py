@@ -200,6 +200,27 @@ def test_a_compiled_step_averages(compiler, amsgrad):
     assert_equal_params(traced[0], eager[0], 0)
 
 
+@pytest.mark.parametrize("options", [{}, {"foreach": True}], ids=str)
+def test_averages_of_several_groups_begin_in_a_compiled_step(compiler, options):
+    """Their states stay beside them, which the second step needs."""
+    pairs = []
+    for _ in range(2):
+        params = make(FusedAdamW, shapes=[(5,), (3, 2), (4,)])[0]
+        groups = [{"params": [p], "lr": 0.01 * i} for i, p in enumerate(params, 1)]
+        pairs.append((params, FusedAdamW(groups, ema_decay=DECAY, **options)))
+    (params, eager), (traced, optimizer) = pairs
+    step = torch.compile(optimizer.step, backend="aot_eager", fullgraph=True)
+    for seed in range(3):
+        give_gradients(seed, params, traced)
+        eager.step()
+        step()
+    assert [optimizer.state[param].keys() for param in traced] == [
+        eager.state[param].keys() for param in params
+    ]
+    torch.testing.assert_close(averages_of(optimizer), averages_of(eager), rtol=1e-6, atol=1e-6)
+    assert_equal_params(traced, params)
+
+
 def test_shards_are_averaged_as_the_whole(mesh, calls):
     """Of distributed tensors the kernel takes the local parts, averages too."""
     whole = make(FusedAdamW, ema_decay=DECAY)
