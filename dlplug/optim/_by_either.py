@@ -53,8 +53,6 @@ class ByEither(ByKernel, ByTorch):
         which: str,
     ) -> None:
         """The kernel for the parameters that it takes, PyTorch's code for the others."""
-        if any([grad.is_sparse for grad in lists[1]]):
-            self._gather_by_torch(group)  # raises, before anything is changed
         refusals = rows.refusals()
         fit = [i for i, why in enumerate(refusals) if why is None]
         if fit:

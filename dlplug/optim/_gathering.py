@@ -44,6 +44,12 @@ class Gathering:
         self._init_group(group, *lists)
         return lists
 
+    def _refuse_sparse(self) -> None:
+        """Raise in PyTorch's words where a gradient is sparse, before anything is changed."""
+        for group in self.param_groups:
+            if any([param.grad is not None and param.grad.is_sparse for param in group["params"]]):
+                self._gather_by_torch(group)
+
     def _init_group(self, group: dict, *lists: list[Tensor]) -> bool:
         """PyTorch's; before the first group, states and averages of all of them begin.
 

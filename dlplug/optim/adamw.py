@@ -161,6 +161,7 @@ class FusedAdamW(
             if groups is not None:
                 self._update_all_by_kernel(groups)
             else:
+                self._refuse_sparse()
                 self._grad_factor = self._clip_shared(self._clip())
                 with torch.set_grad_enabled(self.defaults["differentiable"]):
                     self._update_groups()

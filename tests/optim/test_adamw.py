@@ -128,18 +128,22 @@ def test_wrong_options_are_refused_in_pytorchs_words(options):
     assert str(found.value) == str(expected.value)
 
 
+@pytest.mark.parametrize("options", [{}, {"foreach": True}, {"max_grad_norm": 0.1}], ids=str)
 @pytest.mark.parametrize("after_a_step", [False, True])
-def test_sparse_gradients_are_refused(after_a_step):
-    """Clearly, at the first step and later."""
-    params, optimizer = make(FusedAdamW, shapes=[(3,), (3,)])
+@pytest.mark.parametrize("num_groups", [1, 2])
+def test_sparse_gradients_are_refused(num_groups, after_a_step, options):
+    """In PyTorch's words, at the first step and later, before any group has changed."""
+    params = make(FusedAdamW, shapes=[(3,), (3,)])[0]
+    groups = [{"params": params}] if num_groups == 1 else [{"params": [p]} for p in params]
+    optimizer = FusedAdamW(groups, **options)
     if after_a_step:
         take_steps((params, optimizer))
     params[0].grad = torch.ones(3)
     params[1].grad = torch.ones(3).to_sparse()
     before = params[0].detach().clone()
-    with pytest.raises(RuntimeError, match="does not support sparse gradients"):
+    with pytest.raises(RuntimeError, match=r"^Adam does not support sparse gradients"):
         optimizer.step()
-    assert torch.equal(params[0].detach(), before)
+    assert torch.equal(params[0].detach(), before) and params[0].grad.eq(1).all()
 
 
 def test_schedulers():
