@@ -20,17 +20,27 @@ class Scaling:
     _grad_factor = 1.0  # what the update of a step is to multiply gradients by
 
     def _check_limit(self) -> None:
-        """Refuse a step that would scale all gradients to 0, or reverse them.
+        """Refuse a step that would clip to 0 or less, or out of the sight of autograd.
 
         Raises:
-            InvalidValueError: ``max_grad_norm`` was set to a number that is not > 0.
+            InvalidValueError: ``max_grad_norm`` was set to a number that is not > 0, or autograd
+                is to differentiate through a step that clips.
         """
-        if self.max_grad_norm is not None and not self.max_grad_norm > 0:
+        if self.max_grad_norm is None:
+            return
+        if not self.max_grad_norm > 0:
             raise InvalidValueError(
                 f"max_grad_norm = {self.max_grad_norm} is out of range",
                 where=f"{type(self).__name__}.step()",
                 known="a number > 0, or None",
                 fix="set None for steps without clipping",
+            )
+        if self.defaults.get("differentiable"):
+            raise InvalidValueError(
+                f"max_grad_norm = {self.max_grad_norm} and differentiable = True: autograd does not"
+                " see how a step clips",
+                where=type(self).__name__,
+                fix="scale the gradients before the step, by operations that autograd records",
             )
 
     def _is_skipped(self) -> bool:

@@ -54,7 +54,8 @@ class FusedAdamW(
             counts them; with ``lr`` as a tensor there, the graph reads it anew in each replay.
             Once a step was captured, ``load_state_dict`` writes where the states are, so that the
             graph goes on from there. PyTorch refuses it for parameters on the CPU.
-        differentiable: True for PyTorch's code, through which autograd can differentiate.
+        differentiable: True for PyTorch's code, through which autograd can differentiate; not with
+            ``max_grad_norm``.
         max_grad_norm: Where the norm of all gradients together is larger, the step is that of
             gradients scaled down to it, as after ``clip_grad_norm_``; > 0, or None. What the
             kernel takes keeps its gradients as they are, which saves a pass over them.
@@ -66,7 +67,7 @@ class FusedAdamW(
         ValueError, RuntimeError: What ``torch.optim.AdamW`` refuses, in its words; sparse
             gradients among it.
         InvalidValueError: In a group, an option of the whole optimizer or a name like an option's;
-            in a step, a ``max_grad_norm`` that was set to 0 or less.
+            ``max_grad_norm`` with ``differentiable``; in a step, one that was set to 0 or less.
         BackendError: The backend that was asked for cannot take a group.
         CheckpointError: in ``load_state_dict``, a state of ``CompactAdamW`` with a storage other
             than ``float32_states`` (its ``plain_state_dict()`` is taken), or one that lacks what a
@@ -110,6 +111,7 @@ class FusedAdamW(
             differentiable=differentiable,
         )
         self.max_grad_norm, self.ema_decay = max_grad_norm, ema_decay
+        self._check_limit()
         self._forget_memory()
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:

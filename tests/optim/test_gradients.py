@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from dlplug import ops
+from dlplug.errors import InvalidValueError
 from dlplug.optim import FusedAdamW
 from tests.optim.adamw_cases import make, needs_kernels
 
@@ -123,6 +124,20 @@ def test_a_limit_must_be_above_0():
     """As PyTorch's checks, in its words."""
     with pytest.raises(ValueError, match="Invalid max_grad_norm: 0"):
         make(FusedAdamW, max_grad_norm=0)
+
+
+def test_a_differentiable_step_does_not_clip():
+    """The derivative would be that of another step; gradients stay what they are."""
+    words = r"max_grad_norm = 0\.5 and differentiable = True"
+    with pytest.raises(InvalidValueError, match=words):
+        make(FusedAdamW, max_grad_norm=0.5, differentiable=True)
+    param = torch.ones(4, requires_grad=True).clone()
+    optimizer = FusedAdamW([param], differentiable=True)
+    optimizer.max_grad_norm = 0.5  # as a Trainer sets it
+    param.grad = torch.ones(4)
+    with pytest.raises(InvalidValueError, match=words):
+        optimizer.step()
+    assert param.grad.eq(1).all() and param.eq(1).all()
 
 
 def test_complex_gradients_are_clipped():
