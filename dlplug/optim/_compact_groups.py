@@ -20,10 +20,11 @@ OPTIONS = (
     "storage",
     "maximize",
     "capturable",
+    "decoupled_weight_decay",
     "seed",
 )
 # Options of plain AdamW's groups, whose defaults change nothing here.
-OF_PLAIN = ("amsgrad", "differentiable", "foreach", "decoupled_weight_decay", "param_names")
+OF_PLAIN = ("amsgrad", "differentiable", "foreach", "param_names")
 
 
 def check_group(group: Mapping[str, Any], index: int) -> None:

@@ -34,9 +34,17 @@ def check_options(
         options: Those that a group may have.
         of_whole: Those that only the optimizer has.
     Raises:
-        InvalidValueError: A group sets one of the optimizer's, or a name near to an option.
+        InvalidValueError: A group sets one of the optimizer's, or a name near to an option, or asks
+            for the decay of Adam.
     """
     where = f"parameter group {index}"
+    if not group.get("decoupled_weight_decay", True):
+        raise InvalidValueError(
+            f"optimizer {optimizer} has decoupled weight decay, and a group sets"
+            f" decoupled_weight_decay = {group['decoupled_weight_decay']!r}",
+            where=where,
+            fix="leave it out, or take torch.optim.Adam, which adds the decay to the gradient",
+        )
     for name in [name for name in group if name not in options]:
         if name in of_whole:
             if group[name] is None or group[name] is False:

@@ -119,7 +119,8 @@ class FusedAdamW(
 
         Raises:
             InvalidValueError: The group has an option of the whole optimizer or of
-                ``CompactAdamW``, or a name like an option's. Other names are the caller's own.
+                ``CompactAdamW``, decay that is not decoupled, or a name like an option's. Other
+                names are the caller's own.
         """
         if isinstance(param_group, dict):  # else PyTorch says so
             index, options = len(self.param_groups), ("params", "param_names", *self.defaults)

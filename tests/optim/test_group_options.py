@@ -55,6 +55,19 @@ def test_groups_of_one_optimizer_make_another(kind):
     assert second.param_groups[0].keys() == first.param_groups[0].keys()
 
 
+@each_optimizer
+def test_the_decay_of_adam_is_refused(kind):
+    """PyTorch's AdamW then adds it to the gradient, as its Adam does."""
+    group = {"params": [parameter()], "decoupled_weight_decay": False}
+    with pytest.raises(InvalidValueError, match="decoupled_weight_decay = False") as error:
+        kind([{"params": [parameter()]}, group])
+    assert error.value.where == "parameter group 1"
+    optimizer = kind([parameter()])
+    with pytest.raises(InvalidValueError, match="decoupled_weight_decay = False"):
+        optimizer.add_param_group(group)
+    assert len(optimizer.param_groups) == 1
+
+
 def test_plain_adamw_has_no_storage():
     """Other than that of its own states."""
     with pytest.raises(InvalidValueError, match="group sets storage = '8bit'"):
