@@ -34,8 +34,9 @@ def check_group(group: Mapping[str, Any], index: int) -> None:
         group: With the optimizer's defaults.
         index: Its number.
     Raises:
-        InvalidValueError: No such storage, a value out of range, an option of AdamW that compact
-            AdamW does not have, an option of the whole optimizer, or a name like an option's.
+        InvalidValueError: No such storage, a value out of range, betas that are no pair, an option
+            of AdamW that compact AdamW does not have, an option of the whole optimizer, or a name
+            like an option's.
     """
     own = {name: value for name, value in group.items() if name not in OF_PLAIN}
     check_options("compact_adamw", own, index, OPTIONS, (*OF_WHOLE, "fused"))
@@ -47,6 +48,12 @@ def check_group(group: Mapping[str, Any], index: int) -> None:
                 fix=f"leave it out, or take adamw, which has {name}",
             )
     lr, betas, eps, decay = (group[name] for name in ("lr", "betas", "eps", "weight_decay"))
+    if not isinstance(betas, Sequence) or len(betas) != 2:
+        raise InvalidValueError(
+            f"optimizer compact_adamw: betas = {betas!r} is no pair of numbers",
+            where=f"parameter group {index}",
+            fix="give two, such as (0.9, 0.999)",
+        )
     refuse_out_of_range(
         {
             f"lr = {lr}": lr >= 0,

@@ -98,7 +98,7 @@ class CompactAdamW(
         self._step_supports_amp_scaling = fused
         defaults = dict(
             lr=lr,
-            betas=tuple(betas),
+            betas=betas,
             eps=eps,
             weight_decay=weight_decay,
             storage=storage,

@@ -284,6 +284,9 @@ def test_a_group_of_an_unknown_storage_is_refused():
     [
         ({"lr": -1.0}, "lr = -1.0 is out of range"),
         ({"betas": (2, 3)}, r"betas = \(2, 3\) is out of range"),
+        ({"betas": (0.9,)}, r"betas = \(0\.9,\) is no pair of numbers"),
+        ({"betas": [0.9, 0.99, 0.999]}, r"betas = \[.* is no pair of numbers"),
+        ({"betas": 0.9}, r"betas = 0\.9 is no pair of numbers"),
         ({"eps": -1e-8}, "eps = -1e-08 is out of range"),
         ({"weight_decay": -0.1}, "weight_decay = -0.1 is out of range"),
         ({"amsgrad": True}, "has no amsgrad"),
