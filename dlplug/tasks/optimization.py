@@ -35,6 +35,8 @@ class Optimization(lightning.LightningModule):
         scheduler: See `Task`.
     """
 
+    _clips_in_step = False  # the optimizer's limit is the one that the trainer has given it
+
     def __init__(self, optimizer: Callable[..., Optimizer] | None, scheduler: Callable | None):
         super().__init__()
         self.make_optimizer = optimizer
@@ -52,6 +54,7 @@ class Optimization(lightning.LightningModule):
             raise ConfigError("the model has no parameters to train", fix=MADE_EARLY)
         optimizer = self.make_optimizer(self._parameter_groups())
         self._refuse_two_limits(optimizer)
+        self._clips_in_step = False
         if self.make_scheduler is None:
             self._show_scheduler(None)
             return optimizer
@@ -94,8 +97,10 @@ class Optimization(lightning.LightningModule):
         if is_by_norm and isinstance(optimizer, Scaling) and not is_sharded:
             if optimizer.max_grad_norm is None and self.trainer.is_global_zero:
                 logger.info("gradient_clip_val: the optimizer's step clips")
-            optimizer.max_grad_norm = float(gradient_clip_val)
+            optimizer.max_grad_norm, self._clips_in_step = float(gradient_clip_val), True
         else:
+            if self._clips_in_step:  # until a callback changed the trainer's
+                optimizer.max_grad_norm, self._clips_in_step = None, False
             super().configure_gradient_clipping(
                 optimizer, gradient_clip_val, gradient_clip_algorithm
             )

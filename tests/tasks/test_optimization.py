@@ -162,3 +162,30 @@ def test_a_model_without_parameters_is_told_where_they_belong():
     assert "nn.ModuleList" in error.value.fix
     learned = Toy(nn.Flatten(), nn.Linear(4, 1), torch.optim.SGD)
     assert learned.configure_optimizers().param_groups
+
+
+class Limits(lightning.Callback):
+    """Gives the trainer these limits step by step, and notes those of the optimizer."""
+
+    def __init__(self, *limits):
+        self.limits, self.seen = limits, []
+
+    def on_train_batch_start(self, trainer, pl_module, batch, batch_idx):
+        trainer.gradient_clip_val, trainer.gradient_clip_algorithm = self.limits[batch_idx]
+
+    def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx):
+        self.seen.append(trainer.optimizers[0].max_grad_norm)
+
+
+def test_a_step_clips_as_long_as_the_trainer_does():
+    """A callback may change the limit, the rule or both; an optimizer's own limit stays."""
+    given = [(0.5, "norm"), (None, None), (0.25, "norm"), (0.25, "value"), (0, "norm")]
+    module, limits = task(FusedAdamW), Limits(*given)
+    trained(module, max_epochs=1, callbacks=[limits])
+    assert limits.seen == [0.5, None, 0.25, None, None]
+    limits = Limits(*[(0.5, "norm")] * 5)
+    trained(module, max_epochs=1, callbacks=[limits])
+    module.make_optimizer = functools.partial(FusedAdamW, max_grad_norm=0.1)
+    own = Limits(*[(None, None)] * 5)
+    trained(module, max_epochs=1, callbacks=[own])
+    assert (limits.seen, own.seen) == ([0.5] * 5, [0.1] * 5)
