@@ -41,7 +41,7 @@ def update(
     """
     if torch.compiler.is_compiling():
         numbers = (lr, beta1, beta2, eps, weight_decay, average_weight)
-        update_lists(*rows.lists, _in_graph(numbers), maximize)
+        update_lists(*rows.lists, in_graph(numbers), maximize)
         return
     numbers = (lr, beta1, beta2, eps, weight_decay, grad_scale, grad_factor, average_weight)
     # Not through Kernel, which looks for gradients: a table of addresses has none.
@@ -51,7 +51,7 @@ def update(
         rows.copy_grads_back()
 
 
-def _in_graph(numbers: Sequence[float | Tensor]) -> Tensor:
+def in_graph(numbers: Sequence[float | Tensor]) -> Tensor:
     """One float64 tensor, on the CPU, or where one of them lies.
 
     As arguments of the op, numbers that change (a schedule) would be compiled in again each time;

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from dlplug.ops import _backend, _library
-from dlplug.ops._adamw_kernels import count_versions
+from dlplug.ops._adamw_kernels import count_versions, in_graph
 from dlplug.ops._averages import check_averages
 from dlplug.ops._compact_checks import (
     check_grads,
@@ -123,6 +123,8 @@ def compact_adamw_(
     is_drawn = seed is None and storage == "stochastic"
     drawn = draw_seed() if is_drawn else torch.tensor(seed or 0, dtype=torch.int64, device="cpu")
     numbers = (lr, beta1, beta2, eps, weight_decay)
+    if torch.compiler.is_compiling():  # read from a tensor, no number is compiled in
+        numbers = in_graph(numbers).unbind()
     is_native = OP.route(params[0], rows) == "native"
     is_on_device = is_native and isinstance(rows, CompactDeviceRows)
     if factors is not None and not is_on_device:

@@ -38,7 +38,8 @@ class CompactAdamW(
     ``remainder`` the training is that of float32 weights, though the model computes in bfloat16.
     ``stochastic`` rounds by a seed of its own (``seed`` in a group, part of the state, another in
     each step), which begins as ``torch.initial_seed()``: processes that were given the same seed
-    round alike, whatever else each of them draws.
+    round alike, whatever else each of them draws. ``torch.compile`` compiles its steps one by one,
+    each for its seed; those of the other storages are compiled once, schedules included.
 
     Distributed parameters are updated by the shards of each process, after their gradients were
     split as they are; all storages but ``8bit``, whose blocks are of the whole parameter, take
