@@ -205,6 +205,43 @@ def test_a_pickle_finds_its_additions_again(monkeypatch):
     assert calls == {"add_layer_norm": 2}
 
 
+class Tied(nn.Module):
+    """Two norms and two layers, of which an instance may have one twice."""
+
+    def __init__(self, shares):
+        super().__init__()
+        self.norm, self.norm2 = nn.LayerNorm(E), nn.LayerNorm(E)
+        self.keys, self.keys2 = nn.Linear(E, E), nn.Linear(E, E)
+        for name in shares:
+            setattr(self, f"{name}2", getattr(self, name))
+
+    def forward(self, x, residual):
+        x = self.norm(self.keys(x) + residual)
+        return self.norm2(self.keys2(x) + residual)
+
+
+@pytest.mark.parametrize("shares", [("norm",), ("keys",), ("norm", "keys")])
+def test_one_module_under_two_names_is_no_rule_for_others(shares, monkeypatch):
+    """Whichever instance was traced, here or where a pickle was read: all call by their names."""
+    x, y = numbers(4, E), numbers(4, E, seed=2)
+    blocks = Tied(shares), Tied(())
+    for parameter in nn.ModuleList(blocks).parameters():
+        nn.init.normal_(parameter)
+    expected = [block(x, y) for block in blocks]
+    calls = count_calls(monkeypatch)
+    for block in blocks:
+        assert ops.accelerate(block).counts["add_layer_norm"] == 1
+    assert type(blocks[0]) is type(blocks[1])
+    for first in (0, 1):
+        texts = [pickle.dumps(block) for block in blocks]
+        monkeypatch.setattr(type(blocks[0]), "run", None)
+        twins = [pickle.loads(text) for text in texts]
+        for which in (first, 1 - first):
+            torch.testing.assert_close(twins[which](x, y), expected[which])
+            torch.testing.assert_close(blocks[which](x, y), expected[which])
+    assert calls == {"add_layer_norm": 16}
+
+
 def test_compiles_without_a_graph_break():
     """The rewritten forward pass is ordinary code to torch.compile."""
     block, x = PostNorm(), numbers(4, E)

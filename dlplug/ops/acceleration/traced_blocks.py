@@ -142,11 +142,11 @@ def _is_call(step: dis.Instruction | None, module: torch.nn.Module) -> bool:
 
 
 class _Tracer(fx.Tracer):
-    """Every submodule is a leaf, found below the block though a function is traced."""
+    """Every submodule is a leaf, known by the name under which it is called."""
 
     def __init__(self, block: torch.nn.Module):
         super().__init__()
-        self.names = {child: name for name, child in reversed(list(block.named_children()))}
+        self.names = {child: name for name, child in block.named_children()}
 
     def is_leaf_module(self, m, module_qualified_name):
         return True
@@ -158,15 +158,19 @@ class _Tracer(fx.Tracer):
 def _trace(
     forward: Callable, module: torch.nn.Module, names: dict[str, inspect.Parameter]
 ) -> fx.Graph:
+    # One submodule may have two names, which in another block of the class are two submodules: the
+    # code calls each by its name, so something else stands for each name.
+    stand_in = torch.nn.Module()
+    stand_in._modules.update({name: torch.nn.Identity() for name in module._modules})
     # fx gives **kwargs a proxy that no callee can unpack; here they are none.
     inputs = ", ".join(names)
-    space = {"forward": forward, "module": module}
+    space = {"forward": forward, "module": stand_in}
     exec(f"def block({inputs}): return forward(module, {inputs})", space)
     block = space["block"]
     defaults = [p.default for p in names.values() if p.default is not p.empty]
     block.__defaults__ = tuple(defaults)
     try:
-        return _Tracer(module).trace(block)
+        return _Tracer(stand_in).trace(block)
     except Exception as error:  # whatever the block's code or fx raises of a proxy
         raise NotTraceable(f"torch.fx cannot trace it: {str(error).partition('.')[0]}") from error
 
