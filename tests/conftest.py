@@ -9,6 +9,8 @@ from collections import Counter
 
 import pytest
 import torch
+import torch.distributed as dist
+from torch.distributed.device_mesh import init_device_mesh
 
 from tests.plugin.fakes import fake_distribution, private_memory
 from tests.testing.forked_report import forked_report
@@ -90,3 +92,12 @@ def compiler():
         # A GPU has them, and these tests compare in float32.
         warnings.filterwarnings("ignore", "TensorFloat32 tensor cores for float", UserWarning)
         yield
+
+
+@pytest.fixture(scope="module")
+def mesh(tmp_path_factory):
+    """One process that believes to be a group."""
+    store = dist.FileStore(str(tmp_path_factory.mktemp("group") / "store"), 1)
+    dist.init_process_group("gloo", store=store, rank=0, world_size=1)
+    yield init_device_mesh("cpu", (1,))
+    dist.destroy_process_group()

@@ -150,11 +150,12 @@ def register(op: Op) -> Op:
 def _unsupported(x: Tensor) -> str | None:
     if torch._C._are_functorch_transforms_active():
         return "a torch.func transform is active"
-    # A tracer gives fake tensors and sees the op itself, which has all the other rules it needs.
     if torch.compiler.is_compiling():
-        return None
+        # A tracer gives fake tensors and sees the op itself, which has all the other rules it needs
+        # but those for tensors that hold others: distributed and jagged ones.
+        return _subclass(x) if hasattr(type(x), "__tensor_flatten__") else None
     if type(x) not in _PLAIN_TYPES:
-        return f"{type(x).__name__} is a tensor subclass"
+        return _subclass(x)
     if x.layout is not torch.strided:
         return f"the layout is {x.layout}"
     if forward_ad._current_level >= 0:
@@ -162,6 +163,10 @@ def _unsupported(x: Tensor) -> str | None:
     if torch._C._is_tracing():
         return "torch.jit.trace could record it, but not save it"
     return None
+
+
+def _subclass(x: Tensor) -> str:
+    return f"{type(x).__name__} is a tensor subclass"
 
 
 def _missing(name: str, device: str) -> str:

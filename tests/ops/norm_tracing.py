@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from torch.distributed.tensor import DTensor, Replicate, Shard
 
 from dlplug import ops
 from tests.ops.norm_cases import (
@@ -49,6 +50,33 @@ class NormTracing:
         found = outputs_and_gradients(compiled, inputs)
         expected = outputs_and_gradients(self.norm.reference, inputs)
         torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5)
+
+    @pytest.mark.filterwarnings("ignore:The PyTorch API of nested tensors")  # "in prototype stage"
+    # Of inputs that are no leaves the compiler asks for a gradient, too.
+    @pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor:UserWarning")
+    @pytest.mark.parametrize("kind", ["distributed", "jagged"])
+    def test_tensors_that_hold_others_compile_in_one_graph(self, kind, mesh):
+        """Distributed and jagged inputs have the eager results and gradients, which are torch's."""
+        offsets = torch.tensor([0, 3, 8])
+
+        def wrapped(t):
+            if kind == "jagged":
+                return t if t.dim() == 1 else torch.nested.nested_tensor_from_jagged(t, offsets)
+            placement = Replicate() if t.dim() == 1 else Shard(0)
+            return DTensor.from_local(t, mesh, [placement])
+
+        def found(function):
+            leaves = [t.requires_grad_() for t in self.norm.draw((8, 48))]
+            outputs = outputs_of(function(*map(wrapped, leaves), eps=EPS))
+            assert all(type(output) is type(wrapped(leaves[0])) for output in outputs)
+            plain = [y.values() if kind == "jagged" else y.to_local() for y in outputs]
+            return *plain, *torch.autograd.grad(sum(y.sin().sum() for y in plain), leaves)
+
+        torch._dynamo.reset()
+        compiled = torch.compile(self.norm.ours, fullgraph=True, backend="aot_eager")
+        expected = found(self.norm.ours)
+        torch.testing.assert_close(expected, found(self.norm.torch))
+        torch.testing.assert_close(found(compiled), expected)
 
     @pytest.mark.parametrize("mode", ["auto", "reference"])
     def test_exports_with_any_number_of_rows(self, mode):

@@ -1,8 +1,6 @@
 """Fixtures of the optimizers' tests."""
 
 import pytest
-import torch.distributed as dist
-from torch.distributed.device_mesh import init_device_mesh
 
 from dlplug.optim import _by_kernel, _by_torch, _known_step
 
@@ -25,12 +23,3 @@ def calls(monkeypatch):
     record(_known_step.KnownStep, "_update_tables", lambda *args, **kwargs: "kernel")
     record(_by_torch, "torch_adamw", lambda *args, **kwargs: (kwargs["foreach"], kwargs["fused"]))
     return seen
-
-
-@pytest.fixture(scope="module")
-def mesh(tmp_path_factory):
-    """One process that believes to be a group."""
-    store = dist.FileStore(str(tmp_path_factory.mktemp("group") / "store"), 1)
-    dist.init_process_group("gloo", store=store, rank=0, world_size=1)
-    yield init_device_mesh("cpu", (1,))
-    dist.destroy_process_group()
