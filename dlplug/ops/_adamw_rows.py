@@ -83,8 +83,9 @@ class Rows(KnownRows):
         It walks over memory without looking at strides: a gradient that lies otherwise than its
         parameter would be paired with the wrong elements, and is copied here.
         """
-        if torch.compiler.is_compiling():
-            return None  # a tracer knows no addresses, and makes kernels of its own
+        # A tracer knows no addresses, and makes kernels of its own; a transform knows none either.
+        if torch.compiler.is_compiling() or torch._C._are_functorch_transforms_active():
+            return None
         self._examine()
         if not (self._is_regular and self._take_grads()):
             return None

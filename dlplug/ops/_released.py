@@ -34,8 +34,8 @@ def refuse_released(function: str, name: str, tensors: Sequence[Tensor]) -> None
     Raises:
         OpError: A plain tensor's memory was released.
     """
-    if torch.compiler.is_compiling():
-        return  # a tracer knows no memory
+    if torch.compiler.is_compiling() or torch._C._are_functorch_transforms_active():
+        return  # neither a tracer nor a transform knows memory
     plain = [type(t) in PLAIN_TYPES and t.layout is torch.strided for t in tensors]
     if all(plain) and have_memory(tensors, addresses_of(tensors)):
         return

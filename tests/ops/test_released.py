@@ -92,3 +92,23 @@ def test_what_pytorch_gives_no_memory_is_no_error():
     """Zeros of autograd, which its own code takes for zeros."""
     zeros = torch._efficientzerotensor(3)
     assert ops.total_norm([torch.ones(4), zeros]) == 2
+
+
+@pytest.mark.filterwarnings("ignore:There is a performance drop:UserWarning")  # of torch's vmap
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("op", ["adamw_", "compact_adamw_"])
+def test_a_batch_of_vmap_has_none_and_is_no_error(op, backend):
+    """Each gets the step that it gets alone."""
+    param, grads = torch.ones(5), torch.randn(3, 5)
+
+    def step(grad):
+        own, m, v = param + 0 * grad, 0 * grad, 0 * grad
+        if op == "adamw_":
+            ops.adamw_([own], [grad], [m], [v], [], [torch.zeros(())], **OPTIONS)
+        else:
+            state = {"exp_avg": m, "exp_avg_sq": v, "step": torch.zeros(())}
+            ops.compact_adamw_([own], [grad], [state], storage="float32_states", **OPTIONS)
+        return own
+
+    with ops.use_backend(backend):
+        torch.testing.assert_close(torch.vmap(step)(grads), torch.stack([*map(step, grads)]))

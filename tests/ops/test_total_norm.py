@@ -140,6 +140,25 @@ def test_it_is_traced():
     torch.testing.assert_close(compiled(*tensors), reference.total_norm(tensors), rtol=0, atol=0)
 
 
+# torch's own decompositions for forward mode are scripted.
+@pytest.mark.filterwarnings("ignore:`torch.jit.script` is deprecated:DeprecationWarning")
+@pytest.mark.parametrize("backend", ["auto", "reference"])
+def test_transforms_of_functions_go_through_it(backend):
+    """Its gradient, one norm for each of a batch, and its slope, whose tensors have no memory."""
+    x, y = lists(shapes=[(3, 5), (3, 5)])
+
+    def both(a):
+        return ops.total_norm([a, 2 * a.double()])
+
+    with ops.use_backend(backend):
+        norm = 5**0.5 * x.double().norm()
+        torch.testing.assert_close(torch.func.grad(both)(x), (5 * x / norm).float())
+        each = torch.vmap(both)(x)
+        torch.testing.assert_close(each, 5**0.5 * x.double().norm(dim=1))
+        found, slope = torch.func.jvp(both, (x,), (y,))
+        torch.testing.assert_close((found, slope), (norm, 5 * (x.double() * y).sum() / norm))
+
+
 @pytest.mark.parametrize("tensor", [torch.arange(3), torch.eye(2).to_sparse()], ids=["int", "coo"])
 @pytest.mark.parametrize("backend", ["auto", "reference", *(["cpu"] if ops.isas() else [])])
 def test_other_tensors_are_refused(backend, tensor):

@@ -5,6 +5,7 @@ from functools import reduce
 
 import torch
 from torch import Tensor
+from torch.autograd import forward_ad
 
 
 def total_norm(tensors: Sequence[Tensor]) -> Tensor:
@@ -14,5 +15,9 @@ def total_norm(tensors: Sequence[Tensor]) -> Tensor:
     """
     dtype = reduce(torch.promote_types, {tensor.dtype for tensor in tensors}, torch.float32)
     filled = [tensor for tensor in tensors if tensor.numel()] or list(tensors)
-    norms = torch._foreach_norm(filled, 2, dtype=dtype)
+    # Of all at once PyTorch 2.13 has no rule for vmap, and a wrong one for forward mode.
+    if torch._C._are_functorch_transforms_active() or forward_ad._current_level >= 0:
+        norms = [torch.linalg.vector_norm(tensor, dtype=dtype) for tensor in filled]
+    else:
+        norms = torch._foreach_norm(filled, 2, dtype=dtype)
     return torch.linalg.vector_norm(torch.stack([norm.to(norms[0].device) for norm in norms]))
