@@ -2,6 +2,7 @@
 
 import torch
 from torch import Tensor
+from torch.fx import Proxy
 
 from dlplug.nn._normalized_shape import over_trailing_axes
 from dlplug.ops import layer_norm
@@ -25,8 +26,10 @@ class LayerNorm(torch.nn.LayerNorm):
 
     def forward(self, input: Tensor) -> Tensor:
         """Input and output: ``(..., *normalized_shape)``."""
+        if isinstance(input, Proxy):  # which has no sizes to look at
+            return super().forward(input)
         shape = self.normalized_shape
-        if len(shape) == 1 and input.shape[-1:] == shape:
+        if input.shape[-1:] == shape:
             return layer_norm(input, self.weight, self.bias, self.eps)
 
         def norm(x, weight, bias):

@@ -2,6 +2,7 @@
 
 import torch
 from torch import Tensor
+from torch.fx import Proxy
 
 from dlplug.nn._normalized_shape import over_trailing_axes
 from dlplug.ops import rms_norm
@@ -25,6 +26,8 @@ class RMSNorm(torch.nn.RMSNorm):
 
     def forward(self, x: Tensor) -> Tensor:
         """Input and output: ``(..., *normalized_shape)``."""
+        if isinstance(x, Proxy):  # which has no sizes to look at
+            return super().forward(x)
         eps = self.eps
         if eps is None:
             eps = torch.finfo(torch.float64 if x.dtype == torch.float64 else torch.float32).eps

@@ -10,10 +10,11 @@ from dlplug.errors import ShapeError
 
 
 class NormModuleProperties:
-    """Subclasses set ``ours`` and ``theirs``, the class of torch.nn."""
+    """Subclasses set ``ours``, ``theirs``, the class of torch.nn, and its ``function``'s name."""
 
     ours: type[torch.nn.Module]
     theirs: type[torch.nn.Module]
+    function: str
 
     @pytest.mark.parametrize("shape", [(6,), (4, 6), (2, 3, 4)])
     @pytest.mark.parametrize("affine", [True, False])
@@ -60,3 +61,13 @@ class NormModuleProperties:
         module, x = self.ours((2, 8)), torch.randn(9, 2, 8)
         compiled = torch.compile(module, fullgraph=True, backend="aot_eager")
         torch.testing.assert_close(compiled(x), module(x))
+
+    @pytest.mark.parametrize("shape", [(8,), (2, 4)])
+    def test_torch_fx_records_torch_s_own(self, shape):
+        """Where a trace looks into it, there is nothing but the function of torch's module."""
+        module, x = self.ours(shape), torch.randn(9, *shape)
+        torch.nn.init.normal_(module.weight)
+        traced = torch.fx.symbolic_trace(module)
+        called = [node.target for node in traced.graph.nodes if node.op.startswith("call")]
+        assert called == [getattr(torch.nn.functional, self.function)]
+        torch.testing.assert_close(traced(x), module(x))

@@ -9,6 +9,7 @@ from tests.nn.norm_modules import NormModuleProperties
 class TestLayerNorm(NormModuleProperties):
     ours = LayerNorm
     theirs = torch.nn.LayerNorm
+    function = "layer_norm"
 
 
 def test_the_bias_may_be_left_out():

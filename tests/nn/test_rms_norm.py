@@ -10,6 +10,7 @@ from tests.nn.norm_modules import NormModuleProperties
 class TestRMSNorm(NormModuleProperties):
     ours = RMSNorm
     theirs = torch.nn.RMSNorm
+    function = "rms_norm"
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16, torch.float64])

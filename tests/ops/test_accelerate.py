@@ -449,6 +449,18 @@ def test_fx_sees_the_same_leaves():
     assert [node.op for node in nodes] == ["placeholder", "call_module", "call_module", "output"]
 
 
+@pytest.mark.parametrize("norm", [nn.LayerNorm, nn.RMSNorm])
+def test_fx_looks_into_classes_of_others_as_before(norm):
+    """A norm that is no leaf records PyTorch's own function."""
+    model = nn.Sequential(type("Own", (norm,), {"__module__": "other"})(E))
+    x = numbers(N, E)
+    expected = str(torch.fx.symbolic_trace(model).graph)
+    assert ops.accelerate(model).swapped
+    traced = torch.fx.symbolic_trace(model)
+    assert str(traced.graph) == expected
+    torch.testing.assert_close(traced(x), model(x))
+
+
 def test_the_report_says_which_calls_of_attention_take_the_op():
     """Those that ask for no weights: PyTorch's default asks for them."""
     module = nn.MultiheadAttention(E, H)

@@ -133,6 +133,22 @@ def test_what_would_go_elsewhere_is_left_alone(module, reason):
     assert not report.swapped and report[""].reason == reason
 
 
+def test_fx_records_torch_s_functions():
+    """As before: no op can take what stands for a tensor."""
+
+    class Calls(nn.Module):
+        def forward(self, x):
+            y = F.layer_norm(x, (E,)) + F.rms_norm(x, (E,))
+            return F.scaled_dot_product_attention(y, x, value=x)
+
+    model, x = nn.Sequential(Calls()), numbers(N, L, E)
+    expected = str(torch.fx.symbolic_trace(model).graph)
+    assert set(ops.accelerate(model)["0"].ops) == {"layer_norm", "rms_norm", "attention"}
+    traced = torch.fx.symbolic_trace(model)
+    assert str(traced.graph) == expected
+    torch.testing.assert_close(traced(x), model(x))
+
+
 def test_compiles_without_a_graph_break():
     """PyTorch's own functions stand in the graph."""
     module, x = Attention(), numbers(N, L, E)

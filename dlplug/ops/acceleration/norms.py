@@ -2,6 +2,7 @@
 
 import torch
 from torch import Tensor
+from torch.fx import Proxy
 
 from dlplug.errors import BackendError, OpError
 from dlplug.ops.acceleration.swap import Swapped
@@ -28,7 +29,8 @@ class FusedNorm(Swapped):
         raise NotImplementedError  # each norm has its own
 
     def forward(self, x: Tensor) -> Tensor:
-        if not torch.jit.is_tracing() and self.takes(x):
+        is_recorded = isinstance(x, Proxy) or torch.jit.is_tracing()
+        if not is_recorded and self.takes(x):
             try:
                 return self.fused_norm(x)
             except BackendError:

@@ -14,6 +14,7 @@ from typing import ClassVar
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.fx import Proxy
 from torch.overrides import TorchFunctionMode
 
 from dlplug.errors import BackendError, OpError
@@ -33,8 +34,10 @@ def _attention(
     scale: float | None = None,
     enable_gqa: bool = False,
 ) -> Tensor | None:
+    if isinstance(query, Proxy) or query.is_nested:
+        return None
     # Dropped weights depend on PyTorch's generator; its error about two masks is its own.
-    if dropout_p != 0 or (is_causal and attn_mask is not None) or query.is_nested:
+    if dropout_p != 0 or (is_causal and attn_mask is not None):
         return None
     return attention(
         query, key, value, attn_mask, is_causal=is_causal, scale=scale, enable_gqa=enable_gqa
@@ -48,7 +51,9 @@ def _layer_norm(
     bias: Tensor | None = None,
     eps: float = 1e-5,
 ) -> Tensor | None:
-    if input.is_nested or tuple(normalized_shape) != input.shape[-1:]:
+    if isinstance(input, Proxy) or input.is_nested:
+        return None
+    if tuple(normalized_shape) != input.shape[-1:]:
         return None
     return layer_norm(input, weight, bias, eps)
 
@@ -59,8 +64,10 @@ def _rms_norm(
     weight: Tensor | None = None,
     eps: float | None = None,
 ) -> Tensor | None:
+    if isinstance(input, Proxy) or input.is_nested:
+        return None
     has_other_dtype = weight is not None and weight.dtype is not input.dtype
-    if input.is_nested or has_other_dtype or tuple(normalized_shape) != input.shape[-1:]:
+    if has_other_dtype or tuple(normalized_shape) != input.shape[-1:]:
         return None
     if eps is None:
         eps = torch.finfo(torch.float64 if input.dtype is torch.float64 else torch.float32).eps
