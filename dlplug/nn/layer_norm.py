@@ -26,7 +26,7 @@ class LayerNorm(torch.nn.LayerNorm):
 
     def forward(self, input: Tensor) -> Tensor:
         """Input and output: ``(..., *normalized_shape)``."""
-        if isinstance(input, Proxy):  # which has no sizes to look at
+        if isinstance(input, Proxy) or input.is_nested:  # which have no sizes to look at
             return super().forward(input)
         shape = self.normalized_shape
         if input.shape[-1:] == shape:
