@@ -18,13 +18,21 @@ def stochastic_depth(update: Tensor, rate: float, training: bool = True) -> Tens
         training: False for no change.
     Returns:
         Tensor like ``update``.
+    Raises:
+        InvalidValueError: ``rate`` is out of range.
     References: Huang et al. 2016, arXiv:1603.09382, eq. 2.
     """
+    _check(rate, "stochastic_depth: rate")
     if rate == 0 or not training:
         return update
     keep = torch.empty(len(update), dtype=update.dtype, device=update.device)
     keep = keep.bernoulli_(1 - rate) / (1 - rate)
     return update * keep.view(-1, *(1,) * (update.ndim - 1))
+
+
+def _check(rate: float, name: str) -> None:
+    if not 0 <= rate < 1:
+        raise InvalidValueError(f"{name} = {rate} is not in [0, 1)")
 
 
 def depth_rates(rate: float, num_blocks: int, name: str) -> list[float]:
@@ -38,8 +46,7 @@ def depth_rates(rate: float, num_blocks: int, name: str) -> list[float]:
         InvalidValueError: ``rate`` is out of range.
     References: Huang et al. 2016, arXiv:1603.09382, eq. 4.
     """
-    if not 0 <= rate < 1:
-        raise InvalidValueError(f"architecture {name}: stochastic_depth = {rate} is not in [0, 1)")
+    _check(rate, f"architecture {name}: stochastic_depth")
     return [rate * (block + 1) / num_blocks for block in range(num_blocks)]
 
 
@@ -48,10 +55,13 @@ class StochasticDepth(nn.Module):
 
     Args:
         rate: Share of updates that are left out while training, in ``[0, 1)``.
+    Raises:
+        InvalidValueError: ``rate`` is out of range.
     """
 
     def __init__(self, rate: float):
         super().__init__()
+        _check(rate, "StochasticDepth: rate")
         self.rate = rate
 
     def forward(self, update: Tensor) -> Tensor:

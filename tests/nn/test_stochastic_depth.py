@@ -35,6 +35,11 @@ def test_the_rates_rise_in_a_line():
 
 @pytest.mark.parametrize("rate", [-0.1, 1.0])
 def test_a_rate_out_of_range_is_refused(rate):
-    """The message holds the architecture and the value."""
+    """The message holds the value and where it stands; all left out, 0 / 0 gave NaN."""
     with pytest.raises(InvalidValueError, match=f"architecture vit: stochastic_depth = {rate}"):
         depth_rates(rate, 2, "vit")
+    with pytest.raises(InvalidValueError, match=f"StochasticDepth: rate = {rate} is not in"):
+        StochasticDepth(rate)
+    for training in (True, False):
+        with pytest.raises(InvalidValueError, match=f"stochastic_depth: rate = {rate} is not in"):
+            stochastic_depth(torch.ones(3, 2), rate, training)
