@@ -333,11 +333,17 @@ def _otherwise(
         why = "PyTorch's op has no alibi_slopes, softcap or sinks, and drops other weights"
     elif key.size(-2) == 0:
         why = "without keys PyTorch's op makes NaN of one infinity, and has no gradient of a mask"
+    elif attn_mask is not None and attn_mask.requires_grad and _is_any_empty(query, key, value):
+        why = "of empty tensors PyTorch's op gives a mask no gradient"
     if why is None:
         return "torch"
     if choice.forced is not None:
         raise choice.cannot(choice.forced, why)
     return "reference"
+
+
+def _is_any_empty(*tensors: Tensor) -> bool:
+    return any(tensor.numel() == 0 for tensor in tensors)
 
 
 class _Attention(_backend.Op):

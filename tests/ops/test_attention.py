@@ -295,6 +295,23 @@ def test_what_is_added_to_the_scores_learns_without_keys(mode, name, shape):
     assert not out.any() and torch.equal(learns.grad, torch.zeros(shape))
 
 
+@pytest.mark.parametrize("mode", ["auto", "reference"])
+@pytest.mark.parametrize("empty", ["batch", "heads", "queries", "width", "values"])
+def test_a_mask_learns_0_of_nothing(mode, empty):
+    """A process whose batch is empty has gradients of all parameters, as the others have."""
+    batch, heads, queries, width, values = (
+        0 if name == empty else size
+        for name, size in (("batch", 2), ("heads", 3), ("queries", 4), ("width", 8), ("values", 8))
+    )
+    query, key = torch.zeros(batch, heads, queries, width), torch.zeros(batch, heads, 5, width)
+    mask = torch.zeros(queries, 5, requires_grad=True)
+    with ops.use_backend(mode):
+        out = ops.attention(query, key, torch.zeros(batch, heads, 5, values), mask)
+    assert out.shape == (batch, heads, queries, values)
+    (grad,) = torch.autograd.grad(out.sum(), mask)
+    assert torch.equal(grad, torch.zeros(queries, 5))
+
+
 @each_isa
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("size", [1.0, 1e-5])
