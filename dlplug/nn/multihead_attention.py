@@ -11,6 +11,8 @@ class MultiheadAttention(FusedMultihead, torch.nn.MultiheadAttention):
     heads = softmax(q k^T / sqrt(embed_dim / num_heads)) v of each head's share of the projections;
     output = projection of the heads side by side. When the weights are asked for
     (``need_weights``, torch's default) they must exist, and PyTorch's own code computes them.
+    One difference: without weights and with the hint ``is_causal``, torch drops ``attn_mask`` and
+    hides what ``add_bias_kv`` and ``add_zero_attn`` append; here it stays visible, as with weights.
 
     Args:
         embed_dim: Width E of the model, the input and the output.
