@@ -12,6 +12,7 @@ from dlplug.data.outside_inputs import read_array
 from dlplug.data.records import Records
 from dlplug.errors import ConfigError
 from dlplug.run.parts import name_of
+from dlplug.tasks.task import Task
 
 if TYPE_CHECKING:
     from dlplug.config.experiment import Experiment
@@ -45,9 +46,16 @@ class Inputs(lightning.LightningDataModule):
             world_size=self.trainer.world_size,
         )
 
-    def on_before_batch_transfer(self, batch: Any, dataloader_idx: int) -> tuple[Any, Any]:
-        """Inputs and targets, None but of `Records`: two inputs would pass for such a pair."""
-        return batch if isinstance(self.loader.dataset, Records) else (batch, None)
+    def on_before_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
+        """Of a `Task`, inputs and targets: two inputs would pass for such a pair.
+
+        None for targets, but of `Records`. Any other LightningModule gets the inputs alone, which
+        Lightning's own ``predict_step`` gives to ``forward``.
+        """
+        is_pair = isinstance(self.loader.dataset, Records)
+        if not isinstance(self.trainer.lightning_module, Task):
+            return batch[0] if is_pair else batch
+        return batch if is_pair else (batch, None)
 
 
 def input_loader(experiment: "Experiment", path: Path) -> DataLoader:

@@ -9,7 +9,7 @@ from torch.nn.functional import cross_entropy
 from torch.utils.data import DataLoader
 
 from dlplug.data.loader import as_is, evaluation_loader
-from dlplug.data.records import ArrayRecords
+from dlplug.data.records import ArrayRecords, Records
 from dlplug.data.text.jsonl import JSONL
 from dlplug.run.prediction_inputs import Inputs
 from dlplug.run.quiet import quiet
@@ -49,6 +49,21 @@ def test_one_input_is_one_input():
     for inputs in (scores, {"first": scores - 1, "second": torch.ones(3, 2)}):
         found = predicted(Classification(Sum(), cross_entropy), once(ArrayRecords(inputs)))
         torch.testing.assert_close(found, scores.softmax(dim=1))
+
+
+class Alone(lightning.LightningModule):
+    """A task of somebody's own: Lightning's `predict_step` gives each batch to `forward`."""
+
+    def forward(self, inputs):
+        return inputs * 2
+
+
+@pytest.mark.parametrize("of", [once, lambda data: DataLoader(data, 2, collate_fn=as_is)])
+def test_a_module_that_is_no_task_gets_the_inputs_alone(of):
+    """Whether or not the data has targets beside them."""
+    inputs = torch.arange(6.0).reshape(3, 2)
+    for dataset in (ArrayRecords(inputs), Records(inputs, torch.zeros(3))):
+        assert predicted(Alone(), of(dataset)).equal(inputs * 2)
 
 
 class Positions(torch.nn.Module):
