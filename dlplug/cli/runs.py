@@ -123,7 +123,7 @@ def verify(parsed: Parsed, registry: Registry) -> int:
 
 def prune(parsed: Parsed, registry: Registry) -> int:
     """Show, and with ``--yes`` remove, what nobody needs."""
-    from dlplug.run.history import all_runs, removable, remove, summary
+    from dlplug.run.history import all_runs, removable, remove, remove_rests, summary
 
     statuses = tuple(parsed.get("status") or ())
     for status in statuses:
@@ -142,7 +142,10 @@ def prune(parsed: Parsed, registry: Registry) -> int:
         )
     runs = removable(all_runs(_root(parsed), parsed.operand), statuses, keep, days)
     rows = [summary(run) for run in runs]
-    size = sum(map(remove, runs)) if parsed.get("yes") else sum(row["bytes"] for row in rows)
+    size = sum(row["bytes"] for row in rows)
+    if parsed.get("yes"):
+        size = sum(map(remove, runs))
+        remove_rests(_root(parsed))
     if parsed.get("json"):
         print_json({"runs": rows, "bytes": size, "removed": bool(parsed.get("yes"))})
         return 0

@@ -7,14 +7,18 @@ import stat
 import time
 from contextlib import suppress
 from pathlib import Path
+from secrets import token_hex
 from typing import Any
 
 from dlplug.errors import RunError
-from dlplug.run.folder import HELD, Run
+from dlplug.plugin.locks import locked
+from dlplug.run.folder import Run
 from dlplug.storage import manifest
 from dlplug.storage.runs import STATUS
 
 DAMAGED = "damaged"
+# How the name of a folder ends that is being deleted.
+REMOVED = ".removed"
 
 
 def all_runs(root: str | os.PathLike, name: str | None = None) -> list[Run]:
@@ -100,15 +104,20 @@ def remove(run: Run) -> int:
     if not (run.path / STATUS).is_file():
         raise RunError(f"{run.path} is no run")
     size = _size(run.path)
-    with run.hold():
-        # Last what tells that it is a run: after a kill the rest would be in no list.
-        for path in run.path.iterdir():
-            if path.is_dir() and not path.is_symlink():
-                shutil.rmtree(path)
-            elif path.name not in (STATUS, HELD):
-                path.unlink()
-        shutil.rmtree(run.path)
+    with run.hold(), locked(run.path):
+        # Renamed first: what a kill leaves would be taken for the run.
+        folder = run.path.resolve()  # a link is not followed
+        rest = folder.rename(folder.with_name(f".{run.number}.{token_hex(8)}{REMOVED}"))
+        shutil.rmtree(rest)
     return size
+
+
+def remove_rests(root: str | os.PathLike) -> None:
+    """Delete what removals that were killed have left under ``root``."""
+    for rest in Path(root).glob(f"*/.[0-9]*{REMOVED}"):
+        # Whoever is still removing it is waited for.
+        with suppress(FileNotFoundError), locked(rest):
+            shutil.rmtree(rest)
 
 
 def _status(run: Run) -> dict[str, Any]:

@@ -123,8 +123,8 @@ def test_a_run_that_is_being_trained_is_never_removed(root, capsys):
         assert "big/3" not in names(capsys)
 
 
-def test_a_removal_that_is_killed_can_be_repeated(tmp_path, monkeypatch):
-    """As long as anything of a run is there, so is what tells that it is one."""
+def test_what_a_killed_removal_leaves_is_no_run(tmp_path, monkeypatch, capsys):
+    """Whatever is gone already: the run before it is the one that stays, and the rest goes next."""
     unlink, removed = os.unlink, []
 
     def killed(path, **arguments):
@@ -133,17 +133,31 @@ def test_a_removal_that_is_killed_can_be_repeated(tmp_path, monkeypatch):
         removed.append(Path(path).name)
         unlink(path, **arguments)
 
+    whole = make(tmp_path, "x", days=1)
     for number in range(8):  # in whatever order the file system lists them
-        run = make(tmp_path, "x", accuracy=0.5)
+        run = make(tmp_path, "x", "failed", accuracy=0.5)
         (run.path / f"log{number}.txt").touch()
         with monkeypatch.context() as patch:
             patch.setattr(os, "unlink", killed)
             with pytest.raises(KeyboardInterrupt):
                 history.remove(run)
-        assert len(removed) == 3 and history.all_runs(tmp_path) == [run]
-        history.remove(run)
-        assert not run.path.exists()
+        assert len(removed) == 3 and len(list((tmp_path / "x").iterdir())) == 2
+        assert history.all_runs(tmp_path) == [whole] and Run.find("x", tmp_path) == whole
+        call(tmp_path, "prune", "x")
+        assert len(list((tmp_path / "x").iterdir())) == 2
+        call(tmp_path, "prune", "x", "--yes")
+        assert list((tmp_path / "x").iterdir()) == [whole.path]
         removed.clear()
+    assert capsys.readouterr().out.count("nothing to remove") == 16
+
+
+def test_a_link_to_a_run_is_one(tmp_path):
+    """What it means is removed."""
+    run = make(tmp_path, "elsewhere")
+    (tmp_path / "x").mkdir()
+    (tmp_path / "x" / "1").symlink_to(run.path)
+    history.remove(Run.find("x", tmp_path))
+    assert list((tmp_path / "elsewhere").iterdir()) == [] and history.all_runs(tmp_path) == []
 
 
 def test_looking_writes_nothing(root, capsys):
