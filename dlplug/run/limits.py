@@ -38,7 +38,7 @@ def check_limits(
             key = "trainer.overfit_batches" if overfits else f"trainer.limit_{stage}_batches"
             for length in _lengths(experiment.datamodule, stage):
                 _check_known(experiment, key, limit, stage, length)
-                if int(limit * length) < 1:
+                if length and int(limit * length) < 1:  # a split may be empty by intent
                     raise InvalidValueError(
                         f"{key} = {limit} of {length} {STAGES[stage]} batches is not one",
                         where=f"{experiment.where(key)}, {key}",

@@ -66,6 +66,14 @@ def test_a_time_fits_every_epoch():
     check(SimpleNamespace(datamodule=Stream()), "val_check_interval", "00:00:00:01")
 
 
+def test_a_split_may_be_empty(tmp_path, experiment):
+    """Of no batches, a share is none."""
+    shares = [(f"trainer.limit_{stage}_batches", "0.5") for stage in ("val", "test")]
+    empty = [(f"data.{split}_fraction", "0") for split in ("validation", "test")]
+    made = experiment(*shares, *empty, ("trainer.max_epochs", "1"))
+    assert verbs.fit(made, root=tmp_path, progress=False).epochs == 1
+
+
 class Endless(IterableDataset):
     """Does not know its length."""
 
