@@ -5,6 +5,7 @@ from types import SimpleNamespace
 import lightning
 import pytest
 from torch.utils.data import DataLoader, IterableDataset
+from torch.utils.data.distributed import DistributedSampler
 
 from dlplug import config
 from dlplug.errors import InvalidValueError
@@ -88,6 +89,73 @@ class Stream(lightning.LightningDataModule):
         return DataLoader(Endless())
 
 
+class Of40(lightning.LightningDataModule):
+    """Some loader of 40 batches, to train on."""
+
+    def __init__(self, **arguments):
+        super().__init__()
+        self.arguments = arguments
+
+    def train_dataloader(self):
+        return DataLoader(batch_size=1, **self.arguments)
+
+
+class Counted(Endless):
+    """Knows its length."""
+
+    def __len__(self):
+        return 40
+
+
+TWO = {"devices": 2, "strategy": "ddp"}
+
+
+def test_each_process_has_its_share(experiment):
+    """Whoever divides the batches, Lightning or the data module."""
+    ours = experiment()
+    ours.datamodule.setup("fit")
+    other = SimpleNamespace(datamodule=Of40(dataset=range(40)), where=lambda key: "a.yaml, line 3")
+    for made in (ours, other):
+        check(made, "val_check_interval", 20, **TWO)
+        with pytest.raises(InvalidValueError, match="an epoch has 20 in each process"):
+            check(made, "val_check_interval", 21, **TWO)
+        with pytest.raises(InvalidValueError, match=r"0\.04 of 20 training batches in each"):
+            check(made, "limit_train_batches", 0.04, **TWO)
+
+
+@pytest.mark.parametrize(
+    ("loader", "options"),
+    [
+        ({"dataset": Counted()}, {}),
+        ({"dataset": range(40)}, {"use_distributed_sampler": False}),
+        ({"dataset": range(80), "sampler": DistributedSampler(range(80), 2, 0)}, {}),
+    ],
+    ids=["a stream", "nobody is to", "somebody has"],
+)
+def test_what_nobody_divides_is_whole(loader, options):
+    """Each process has all the batches that the loader knows of."""
+    made = SimpleNamespace(datamodule=Of40(**loader), where=lambda key: "a.yaml, line 3")
+    check(made, "val_check_interval", 40, **TWO, **options)
+    with pytest.raises(InvalidValueError, match="an epoch has 40 in each process"):
+        check(made, "val_check_interval", 41, **TWO, **options)
+
+
+class Needy(lightning.LightningDataModule):
+    """Asks the Trainer, of which there is none yet."""
+
+    def train_dataloader(self):
+        return DataLoader(range(40), self.trainer.world_size)
+
+
+@pytest.mark.parametrize("name", ["limit_train_batches", "val_check_interval"])
+def test_a_loader_that_needs_the_trainer_is_left_to_it(name):
+    """Nothing of it is known yet."""
+    made = SimpleNamespace(datamodule=Needy())
+    with pytest.raises(AttributeError, match="world_size"):
+        made.datamodule.train_dataloader()
+    check(made, name, 0.5)
+
+
 @pytest.mark.parametrize("name", ["limit_train_batches", "val_check_interval"])
 def test_a_share_of_what_nobody_knows(name):
     """A number of batches is taken."""
@@ -98,7 +166,8 @@ def test_a_share_of_what_nobody_knows(name):
     assert error.value.fix == f"give a number of batches: --trainer.{name} 100"
 
 
-def check(experiment, name, value):
+def check(experiment, name, value, **options):
     with quiet():
         arguments = {"accelerator": "cpu", "logger": False, "enable_checkpointing": False}
-        check_limits(experiment, lightning.Trainer(**arguments, **{name: value}))
+        trainer = lightning.Trainer(**arguments, **options, **{name: value})
+        check_limits(experiment, trainer, ("train",))
