@@ -86,7 +86,7 @@ def check_overfit(
         with untouched(trial.task):
             before = [p.detach().clone() for p in trial.task.parameters()]
             trial.fit(
-                trial.trainer(steps, [watch], accumulate_grad_batches=1, limit_train_batches=1.0),
+                trial.trainer(steps, [watch], accumulate_grad_batches=1),
                 [batch] * ROUND,
             )
             reasons = [] if watch.is_learned else find_reasons(trial, batch, watch, before)

@@ -29,6 +29,7 @@ TRIAL = {
     "max_time": None,
     "fast_dev_run": False,
     "overfit_batches": 0.0,
+    "limit_train_batches": 1.0,
     "limit_val_batches": 0,
     "num_sanity_val_steps": 0,
     "val_check_interval": 1.0,

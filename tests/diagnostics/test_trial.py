@@ -33,6 +33,16 @@ def test_the_schedule_is_left_out(experiment):
     assert {group["lr"] for group in trainer.optimizers[0].param_groups} == {0.01}
 
 
+def test_its_own_end_counts(experiment):
+    """Whatever ends an epoch or the training of the config: no batch of 40 is left there."""
+    limits = (("trainer.limit_train_batches", "0.01"), ("trainer.max_epochs", "0"))
+    with quiet():
+        trial = Trial(experiment(*limits))
+        trainer = trial.trainer(3)
+        trial.fit(trainer)
+    assert trainer.global_step == 3 and trainer.num_training_batches == 40
+
+
 def test_a_batch_can_be_cut():
     """In tensors, tuples and mappings."""
     batch = ({"a": torch.zeros(5, 2), "b": (torch.zeros(5),)}, torch.zeros(5))
