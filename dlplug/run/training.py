@@ -13,7 +13,7 @@ from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 from dlplug.callbacks.checkpoint import Checkpoint
 from dlplug.callbacks.heartbeat import heartbeat_of, watched
-from dlplug.callbacks.implicit.termination import Termination
+from dlplug.callbacks.implicit.termination import Termination, left_on_sigterm
 from dlplug.data.quarantine import quarantine_of
 from dlplug.errors import DlplugError, StorageError
 from dlplug.loggers.metrics_file import MetricsFile
@@ -112,7 +112,7 @@ class Training:
 
     def __call__(self) -> Result:
         """Train, test, draw; the run folder says how it ended, whatever happens."""
-        with self.held:
+        with self.held, left_on_sigterm():
             try:
                 with watched(self.trainer):
                     self._fit()
@@ -178,7 +178,8 @@ class Training:
         except SIGTERMException as error:
             raise self._told_to_end() from error
         except SystemExit as error:
-            # How Lightning ends after Ctrl-C.
+            if error.code != 1:  # how Lightning ends after Ctrl-C
+                raise
             raise KeyboardInterrupt from error
         if self.termination.is_late:
             raise self._told_to_end()

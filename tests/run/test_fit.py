@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -192,6 +193,21 @@ def test_a_failure_is_recorded(tmp_path, experiment):
         fit(tiny, tmp_path)
     status = Run.find("tiny", tmp_path).status
     assert status["status"] == "failed" and status["finished"] is not None
+
+
+@pytest.mark.parametrize("name", ["fill_run", "_draw"])
+def test_sigterm_around_the_training_is_recorded(tmp_path, experiment, monkeypatch, name):
+    """While the folder is filled, and after the test; the signal has its old effect afterwards."""
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+    home = {"fill_run": "training", "_draw": "outcome"}[name]
+    monkeypatch.setattr(
+        f"dlplug.run.{home}.{name}", lambda *args: os.kill(os.getpid(), signal.SIGTERM)
+    )
+    with pytest.raises(SystemExit) as end:
+        verbs.fit(experiment(), root=tmp_path, progress=False)
+    assert end.value.code == 143
+    assert Run.find("tiny", tmp_path).status["status"] == "interrupted"
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
 
 
 def test_a_missing_matplotlib_is_said_once(tmp_path, experiment, monkeypatch, capsys):

@@ -4,7 +4,8 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import lightning
@@ -130,31 +131,53 @@ class Termination(Callback):
         # A handler may interrupt a print, so it writes by itself.
         os.write(sys.__stderr__.fileno(), NOTICE.format(self.received.name).encode())
 
-    def _leave(self, signum: int, frame: Any) -> None:
-        raise SystemExit(128 + signum)
-
     def _listen_to_leave(self, trainer: lightning.Trainer) -> None:
         """Leave now where Lightning's handler has noted a signal while the loaders were built.
 
         It looks at its note after a test's first batch, and ends with the code of success; in a
         validation or a prediction, never.
         """
-        self._listen(self._leave)
+        self._listen(_leave)
         if trainer.received_sigterm:
-            self._leave(signal.SIGTERM, None)
+            _leave(signal.SIGTERM, None)
 
     def _listen(self, handler: Callable[[int, Any], None]) -> None:
         """Only the main thread may."""
-        if not self._old_handlers and threading.current_thread() is threading.main_thread():
+        if not self._old_handlers and _is_main_thread():
             own = (self._requeue_signal,) if self._requeue_signal is not None else ()
             self._old_handlers = {s: signal.signal(s, handler) for s in (*SIGNALS, *own)}
 
     def _restore(self) -> None:
         for signum, handler in self._old_handlers.items():
             # Else somebody has changed it since.
-            if signal.getsignal(signum) in (self._note, self._leave):
+            if signal.getsignal(signum) in (self._note, _leave):
                 signal.signal(signum, handler)
         self._old_handlers = {}
+
+
+@contextmanager
+def left_on_sigterm() -> Iterator[None]:
+    """Let SIGTERM raise SystemExit, with the code 143, where it would end the process at once.
+
+    For what surrounds the batches after which `Termination` saves: something has to be written of
+    the end there, too.
+    """
+    is_ours = _is_main_thread() and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+    if is_ours:
+        signal.signal(signal.SIGTERM, _leave)
+    try:
+        yield
+    finally:
+        if is_ours:
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+def _leave(signum: int, frame: Any) -> None:
+    raise SystemExit(128 + signum)
+
+
+def _is_main_thread() -> bool:
+    return threading.current_thread() is threading.main_thread()
 
 
 def _requeue_signal(trainer: lightning.Trainer) -> signal.Signals | None:
