@@ -15,7 +15,7 @@ from dlplug.callbacks.checkpoint import Checkpoint
 from dlplug.callbacks.heartbeat import heartbeat_of, watched
 from dlplug.callbacks.implicit.termination import Termination, left_on_sigterm
 from dlplug.data.quarantine import quarantine_of
-from dlplug.errors import DlplugError, StorageError
+from dlplug.errors import DlplugError
 from dlplug.loggers.metrics_file import MetricsFile
 from dlplug.run.callbacks import run_callbacks
 from dlplug.run.continuation import check_continuation
@@ -120,7 +120,7 @@ class Training:
                     result.seconds = round(time.monotonic() - self.started, 3)
             except BaseException as error:
                 is_interruption = isinstance(error, (KeyboardInterrupt, SystemExit))
-                with suppress(StorageError):  # the first error is the one to be told
+                with suppress(DlplugError):  # the first error is the one to be told
                     self._end("interrupted" if is_interruption else "failed")
                 if self.termination.is_requeued and self.trainer.is_global_zero:
                     requeue_job()

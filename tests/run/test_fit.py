@@ -195,6 +195,22 @@ def test_a_failure_is_recorded(tmp_path, experiment):
     assert status["status"] == "failed" and status["finished"] is not None
 
 
+@pytest.mark.parametrize("text", [None, "{"])
+def test_a_failure_is_told_where_it_cannot_be_recorded(tmp_path, experiment, text):
+    """The first error, and not that of a run.json that is gone or damaged by then."""
+
+    class Fail(lightning.Callback):
+        def on_train_batch_end(self, trainer, *args):
+            file = Path(trainer.default_root_dir) / "run.json"
+            file.unlink() if text is None else file.write_text(text)
+            raise ZeroDivisionError
+
+    tiny = experiment()
+    tiny.build_callbacks = lambda: [Fail()]
+    with pytest.raises(ZeroDivisionError):
+        fit(tiny, tmp_path)
+
+
 @pytest.mark.parametrize("name", ["fill_run", "_draw"])
 def test_sigterm_around_the_training_is_recorded(tmp_path, experiment, monkeypatch, name):
     """While the folder is filled, and after the test; the signal has its old effect afterwards."""
