@@ -84,6 +84,12 @@ def state(path):
     return torch.load(path, weights_only=True)
 
 
+def rows(path):
+    """What was logged, but for when."""
+    found = read_metrics(Run(path).metrics)
+    return [{name: value for name, value in row.items() if name != "time"} for row in found]
+
+
 def assert_same(first, second):
     """Weights, optimizer, scheduler and random states, bit by bit."""
     for key in ("state_dict", "optimizer_states", "lr_schedulers", "ema"):
@@ -160,11 +166,6 @@ def test_mid_epoch_checkpoints_by_steps(tmp_path, experiment, num_workers):
 def test_a_resumed_training_logs_the_same_rows(tmp_path, experiment, more, step):
     """Those of every second step, under the steps that they are of."""
     overrides = (("trainer.log_every_n_steps", "2"), *more)
-
-    def rows(path):
-        found = read_metrics(Run(path).metrics)
-        return [{name: value for name, value in row.items() if name != "time"} for row in found]
-
     whole = fit(experiment(*overrides), tmp_path / "whole").run
     with pytest.raises(SystemExit):
         fit(experiment(*overrides), tmp_path / "parts", Interrupt(step, terminate))
@@ -301,6 +302,28 @@ def test_a_run_that_ended_in_its_test_is_tested(tmp_path, experiment):
     assert run.status["tests"] == 0 and state(run.last)["global_step"] == 5
     assert fit(experiment(*steps), tmp_path, resume="auto").tests == 1
     assert state(run.last)["global_step"] == 5
+
+
+@pytest.mark.parametrize(
+    ("more", "callback"),
+    [
+        ((), Interrupt(11, terminate)),
+        ((), FailInTest()),
+        ((("trainer.accumulate_grad_batches", "2"),), FailInTest()),
+    ],
+    ids=["told in the last step", "in the test", "in the test, accumulated"],
+)
+def test_a_test_after_a_resume_is_of_the_last_step(tmp_path, experiment, more, callback):
+    """Also where an epoch is cut, and no step is left that would count."""
+    overrides = (("trainer.max_steps", "11"), ("trainer.max_epochs", "-1"), *more)
+    whole = fit(experiment(*overrides), tmp_path / "whole").run
+    with pytest.raises((SystemExit, RuntimeError)):
+        fit(experiment(*overrides), tmp_path / "parts", callback)
+    run = Run.find("tiny", tmp_path / "parts")
+    assert state(run.last)["global_step"] == 11 and run.status["tests"] == 0
+    fit(experiment(*overrides), tmp_path / "parts", resume="auto")
+    assert rows(run.path) == rows(whole)
+    assert rows(whole)[-1]["step"] == 11 and "test_loss" in rows(whole)[-1]
 
 
 def test_what_comes_at_the_end_comes_after_a_resume(tmp_path, experiment):

@@ -58,8 +58,7 @@ class MetricState(Callback):
 
     def on_train_batch_start(self, trainer, pl_module, batch, batch_idx) -> None:
         """Log under the number of the step, whatever Lightning has counted since the last one."""
-        if self._stepped is not None:
-            trainer.fit_loop.epoch_loop._batches_that_stepped = self._stepped
+        self._count_as_stepped(trainer)
 
     def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx) -> None:
         """Add what was logged as numbers before: Lightning makes a place for it at the first."""
@@ -68,9 +67,17 @@ class MetricState(Callback):
         for key in self._sums.keys() & loop._results.keys():
             _combine(loop._results[key], self._sums.pop(key))
 
+    def on_train_end(self, trainer, pl_module) -> None:
+        """The test is logged under the last step, also where no batch was left after a resume."""
+        self._count_as_stepped(trainer)
+
     def on_train_epoch_end(self, trainer, pl_module) -> None:
         """What has not been logged again is of an epoch that is over."""
         self._sums = {}
+
+    def _count_as_stepped(self, trainer: lightning.Trainer) -> None:
+        if self._stepped is not None:
+            trainer.fit_loop.epoch_loop._batches_that_stepped = self._stepped
 
 
 def pending_row(trainer: lightning.Trainer) -> dict[str, Any] | None:
