@@ -41,6 +41,7 @@ def check_continuation(
     run: Run | None,
     max_epochs: int | None,
     max_steps: int = -1,
+    min_epochs: int | None = None,
 ) -> None:
     """The checkpoint fits what is to go on from it.
 
@@ -52,6 +53,7 @@ def check_continuation(
         run: That goes on; None for a new one from the checkpoint.
         max_epochs: Of the whole training; None or -1 for no end.
         max_steps: Of the whole training, optimizer steps; -1 for no end.
+        min_epochs: Of the whole training, before which nothing stops it; None for none.
     Raises:
         DlplugError: it is damaged, or does not fit.
     """
@@ -65,7 +67,7 @@ def check_continuation(
         check_loss(content, record, checkpoint)
         check_seed(content, experiment.seed, checkpoint)
     check_not_done(run, checkpoint, content, max_epochs, max_steps)
-    check_not_stopped(run, checkpoint, content, callbacks)
+    check_not_stopped(run, checkpoint, content, callbacks, min_epochs)
 
 
 def check_average(content: Mapping[str, Any], callbacks: Sequence[Callback], path: Path) -> None:
@@ -184,10 +186,7 @@ def check_not_done(
         RunError: there are none.
     """
     is_finished = run is not None and run.status["status"] == "finished"
-    # Lightning's "epoch" is that of the last step, whether it is over or not.
-    progress = content.get("loops", {}).get("fit_loop", {}).get("epoch_progress", {})
-    epochs = progress.get("current", {}).get("processed", content.get("epoch", 0))
-    steps = content.get("global_step", 0)
+    epochs, steps = _epochs(content), content.get("global_step", 0)
     for what, count, limit in (("epochs", epochs, max_epochs), ("steps", steps, max_steps)):
         # After its last step, a training that has not finished has still to be tested.
         is_left = run is not None and not is_finished and count == limit
@@ -200,20 +199,33 @@ def check_not_done(
         )
 
 
+def _epochs(content: Mapping[str, Any]) -> int:
+    """Lightning's "epoch" is that of the last step, whether it is over or not."""
+    progress = content.get("loops", {}).get("fit_loop", {}).get("epoch_progress", {})
+    return progress.get("current", {}).get("processed", content.get("epoch", 0))
+
+
 def check_not_stopped(
-    run: Run | None, checkpoint: Path, content: Mapping[str, Any], callbacks: Sequence[Callback]
+    run: Run | None,
+    checkpoint: Path,
+    content: Mapping[str, Any],
+    callbacks: Sequence[Callback],
+    min_epochs: int | None = None,
 ) -> None:
-    """A training that was stopped goes on only to be tested, or with more patience.
+    """A training that was stopped goes on only to be tested, or with more patience or min_epochs.
 
     Args:
         run: That goes on; None for a new one from the checkpoint.
         checkpoint: Where it goes on.
         content: Of the checkpoint.
         callbacks: Of the training.
+        min_epochs: Of the whole training, before which nothing stops it; None for none.
     Raises:
         RunError: it has been tested, or is another one's, and would be stopped at once.
     """
-    if run is not None and run.status["status"] != "finished":
+    epochs = _epochs(content)
+    is_to_be_tested = run is not None and run.status["status"] != "finished"
+    if is_to_be_tested or epochs < (min_epochs or 0):
         return
     for callback in callbacks:
         if not isinstance(callback, EarlyStopping):
@@ -223,6 +235,7 @@ def check_not_stopped(
             raise RunError(
                 f"{checkpoint} is of a training that early_stopping has ended by"
                 f" {callback.monitor}",
-                fix="to train longer, take early_stopping out of the callbacks, or raise its"
-                f" patience above {state['patience']} unless {callback.monitor} was not finite",
+                fix="to train longer, take early_stopping out of the callbacks, raise"
+                f" trainer.min_epochs above {epochs}, or raise its patience above"
+                f" {state['patience']} unless {callback.monitor} was not finite",
             )

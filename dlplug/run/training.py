@@ -104,7 +104,8 @@ class Training:
             enable_progress_bar=progress,
         )
         if checkpoint is not None:
-            ends = (self.trainer.max_epochs, self.trainer.max_steps)
+            loop = self.trainer.fit_loop
+            ends = (loop.max_epochs, loop.max_steps, loop.min_epochs)
             check_continuation(checkpoint, experiment, self.task, callbacks, continued, *ends)
         check_limits(experiment, self.trainer)
         sides = [f"{slot} {name_of(experiment, slot)}" for slot in ("architecture", "data")]

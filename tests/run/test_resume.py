@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 
 import lightning
@@ -371,17 +372,24 @@ def test_a_stopped_run_does_not_train_on(tmp_path, experiment, callback, error, 
 
 
 def test_a_run_that_was_stopped_is_finished_too(tmp_path, experiment):
-    """With more patience there is something to train."""
+    """With more patience, or more epochs that nothing stops, there is something to train."""
 
-    def patience(number):
+    def patience(number, *more):
         callback = f"[{{name: early_stopping, patience: {number}, min_delta: 10.0}}]"
-        return experiment(FOUR_EPOCHS, ("callbacks", callback))
+        return experiment(FOUR_EPOCHS, ("callbacks", callback), *more)
 
     first = Run(fit(patience(1), tmp_path).run)
     for arguments in ({"resume": "tiny"}, {"ckpt_path": first.last}):
         with pytest.raises(RunError, match="early_stopping has ended by val_loss") as error:
             fit(patience(1), tmp_path, **arguments)
         assert "raise its patience above 1" in error.value.fix
+        assert "raise trainer.min_epochs above 2" in error.value.fix
+    at_least = ("trainer.min_epochs", "3")
+    assert fit(patience(1, at_least), tmp_path, ckpt_path=first.last).epochs == 3
+    with pytest.raises(RunError, match="early_stopping has ended"):
+        fit(patience(1, at_least), tmp_path, resume="tiny")
+    assert fit(patience(1, ("trainer.min_epochs", "4")), tmp_path, resume="tiny").epochs == 4
+    shutil.rmtree(Run.find("tiny", tmp_path).path)
     assert first.status["tests"] == 1
     assert fit(patience(2), tmp_path, resume="tiny").epochs == 3
     with pytest.raises(RunError, match="raise its patience above 2"):
