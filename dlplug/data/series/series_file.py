@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from string import whitespace
 
 import numpy as np
 
@@ -14,6 +15,7 @@ from dlplug.errors import DataError
 
 # Between two commas or tabs there is a cell, even with nothing in it; blanks are one divider.
 DIVIDER = re.compile(r"[^\S\t]*[,\t][^\S\t]*|[^\S\t]+")
+DIVIDERS = f",{whitespace}"
 
 
 @dataclass(frozen=True)
@@ -37,7 +39,8 @@ def read_series(path: Path, bad: BadRows | None = None) -> list[Series]:
     ``.ts``: after a header and the line ``@data``, one series in each line: channels divided by
     ``:``, values by ``,``, and the class last. ``.txt``, ``.tsv``, ``.csv``: one series of one
     channel in each line, its class first, divided by commas, tabs or blanks. A cell with nothing in
-    it, such as between two commas, is a missing value.
+    it, such as between two commas, is a missing value; at the end of a line it is none, so that
+    series of several lengths may be padded by such cells.
 
     Args:
         path: The file.
@@ -100,8 +103,8 @@ def _ts(path: Path) -> Iterator[tuple[list[str], str | None, int]]:
 
 def _rows(path: Path) -> Iterator[tuple[list[str], str, int]]:
     for number, line in enumerate(read_text(path).splitlines(), 1):
-        if line.strip():
-            label, *words = DIVIDER.split(line.strip(" "))
+        if line := line.rstrip(DIVIDERS):
+            label, *words = DIVIDER.split(line.lstrip(" "))
             # UCR's files write the class as a number, and some of them as 1.0000000e+00.
             yield [",".join(words)], _plain(label), number
 

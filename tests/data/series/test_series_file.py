@@ -34,14 +34,24 @@ def test_rows_begin_with_the_class(tmp_path, line):
 
 
 @pytest.mark.parametrize(
-    "line", ["1,0.5,,0.7,", "1, 0.5, , 0.7, ", "1\t0.5\t\t0.7\t", " 1 0.5,,0.7,"]
+    "line", ["1,0.5,,0.7", "1, 0.5, , 0.7", "1\t0.5\t\t0.7", " 1 0.5,,0.7", "1,0.5,,0.7,,, "]
 )
 def test_a_cell_with_nothing_in_it_is_a_missing_value(tmp_path, line):
     """Those behind it stay where they are."""
     (tmp_path / "x.csv").write_text(line + "\n")
     (one,) = read_series(tmp_path / "x.csv")
-    np.testing.assert_array_equal(one.values[:, 0], np.float32([0.5, np.nan, 0.7, np.nan]))
+    np.testing.assert_array_equal(one.values[:, 0], np.float32([0.5, np.nan, 0.7]))
     assert one.label == "1"
+
+
+@pytest.mark.parametrize("end", [",", "\t", ", ", " ,\t, "])
+def test_cells_with_nothing_in_them_may_end_a_line(tmp_path, end):
+    """As a spreadsheet pads series of several lengths, and lines that hold nothing."""
+    lines = ["1,0.5,0.7", f"2,0.5{end}{end}", f"1,0.5,0.7{end}", end * 3]
+    (tmp_path / "x.csv").write_text("\n".join(lines) + "\n")
+    series = read_series(tmp_path / "x.csv")
+    assert [(one.label, len(one.values)) for one in series] == [("1", 2), ("2", 1), ("1", 2)]
+    assert all(np.isfinite(one.values).all() for one in series)
 
 
 def test_a_first_cell_with_nothing_in_it_is_no_class(tmp_path):
