@@ -40,8 +40,3 @@ class AccumulationSchedule(GradientAccumulationScheduler):
                 f" {trainer.accumulate_grad_batches} is set as well",
                 fix="leave one of them out",
             )
-
-    def on_train_start(self, trainer, pl_module) -> None:
-        """Accumulate as the epoch says: one that goes on is not started again."""
-        super().on_train_start(trainer, pl_module)
-        trainer.accumulate_grad_batches = self.get_accumulate_grad_batches(trainer.current_epoch)

@@ -14,8 +14,8 @@ from dlplug.errors import InvalidValueError
 class EarlyStopping(lightning_callbacks.EarlyStopping):
     """Stop after ``patience`` validations without an improvement, or at once when not finite.
 
-    What goes on from the checkpoint of a training that was stopped is stopped, too, unless its
-    patience is larger.
+    A run that goes on from the checkpoint of a training that was stopped is stopped, too, unless
+    its patience is larger.
 
     Args:
         monitor: Name of the metric, such as ``val_loss`` or ``val_accuracy``.
@@ -40,22 +40,6 @@ class EarlyStopping(lightning_callbacks.EarlyStopping):
                 " patience must be 1 or more and min_delta 0 or more"
             )
         super().__init__(monitor, min_delta=min_delta, patience=patience, mode=mode)
-
-    def on_load_checkpoint(self, trainer, pl_module, checkpoint: dict[str, Any]) -> None:
-        """Stop again: Lightning 2.6.6 does not save that, and would train one more epoch."""
-        state = checkpoint.get("callbacks", {}).get(self.state_key, {})
-        trainer.should_stop |= has_stopped(state, self.patience)
-
-    def on_train_start(self, trainer, pl_module) -> None:
-        """Take back what stopped a former training, for the checkpoints of one that goes on."""
-        if not trainer.should_stop:
-            self.stopping_reason = EarlyStoppingReason.NOT_STOPPED
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Continue counting; the patience is the config's, which may have been raised since."""
-        patience = self.patience
-        super().load_state_dict(state_dict)
-        self.patience = patience
 
     def _validate_condition_metric(self, logs: dict) -> bool:
         if self.monitor not in logs:

@@ -10,6 +10,7 @@ from dlplug.callbacks.implicit.metric_state import MetricState
 from dlplug.callbacks.implicit.optimizer_dtypes import OptimizerDtypes
 from dlplug.callbacks.implicit.progress import progress_bar
 from dlplug.callbacks.implicit.random_state import RandomState
+from dlplug.callbacks.implicit.resumption import Resumption
 from dlplug.callbacks.implicit.termination import Termination
 from dlplug.callbacks.pretrained import Pretrained
 from dlplug.run.start import RunStart
@@ -36,7 +37,7 @@ def run_callbacks(
     callbacks = [RandomState(), MetricState(), OptimizerDtypes()]
     if not _has(given, FiniteSteps):
         callbacks.append(FiniteSteps())
-    callbacks += [*given, termination]
+    callbacks += [*given, Resumption(), termination]
     # Lightning's trial run writes nothing, so it gets no folder.
     if not arguments.get("fast_dev_run"):
         callbacks.insert(0, start)

@@ -4,10 +4,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.callbacks import Callback, EarlyStopping
 from torch import nn
 
-from dlplug.callbacks.early_stopping import EarlyStopping, has_stopped
+from dlplug.callbacks.early_stopping import has_stopped
 from dlplug.callbacks.ema import EMA
 from dlplug.callbacks.swa import SWA
 from dlplug.errors import CheckpointError, InvalidValueError, RunError
@@ -232,10 +232,12 @@ def check_not_stopped(
             continue
         state = content.get("callbacks", {}).get(callback.state_key, {})
         if has_stopped(state, callback.patience):
+            patience = state["patience"]
+            is_final = has_stopped(state, patience + 1)  # by a threshold, or by what is not finite
             raise RunError(
                 f"{checkpoint} is of a training that early_stopping has ended by"
                 f" {callback.monitor}",
-                fix="to train longer, take early_stopping out of the callbacks, raise"
-                f" trainer.min_epochs above {epochs}, or raise its patience above"
-                f" {state['patience']} unless {callback.monitor} was not finite",
+                fix="to train longer, take early_stopping out of the callbacks, or raise"
+                f" trainer.min_epochs above {epochs}"
+                + ("" if is_final else f" or its patience above {patience}"),
             )

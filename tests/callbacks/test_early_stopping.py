@@ -3,12 +3,13 @@
 import lightning
 import pytest
 
-from dlplug.callbacks.checkpoint import Checkpoint
 from dlplug.callbacks.early_stopping import EarlyStopping
 from dlplug.errors import InvalidValueError
 
 
 class SetMetric(lightning.Callback):
+    """Logs `val_score`, one value an epoch."""
+
     def __init__(self, values):
         self.values = values
 
@@ -40,50 +41,6 @@ def test_a_misspelt_metric_is_named(task, fit):
     with pytest.raises(InvalidValueError, match="monitor = 'val_los' is not logged") as error:
         fit(task(), EarlyStopping(monitor="val_los"))
     assert "did you mean 'val_loss'" in str(error.value)
-
-
-def test_a_raised_patience_counts_after_a_resume(task, fit):
-    """Lightning alone would take the old patience from the checkpoint."""
-    keep = Checkpoint(monitor="val_score")
-    values = SetMetric([1.0] * 9)
-    fit(task(), values, EarlyStopping("val_score", patience=2), keep, max_epochs=9)
-    patient = EarlyStopping("val_score", patience=4)
-    trainer = fit(
-        task(),
-        values,
-        patient,
-        Checkpoint("val_score"),
-        max_epochs=9,
-        ckpt_path=keep.last_model_path,
-    )
-    assert trainer.current_epoch == 5
-
-
-@pytest.mark.parametrize("second", [2.0, float("nan")], ids=["worse", "NaN"])
-def test_the_least_number_of_epochs_holds_after_a_resume(task, fit, second):
-    """Told to stop after the second epoch, it ends after the fourth, although the third is best."""
-    values = SetMetric([1.0, second, 0.5, 0.4, 0.3, 0.2])
-
-    def trained(epochs, **arguments):
-        keep = Checkpoint("val_score")
-        stopping = EarlyStopping("val_score", patience=1)
-        trainer = fit(task(), values, stopping, keep, max_epochs=epochs, min_epochs=4, **arguments)
-        return trainer.current_epoch, keep.last_model_path
-
-    assert trained(6)[0] == 4
-    assert trained(6, ckpt_path=trained(3)[1])[0] == 4
-
-
-def test_a_second_training_is_not_stopped_by_the_first(task, fit):
-    """Only a checkpoint tells that a training was stopped; nor does one of the second say so."""
-    stopping = EarlyStopping("val_score", patience=1)
-    assert fit(task(), SetMetric([1.0, 1.0, 1.0]), stopping, max_epochs=3).current_epoch == 2
-    keep = Checkpoint("val_score")
-    better = SetMetric([0.5, 0.4, 0.3, 0.2])
-    assert fit(task(), better, stopping, keep, max_epochs=2).current_epoch == 2
-    path = keep.last_model_path
-    resumed = fit(task(), better, EarlyStopping("val_score", 1), max_epochs=4, ckpt_path=path)
-    assert resumed.current_epoch == 4
 
 
 @pytest.mark.parametrize("arguments", [{"mode": "best"}, {"patience": 0}, {"min_delta": -1.0}])

@@ -9,7 +9,9 @@ from dlplug.callbacks.pretrained import Pretrained
 from dlplug.run.callbacks import run_callbacks
 from dlplug.run.start import RunStart
 
-OWN = "RunStart RandomState MetricState OptimizerDtypes FiniteSteps Termination Checkpoint"
+OWN = (
+    "RunStart RandomState MetricState OptimizerDtypes FiniteSteps Resumption Termination Checkpoint"
+)
 
 
 @pytest.fixture

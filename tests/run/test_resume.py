@@ -176,9 +176,18 @@ def test_a_resumed_training_logs_the_same_rows(tmp_path, experiment, more, step)
     assert rows(run.path) == rows(whole)
 
 
-def test_a_schedule_of_accumulation_holds_within_an_epoch(tmp_path, experiment):
+@pytest.mark.parametrize(
+    "callback",
+    [
+        "name: accumulation_schedule, schedule: {1: 3}",
+        "class_path: lightning.pytorch.callbacks.GradientAccumulationScheduler,"
+        " init_args: {scheduling: {1: 3}}",
+    ],
+    ids=["dlplug", "Lightning"],
+)
+def test_a_schedule_of_accumulation_holds_within_an_epoch(tmp_path, experiment, callback):
     """Killed after three of eight batches, which made one step, the epoch takes two more."""
-    schedule = ("callbacks", "[{name: accumulation_schedule, schedule: {1: 3}}]")
+    schedule = ("callbacks", f"[{{{callback}}}]")
     whole = fit(experiment(schedule), tmp_path / "whole")
     with pytest.raises(SystemExit):
         fit(experiment(schedule), tmp_path / "parts", Interrupt(9, terminate))
@@ -349,6 +358,14 @@ def test_what_comes_at_the_end_comes_after_a_resume(tmp_path, experiment):
     assert all((run.path / name).exists() for name in written)
 
 
+STOPPING = {
+    "dlplug": "{{name: early_stopping, patience: {}, min_delta: 10.0}}",
+    "Lightning": "{{class_path: lightning.pytorch.callbacks.EarlyStopping,"
+    " init_args: {{monitor: val_loss, patience: {}, min_delta: 10.0}}}}",
+}
+
+
+@pytest.mark.parametrize("whose", STOPPING)
 @pytest.mark.parametrize(
     ("callback", "error", "more", "step"),
     [
@@ -358,9 +375,9 @@ def test_what_comes_at_the_end_comes_after_a_resume(tmp_path, experiment):
     ],
     ids=["in the last validation", "in one within an epoch", "in the test"],
 )
-def test_a_stopped_run_does_not_train_on(tmp_path, experiment, callback, error, more, step):
+def test_a_stopped_run_does_not_train_on(tmp_path, experiment, whose, callback, error, more, step):
     """The second validation stops it; after an interruption there is the test to come."""
-    stopping = ("callbacks", "[{name: early_stopping, patience: 1, min_delta: 10.0}]")
+    stopping = ("callbacks", f"[{STOPPING[whose].format(1)}]")
     overrides = (FOUR_EPOCHS, stopping, *more)
     whole = fit(experiment(*overrides), tmp_path / "whole")
     with pytest.raises(error):
@@ -371,18 +388,19 @@ def test_a_stopped_run_does_not_train_on(tmp_path, experiment, callback, error, 
     assert_same(state(Run(whole.run).last), state(run.last))
 
 
-def test_a_run_that_was_stopped_is_finished_too(tmp_path, experiment):
+@pytest.mark.parametrize("whose", STOPPING)
+def test_a_run_that_was_stopped_is_finished_too(tmp_path, experiment, whose):
     """With more patience, or more epochs that nothing stops, there is something to train."""
 
     def patience(number, *more):
-        callback = f"[{{name: early_stopping, patience: {number}, min_delta: 10.0}}]"
-        return experiment(FOUR_EPOCHS, ("callbacks", callback), *more)
+        callback = ("callbacks", f"[{STOPPING[whose].format(number)}]")
+        return experiment(FOUR_EPOCHS, callback, *more)
 
     first = Run(fit(patience(1), tmp_path).run)
     for arguments in ({"resume": "tiny"}, {"ckpt_path": first.last}):
         with pytest.raises(RunError, match="early_stopping has ended by val_loss") as error:
             fit(patience(1), tmp_path, **arguments)
-        assert "raise its patience above 1" in error.value.fix
+        assert "or its patience above 1" in error.value.fix
         assert "raise trainer.min_epochs above 2" in error.value.fix
     at_least = ("trainer.min_epochs", "3")
     assert fit(patience(1, at_least), tmp_path, ckpt_path=first.last).epochs == 3
@@ -392,9 +410,19 @@ def test_a_run_that_was_stopped_is_finished_too(tmp_path, experiment):
     shutil.rmtree(Run.find("tiny", tmp_path).path)
     assert first.status["tests"] == 1
     assert fit(patience(2), tmp_path, resume="tiny").epochs == 3
-    with pytest.raises(RunError, match="raise its patience above 2"):
+    with pytest.raises(RunError, match="or its patience above 2"):
         fit(patience(2), tmp_path, resume="tiny")
     assert fit(experiment(FOUR_EPOCHS), tmp_path, resume="tiny").epochs == 4
+
+
+def test_patience_is_no_way_past_a_threshold(tmp_path, experiment):
+    """So the error does not advise it."""
+    values = "init_args: {monitor: val_loss, stopping_threshold: 100.0}"
+    callback = f"[{{class_path: lightning.pytorch.callbacks.EarlyStopping, {values}}}]"
+    assert fit(experiment(FOUR_EPOCHS, ("callbacks", callback)), tmp_path).epochs == 1
+    with pytest.raises(RunError, match="early_stopping has ended by val_loss") as error:
+        fit(experiment(FOUR_EPOCHS, ("callbacks", callback)), tmp_path, resume="tiny")
+    assert "trainer.min_epochs" in error.value.fix and "patience" not in error.value.fix
 
 
 def test_what_changed_since_is_kept_beside_the_original(tmp_path, experiment):
