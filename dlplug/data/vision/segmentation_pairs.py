@@ -14,7 +14,7 @@ from torch.utils.data import Dataset
 from dlplug.data.division import WAYS
 from dlplug.data.path_keys import check_pattern, file_keys
 from dlplug.data.paths import resolve_path
-from dlplug.data.spec import DataSpec
+from dlplug.data.spec import ARGUMENTS, DataSpec
 from dlplug.data.split import SPLITS
 from dlplug.data.split_data import SplitData
 from dlplug.data.vision.image_records import ImageInputs, channel_statistics
@@ -144,13 +144,15 @@ class SegmentationPairs(SplitData):
         mean, std = channel_statistics(images, self.read, leave_out)
         values = () if self.classes else found_values(pairs, self.ignore, leave_out)
         classes = self.classes or {str(value): value for value in values}
+        learned = self.preparation(mean=mean, std=std, values=list(classes.values()))
+        learned[ARGUMENTS]["classes"] = dict(classes)  # those found, too, are compared with later
         channels = 1 if self.greyscale else 3
         self._spec = DataSpec(
             in_channels=channels,
             image_size=self.size,
             num_classes=len(classes),
             class_names=tuple(classes),
-            preparation=self.preparation(mean=mean, std=std, values=list(classes.values())),
+            preparation=learned,
         )
 
 

@@ -96,6 +96,19 @@ def test_arguments_that_say_something_else_are_refused(root, arguments, message)
     assert named.data_spec.class_names == ("a", "b")
 
 
+def test_classes_that_were_found_are_compared_too(root):
+    """Their values, where the names are the same."""
+    spec = pairs(root, image_size=(40, 60)).data_spec
+    spec = type(spec).from_dict(spec.to_dict())
+
+    def adopt(**classes):
+        SegmentationPairs("other", "other", classes=classes, image_size=(40, 60)).adopt(spec)
+
+    adopt(**{"0": 0, "255": 255})
+    with pytest.raises(InvalidValueError, match="'0': 255, '255': 0} by its arguments"):
+        adopt(**{"0": 255, "255": 0})
+
+
 def broken_mask(root):
     Image.new("L", (60, 41)).save(root / "masks/03.png")
 
