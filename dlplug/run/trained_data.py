@@ -115,7 +115,8 @@ def check_split(
         problem,
         where=str(path),
         known=differences(theirs, ours, others)
-        or "the config is the same: records were added, removed, moved or edited",
+        or "the config is the same: records were added, removed, moved or edited"
+        + _filled(known, data),
         fix=("leave it as it was" if others else "bring the records back as they were")
         + f"; {elsewhere}--any_split takes this all the same",
     )
@@ -155,6 +156,14 @@ def _problem(verb: str, split: str, known: Mapping[str, Any], data: Mapping[str,
         f"the {split} split is not the one of the training ({here} records here, {there}"
         f" there{others}): {reason}"
     )
+
+
+def _filled(known: Mapping[str, Any], data: Mapping[str, Any]) -> str:
+    """What else may be the reason where a split was empty."""
+    filled = [split for split in SPLITS if _count(split, known) == 0 and _count(split, data)]
+    if not filled:
+        return ""
+    return f", or an earlier version divided them, which left {filled[0]} empty for small classes"
 
 
 def _say(text: str) -> None:

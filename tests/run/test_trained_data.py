@@ -22,6 +22,7 @@ architecture: {{name: mlp, hidden: [4]}}
 data: {{name: csv, path: {path}, target: kind, features: [size], batch_size: 32}}
 trainer: {{max_epochs: 1, accelerator: cpu}}
 """
+EDITED = "the config is the same: records were added, removed, moved or edited"
 LONGER = ("trainer.max_epochs", "2")
 
 
@@ -93,12 +94,27 @@ def test_records_that_were_added_are_refused(trained, file, verb):
         " learned from what is in it"
     )
     assert error.value.where == str(trained.best)
-    assert error.value.known.startswith("the config is the same: records were added")
+    assert error.value.known == EDITED
     assert error.value.fix == (
         "bring the records back as they were; other data is known by another data.path;"
         " --any_split takes this all the same"
     )
     assert trained.status["tests"] == tests
+
+
+def test_an_earlier_version_may_have_divided_otherwise(tmp_path, monkeypatch):
+    """It left a split of small classes empty, which takes records of the training now."""
+    rows = "\n".join(f"{i},c{i // 4}" for i in range(80))
+    (tmp_path / "t.csv").write_text(f"size,kind\n{rows}\n")
+    (tmp_path / "tiny.yaml").write_text(CONFIG.format(path=tmp_path / "t.csv"))
+    with monkeypatch.context() as patch, pytest.warns(match="leaves no validation records"):
+        patch.setattr("dlplug.data.split._fill", lambda *arguments: None)
+        run = fitted(tmp_path)
+    evaluate("test", run)
+    with pytest.raises(DataError, match="8 records here, 0 there") as error:
+        evaluate("validate", run)
+    earlier = "an earlier version divided them, which left validation empty for small classes"
+    assert error.value.known == f"{EDITED}, or {earlier}"
 
 
 def test_records_in_another_order_are_refused(trained, file):
