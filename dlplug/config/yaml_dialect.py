@@ -43,7 +43,9 @@ Loader.add_implicit_resolver("tag:yaml.org,2002:null", NULL, ["~", "n", "N", ""]
 def _int(loader, node) -> int:
     text = loader.construct_scalar(node)
     bases = {"0x": 16, "0o": 8}
-    return int(text, bases.get(text[:2], 10))
+    number = int(text, bases.get(text[:2], 10))
+    str(number)  # a ValueError, as int() raises for as many decimal digits: nobody could print it
+    return number
 
 
 def _float(loader, node) -> float:

@@ -180,8 +180,9 @@ def test_replacing_a_list_comes_before_appending():
         assert overridden("{}", *order) == {"callbacks": ["ema", "lr_monitor"]}
 
 
-def test_a_number_beyond_pythons_own_limit():
-    """Python reads 4300 digits; told by its key, without all the digits."""
+@pytest.mark.parametrize("number", ["1" * 5000, "0x" + "f" * 4998, "0o" + "7" * 4998])
+def test_a_number_beyond_pythons_own_limit(number):
+    """Python reads and writes 4300 digits; told by its key, without all the digits."""
     with pytest.raises(InvalidValueError, match=r"^optimizer.lr has a number of 5000 ch") as error:
-        compose([], [("optimizer.lr", "1" * 5000)])
+        compose([], [("optimizer.lr", number)])
     assert len(str(error.value)) < 200
