@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from heapq import heapify, heappop, heappush
+from numbers import Real
 
 from dlplug.config.bound import Bound
 from dlplug.errors import ConfigError, PluginError
@@ -73,13 +74,13 @@ def _wishes(callbacks: Iterable[Bound]) -> list[str]:
     return list(dict.fromkeys(wishes))
 
 
-def _rank(callbacks: Sequence[Bound], index: int) -> tuple[float, int]:
+def _rank(callbacks: Sequence[Bound], index: int) -> tuple[Real, int]:
     return _order(callbacks[index]), index
 
 
-def _order(bound: Bound) -> float:
+def _order(bound: Bound) -> Real:
     order = getattr(bound.target, "order", 0)
-    if not isinstance(order, int | float) or order != order:
+    if not isinstance(order, Real) or order != order:
         raise _refusal(bound, "order", order, "a number")
     return order
 

@@ -82,3 +82,17 @@ def test_an_order_that_the_class_does_not_have(experiment, fake_distribution, wi
     fake_distribution("acme-odd", "1.0", entry_points=lines, modules={"acme_odd": source})
     with pytest.raises(PluginError, match=r"callback 'odd' of acme-odd .* has order = "):
         order(experiment, "[late, odd]")
+
+
+@pytest.mark.parametrize(
+    "wish", ["-3", "-0.5", "np.int64(-3)", "np.float32(-3)", "Fraction(-1, 2)"]
+)
+def test_an_order_may_be_any_number(experiment, fake_distribution, wish):
+    """Of numpy or of the standard library."""
+    source = (
+        "from fractions import Fraction\nimport numpy as np\n"
+        f"from lightning.pytorch import Callback\nclass Soon(Callback):\n    order = {wish}\n"
+    )
+    lines = {"dlplug.callbacks": {"soon": "acme_soon:Soon"}}
+    fake_distribution("acme-soon", "1.0", entry_points=lines, modules={"acme_soon": source})
+    assert order(experiment, "[late, soon]") == ["soon", "late"]
