@@ -28,14 +28,21 @@ class Columns:
         missing: Cells that mean that nothing is known.
         bad: Told of the rows with a bad cell, of which nothing is known then; without it, they are
             errors.
+        is_learned: A training has learned which of them are numbers, so that no fix makes words of
+            one.
     """
 
     def __init__(
-        self, source: Source, missing: Sequence[str] = MISSING, bad: BadRows | None = None
+        self,
+        source: Source,
+        missing: Sequence[str] = MISSING,
+        bad: BadRows | None = None,
+        is_learned: bool = False,
     ):
         self.source = source
         self.missing = list(missing)
         self.bad = bad
+        self.is_learned = is_learned
 
     def refuse(
         self,
@@ -109,7 +116,9 @@ class Columns:
             wrong,
             name,
             lambda row: f"{column[row].as_py()!r} is no finite number",
-            fix=f"correct it, add it to data.missing, or name {name!r} in data.categorical",
+            fix="correct it, or add it to data.missing"
+            if self.is_learned
+            else f"correct it, add it to data.missing, or name {name!r} in data.categorical",
         )
         # What Arrow gives may be its own memory, which cannot be written to.
         return np.array(values)
@@ -141,20 +150,22 @@ class Columns:
         cells = pc.match_substring_regex(pc.utf8_trim_whitespace(cells), THOUSANDS)
         may_be_thousands = pc.all(cells).as_py()
         fraction = "set data.decimal to ',' (of csv)"
-        word = (
-            "set data.target_kind to class where it is one"
-            if is_target
-            else f"name {name!r} in data.categorical"
+        thousands = "write the file without commas where they part thousands"
+        fixes = (
+            [thousands, f"{fraction} where they part fractions"]
+            if may_be_thousands
+            else [fraction, "write the file with a point"]
         )
+        if not self.is_learned:
+            word = "set data.target_kind to class where it is one"
+            fixes.append(word if is_target else f"name {name!r} in data.categorical")
         raise self.source.bad(
             row,
             name,
-            f"{column[row].as_py()!r} is a number with a comma, and would be a word"
+            f"{column[row].as_py()!r} is a number with a comma"
+            + ("" if self.is_learned else ", and would be a word")
             + ("; the comma may part thousands" * may_be_thousands),
-            fix=f"write the file without commas where they part thousands; {fraction} where they"
-            f" part fractions; or {word}"
-            if may_be_thousands
-            else f"{fraction}, write the file with a point, or {word}",
+            fix=", or ".join(fixes),
         )
 
     def _text(self, column: pyarrow.ChunkedArray) -> pyarrow.ChunkedArray:

@@ -154,8 +154,8 @@ class TableData(SplitData):
         from dlplug.data.tables.target import Target, spec_of
 
         bad = source.bad_rows
-        columns = Columns(source, self.missing, bad)
         saved = self.adopted.preparation if self.adopted else None
+        columns = Columns(source, self.missing, bad, is_learned=saved is not None)
         names = self._feature_names(source)
         target = (
             Target.from_dict(saved["target"])
@@ -206,7 +206,7 @@ class TableData(SplitData):
             self.setup("fit")
         source.bad_rows.check(0)
         preparation = Preparation.from_dict(self.data_spec.preparation["features"])
-        columns = Columns(source, self.missing)
+        columns = Columns(source, self.missing, is_learned=True)
         return ArrayRecords(preparation.inputs(columns, self.unknown_categories == "accept"))
 
     def _feature_names(self, source: Source) -> list[str]:

@@ -70,6 +70,17 @@ def test_a_word_among_numbers_is_named(cell):
     assert "data.missing" in str(error.value) and "data.categorical" in str(error.value)
 
 
+@pytest.mark.parametrize("cells", [["0,31", "2,5"], ["17,042"], ["1", "0.31kg"]])
+def test_no_fix_makes_words_of_what_a_training_had_as_numbers(cells):
+    """The run would refuse it."""
+    table = Columns(columns(x=cells).source, is_learned=True)
+    with pytest.raises(DataError, match=r"line [23], column .x.: ") as error:
+        assert not table.is_number("x")  # it is asked first: a comma has an error of its own
+        table.numbers("x")
+    assert "word" not in str(error.value) and "categorical" not in str(error.value)
+    assert error.value.fix
+
+
 def test_typed_columns_of_parquet():
     """Integers, booleans, dates (in days), decimals and dictionaries."""
     days = [datetime.date(1970, 1, 2), None]

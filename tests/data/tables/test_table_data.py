@@ -208,8 +208,12 @@ def test_a_word_is_no_number_of_the_training(files, num_words):
             data.setup("test")
             assert len(data.quarantine) == 1
         else:
-            with pytest.raises(DataError, match=r"line 2, column 'size': '0\.0kg' is no fi"):
+            with pytest.raises(DataError, match=r"line 2, column 'size': '0\.0kg' is no") as error:
                 data.setup("test")
+            assert error.value.fix == "correct it, or add it to data.missing"
+    with pytest.raises(DataError) as error:
+        data.read_input(files / "new.csv")
+    assert error.value.fix == "correct it, or add it to data.missing"
 
 
 def test_numbers_are_words_where_the_training_had_words(files):
