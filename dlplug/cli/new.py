@@ -1,5 +1,6 @@
 """``dlplug new KIND NAME``: a plugin of one's own to start from."""
 
+import shlex
 from functools import partial
 
 from dlplug.cli.answer import print_json
@@ -49,14 +50,15 @@ def write(word: str, parsed: Parsed, registry: Registry) -> None:
     names = checked_names(PLURALS.get(word, word), parsed.operand, registry)
     written = write_distribution(names, parsed.get("path", "."))
     folder = next(path.parent for path in written if path.name == "pyproject.toml")
+    config = folder / f"{names.package}.yaml"
     if parsed.get("json"):
         print_json({"folder": str(folder), "files": [str(path) for path in written]})
         return
     print("\n".join(f"wrote {path}" for path in written))
     print(
         "\nNow:\n"
-        f"  pip install --no-build-isolation -e {folder}\n"
-        f"  python -m dlplug fit --config {folder}/{names.package}.yaml\n"
+        f"  pip install --no-build-isolation -e {shlex.quote(str(folder))}\n"
+        f"  python -m dlplug fit --config {shlex.quote(str(config))}\n"
         f"  python -m dlplug plugins check {names.distribution}"
     )
 

@@ -1,5 +1,7 @@
 """``new``: what is written, what comes next, and errors of names and folders."""
 
+import shlex
+
 import pytest
 
 KINDS = ("architecture", "loss", "callback", "datamodule", "task")
@@ -14,6 +16,14 @@ def test_a_plugin_is_written_and_the_next_commands_are_told(command, tmp_path, k
     assert f"python -m dlplug plugins check acme-{kind}" in done.out
     pyproject = (tmp_path / f"mine/acme-{kind}/pyproject.toml").read_text()
     assert f"acme_{kind} = " in pyproject
+
+
+def test_the_next_commands_can_be_copied(command, tmp_path):
+    """Whatever the folder is called."""
+    told = command("new", "loss", "acme-loss", "--path", "my ü; plugins").out.partition("Now:")[2]
+    words = [word for line in told.splitlines() for word in shlex.split(line)]
+    for path in ("my ü; plugins/acme-loss", "my ü; plugins/acme-loss/acme_loss.yaml"):
+        assert path in words and (tmp_path / path).exists()
 
 
 def test_json_names_the_files(command):
