@@ -6,6 +6,7 @@ Importing this package loads no other library; a command imports what it needs w
 import errno
 import os
 import sys
+from typing import TextIO
 
 from dlplug.errors import ConfigError, DlplugError, StorageError
 
@@ -29,10 +30,11 @@ def main(arguments: list[str] | None = None) -> int:
         Any other exception is a bug and is raised.
     """
     arguments = sys.argv[1:] if arguments is None else list(arguments)
+    _replace_closed()
     try:
         return _exit_code(arguments)
     except BrokenPipeError:  # the reader (`| head`) has gone
-        _drop_output()
+        _drop(sys.stdout)
         return 0
     except OSError as error:
         problem = _problem(error)
@@ -41,7 +43,7 @@ def main(arguments: list[str] | None = None) -> int:
         try:
             sys.stdout.flush()
         except OSError:
-            _drop_output()
+            _drop(sys.stdout)
         return _report(problem, as_json="--json" in arguments and error.errno not in FULL)
 
 
@@ -74,16 +76,32 @@ def _problem(error: OSError) -> DlplugError | None:
     return None
 
 
-def _drop_output() -> None:
+def _replace_closed() -> None:
+    """Let nobody read what goes to a stream that was closed (`>&-`), which is None in Python."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            nobody = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 - until the end
+            setattr(sys, name, nobody)
+            setattr(sys, f"__{name}__", nobody)
+
+
+def _drop(stream: TextIO) -> None:
     """Python would flush once more at exit, and complain."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def _report(error: DlplugError, as_json: bool) -> int:
-    print(f"{type(error).__name__}: {error}", file=sys.stderr)
-    if as_json:
-        import json
+    try:
+        print(f"{type(error).__name__}: {error}", file=sys.stderr)
+    except OSError:  # nobody can be told but by the exit code
+        _drop(sys.stderr)
+    try:
+        if as_json:
+            import json
 
-        fields = {name: getattr(error, name) for name in ("what", "where", "known", "fix")}
-        print(json.dumps({"error": {"type": type(error).__name__, **fields}}), flush=True)
+            fields = {name: getattr(error, name) for name in ("what", "where", "known", "fix")}
+            print(json.dumps({"error": {"type": type(error).__name__, **fields}}))
+        sys.stdout.flush()
+    except BrokenPipeError:
+        _drop(sys.stdout)
     return error.exit_code

@@ -93,6 +93,24 @@ def test_output_that_cannot_be_written_is_no_bug(arguments):
     assert done.returncode == 74
 
 
+@pytest.mark.parametrize(
+    ("line", "code"),
+    [
+        ("fti --json | true", 2),
+        ("fti 2>&1 | true", 2),
+        ("fti 2> /dev/full", 2),
+        ("fti >&- 2>&-", 2),
+        ("fti --json >&-", 2),
+        ("guide >&-", 0),
+    ],
+)
+def test_an_exit_code_does_not_depend_on_who_reads(line, code):
+    """One who has gone, a full disk, nobody at all."""
+    line = f"{sys.executable} -m dlplug {line}; exit ${{PIPESTATUS[0]}}"
+    done = subprocess.run(["bash", "-c", line], capture_output=True, text=True)
+    assert done.returncode == code and "Traceback" not in done.stderr
+
+
 LONG = "x" * 300
 
 
