@@ -5,10 +5,14 @@ Importing this package loads no other library; a command imports what it needs w
 
 import errno
 import os
+import signal
 import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TextIO
 
-from dlplug.errors import ConfigError, DlplugError, StorageError
+from dlplug.errors import ComponentLoadError, ConfigError, DlplugError, StorageError
 
 __all__ = ["main"]
 
@@ -48,19 +52,44 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _exit_code(arguments: list[str]) -> int:
-    from dlplug.cli.dispatch import run
-
+    noted: list[int] = []
     try:
-        code = run(arguments)
-        sys.stdout.flush()
-        return code
+        with _noting_interrupts(noted):
+            from dlplug.cli.dispatch import run
+
+            code = run(arguments)
+            sys.stdout.flush()
+            return code
     except DlplugError as error:
         if _wants_traceback(arguments):
             raise
-        return _report(error, as_json="--json" in arguments)
+        if not (noted and isinstance(error, ComponentLoadError)):
+            return _report(error, as_json="--json" in arguments)
     except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        return INTERRUPTED
+        pass
+    print("interrupted", file=sys.stderr)
+    return INTERRUPTED
+
+
+@contextmanager
+def _noting_interrupts(noted: list[int]) -> Iterator[None]:
+    """Ctrl-C raises as ever, and is noted: numpy's import makes another error of it."""
+
+    def note(signum: int, frame: object) -> None:
+        noted.append(signum)
+        raise KeyboardInterrupt
+
+    is_usual = (
+        signal.getsignal(signal.SIGINT) is signal.default_int_handler
+        and threading.current_thread() is threading.main_thread()
+    )
+    if is_usual:
+        signal.signal(signal.SIGINT, note)
+    try:
+        yield
+    finally:
+        if is_usual and signal.getsignal(signal.SIGINT) is note:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def _wants_traceback(arguments: list[str]) -> bool:

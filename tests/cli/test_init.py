@@ -3,6 +3,7 @@
 import errno
 import io
 import json
+import signal
 import subprocess
 import sys
 
@@ -74,6 +75,25 @@ def test_ctrl_c_gives_130(command, failing):
     failing(KeyboardInterrupt())
     done = command("fit")
     assert (done.code, done.err) == (130, "interrupted\n")
+
+
+@pytest.mark.parametrize("is_interrupted", [True, False])
+def test_ctrl_c_that_an_import_makes_another_error_of(command, fake_distribution, is_interrupted):
+    """As numpy's does; without Ctrl-C it is the component's fault."""
+    source = (
+        "import os, signal\n"
+        f"try:\n    if {is_interrupted}: os.kill(os.getpid(), signal.SIGINT)\n"
+        "except KeyboardInterrupt:\n    pass\n"
+        "raise RecursionError('too deep')\n"
+    )
+    lines = {"dlplug.commands": {"slow": "acme_slow:main"}}
+    fake_distribution("acme-slow", "1.0", entry_points=lines, modules={"acme_slow": source})
+    done = command("slow")
+    if is_interrupted:
+        assert (done.code, done.err) == (130, "interrupted\n")
+    else:
+        assert done.code == 2 and "RecursionError: too deep" in done.err
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
 def test_a_reader_that_leaves_is_no_error(monkeypatch, tmp_path):
