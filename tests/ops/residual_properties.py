@@ -21,6 +21,7 @@ class ResidualProperties(NormProperties):
             shapes = [(5, 7), (33, 64), (17, 129), (300, 192)]
             assert_as_good_as_torch(self.norm, shapes, dtype, torch.float32)
 
+    @needs_kernels
     def test_other_pairs_of_dtypes_promote_as_in_torch(self):
         """What no kernel takes goes to PyTorch: float32 x on a bfloat16 stream."""
         inputs = self.norm.draw((50, 8), torch.float32, torch.bfloat16)

@@ -12,6 +12,7 @@ from dlplug.ops.fallback.compact_adamw import STORAGES
 from dlplug.optim import CompactAdamW
 from dlplug.optim._on_device import params_by_device
 from tests.ops.emulation import emulated, needs_emulation, needs_fma
+from tests.optim.adamw_cases import needs_kernels
 
 pytestmark = needs_emulation
 SHAPES = [(33,), (0,), (70, 130), ()]
@@ -124,6 +125,7 @@ def test_capturable(storage, monkeypatch):
         optimizer.step()
 
 
+@needs_kernels
 def test_seeds_return_to_the_host():
     """Where a GradScaler is left out again, or the model moves; a checkpoint has numbers."""
     options = dict(storage="stochastic", fused=True)
@@ -138,6 +140,7 @@ def test_seeds_return_to_the_host():
     assert all(map(torch.equal, params, expected))
 
 
+@needs_kernels
 def test_states_from_before_there_was_capturable():
     """They load, as those of an optimizer that is not."""
     optimizer, params = steps(cpu, "kahan")
