@@ -61,7 +61,7 @@ NORMS = (
         BEST,
         2,
         2.8,
-        f"{MEMORY}; {CALL}",
+        f"{MEMORY}; {CALL}; {LEFT}",
     ),
     Goal("up to 256 rows, left to PyTorch", "layer_norm (32|256)x192", BEST, 1, None, CHOICE),
     Goal("RMSNorm with its gradient", "^(add_)?rms_norm", BEST, 1.5, 2, f"{MEMORY}; {CALL}"),
