@@ -77,8 +77,18 @@ def test_ctrl_c_gives_130(command, failing):
     assert (done.code, done.err) == (130, "interrupted\n")
 
 
+@pytest.fixture
+def ctrl_c():
+    """As in a terminal: a process that a script starts in the background ignores it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 @pytest.mark.parametrize("is_interrupted", [True, False])
-def test_ctrl_c_that_an_import_makes_another_error_of(command, fake_distribution, is_interrupted):
+def test_ctrl_c_that_an_import_makes_another_error_of(
+    command, fake_distribution, ctrl_c, is_interrupted
+):
     """As numpy's does; without Ctrl-C it is the component's fault."""
     source = (
         "import os, signal\n"
