@@ -6,7 +6,7 @@ from lightning.pytorch.callbacks import Timer
 
 from dlplug.errors import RunError
 from dlplug.run.folder import Run
-from tests.run.test_resume import FOUR_EPOCHS, IMAGES, assert_same, fit, state
+from tests.run.interrupted import FOUR_EPOCHS, IMAGES, assert_same, fit, state
 
 
 class Seen(lightning.Callback):

@@ -18,7 +18,7 @@ from dlplug.run.folder import Run
 from dlplug.storage.checkpoint import read_checkpoint
 from dlplug.storage.manifest import damage
 from tests.chaos.full_disk import FILLER, fill, small_disk
-from tests.run.test_resume import LONGER, Interrupt, assert_same, fail, fit, state
+from tests.run.interrupted import LONGER, Interrupt, assert_same, fail, fit, state
 
 ACCUMULATED = ("trainer.accumulate_grad_batches", "3")
 OFTEN = ("callbacks", "[{name: checkpoint, every_n_steps: 2}]")
